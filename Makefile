@@ -1,0 +1,74 @@
+# Optim Studio. Everything is reached by these targets; CI runs the same ones.
+#
+#   make app      environment, install, start: http://localhost:8501
+#   make test     the tests, 15 minutes at most
+#   make check    format, lint, types
+#
+# TORCH=cpu (default) takes torch without GPU support, a tenth of the download; TORCH=cuda takes
+# the build for NVIDIA GPUs.
+
+PYTHON ?= python3
+TORCH ?= cpu
+PORT ?= 8501
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
+TORCH_CPU := https://download.pytorch.org/whl/cpu
+
+BENCHES := default_pair evaluate interactive startup runs
+
+.PHONY: app test test-all check style bench browser clean
+
+app: $(VENV)/app
+	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: $(VENV)/dev browser
+	$(BIN)/python -m pytest -q
+
+test-all: $(VENV)/dev browser
+	$(BIN)/python -m pytest -q -m ""
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+style: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev browser
+	for name in $(BENCHES); do $(BIN)/python bench/$$name.py || exit 1; done
+	$(BIN)/python bench/readme_table.py
+
+# Browser tests use a Chromium that is there; failing that, one is fetched where that is possible.
+# Without any they are skipped, and say so.
+browser: $(VENV)/dev
+	@$(BIN)/python tests/browser/chromium.py || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || $(BIN)/playwright install chromium || true
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and alone: left to the resolver, it may bring gigabytes of CUDA libraries.
+$(VENV)/torch: $(VENV)/bin/python requirements.txt
+	@$(PIP) show -q torch 2>/dev/null || \
+	  { [ "$(TORCH)" = cpu ] && $(PIP) install -q --retries 0 --timeout 10 --index-url $(TORCH_CPU) $(TORCH_PIN) 2>/dev/null; } || \
+	  $(PIP) install -q $(TORCH_PIN)
+	@touch $@
+
+$(VENV)/app: $(VENV)/torch requirements.txt
+	$(PIP) install -q -r requirements.txt
+	$(BIN)/python -m optim prepare
+	@touch $@
+
+$(VENV)/dev: $(VENV)/torch requirements.txt requirements-dev.txt
+	$(PIP) install -q -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

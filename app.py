@@ -1,0 +1,19 @@
+"""Optim Studio: router and frame.
+
+Streamlit runs this file twice over: once as a module, to find the server (``app``, with the routes
+of the live panel), and once for every page view, as a script, to draw the frame and the page.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+if __name__ == "__main__":
+    from pages.components.frame import draw
+
+    draw()
+else:
+    from pages.components.server import lifespan, pages_come_from_navigation, panel_routes
+
+    pages_come_from_navigation()
+    app = st.App(__file__, routes=panel_routes(), lifespan=lifespan)

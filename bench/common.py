@@ -1,0 +1,66 @@
+"""What every bench shares: the machine it ran on, and where its figures go."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # benches run from a source tree that need not be installed
+
+PACKAGES = ("torch", "onnxruntime", "streamlit", "plotly", "numpy")
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine and the versions that matter."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def record(name: str, results: dict[str, Any]) -> None:
+    """Write ``bench/<name>.json`` and print the results."""
+    data = {
+        "command": f"python bench/{Path(sys.argv[0]).name}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": _commit(),
+        "machine": machine(),
+        "results": results,
+    }
+    path = ROOT / "bench" / f"{name}.json"
+    path.write_text(json.dumps(data, indent=1, default=float) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=1, default=float))
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    try:
+        return subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

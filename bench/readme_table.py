@@ -1,0 +1,101 @@
+"""Write the README's results from the files in this folder: no figure there is typed by hand.
+
+``--check`` changes nothing and fails where the README says something else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from common import ROOT
+
+START, END = "<!-- results: python bench/readme_table.py -->", "<!-- end of results -->"
+
+
+def results(name: str) -> dict[str, Any]:
+    """Return what a bench recorded; empty if it was never run."""
+    path = ROOT / "bench" / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["results"] if path.is_file() else {}
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Return ``(what, figure, bench)``."""
+    found = []
+    if pair := results("default_pair"):
+        accuracy, latency = pair["accuracy_validation"], pair["latency_half_the_channels"]
+        found += [
+            ("Default model, validation accuracy", f"{100 * accuracy['value']:.1f} %"),
+            ("50 % of the weights zero", _points(pair["points_by_sparsity"]["0.5"])),
+            ("90 % of the weights zero", _points(pair["points_by_sparsity"]["0.9"])),
+            (
+                "4-bit weights, one scale a tensor",
+                _points(pair["points_by_weight_bits_minmax"]["4 bits per_tensor"]),
+            ),
+            ("Half the channels, ONNX Runtime, batch 1", f"{latency['faster']:.1f}x faster"),
+            *(
+                (
+                    f"{100 * float(ratio):.0f} % of the channels removed, "
+                    f"{run['epochs']} epochs of distillation",
+                    _points(run["points"]["value"]),
+                )
+                for ratio, run in pair["distillation_by_channels_removed"].items()
+            ),
+        ]
+        found = [(*row, "default_pair") for row in found]
+    for model, measured in results("interactive").items():
+        if not isinstance(measured, dict):
+            continue
+        calm = measured["calm (0.7-1.2 s between moves)"]
+        for kind, about in (("hits", "known positions"), ("misses", "new positions")):
+            if kind in calm:
+                found.append(
+                    (
+                        f"{model}: slider to new numbers and charts, {about}",
+                        f"{calm[kind]['median_ms']:.0f} ms (p95 {calm[kind]['p95_ms']:.0f} ms)",
+                        "interactive",
+                    )
+                )
+        if "drag" in measured:
+            rate = measured["drag"]["updates_per_s"]
+            found.append(
+                (f"{model}: updates while dragging", f"{rate:.0f} a second", "interactive")
+            )
+    if startup := results("startup"):
+        found += [
+            ("Start to first chart", f"{startup['first_chart_s']['median']:.1f} s", "startup"),
+            ("`import optim`", f"{startup['import_optim_s']['median']:.2f} s", "startup"),
+        ]
+    if evaluate := results("evaluate"):
+        ours = evaluate["ours"]["times_plain_loop"]
+        found.append(
+            ("Accuracy evaluation against a plain PyTorch loop", f"{ours:.1f}x", "evaluate")
+        )
+    return found
+
+
+def _points(value: float) -> str:
+    return f"{value:+.1f} points".replace("-", "−")
+
+
+def table() -> str:
+    """Return the Markdown between the two markers."""
+    lines = ["| | measured | by |", "|:--|--:|:--|"]
+    lines += [f"| {what} | {figure} | `bench/{bench}.py` |" for what, figure, bench in rows()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    wanted = f"{before}{START}\n{table()}\n{END}{after}"
+    if "--check" in sys.argv:
+        sys.exit(0 if wanted == text else "README.md differs: python bench/readme_table.py")
+    path.write_text(wanted, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Start the real app and a real Chromium for the benches that need them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.error import URLError
+
+import psutil
+from common import ROOT
+
+sys.path.insert(0, str(ROOT / "tests" / "browser"))
+from chromium import find_chromium
+
+
+@contextmanager
+def running_app(**environment: str) -> Iterator[str]:
+    """Run the app on a free port; yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).read()
+                break
+            except (URLError, OSError):
+                time.sleep(0.05)
+        yield address
+    finally:
+        # The supervisor of runs would outlive its server.
+        children = psutil.Process(process.pid).children()
+        supervisors = [c for c in children if "optim.runs.supervisor" in " ".join(c.cmdline())]
+        process.terminate()
+        process.wait(timeout=10)
+        for supervisor in supervisors:
+            supervisor.terminate()
+        psutil.wait_procs(supervisors, timeout=10)
+
+
+@contextmanager
+def browser_page(width: int = 1440, height: int = 960):
+    """Open a page in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    path = find_chromium()
+    if path is None:
+        sys.exit("not run: no Chromium was found (set OPTIM_CHROMIUM)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        try:
+            yield browser.new_page(viewport={"width": width, "height": height})
+        finally:
+            browser.close()

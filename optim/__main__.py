@@ -1,0 +1,6 @@
+"""``python -m optim``."""
+
+from optim.cli import main
+
+if __name__ == "__main__":
+    main()

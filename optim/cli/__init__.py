@@ -1,0 +1,42 @@
+"""The command line: the same verbs as the page and the library.
+
+==============  ==================================================================
+``lists``       models, data, techniques
+``measuring``   measure, verify, run, check
+``operating``   add-model, add-data, pretrain, prepare, app
+``runs``        runs list, show, submit, cancel, pause, resume, work
+==============  ==================================================================
+
+Exit codes: 0 done, 1 a result that was refused, 2 unusable input, 130 interrupted; ``check`` has
+its own, see :mod:`optim.gate`. With ``--json`` standard output holds JSON and nothing else;
+progress and errors go to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from optim.cli import lists, measuring, operating, runs  # noqa: F401  (commands register here)
+from optim.cli._app import cli
+from optim.cli._output import REFUSED, UNUSABLE, fail
+from optim.errors import ExportError, OptimError, RunError
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes a sentence and an exit code."""
+    try:
+        cli(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except ExportError as error:
+        fail(error, REFUSED)
+    except OptimError as error:
+        fail(error, UNUSABLE)
+    except OSError as error:
+        where = f"{Path(error.filename).name!r}" if isinstance(error.filename, str) else "A file"
+        fail(RunError(f"{where} cannot be used: {error.strerror or error}."), UNUSABLE)

@@ -1,0 +1,92 @@
+"""Commands that say what there is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from optim.cli._app import cli
+from optim.cli._options import Json
+from optim.cli._output import print_json, print_table
+
+__all__ = ["data", "models", "techniques"]
+
+
+@cli.command()
+def models(as_json: Json = False) -> None:
+    """List trained models and the architectures of the zoo."""
+    from optim.models.cards import model_cards
+    from optim.models.zoo import ZOO
+
+    cards = [card for card in model_cards().values() if card.listed]
+    if as_json:
+        trained = [
+            {
+                "name": card.name,
+                "title": card.title,
+                "data": card.data,
+                "params": card.params,
+                "macs": card.macs,
+                "accuracy": {part: value.to_json() for part, value in card.accuracy.items()},
+            }
+            for card in cards
+        ]
+        zoo = [{"name": n, "title": m.title, "about": m.about} for n, m in ZOO.items()]
+        print_json({"schema": "optim.models/1", "trained": trained, "zoo": zoo})
+        return
+    print_table(
+        "Trained models",
+        ("name", "title", "data", "validation accuracy"),
+        [(c.name, c.title, c.data, c.accuracy.get("validation", "")) for c in cards],
+    )
+    print_table(
+        "Architectures (fresh weights, or name:weights-file)",
+        ("name", "title", "about"),
+        [(name, model.title, model.about) for name, model in ZOO.items()],
+    )
+
+
+@cli.command()
+def data(as_json: Json = False) -> None:
+    """List the data sets that can be asked for by name."""
+    from optim.data.added import data_cards
+
+    cards = [card for card in data_cards().values() if card.listed]
+    if as_json:
+        rows = [{k: v for k, v in asdict(c).items() if k not in ("path", "listed")} for c in cards]
+        print_json({"schema": "optim.data/1", "data": rows})
+        return
+    print_table(
+        "Data",
+        ("name", "title", "sample", "classes"),
+        [(c.name, c.title, " x ".join(map(str, c.input_shape)), c.n_classes) for c in cards],
+    )
+
+
+@cli.command()
+def techniques(as_json: Json = False) -> None:
+    """List the steps a recipe can have, and their fields."""
+    from optim.fields import controls
+    from optim.techniques import TECHNIQUES
+
+    if as_json:
+        rows = [
+            {
+                "name": name,
+                "title": technique.title,
+                "about": technique.about,
+                "paper": technique.paper,
+                "cost": technique.cost,
+                "fields": [control.to_json() for control in controls(technique)],
+            }
+            for name, technique in TECHNIQUES.items()
+        ]
+        print_json({"schema": "optim.techniques/1", "techniques": rows})
+        return
+    print_table(
+        "Techniques",
+        ("name", "what it does", "fields"),
+        [
+            (name, technique.about, ", ".join(c.name for c in controls(technique)))
+            for name, technique in TECHNIQUES.items()
+        ],
+    )

@@ -1,0 +1,226 @@
+"""Commands that measure: one model, an exported file, a whole recipe, a file against a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from optim.cli._app import cli
+from optim.cli._options import (
+    Batch,
+    Data,
+    Json,
+    Mean,
+    Model,
+    Part,
+    Seed,
+    Std,
+    Threads,
+    normalisation_of,
+)
+from optim.cli._output import (
+    UNUSABLE,
+    fail,
+    print_json,
+    print_scorecard,
+    progress_bar,
+    say_overlap,
+)
+from optim.errors import ConfigError, OptimError
+from optim.storage import write_atomic
+
+__all__ = ["check", "measure", "run", "verify"]
+
+
+@cli.command()
+def measure(
+    model: Model,
+    data: Data,
+    part: Part = None,
+    seed: Seed = 0,
+    mean: Mean = None,
+    std: Std = None,
+    batch: Batch = 1,
+    threads: Threads = 1,
+    save_baseline: Annotated[
+        Path | None, typer.Option(help="Write a baseline for `check`, and its ONNX file beside it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure accuracy, size, MACs and latency of one model."""
+    from optim.gate import Baseline
+    from optim.runner import measure_model
+
+    if save_baseline:
+        _check_baseline_path(save_baseline)
+    with progress_bar() as progress:
+        found = measure_model(
+            model,
+            data,
+            part=part,
+            seed=seed,
+            normalisation=normalisation_of(mean, std),
+            batch_size=batch,
+            threads=threads,
+            progress=progress,
+        )
+    if save_baseline:
+        Baseline.of(found, seed=seed).save(save_baseline)
+    if as_json:
+        print_json({**found.to_json(), "model": model, "data": data})
+        return
+    print_scorecard(found.scorecard, found.part)
+    say_overlap(found.overlap, found.part)
+
+
+@cli.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="An ONNX file.")],
+    data: Data,
+    part: Part = None,
+    seed: Seed = 0,
+    mean: Mean = None,
+    std: Std = None,
+    batch: Batch = 1,
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
+    """Measure an ONNX file in its runtime.
+
+    Loads it in ONNX Runtime, and measures its accuracy, bytes and latency there.
+    """
+    from optim.runner import measure_model
+
+    if file.suffix != ".onnx":
+        raise ConfigError(
+            f"verify takes an ONNX file: got {file.name!r}.", hint="Use measure for anything else."
+        )
+    with progress_bar() as progress:
+        found = measure_model(
+            str(file),
+            data,
+            part=part,
+            seed=seed,
+            normalisation=normalisation_of(mean, std),
+            batch_size=batch,
+            threads=threads,
+            progress=progress,
+        )
+    if as_json:
+        card = found.to_json()
+        keys = ("part", "overlap", "accuracy", "latency", "conditions")
+        head = {"schema": "optim.verify/1", "model": str(file), "data": data}
+        print_json({**head, **{key: card[key] for key in keys}, "bytes": card["file"]})
+        return
+    print_scorecard(found.scorecard, found.part, rows=("accuracy", "file", "latency"))
+    say_overlap(found.overlap, found.part)
+
+
+@cli.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file (YAML).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
+    as_json: Json = False,
+) -> None:
+    """Apply a recipe, export and verify.
+
+    Writes recipe.yaml, scorecard.json (with baseline and result), model.onnx and report.txt. The
+    file is refused, with exit code 1, if it does not do in ONNX Runtime what was simulated.
+    """
+    from optim.recipe import Recipe
+    from optim.runner import run as run_recipe
+
+    steps = Recipe.load(recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    with progress_bar() as progress:
+        result = run_recipe(steps, base=recipe.parent, progress=progress)
+    try:
+        result.save(out)
+    finally:
+        if as_json:
+            print_json(result.to_json())
+        else:
+            typer.echo(result.report(), nl=False)
+    if not as_json:
+        typer.echo(f"\nWritten to {out}.")
+
+
+@cli.command()
+def check(
+    file: Model,
+    data: Data,
+    against: Annotated[Path, typer.Option(help="Baseline of `measure --save-baseline`.")],
+    max_loss_points: Annotated[
+        float, typer.Option(min=0, max=100, help="Largest acceptable loss of accuracy, in points.")
+    ] = 1.0,
+    max_bytes: Annotated[
+        int | None, typer.Option(min=1, help="Largest acceptable ONNX file, in bytes.")
+    ] = None,
+    max_latency_ratio: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Largest acceptable time, as a multiple of the baseline's."),
+    ] = None,
+    mean: Mean = None,
+    std: Std = None,
+    batch: Batch = 1,
+    threads: Threads = 1,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write a Markdown table here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold a model against a baseline.
+
+    The gate for pipelines, a paired test of non-inferiority. Exit code 0: it holds, 1: it has
+    regressed, 2: unusable input, 3: inconclusive at this sample size.
+    """
+    from optim.gate import Baseline, check_model
+    from optim.runner import measure_model
+
+    try:
+        baseline = Baseline.load(against)
+        with progress_bar() as progress:
+            found = measure_model(
+                file,
+                data,
+                part=baseline.part,
+                seed=baseline.seed,
+                split=baseline.split,
+                normalisation=normalisation_of(mean, std),
+                batch_size=batch,
+                threads=threads,
+                progress=progress,
+            )
+        result = check_model(found, baseline, max_loss_points, max_bytes, max_latency_ratio)
+        if junit:
+            write_atomic(junit, result.to_junit(file).encode())
+        if markdown:
+            write_atomic(markdown, result.to_markdown(file).encode())
+    except OptimError as error:
+        # A file that cannot be measured is no regression: nothing is known about it.
+        fail(error, UNUSABLE)
+    if as_json:
+        measured = {
+            "model": file,
+            "data": data,
+            "part": found.part,
+            "overlap": found.overlap,
+            "accuracy": found.scorecard.accuracy.to_json(),
+            "baseline": {"accuracy": baseline.accuracy.to_json(), "bytes": baseline.size.to_json()},
+        }
+        print_json({**result.to_json(), **measured})
+    else:
+        for criterion in result.criteria:
+            typer.echo(f"{criterion.outcome:13} {criterion.name:9} {criterion.detail}")
+            typer.echo(f"{'':13} {'':9} limit: {criterion.requirement}")
+        typer.echo(f"\n{result.outcome}")
+        say_overlap(found.overlap, found.part)
+    raise typer.Exit(result.exit_code)
+
+
+def _check_baseline_path(path: Path) -> None:
+    """Refuse before the work what would fail after it."""
+    if path.suffix != ".json":
+        raise ConfigError(f"A baseline is a .json file: got {path.name!r}.")
+    path.parent.mkdir(parents=True, exist_ok=True)

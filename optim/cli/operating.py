@@ -1,0 +1,132 @@
+"""Commands that add or make: models, data, shipped checkpoints, the running app."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from optim.cli._app import cli
+from optim.cli._output import progress_bar
+from optim.errors import ConfigError, MissingDependencyError
+from optim.storage import ASSETS
+
+if TYPE_CHECKING:
+    from optim.train import Epoch
+
+__all__ = ["add_data", "add_model", "app", "prepare", "pretrain"]
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+
+
+@cli.command("add-model")
+def add_model(
+    file: Annotated[Path, typer.Argument(help="Weights or a checkpoint.")],
+    data: Annotated[str, typer.Option("--data", help="Registered data the model belongs to.")],
+    architecture: Annotated[str, typer.Option(help="Name in the zoo; guessed if empty.")] = "",
+    title: Annotated[str, typer.Option(help="Name for a reader.")] = "",
+    name: Annotated[str, typer.Option(help="How to ask for it.")] = "",
+) -> None:
+    """Add weights to the models that the pages list."""
+    from optim import library
+
+    typer.echo(
+        library.add_model(file, data=data, architecture=architecture, title=title, name=name)
+    )
+
+
+@cli.command("add-data")
+def add_data(
+    path: Annotated[Path, typer.Argument(help="A zip or a folder of class folders.")],
+    title: Annotated[str, typer.Option(help="Name for a reader.")] = "",
+    name: Annotated[str, typer.Option(help="How to ask for it.")] = "",
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the file into the store.")] = False,
+) -> None:
+    """Add a zip or folder to the data that the pages list."""
+    from optim.data import added
+
+    if copy and path.is_dir():
+        raise ConfigError(
+            f"--copy takes a zip, and {path.name!r} is a folder.",
+            hint="Leave --copy out, or zip it.",
+        )
+    typer.echo(added.add_data(path, title=title, name=name, copy=copy).name)
+
+
+@cli.command()
+def pretrain(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Shipped models; all if none, with --students the default one."),
+    ] = None,
+    students: Annotated[
+        bool, typer.Option("--students", help="Distil the students of the models instead.")
+    ] = False,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder; models/ and students/ go into it.", show_default="assets"),
+    ] = ASSETS,
+) -> None:
+    """Train the checkpoints that ship. Seeded; the reached accuracy is written beside each."""
+    from optim import pretrain as shipped
+
+    if students:
+        from optim.presets import default_recipe
+
+        for name in names or [default_recipe().model]:
+            shipped.pretrain_students(
+                name,
+                out / "students",
+                on_student=lambda what, accuracy: typer.echo(f"{what}: {accuracy}"),
+            )
+        return
+    for name in names or shipped.PLANS:
+        with progress_bar() as progress:
+            card = shipped.pretrain(name, out / "models", on_epoch=_epochs(name, progress))
+        typer.echo(f"{card}: {_accuracies(card)}")
+
+
+@cli.command()
+def prepare() -> None:
+    """Generate the default data once, and keep it."""
+    from optim.data import open_data
+    from optim.presets import default_recipe
+
+    samples = open_data(default_recipe().data)
+    with progress_bar() as progress:
+        for i, part in enumerate(samples.parts):
+            progress(i / len(samples.parts), f"{samples.title}: {part}")
+            samples.part(part)
+
+
+@cli.command()
+def app(port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> None:
+    """Start the pages. Needs a source tree and the app's requirements."""
+    if not APP.is_file():
+        raise ConfigError(
+            "The pages are not part of the installed library.",
+            hint="Get the source tree, and run: make app",
+        )
+    if find_spec("streamlit") is None:
+        raise MissingDependencyError(
+            "The pages need streamlit, which is not installed.",
+            hint="Install it: pip install 'optim-studio[app]'",
+        )
+    command = [sys.executable, "-m", "streamlit", "run", APP.name, "--server.port", str(port)]
+    raise typer.Exit(subprocess.run(command, cwd=APP.parent, check=False).returncode)
+
+
+def _epochs(name: str, progress: Callable[[float, str], None]) -> Callable[[Epoch, int], None]:
+    return lambda epoch, epochs: progress(epoch.number / epochs, f"{name}: loss {epoch.loss:.3f}")
+
+
+def _accuracies(card: Path) -> str:
+    from optim.models.cards import ModelCard
+
+    accuracy = ModelCard.read(card).accuracy
+    return ", ".join(f"{part} {value}" for part, value in accuracy.items())

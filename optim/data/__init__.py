@@ -1,0 +1,53 @@
+"""Data sets: built in, or images in class folders.
+
+Opening:
+
+- :func:`open_data`: by name, zip or folder; :func:`open_builtin`: by name only.
+- :data:`DATASETS`: the built-in ones, each a class whose fields say how it is made.
+
+Using:
+
+- :class:`Dataset`: named parts, a task and a content hash.
+- :class:`Samples`: arrays of inputs, targets and ids.
+- :class:`Classification`: the task, with the names of the classes.
+
+Splitting:
+
+- :func:`with_validation`: gives train-and-test data a validation part; :data:`SplitPolicy` says
+  where from.
+- :func:`overlap`: whether a part holds samples that a model was trained on; :func:`trained_on`
+  and :func:`part_hash`: what a model declares for that.
+- :func:`stratified_split`, :func:`stratified_order`: draws by class.
+
+Nothing here imports torch; scikit-learn and pillow are imported when they are used.
+"""
+
+from optim.data.dataset import DataConfig, Dataset, Samples
+from optim.data.open import DATASETS, open_builtin, open_data
+from optim.data.splits import (
+    SplitPolicy,
+    overlap,
+    part_hash,
+    stratified_order,
+    stratified_split,
+    trained_on,
+    with_validation,
+)
+from optim.data.task import Classification
+
+__all__ = [
+    "DATASETS",
+    "Classification",
+    "DataConfig",
+    "Dataset",
+    "Samples",
+    "SplitPolicy",
+    "open_builtin",
+    "open_data",
+    "overlap",
+    "part_hash",
+    "stratified_order",
+    "stratified_split",
+    "trained_on",
+    "with_validation",
+]

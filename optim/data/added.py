@@ -1,0 +1,110 @@
+"""Data that was added on this machine, by name; what is built in stands beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from optim.data.dataset import Dataset
+from optim.data.open import DATASETS, open_builtin, open_data
+from optim.errors import ConfigError, DataError
+from optim.storage import checked_name, store_home, write_atomic
+
+__all__ = ["DataCard", "add_data", "data_cards", "open_registered_data"]
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What a reader should know before opening data.
+
+    Attributes:
+        name: How to ask for it.
+        title: Name for a reader.
+        input_shape: Shape of one sample.
+        n_classes: Number of classes.
+        path: Where it lies; empty for what is built in. Never shown on a page.
+        listed: Whether everybody sees it in lists.
+    """
+
+    name: str
+    title: str
+    input_shape: tuple[int, ...]
+    n_classes: int
+    path: str = ""
+    listed: bool = True
+
+
+def data_cards() -> dict[str, DataCard]:
+    """Return the data sets that are built in or were added, by name."""
+    cards = {card.name: card for card in _builtin_cards()}
+    for path in sorted(_folder().glob("*.json")):
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields["input_shape"] = tuple(fields["input_shape"])
+        cards[fields["name"]] = DataCard(**fields)
+    return cards
+
+
+def open_registered_data(ref: str) -> Dataset:
+    """Open data by name, and nothing else: what a link from anybody may ask for.
+
+    Raises:
+        DataError: If there is no such data.
+    """
+    if ref.partition("?")[0] in DATASETS:
+        return open_builtin(ref)
+    card = data_cards().get(ref)
+    if card is None:
+        raise DataError(
+            f"There is no registered data {ref!r}.", hint="Choose one from the list, or add it."
+        )
+    return replace(open_data(card.path), ref=ref, title=card.title)
+
+
+def add_data(
+    path: Path, *, title: str = "", name: str = "", copy: bool = False, listed: bool = True
+) -> DataCard:
+    """Add a zip or a folder of images to the data that pages can use.
+
+    Args:
+        path: What :func:`optim.data.open_data` accepts.
+        title: Name for a reader; the file's name if empty.
+        name: How to ask for it; made from the content if empty.
+        copy: Whether the file is copied into the store, or only remembered where it is.
+        listed: Whether everybody sees it in lists.
+
+    Raises:
+        ConfigError: If the name is not a plain one, or that of built-in data.
+        DataError: If it cannot be used.
+    """
+    path = path.resolve()
+    data = open_data(path)
+    name = checked_name(name or f"my-{data.hash[:16]}")
+    if name in DATASETS:
+        raise ConfigError(
+            f"name={name!r} is already that of built-in data.",
+            hint="Choose another name.",
+            field="name",
+        )
+    if copy:
+        kept = _folder() / f"{name}{path.suffix}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
+        path = kept
+    card = DataCard(
+        name, title or path.stem, data.input_shape, data.task.n_classes, str(path), listed
+    )
+    write_atomic(_folder() / f"{name}.json", json.dumps(asdict(card), indent=1).encode())
+    return card
+
+
+def _folder() -> Path:
+    return store_home() / "data"
+
+
+def _builtin_cards() -> Iterator[DataCard]:
+    for name, config in DATASETS.items():
+        data = config().open(name)
+        yield DataCard(name, config.title, data.input_shape, data.task.n_classes)

@@ -1,0 +1,298 @@
+"""Images in class folders, in a zip or on disk: ``cat/1.png``, ``dog/1.png``.
+
+What is accepted:
+
+- a zip of class folders, or a folder of them: one part, ``all``;
+- a zip or folder with ``train/`` and ``test/`` (and ``validation/`` or ``val/``) of class folders;
+- a folder with ``train.zip`` and ``test.zip`` (and ``validation.zip`` or ``val.zip``); what else
+  lies in it is not looked at.
+
+One folder wrapped around all others is looked through. Classes are numbered in the alphabetical
+order of their folders, images in that of their names. All images must have one size and all be
+grey or all be in colour: how to bring them there is the user's decision, not ours.
+
+Opening lists the names, hashes the bytes and decodes a single image; the others are decoded when
+their part is first used (10,000 small ones take about a second) and kept in the cache under the
+content hash. :mod:`optim.data._containers` says how hostile files are met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from optim.data._containers import Container, FolderContainer, ZipContainer
+from optim.data._images import SUFFIXES, decode_image, describe_shape
+from optim.data.dataset import Dataset, Samples, cached_part
+from optim.data.splits import part_hash
+from optim.data.task import Classification
+from optim.errors import DataError
+from optim.hashing import digest
+
+__all__ = ["MAX_CLASSES", "MAX_DECODED_BYTES", "open_folder", "open_zip"]
+
+MAX_CLASSES = 1_000
+"""Class folders: as many as ImageNet; tables of confusions grow with the square."""
+MAX_DECODED_BYTES = 2 * 2**30
+"""Decoded size of one part, which is made in memory."""
+
+_VERSION = 1
+"""Raised whenever the same files give other samples."""
+_PART_OF_FOLDER = {
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+}
+_LAYOUT = "Images lie in one folder a class: cat/1.png, dog/1.png."
+
+
+def open_zip(path: Path, *, ref: str = "") -> Dataset:
+    """Open a zip of class folders.
+
+    Args:
+        path: The file.
+        ref: How it was asked for; the path if empty.
+
+    Raises:
+        DataError: If the zip is unsafe, damaged or laid out differently.
+    """
+    return _dataset(_folders_in(ZipContainer(path)), path.stem, ref or str(path))
+
+
+def open_folder(path: Path, *, ref: str = "") -> Dataset:
+    """Open a folder of class folders, or one that holds a zip for each part.
+
+    Args:
+        path: The folder.
+        ref: How it was asked for; the path if empty.
+
+    Raises:
+        DataError: If the folder holds links, or is laid out differently.
+    """
+    parts = _zips_in(path) or _folders_in(FolderContainer(path))
+    return _dataset(parts, path.resolve().name, ref or str(path))
+
+
+@dataclass(frozen=True, eq=False)
+class _ClassFolders:
+    """Image files in class folders: listed and checked, not read.
+
+    Attributes:
+        container: Where they lie.
+        prefix: What the class folders' names begin with inside it.
+        classes: ``{class name: file names}``, both in alphabetical order.
+    """
+
+    container: Container
+    prefix: str
+    classes: Mapping[str, tuple[str, ...]]
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """Names of all images in the order of their ids."""
+        return tuple(file for files in self.classes.values() for file in files)
+
+    @cached_property
+    def identity(self) -> str:
+        """Content hash: that of a data set with these images as its only part."""
+        content = self.container.content_hash(self.prefix, self.files)
+        return digest("images", _VERSION, content)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, H, W)`` of the first image."""
+        with self.container.reader() as read:
+            return decode_image(read(self.files[0]), self.files[0]).shape
+
+    def targets(self) -> np.ndarray:
+        """Return ``(N,)`` class indices."""
+        counts = [len(files) for files in self.classes.values()]
+        return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+
+    def samples(self) -> Samples:
+        """Return all images, from the cache where they are there."""
+        return cached_part(self.identity, "all", self._decode)
+
+    def _decode(self) -> Samples:
+        # One thread: decoding small images is bound by Python, and two threads took 1.5 times
+        # as long as one.
+        inputs = np.empty((len(self.files), *self.shape), np.uint8)
+        with self.container.reader() as read:
+            for i, name in enumerate(self.files):
+                pixels = decode_image(read(name), name)
+                if pixels.shape != self.shape:
+                    raise DataError(_shapes_differ(self.files[0], self.shape, name, pixels.shape))
+                inputs[i] = pixels
+        return Samples(inputs, self.targets(), np.arange(len(self.files), dtype=np.int64))
+
+
+def _dataset(parts: Mapping[str, _ClassFolders], title: str, ref: str) -> Dataset:
+    first_name, first = next(iter(parts.items()))
+    for name, folders in parts.items():
+        if list(folders.classes) != list(first.classes):
+            raise DataError(_classes_differ(first_name, first, name, folders))
+        if folders.shape != first.shape:
+            one, other = f"{first_name}: {first.files[0]}", f"{name}: {folders.files[0]}"
+            raise DataError(_shapes_differ(one, first.shape, other, folders.shape))
+        _check_decoded_size(folders)
+    sizes = {name: len(folders.files) for name, folders in parts.items()}
+    starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
+
+    def load(part: str) -> Samples:
+        samples = parts[part].samples()
+        return replace(samples, ids=samples.ids + starts[part])
+
+    lone = "all" in parts
+    return Dataset(
+        ref=ref,
+        title=title,
+        task=Classification(tuple(first.classes)),
+        hash=first.identity if lone else digest({n: f.identity for n, f in parts.items()}),
+        parts=sizes,
+        input_shape=first.shape,
+        load=load,
+        load_targets=lambda part: parts[part].targets(),
+        # A model may have been trained on the same files opened alone.
+        origin={} if lone else {n: (part_hash(f.identity, "all"),) for n, f in parts.items()},
+    )
+
+
+def _zips_in(path: Path) -> dict[str, _ClassFolders]:
+    """Return the parts of a folder that holds a zip for each, nothing if it holds none."""
+    zips = {name: path / f"{name}.zip" for name in _PART_OF_FOLDER}
+    found = {name: file for name, file in zips.items() if file.is_file()}
+    if not found:
+        return {}
+    for file in found.values():
+        if file.is_symlink():
+            raise DataError(f"{file.name!r} is a link.", hint="Put the file itself there.")
+    parts = {}
+    for part, name in _by_part(found).items():
+        inside = _folders_in(ZipContainer(found[name]))
+        if "all" not in inside:
+            raise DataError(f"{name}.zip is itself split into train and test.", hint=_LAYOUT)
+        parts[part] = inside["all"]
+    return parts
+
+
+def _folders_in(container: Container) -> dict[str, _ClassFolders]:
+    """Return the parts in a zip or folder: ``all``, or train, test and perhaps validation."""
+    entries = container.entries()
+    prefix = _wrapper(entries)
+    inside = [entry.removeprefix(prefix) for entry in entries if entry.startswith(prefix)]
+    folders = _top_folders(inside)
+    if not folders or not folders <= set(_PART_OF_FOLDER) or _has_images_near_top(inside):
+        return {"all": _class_folders(container, prefix, entries)}
+    return {
+        part: _class_folders(container, f"{prefix}{name}/", entries)
+        for part, name in _by_part(folders).items()
+    }
+
+
+def _by_part(names: Mapping[str, Path] | set[str]) -> dict[str, str]:
+    """Return ``{part: name of its folder or zip}`` in the order train, validation, test."""
+    found: dict[str, str] = {}
+    for name, part in _PART_OF_FOLDER.items():
+        if name in names:
+            if part in found:
+                raise DataError(f"There are both {found[part]!r} and {name!r}.", hint="Keep one.")
+            found[part] = name
+    missing = [part for part in ("train", "test") if part not in found]
+    if missing:
+        raise DataError(
+            f"There is {', '.join(found)} without {' and '.join(missing)}.",
+            hint="A split data set has train and test, and may have validation.",
+        )
+    return found
+
+
+def _wrapper(entries: list[str]) -> str:
+    """Return the one folder around all others with its slash, or nothing."""
+    folders = _top_folders(entries)
+    if len(folders) != 1 or _has_images_near_top(entries):
+        return ""
+    return f"{folders.pop()}/"
+
+
+def _top_folders(entries: list[str]) -> set[str]:
+    return {entry.split("/")[0] for entry in entries if "/" in entry}
+
+
+def _has_images_near_top(entries: list[str]) -> bool:
+    """Whether images lie at the top or one folder below, as in a class folder."""
+    return any(_is_image(entry) and entry.count("/") <= 1 for entry in entries)
+
+
+def _class_folders(container: Container, prefix: str, entries: list[str]) -> _ClassFolders:
+    """Sort the entries under ``prefix`` into classes."""
+    classes: dict[str, list[str]] = {}
+    for entry in entries:
+        if not entry.startswith(prefix):
+            continue
+        name, slash, file = entry.removeprefix(prefix).partition("/")
+        if not slash and _is_image(entry):
+            raise DataError(f"{entry!r} lies in no class folder.", hint=_LAYOUT)
+        if not slash:
+            continue
+        files = classes.setdefault(name, [])
+        if "/" in file:
+            raise DataError(f"{entry!r} lies deeper than a class folder.", hint=_LAYOUT)
+        if file and not _is_image(file):
+            raise DataError(
+                f"{entry!r} is in a class folder and is not an image.",
+                hint=f"Take it out. Images end in {', '.join(sorted(SUFFIXES))}.",
+            )
+        if file:
+            files.append(entry)
+    _check_classes(container.name, classes)
+    ordered = {name: tuple(sorted(classes[name])) for name in sorted(classes)}
+    return _ClassFolders(container, prefix, ordered)
+
+
+def _check_classes(where: str, classes: Mapping[str, list[str]]) -> None:
+    if len(classes) < 2:
+        found = f"one ({next(iter(classes))!r})" if classes else "none"
+        raise DataError(f"{where} needs at least two class folders: found {found}.", hint=_LAYOUT)
+    if len(classes) > MAX_CLASSES:
+        raise DataError(
+            f"{where} has {len(classes):,} class folders: at most {MAX_CLASSES:,} are allowed."
+        )
+    for name, files in classes.items():
+        if not files:
+            raise DataError(f"The class folder {name!r} of {where} holds no image.")
+
+
+def _check_decoded_size(folders: _ClassFolders) -> None:
+    size = len(folders.files) * int(np.prod(folders.shape))
+    if size > MAX_DECODED_BYTES:
+        raise DataError(
+            f"{folders.container.name} holds {size / 2**30:.1f} GiB of pixels: "
+            f"at most {MAX_DECODED_BYTES / 2**30:g} GiB are allowed.",
+            hint="Scale the images down or use fewer of them.",
+        )
+
+
+def _shapes_differ(
+    first: str, first_shape: tuple[int, ...], other: str, other_shape: tuple[int, ...]
+) -> str:
+    return (
+        "All images must have one size and all be grey or all in colour: "
+        f"{first!r} is {describe_shape(first_shape)}, {other!r} is {describe_shape(other_shape)}."
+    )
+
+
+def _classes_differ(
+    first_name: str, first: _ClassFolders, name: str, folders: _ClassFolders
+) -> str:
+    odd = sorted(set(first.classes) ^ set(folders.classes))[0]
+    has, lacks = (first_name, name) if odd in first.classes else (name, first_name)
+    return f"All parts need the same classes: {has} has {odd!r}, {lacks} does not."
+
+
+def _is_image(entry: str) -> bool:
+    return Path(entry).suffix.lower() in SUFFIXES and not entry.endswith("/")

@@ -1,0 +1,39 @@
+"""The file a model is deployed as: plain ONNX with input, classes and recipe in its properties."""
+
+from __future__ import annotations
+
+import json
+
+from optim.models.bundle import GraphModel, ModelBundle
+from optim.models.onnx_file import METADATA_KEY
+from optim.runtime.emit import emit_onnx
+
+__all__ = ["onnx_bytes"]
+
+
+def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
+    """Return a model as the bytes of an ONNX file; an ONNX model is returned as it is.
+
+    Args:
+        bundle: What to write; quantized where its table says so.
+        recipe: The recipe's link text, stored in the file.
+
+    Raises:
+        UnsupportedLayerError: If an operation has no ONNX form here.
+    """
+    if isinstance(bundle.content, GraphModel):
+        return bundle.content.onnx
+    properties = {
+        "spec": bundle.spec.to_json(),
+        "class_names": list(bundle.task.class_names),
+        "seen": bundle.provenance.seen,
+        "source": bundle.provenance.source,
+        "recipe": recipe,
+    }
+    model = emit_onnx(
+        bundle.deployable(),
+        bundle.table,
+        bundle.spec.shape,
+        {METADATA_KEY: json.dumps(properties, separators=(",", ":"))},
+    )
+    return model.SerializeToString()

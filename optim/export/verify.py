@@ -1,0 +1,165 @@
+"""Load what was exported in its real runtime and measure it there, before anybody gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from optim.data.dataset import Samples
+from optim.errors import ParityError
+from optim.measure.evaluate import predict, predict_in_runtime
+from optim.measure.latency import latency_of
+from optim.measure.predictions import Predictions
+from optim.models.bundle import ModelBundle
+from optim.quantity import Comparison, Quantity
+from optim.runtime.session import InferenceSession, runtime_name
+
+__all__ = ["MAX_POINTS", "MIN_AGREEMENT", "Verification", "verify_file"]
+
+MIN_AGREEMENT = 0.99
+"""Least lower bound of the share of inputs on which file and simulation choose the same class."""
+MAX_POINTS = 0.5
+"""Largest difference of accuracy, in points, that the interval must not exclude."""
+_MIN_INPUTS = 1000
+"""Inputs compared at least: fewer could not show that 99 % agree."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What an exported file does in its runtime, beside the simulation it came from.
+
+    Attributes:
+        runtime: Name and version.
+        accuracy: Of the file, in the runtime.
+        change: The file's accuracy minus the simulation's, paired.
+        agreement: Share of inputs on which both choose the same class.
+        largest_difference: Largest absolute difference between outputs.
+        size: Bytes of the file.
+        latency: One inference of one sample on one thread.
+    """
+
+    runtime: str
+    accuracy: Quantity
+    change: Comparison
+    agreement: Quantity
+    largest_difference: float
+    size: Quantity
+    latency: Quantity
+
+    @property
+    def problem(self) -> str:
+        """Why the file must be refused; empty if it may be used."""
+        if self.agreement.low < MIN_AGREEMENT:
+            return (
+                f"File and simulation choose the same class for {self.agreement} of the inputs; "
+                f"at least {MIN_AGREEMENT:.0%} must be certain."
+            )
+        low, high = self.change.difference.low, self.change.difference.high
+        if low > MAX_POINTS or high < -MAX_POINTS:
+            return (
+                f"In the runtime the file's accuracy differs by {self.change.difference}; at most "
+                f"{MAX_POINTS} points are allowed."
+            )
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data with stable keys."""
+        return {
+            "runtime": self.runtime,
+            "accuracy": self.accuracy.to_json(),
+            "change": self.change.to_json(),
+            "agreement": self.agreement.to_json(),
+            "largest_difference": self.largest_difference,
+            "bytes": self.size.to_json(),
+            "latency": self.latency.to_json(),
+            "passed": not self.problem,
+            "problem": self.problem,
+        }
+
+    def require(self) -> None:
+        """Refuse a file that does not do what was simulated.
+
+        Raises:
+            ParityError: With the reason.
+        """
+        if self.problem:
+            raise ParityError(self.problem, hint="Choose more bits or another target.")
+
+
+def verify_file(
+    file: bytes,
+    bundle: ModelBundle,
+    samples: Samples,
+    *,
+    more: Samples | None = None,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+    check: Callable[[], None] = lambda: None,
+) -> Verification:
+    """Measure an exported ONNX file in ONNX Runtime and compare it with what was simulated.
+
+    Args:
+        file: The file's bytes.
+        bundle: The model it was exported from.
+        samples: Labelled samples accuracy is measured on.
+        more: Further samples for the agreement where ``samples`` are few; random inputs follow
+            where these are few too.
+        progress: Called with a share in 0..1 and what is being done.
+        check: Called between batches; raises to stop.
+
+    Raises:
+        ExportError: If the runtime refuses the file.
+    """
+    progress(0.1, "loading the file")
+    session = InferenceSession.open(file, threads=max(1, torch.get_num_threads()))
+    progress(0.2, "measuring accuracy in the runtime")
+    deployed = predict_in_runtime(session, bundle, samples, check=check)
+    progress(0.6, "comparing with the simulation")
+    simulated = predict(bundle, samples, check=check)
+    agreement, difference = _agreement(session, bundle, deployed, simulated, more)
+    progress(0.8, "measuring latency")
+    one = bundle.spec.normalise(samples.inputs[:1]).numpy()
+    latency = latency_of(file, one, threads=1, check=check)
+    return Verification(
+        runtime=runtime_name(),
+        accuracy=deployed.accuracy(),
+        change=deployed.against(simulated),
+        agreement=agreement,
+        largest_difference=difference,
+        size=Quantity.exact(len(file), "bytes"),
+        latency=latency,
+    )
+
+
+def _agreement(
+    session: InferenceSession,
+    bundle: ModelBundle,
+    deployed: Predictions,
+    simulated: Predictions,
+    more: Samples | None,
+) -> tuple[Quantity, float]:
+    """Compare on the labelled samples and on as many further inputs as certainty needs."""
+    lacking = _MIN_INPUTS - len(deployed)
+    if lacking <= 0:
+        return deployed.agreement(simulated), deployed.largest_difference(simulated)
+    x = _further_inputs(bundle, more, lacking)
+    graph = bundle.simulated()
+    with torch.inference_mode():
+        expected = graph(x).numpy()
+    ids, targets = np.arange(lacking) + 2**40, np.zeros(lacking, dtype=np.int64)
+    first = Predictions.joined([deployed, Predictions(ids, session.run(x.numpy()), targets)])
+    second = Predictions.joined([simulated, Predictions(ids, expected, targets)])
+    return first.agreement(second), first.largest_difference(second)
+
+
+def _further_inputs(bundle: ModelBundle, more: Samples | None, count: int) -> torch.Tensor:
+    """Return normalised samples, followed by normal noise of the same size and spread."""
+    known = bundle.spec.normalise(more.inputs[:count]) if more is not None else None
+    missing = count - (len(known) if known is not None else 0)
+    noise = torch.randn(missing, *bundle.spec.shape, generator=torch.Generator().manual_seed(0))
+    if known is None:
+        return noise
+    return torch.cat([known, noise * known.std() + known.mean()]) if missing else known

@@ -1,0 +1,153 @@
+"""Take in a file from a browser: in a process of its own, with limits, and never running it.
+
+The web server writes the upload under a name of its own and starts ``python -m optim.intake``. The
+process limits its memory, its time and the size of what it writes before it looks at the file, and
+answers with one line of JSON. Whatever a hostile file does to it, the server goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from optim import errors
+from optim.errors import OptimError, RunError
+from optim.processes import child_environment
+
+__all__ = ["main", "take_data", "take_model"]
+
+_MEMORY_BYTES = 6 * 2**30
+_CPU_S = 120
+_WRITE_BYTES = 2 * 2**30
+_WAIT_S = 180
+_SUFFIXES = {
+    "model": (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin"),
+    "data": (".zip",),
+}
+
+
+def take_model(
+    content: bytes, filename: str, *, data: str, architecture: str = "", title: str = ""
+) -> str:
+    """Add uploaded weights to the models pages can use, unlisted.
+
+    Args:
+        content: The file.
+        filename: What the browser called it; only its ending is used.
+        data: Registered data the model belongs to.
+        architecture: Name in the zoo; guessed if empty.
+        title: Name for a reader.
+
+    Returns:
+        The model's name.
+
+    Raises:
+        OptimError: Naming what is wrong with the file.
+    """
+    return _take(
+        "model", content, filename, {"data": data, "architecture": architecture, "title": title}
+    )
+
+
+def take_data(content: bytes, filename: str, *, title: str = "") -> str:
+    """Add an uploaded zip of class folders to the data pages can use, unlisted.
+
+    Returns:
+        The data's name.
+
+    Raises:
+        OptimError: Naming what is wrong with the file.
+    """
+    return _take("data", content, filename, {"title": title})
+
+
+def _take(kind: str, content: bytes, filename: str, options: dict[str, str]) -> str:
+    suffix = Path(filename).suffix.lower()
+    if suffix not in _SUFFIXES[kind]:
+        raise errors.UnsupportedModelError(
+            f"A {kind} file ends in {', '.join(_SUFFIXES[kind])}: got {suffix or 'no ending'}.",
+            hint="TorchScript, .pt2 and pickled models run code when opened and are refused; save "
+            "the weights as .safetensors or as a state dict."
+            if kind == "model"
+            else "",
+        )
+    with tempfile.TemporaryDirectory(prefix="optim-") as folder:
+        path = Path(folder) / f"upload{suffix}"
+        path.write_bytes(content)
+        request = json.dumps({"kind": kind, "path": str(path), "options": options})
+        try:
+            process = subprocess.run(
+                [sys.executable, "-m", "optim.intake"],
+                input=request,
+                capture_output=True,
+                text=True,
+                timeout=_WAIT_S,
+                check=False,
+                env=child_environment(),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RunError("Opening the file took too long and was stopped.") from error
+    return _answer(process.stdout)
+
+
+def _answer(output: str) -> str:
+    lines = output.strip().splitlines()
+    if not lines:
+        raise RunError(
+            "The file could not be opened within the limits of memory and time.",
+            hint="Check that it is a plain weights file or a zip of images.",
+        )
+    answer: dict[str, Any] = json.loads(lines[-1])
+    if "name" in answer:
+        return str(answer["name"])
+    kind = getattr(errors, answer["kind"], RunError)
+    raise kind(answer["message"], hint=answer["hint"])
+
+
+def main() -> None:
+    """Read one request from standard input and answer it."""
+    request = json.loads(sys.stdin.readline())
+    _limit()
+    options, path = request["options"], Path(request["path"])
+    # Libraries may print; the last line of the output is the answer.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            answer = {"name": _add(request["kind"], path, options)}
+        except OptimError as error:
+            message = error.message.replace("upload.", "file.")
+            answer = {"kind": type(error).__name__, "message": message, "hint": error.hint}
+        except MemoryError:
+            answer = {"kind": "RunError", "message": "The file needs too much memory.", "hint": ""}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def _add(kind: str, path: Path, options: dict[str, str]) -> str:
+    if kind == "model":
+        from optim.library import add_model
+
+        return add_model(path, listed=False, **options)
+    from optim.data.added import add_data, open_registered_data
+
+    card = add_data(path, copy=True, listed=False, **options)
+    open_registered_data(card.name).part("all")  # decoded here, within the limits, and cached
+    return card.name
+
+
+def _limit() -> None:
+    """Bound what this process may use; not every system can."""
+    try:
+        import resource
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (_WRITE_BYTES, _WRITE_BYTES))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,390 @@
+"""Which channels must be removed together, and removing them.
+
+A *group* is a set of channels that share a fate: the outputs of every convolution that is added
+into one residual stream, the batch norms behind them and the inputs of everything that reads the
+stream. Finding groups is torch-pruning's work (Fang et al., DepGraph: Towards Any Structural
+Pruning, 2023, arXiv:2301.12900). For any choice of channels the layers are then sliced directly,
+which takes milliseconds, so that a slider can follow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import lcm
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, fx, nn
+
+from optim.errors import UnsupportedModelError
+from optim.layers.graph import COMPUTE, fork, kind_of, nodes_of, with_parameters
+from optim.layers.shortcut import ChannelPadShortcut
+
+__all__ = [
+    "ChannelGroup",
+    "Channels",
+    "Member",
+    "best_channels",
+    "find_channels",
+    "global_shares",
+    "keep_channels",
+    "resized_layer",
+    "slice_masks",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One side of one layer in a group.
+
+    Attributes:
+        layer: Name of the layer.
+        side: ``"out"`` if its output channels belong to the group, ``"in"`` if its inputs do.
+        index: ``(n,)``; positions on that side of the layer.
+        channel: ``(n,)``; the channel of the group each position belongs to.
+    """
+
+    layer: str
+    side: Literal["out", "in"]
+    index: Tensor
+    channel: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGroup:
+    """Channels that must be kept or removed together.
+
+    Attributes:
+        name: Name of the first layer that makes them.
+        size: Number of channels.
+        members: Every layer side the channels pass through.
+        makers: Layers whose outputs are these channels.
+        blocks: Equal runs of channels that must stay equally large because a grouped convolution
+            divides them; 1 otherwise.
+        source: torch-pruning's own group, for its importance measures.
+    """
+
+    name: str
+    size: int
+    members: tuple[Member, ...]
+    makers: tuple[str, ...]
+    blocks: int
+    source: Any = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """The channel structure of one module.
+
+    Attributes:
+        groups: What can be pruned.
+        protected: ``{layer: reason}`` for the layers whose outputs cannot.
+    """
+
+    groups: tuple[ChannelGroup, ...]
+    protected: Mapping[str, str]
+
+
+def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
+    """Find the channel groups of a module.
+
+    Args:
+        module: A traceable module in evaluation mode; unchanged.
+        input_shape: Shape of one sample.
+
+    Raises:
+        UnsupportedModelError: If the dependencies between layers cannot be followed.
+    """
+    names = {layer: name for name, layer in module.named_modules()}
+    protected = _protected_layers(module)
+    groups = []
+    for source in _dependency_groups(module, input_shape):
+        group, reason = _read_group(source, names)
+        reason = reason or next((protected[m] for m in group.makers if m in protected), "")
+        if reason:
+            protected.update(dict.fromkeys(group.makers, reason))
+        else:
+            groups.append(group)
+    return Channels(tuple(groups), protected)
+
+
+def _dependency_groups(module: nn.Module, input_shape: tuple[int, ...]) -> list[Any]:
+    import torch_pruning as tp
+
+    class ShortcutSides(tp.BasePruningFunc):
+        """Tells torch-pruning that the sides of a parameter-free shortcut are independent."""
+
+        def prune_out_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:
+            raise AssertionError("torch-pruning finds the groups here; it never prunes")
+
+        def prune_in_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:
+            raise AssertionError("torch-pruning finds the groups here; it never prunes")
+
+        def get_out_channels(self, layer: ChannelPadShortcut) -> int:
+            return layer.out_channels
+
+        def get_in_channels(self, layer: ChannelPadShortcut) -> int:
+            return layer.in_channels
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
+            graph = tp.DependencyGraph().build_dependency(
+                module,
+                example_inputs=torch.zeros(1, *input_shape),
+                customized_pruners={ChannelPadShortcut: ShortcutSides()},
+            )
+            roots = [nn.Conv1d, nn.Conv2d, nn.Linear]
+            return list(graph.get_all_groups(root_module_types=roots))
+    except Exception as error:
+        raise UnsupportedModelError(
+            f"The dependencies between the channels of {type(module).__name__} cannot be "
+            f"followed: {error}.",
+            hint="Prune single weights instead; that needs no dependencies.",
+        ) from error
+
+
+def _read_group(source: Any, names: Mapping[nn.Module, str]) -> tuple[ChannelGroup, str]:
+    """Translate one of torch-pruning's groups; the second value says why it cannot be pruned."""
+    from torch_pruning.ops import OPTYPE
+
+    members, makers, blocks, reason = [], [], 1, ""
+    size = len(source[0].idxs)
+    for item in source:
+        target = item.dep.target
+        if target.type == OPTYPE.PARAMETER:
+            reason = "a parameter outside any layer has these channels"
+        if target.module not in names or not isinstance(target.module, nn.Module):
+            continue
+        side: Literal["out", "in"] = (
+            "in" if item.dep.handler.__name__ == "prune_in_channels" else "out"
+        )
+        index, channel = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
+        members.append(Member(names[target.module], side, index, channel))
+        if side == "out" and isinstance(target.module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            makers.append(names[target.module])
+        divisions = _divisions(target.module)
+        if divisions > 1:
+            blocks = lcm(blocks, divisions)
+            if not torch.equal(index, channel) or len(index) != size:
+                reason = "a grouped layer reads these channels together with others"
+    name = members[0].layer
+    return ChannelGroup(name, size, tuple(members), tuple(makers), blocks, source), reason
+
+
+def _divisions(layer: nn.Module) -> int:
+    """Return into how many equal runs a layer divides its channels; 1 if it does not."""
+    if isinstance(layer, nn.Conv1d | nn.Conv2d) and not _is_depthwise(layer):
+        return layer.groups
+    return layer.num_groups if isinstance(layer, nn.GroupNorm) else 1
+
+
+def _is_depthwise(layer: nn.Conv1d | nn.Conv2d) -> bool:
+    return layer.groups == layer.in_channels == layer.out_channels and layer.groups > 1
+
+
+def _protected_layers(module: nn.Module) -> dict[str, str]:
+    """Return the layers whose outputs have a fixed meaning: classes, attention heads."""
+    protected: dict[str, str] = {}
+    for node in nodes_of(module):
+        if node.op == "output":
+            reason = "its outputs are the model's outputs"
+        elif kind_of(node) in ("unflatten", "other") and node.op != "placeholder":
+            reason = "its outputs are divided into attention heads or rearranged"
+        else:
+            continue
+        for name in _nearest_makers(node):
+            protected.setdefault(name, reason)
+    return protected
+
+
+def _nearest_makers(node: fx.Node) -> set[str]:
+    """Return the names of the first layers with weights met on the way back from a node."""
+    found, seen, queue = set(), set(), list(node.all_input_nodes)
+    while queue:
+        source = queue.pop()
+        if source in seen:
+            continue
+        seen.add(source)
+        if kind_of(source) in COMPUTE:
+            found.add(str(source.target))
+        else:
+            queue.extend(source.all_input_nodes)
+    return found
+
+
+def keep_channels(
+    module: nn.Module, groups: Sequence[ChannelGroup], keep: Mapping[str, Tensor]
+) -> nn.Module:
+    """Return a copy of a module that has only some channels of some groups.
+
+    Args:
+        module: The module the groups were found in; unchanged.
+        groups: Result of :func:`find_channels`.
+        keep: ``{group name: (k,) sorted channels to keep}``; other groups stay whole.
+    """
+    kept = _kept_positions(module, groups, keep)
+    pruned = fork(module)
+    for name in {layer for layer, _ in kept}:
+        layer = pruned.get_submodule(name)
+        pruned.set_submodule(name, _sliced(layer, kept.get((name, "out")), kept.get((name, "in"))))
+    return pruned
+
+
+def slice_masks(
+    module: nn.Module,
+    masks: Mapping[str, Tensor],
+    groups: Sequence[ChannelGroup],
+    keep: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Return weight masks ``{layer: (O, I, ...)}`` cut to the channels that stay."""
+    kept = _kept_positions(module, groups, keep)
+    sliced = {}
+    for name, mask in masks.items():
+        out, inputs = kept.get((name, "out")), kept.get((name, "in"))
+        layer = module.get_submodule(name)
+        if out is not None:
+            mask = mask[out]
+        if inputs is not None:
+            mask = _slice_inputs(layer, mask, out, inputs)
+        sliced[name] = mask
+    return sliced
+
+
+def global_shares(scores: Mapping[str, Tensor], ratio: float) -> dict[str, float]:
+    """Return the share each group loses if the lowest ``ratio`` of all channels go."""
+    together = torch.cat(list(scores.values()))
+    count = round(ratio * len(together))
+    if not count:
+        return dict.fromkeys(scores, 0.0)
+    threshold = together.kthvalue(count).values
+    return {name: float((s <= threshold).float().mean()) for name, s in scores.items()}
+
+
+def best_channels(scores: Tensor, ratio: float, round_to: int, blocks: int) -> Tensor:
+    """Return the sorted channels of one group that stay.
+
+    Args:
+        scores: ``(channels,)`` importance.
+        ratio: Share to remove, in 0..1.
+        round_to: Keep a multiple of this many, as far as there are as many.
+        blocks: Equal runs of channels that must stay equally large; the same positions of every
+            run stay.
+
+    Returns:
+        At least one channel a run.
+    """
+    if ratio == 0:
+        return torch.arange(len(scores))
+    runs = scores.reshape(blocks, -1).mean(dim=0)
+    size = len(runs)
+    step = max(1, round_to // blocks)
+    kept = round(size * (1 - ratio) / step) * step
+    kept = min(size, max(kept, min(step, size)))
+    # The lowest channels go; of equal ones the later go first, on every machine.
+    order = torch.argsort(runs, descending=True, stable=True)
+    positions = order[:kept].sort().values
+    starts = torch.arange(blocks)[:, None] * size
+    return (starts + positions).flatten()
+
+
+def _kept_positions(
+    module: nn.Module, groups: Sequence[ChannelGroup], keep: Mapping[str, Tensor]
+) -> dict[tuple[str, str], Tensor]:
+    """Return ``{(layer, side): positions kept}`` for every layer side that loses some."""
+    live: dict[tuple[str, str], Tensor] = {}
+    for group in groups:
+        if group.name not in keep or len(keep[group.name]) == group.size:
+            continue
+        alive = torch.zeros(group.size, dtype=torch.bool)
+        alive[keep[group.name]] = True
+        for member in group.members:
+            key = (member.layer, member.side)
+            if key not in live:
+                live[key] = torch.ones(
+                    _width(module.get_submodule(member.layer), member.side), dtype=torch.bool
+                )
+            live[key][member.index[~alive[member.channel]]] = False
+    return {key: torch.nonzero(mask).flatten() for key, mask in live.items()}
+
+
+def _width(layer: nn.Module, side: str) -> int:
+    """Return the number of channels on one side of a layer."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features if side == "in" else layer.out_features
+    if isinstance(layer, nn.Conv1d | nn.Conv2d | ChannelPadShortcut):
+        return layer.in_channels if side == "in" else layer.out_channels
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight.shape[-1]
+
+
+def _sliced(layer: nn.Module, keep_out: Tensor | None, keep_in: Tensor | None) -> nn.Module:
+    """Return a layer with only these channels; None keeps a whole side."""
+    if isinstance(layer, ChannelPadShortcut):
+        every_in, every_out = torch.arange(layer.in_channels), torch.arange(layer.out_channels)
+        return layer.select(
+            every_in if keep_in is None else keep_in, every_out if keep_out is None else keep_out
+        )
+    tensors = {**layer._parameters, **layer._buffers}
+    if keep_out is not None:
+        tensors = {
+            name: t if t is None or t.ndim == 0 else t.detach()[keep_out]
+            for name, t in tensors.items()
+        }
+    weight = tensors["weight"]
+    if keep_in is not None and isinstance(weight, Tensor) and weight.ndim > 1:
+        tensors["weight"] = _slice_inputs(layer, weight.detach(), keep_out, keep_in)
+    resized = resized_layer(layer, tensors["weight"], tensors.get("bias"))
+    for name in layer._buffers:
+        resized._buffers[name] = tensors[name]
+    return resized
+
+
+def _slice_inputs(
+    layer: nn.Module, weight: Tensor, keep_out: Tensor | None, keep_in: Tensor
+) -> Tensor:
+    groups = layer.groups if isinstance(layer, nn.Conv1d | nn.Conv2d) else 1
+    if groups == 1:
+        return weight[:, keep_in]
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
+    if _is_depthwise(layer):
+        return weight
+    per_group = layer.in_channels // groups
+    out_group = torch.arange(layer.out_channels) // (layer.out_channels // groups)
+    if keep_out is not None:
+        out_group = out_group[keep_out]
+    columns = (keep_in % per_group).reshape(groups, -1)[out_group]
+    shape = (*columns.shape, *weight.shape[2:])
+    return weight.gather(1, columns.reshape(*columns.shape, *[1] * (weight.ndim - 2)).expand(shape))
+
+
+def resized_layer(layer: nn.Module, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
+    """Return a layer like ``layer`` whose sizes follow from another weight and bias.
+
+    Normalisations get fresh statistics of the right size.
+    """
+    tensors = {"weight": weight, "bias": bias}
+    clone = with_parameters(layer, **tensors)
+    for parameter in clone.parameters(recurse=False):
+        parameter.requires_grad_(True)
+    if weight is None:
+        return clone
+    size = weight.shape[0]
+    if isinstance(clone, nn.Linear):
+        clone.out_features, clone.in_features = weight.shape
+    elif isinstance(clone, nn.Conv1d | nn.Conv2d):
+        assert isinstance(layer, nn.Conv1d | nn.Conv2d)
+        clone.groups = size if _is_depthwise(layer) else layer.groups
+        clone.out_channels, clone.in_channels = size, weight.shape[1] * clone.groups
+    elif isinstance(clone, nn.BatchNorm1d | nn.BatchNorm2d):
+        clone.num_features = size
+        buffers = {"running_mean": torch.zeros(size), "running_var": torch.ones(size)}
+        object.__setattr__(clone, "_buffers", {**layer._buffers, **buffers})
+    elif isinstance(clone, nn.GroupNorm):
+        clone.num_channels = size
+    elif isinstance(clone, nn.LayerNorm):
+        clone.normalized_shape = tuple(weight.shape)
+    return clone

@@ -1,0 +1,317 @@
+"""From a module to the graph that is simulated, measured and deployed.
+
+:func:`trace` gives the deployed form of a module: dropout and identities gone, every batch norm
+that follows a convolution or dense layer folded into it, and each node labelled with the kind of
+operation it is. Simulation, quantization and file emission all work on this one graph, so that
+what is simulated is what is deployed.
+
+Tracing runs ``forward`` with symbols, once a module; copies of a module share the result, because
+pruning, re-estimation and training change sizes and values but never what calls what.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from optim.errors import UnsupportedModelError
+from optim.layers.shortcut import ChannelPadShortcut
+
+__all__ = [
+    "COMPUTE",
+    "folded_layer",
+    "folded_parameters",
+    "fork",
+    "kind_of",
+    "layer_of",
+    "nodes_of",
+    "propagate_shapes",
+    "trace",
+    "with_parameters",
+]
+
+COMPUTE = ("conv", "linear")
+"""Kinds of the layers that hold the weights and do the multiplications."""
+
+_MODULE_KINDS: dict[type[nn.Module], str] = {
+    nn.Conv1d: "conv",
+    nn.Conv2d: "conv",
+    nn.Linear: "linear",
+    nn.BatchNorm1d: "batch_norm",
+    nn.BatchNorm2d: "batch_norm",
+    nn.GroupNorm: "group_norm",
+    nn.LayerNorm: "layer_norm",
+    nn.ReLU: "relu",
+    nn.ReLU6: "relu6",
+    nn.GELU: "gelu",
+    nn.SiLU: "silu",
+    nn.Hardswish: "hardswish",
+    nn.Mish: "mish",
+    nn.Sigmoid: "sigmoid",
+    nn.Tanh: "tanh",
+    nn.Softmax: "softmax",
+    nn.MaxPool1d: "max_pool",
+    nn.MaxPool2d: "max_pool",
+    nn.AvgPool1d: "avg_pool",
+    nn.AvgPool2d: "avg_pool",
+    nn.AdaptiveAvgPool1d: "global_avg_pool",
+    nn.AdaptiveAvgPool2d: "global_avg_pool",
+    nn.Flatten: "flatten",
+    nn.Dropout: "identity",
+    nn.Dropout1d: "identity",
+    nn.Dropout2d: "identity",
+    nn.Identity: "identity",
+    ChannelPadShortcut: "channel_pad",
+}
+
+_FUNCTION_KINDS: dict[Callable[..., Any], str] = {
+    operator.add: "add",
+    torch.add: "add",
+    operator.mul: "mul",
+    torch.mul: "mul",
+    torch.cat: "concat",
+    torch.concat: "concat",
+    torch.relu: "relu",
+    nn.functional.relu: "relu",
+    torch.flatten: "flatten",
+    torch.matmul: "matmul",
+    operator.matmul: "matmul",
+    torch.softmax: "softmax",
+    nn.functional.softmax: "softmax",
+    nn.functional.gelu: "gelu",
+}
+
+_METHOD_KINDS: dict[str, str] = {
+    "add": "add",
+    "mul": "mul",
+    "relu": "relu",
+    "flatten": "flatten",
+    "unflatten": "unflatten",
+    "transpose": "transpose",
+    "mean": "mean",
+    "softmax": "softmax",
+    "matmul": "matmul",
+    "contiguous": "identity",
+}
+
+
+class _Tracer(fx.Tracer):
+    """Traces down to ``torch.nn`` layers and our own leaf layers."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, nn.Sequential):
+            return False
+        return type(m) in _MODULE_KINDS or super().is_leaf_module(m, module_qualified_name)
+
+
+class _SharedGraph:
+    """A traced graph that copies of a module share instead of copying it."""
+
+    def __init__(self, graph: fx.Graph) -> None:
+        self.graph = graph
+
+    def __deepcopy__(self, memo: object) -> _SharedGraph:
+        return self
+
+
+def nodes_of(module: nn.Module) -> list[fx.Node]:
+    """Return the nodes of a module as it is written, nothing folded; they must not be changed.
+
+    Raises:
+        UnsupportedModelError: If control flow in ``forward`` depends on values.
+    """
+    return list(_graph_of(module).nodes)
+
+
+def trace(
+    module: nn.Module,
+    *,
+    fold: bool = True,
+    behind: Mapping[str, nn.Module] | None = None,
+    folded: Callable[[nn.Module, nn.Module], nn.Module] | None = None,
+) -> fx.GraphModule:
+    """Return the deployed form of a module in evaluation mode; the module itself is unchanged.
+
+    Layers that needed no folding are shared with ``module``, not copied.
+
+    Args:
+        module: What to trace.
+        fold: Whether batch norms are folded into the layers before them.
+        behind: Modules to insert, by the name of the node whose result they take.
+        folded: Makes one layer of a layer and the batch norm behind it; :func:`folded_layer`
+            unless another is given.
+
+    Raises:
+        UnsupportedModelError: If control flow in ``forward`` depends on values.
+    """
+    graph = copy.deepcopy(_graph_of(module))
+    layers: dict[str, Any] = {
+        str(node.target): _attribute(module, str(node.target))
+        for node in graph.nodes
+        if node.op in ("call_module", "get_attr")
+    }
+    if fold:
+        _fold_batch_norm(graph, layers, folded or folded_layer)
+    for node in list(graph.nodes):
+        if kind_of(node) == "identity":
+            node.replace_all_uses_with(node.all_input_nodes[0])
+            graph.erase_node(node)
+    if behind:
+        _insert(graph, behind)
+        layers |= {_inserted_name(edge): layer for edge, layer in behind.items()}
+    traced = fx.GraphModule(layers, graph)
+    traced.training = False
+    return traced
+
+
+def kind_of(node: fx.Node) -> str:
+    """Return what a node of a traced graph does, or ``"other"``."""
+    return str(node.meta["kind"])
+
+
+def layer_of(node: fx.Node) -> nn.Module:
+    """Return the layer a ``call_module`` node of a traced graph calls."""
+    owner = node.graph.owning_module
+    assert owner is not None
+    return owner.get_submodule(str(node.target))
+
+
+def propagate_shapes(traced: fx.GraphModule, input_shape: tuple[int, ...]) -> None:
+    """Write the shape of every node's result, batch dimension 1, into ``node.meta["shape"]``."""
+    _ShapeWriter(traced).run(torch.zeros(1, *input_shape))
+
+
+class _ShapeWriter(fx.Interpreter):
+    def run_node(self, n: fx.Node) -> Any:
+        with torch.no_grad():
+            result = super().run_node(n)
+        if isinstance(result, Tensor):
+            n.meta["shape"] = tuple(result.shape)
+        return result
+
+
+def with_parameters(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:
+    """Return a copy of a layer that shares everything but these parameters."""
+    clone = copy.copy(layer)
+    parameters = {
+        name: None if tensor is None else nn.Parameter(tensor, requires_grad=False)
+        for name, tensor in tensors.items()
+    }
+    object.__setattr__(clone, "_parameters", {**layer._parameters, **parameters})
+    return clone
+
+
+def fork(module: nn.Module) -> nn.Module:
+    """Return a copy whose layers can be replaced; parameters and buffers are shared.
+
+    For those who put new tensors in place of old ones. Who writes into tensors needs a deep copy.
+    """
+    clone = copy.copy(module)
+    for name in ("_parameters", "_buffers"):
+        object.__setattr__(clone, name, dict(getattr(module, name)))
+    children = {name: child and fork(child) for name, child in module._modules.items()}
+    object.__setattr__(clone, "_modules", children)
+    return clone
+
+
+def folded_layer(layer: nn.Module, norm: nn.Module) -> nn.Module:
+    """Return one layer that does what ``layer`` and then the batch norm ``norm`` do."""
+    with torch.no_grad():
+        weight, bias = folded_parameters(layer, norm)
+    return with_parameters(layer, weight=weight, bias=bias)
+
+
+def folded_parameters(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of that layer, with gradients to the parameters of both.
+
+    The statistics of the norm are taken as they are.
+    """
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    weight, bias = layer.get_parameter("weight"), layer.bias
+    factor = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.affine:
+        factor = factor * norm.weight
+    shift = -norm.running_mean * factor
+    if norm.affine:
+        shift = shift + norm.bias
+    if isinstance(bias, Tensor):
+        shift = shift + bias * factor
+    return weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), shift
+
+
+def _graph_of(module: nn.Module) -> fx.Graph:
+    shared = module.__dict__.get("_optim_graph")
+    if shared is None:
+        shared = _SharedGraph(_traced_graph(module))
+        object.__setattr__(module, "_optim_graph", shared)
+    return shared.graph
+
+
+def _traced_graph(module: nn.Module) -> fx.Graph:
+    try:
+        graph = _Tracer().trace(module)
+    except Exception as error:
+        # A forward of somebody else's may raise anything when it is fed with symbols.
+        raise UnsupportedModelError(
+            f"{type(module).__name__} cannot be traced: {error}.",
+            hint="Its forward must not branch on the values or sizes of tensors.",
+        ) from error
+    for node in graph.nodes:
+        node.meta["kind"] = _kind(node, module)
+    return graph
+
+
+def _kind(node: fx.Node, module: nn.Module) -> str:
+    if node.op == "call_module":
+        return _MODULE_KINDS.get(type(module.get_submodule(str(node.target))), "other")
+    if node.op == "call_function":
+        return _FUNCTION_KINDS.get(node.target, "other")  # type: ignore[arg-type]
+    if node.op == "call_method":
+        return _METHOD_KINDS.get(str(node.target), "other")
+    return node.op
+
+
+def _attribute(module: nn.Module, path: str) -> Any:
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _insert(graph: fx.Graph, behind: Mapping[str, nn.Module]) -> None:
+    for node in list(graph.nodes):
+        if node.name not in behind:
+            continue
+        with graph.inserting_after(node):
+            inserted = graph.call_module(_inserted_name(node.name), (node,))
+        inserted.meta["kind"] = "other"
+        node.replace_all_uses_with(
+            inserted, delete_user_cb=lambda user, own=inserted: user is not own
+        )
+
+
+def _inserted_name(edge: str) -> str:
+    return f"behind_{edge}"
+
+
+def _fold_batch_norm(
+    graph: fx.Graph, layers: dict[str, Any], folded: Callable[[nn.Module, nn.Module], nn.Module]
+) -> None:
+    calls = [str(node.target) for node in graph.nodes if node.op == "call_module"]
+    for node in list(graph.nodes):
+        if kind_of(node) != "batch_norm":
+            continue
+        source = node.all_input_nodes[0]
+        name = str(source.target)
+        if kind_of(source) not in COMPUTE or len(source.users) > 1 or calls.count(name) > 1:
+            continue
+        layers[name] = folded(layers[name], layers[str(node.target)])
+        node.replace_all_uses_with(source)
+        graph.erase_node(node)

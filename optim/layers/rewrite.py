@@ -1,0 +1,61 @@
+"""Read the weights of a module and make copies with other ones."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from optim.errors import ConfigError
+from optim.layers.graph import COMPUTE, fork, kind_of, nodes_of
+
+__all__ = ["norm_layers", "replace_parameters", "replace_weights", "weights_of"]
+
+
+def weights_of(module: nn.Module, mentioned: Iterable[str] = ()) -> dict[str, Tensor]:
+    """Return the weight of every layer that multiplies, in order of execution.
+
+    Args:
+        module: A traceable module.
+        mentioned: Layer names a recipe mentions; each must exist.
+
+    Raises:
+        ConfigError: If a mentioned layer does not exist.
+    """
+    weights = {}
+    for node in nodes_of(module):
+        if kind_of(node) in COMPUTE:
+            weights[str(node.target)] = module.get_parameter(f"{node.target}.weight").detach()
+    for name in mentioned:
+        if name not in weights:
+            close = difflib.get_close_matches(name, weights, n=3)
+            raise ConfigError(
+                f"The model has no layer {name!r}.",
+                hint=f"Did you mean {' or '.join(close)}?" if close else "",
+                field="layers",
+            )
+    return weights
+
+
+def replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """Return a copy of a module with other weights in some layers."""
+    return replace_parameters(module, {f"{name}.weight": w for name, w in weights.items()})
+
+
+def replace_parameters(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Module:
+    """Return a copy of a module with other values in some parameters; a missing one is made."""
+    changed = fork(module)
+    for name, value in values.items():
+        layer, _, parameter = name.rpartition(".")
+        changed.get_submodule(layer).register_parameter(parameter, nn.Parameter(value.detach()))
+    return changed
+
+
+def norm_layers(module: nn.Module) -> dict[str, nn.BatchNorm1d | nn.BatchNorm2d]:
+    """Return the batch norms with running statistics by name."""
+    return {
+        name: layer
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.track_running_stats
+    }

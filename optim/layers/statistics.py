@@ -1,0 +1,95 @@
+"""What calibration remembers of an activation: its exact ends and a fair sample of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from optim.errors import CalibrationError
+from optim.layers.graph import trace
+from optim.layers.quantized_graph import QuantizationPlan
+
+__all__ = ["Statistics", "collect_statistics"]
+
+_SAMPLE = 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Values of one tensor, or of each row of a weight.
+
+    Attributes:
+        values: ``(R, n)``; all values of a weight, a sample of an activation's.
+        low: ``(R,)``; the exact minimum.
+        high: ``(R,)``; the exact maximum.
+    """
+
+    values: Tensor
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def of_rows(cls, rows: Tensor) -> Statistics:
+        """Return the statistics of the ``(R, n)`` rows of a weight."""
+        low, high = rows.aminmax(dim=1)
+        return cls(rows, low, high)
+
+
+class _Observer(nn.Module):
+    """Passes a tensor on, remembering its ends and every k-th value."""
+
+    def __init__(self, share: int) -> None:
+        super().__init__()
+        self.share = share
+        self.low, self.high = float("inf"), float("-inf")
+        self.samples: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        low, high = x.aminmax()
+        self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
+        flat = x.flatten()
+        stride = max(1, flat.numel() // self.share)
+        # An odd stride does not fall into step with the powers of two of most shapes.
+        self.samples.append(flat[:: stride | 1][: self.share].clone())
+        return x
+
+
+def collect_statistics(
+    module: nn.Module, plan: QuantizationPlan, batches: Iterable[Tensor]
+) -> dict[str, Statistics]:
+    """Run calibration batches through a module and return the statistics of each edge.
+
+    Args:
+        module: A traceable module with float weights.
+        plan: The edges to observe.
+        batches: ``(N, ...)`` normalised inputs.
+
+    Raises:
+        CalibrationError: If there is no batch or an activation is not finite.
+    """
+    batches = list(batches)
+    if not batches:
+        raise CalibrationError("Calibration needs at least one batch of samples.")
+    observers = {edge: _Observer(_SAMPLE // len(batches)) for edge in plan.edges}
+    traced = trace(module, behind=observers)
+    with torch.inference_mode():
+        for batch in batches:
+            traced(batch)
+    for edge, observer in observers.items():
+        if not abs(observer.low) + abs(observer.high) < float("inf"):
+            raise CalibrationError(
+                f"The activation {edge!r} is not finite on the calibration data "
+                f"(from {observer.low} to {observer.high}).",
+                hint="Check the inputs for NaN and the normalisation of the data.",
+            )
+    return {
+        edge: Statistics(
+            torch.cat(observer.samples)[None],
+            torch.tensor([observer.low]),
+            torch.tensor([observer.high]),
+        )
+        for edge, observer in observers.items()
+    }

@@ -1,0 +1,102 @@
+"""Add models to those that pages can use.
+
+A model is always stored as our own checkpoint, whatever it came as. The name of what a browser
+added holds the hash of its content: only who has the file, or was given a link, knows it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from optim.data.added import open_registered_data
+from optim.errors import ConfigError, UnsupportedModelError
+from optim.hashing import digest, digest_file
+from optim.measure.macs import layer_costs
+from optim.models.bundle import ModelBundle, TorchModel
+from optim.models.checkpoint import save_checkpoint
+from optim.models.open import open_model
+from optim.models.zoo import ZOO, architecture_to_json
+from optim.storage import ASSETS, checked_name, store_home, write_atomic
+from optim.subject import check_fit
+
+__all__ = ["add_model"]
+
+
+def add_model(
+    path: Path,
+    *,
+    data: str,
+    architecture: str = "",
+    title: str = "",
+    name: str = "",
+    listed: bool = True,
+) -> str:
+    """Add weights to the models that pages can use.
+
+    Args:
+        path: A weights file, or a checkpoint.
+        data: Registered data the model belongs to; gives input size and class names.
+        architecture: Name in the zoo; guessed from the shapes if empty.
+        title: Name for a reader; the file's name if empty.
+        name: How to ask for it; made from the content if empty.
+        listed: Whether everybody sees it in lists.
+
+    Returns:
+        The name.
+
+    Raises:
+        ConfigError: If the name is not a plain one, or that of a model that ships.
+        UnsupportedModelError: If the weights cannot be opened safely, fit no architecture, or
+            cannot be run.
+        DataError: If model and data do not fit.
+    """
+    path = path.resolve()
+    dataset = open_registered_data(data)
+    bundle = open_model(f"{architecture}:{path}" if architecture else str(path), data=dataset)
+    check_fit(bundle, dataset)
+    content = bundle.content
+    if not isinstance(content, TorchModel) or content.architecture is None:
+        raise UnsupportedModelError(
+            "Only weights of an architecture of the zoo can be added to the list.",
+            hint="ONNX files can be measured and verified from the command line.",
+        )
+    _check_runs(bundle)
+    name = checked_name(name or f"my-{digest(digest_file(path), data, architecture)[:16]}")
+    if name in ZOO or (ASSETS / "models" / f"{name}.json").is_file():
+        raise ConfigError(
+            f"name={name!r} is already that of a model that ships.",
+            hint="Choose another name.",
+            field="name",
+        )
+    folder = store_home() / "models"
+    bundle = replace(bundle, name=title or path.stem)
+    save_checkpoint(bundle, folder / f"{name}.safetensors")
+    card: dict[str, Any] = {
+        "title": bundle.name,
+        "data": data,
+        "architecture": architecture_to_json(content.architecture),
+        "params": sum(p.numel() for p in content.module.parameters()),
+        "macs": sum(c.macs for c in layer_costs(content.module, bundle.spec.shape)),
+        "listed": listed,
+    }
+    write_atomic(folder / f"{name}.json", json.dumps(card, indent=1).encode())
+    return name
+
+
+def _check_runs(bundle: ModelBundle) -> None:
+    """Refuse a model that was read but whose parts do not belong together."""
+    try:
+        with torch.inference_mode():
+            output = bundle.simulated()(torch.zeros(1, *bundle.spec.shape))
+    except Exception as error:
+        # Sizes that contradict each other make torch raise classes of many kinds.
+        raise UnsupportedModelError(f"{bundle.name} cannot be run: {error}.") from error
+    if output.shape != (1, bundle.task.n_classes) or not bool(torch.isfinite(output).all()):
+        raise UnsupportedModelError(
+            f"{bundle.name} cannot be run: its outputs are not {bundle.task.n_classes} numbers."
+        )

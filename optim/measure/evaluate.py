@@ -1,0 +1,76 @@
+"""Run a model on samples and keep what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import fx
+
+from optim.data.dataset import Samples
+from optim.device import compute_device
+from optim.measure.predictions import Predictions, batches
+from optim.models.bundle import GraphModel, ModelBundle
+from optim.quantity import How
+from optim.runtime.session import InferenceSession
+
+__all__ = ["BATCH", "outputs_of", "predict", "predict_in_runtime"]
+
+BATCH = 256
+"""Samples evaluated at once; more gain nothing on a CPU and delay a cancellation."""
+
+
+def predict(
+    bundle: ModelBundle, samples: Samples, *, check: Callable[[], None] = lambda: None
+) -> Predictions:
+    """Return what a model says about samples, fake-quantized where its table says so.
+
+    Args:
+        bundle: A torch model is run by torch, an ONNX file by ONNX Runtime.
+        samples: Raw samples; they are normalised here.
+        check: Called between batches; raises to stop.
+
+    Raises:
+        DataError: If the samples do not fit the model.
+    """
+    if isinstance(bundle.content, GraphModel):
+        session = InferenceSession.open(bundle.content.onnx, torch.get_num_threads())
+        return predict_in_runtime(session, bundle, samples, check=check)
+    graph = bundle.simulated().to(compute_device())
+    outputs = []
+    for rows in batches(len(samples), BATCH):
+        check()
+        outputs.append(outputs_of(graph, bundle.spec.normalise(samples.inputs[rows])))
+    how = How.SIMULATED if bundle.table.is_quantized else How.MEASURED
+    return Predictions(samples.ids, np.concatenate(outputs), samples.targets, how)
+
+
+def outputs_of(graph: fx.GraphModule, x: torch.Tensor) -> np.ndarray:
+    """Return the outputs ``(N, classes)`` of a traced graph for one normalised batch."""
+    if x.ndim == 4:
+        x = x.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        return graph(x.to(compute_device())).float().cpu().numpy()
+
+
+def predict_in_runtime(
+    session: InferenceSession,
+    bundle: ModelBundle,
+    samples: Samples,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> Predictions:
+    """Return what an exported file says about samples, in the runtime that will execute it.
+
+    Args:
+        session: The loaded file.
+        bundle: Gives the normalisation of the inputs.
+        samples: Raw samples.
+        check: Called between batches; raises to stop.
+    """
+    outputs = []
+    for rows in batches(len(samples), BATCH):
+        check()
+        outputs.append(session.run(bundle.spec.normalise(samples.inputs[rows]).numpy()))
+    return Predictions(samples.ids, np.concatenate(outputs), samples.targets, How.MEASURED)

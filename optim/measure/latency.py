@@ -1,0 +1,86 @@
+"""Latency of exported files as quantities: one file alone, or two in turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from optim.measure.intervals import median_interval
+from optim.quantity import Comparison, Quantity
+from optim.runtime.latency import LatencySamples, measure_latency
+from optim.runtime.session import InferenceSession
+
+__all__ = ["LatencyPair", "compare_files", "latency_of", "pair_of"]
+
+
+@dataclass(frozen=True)
+class LatencyPair:
+    """Latency of a candidate beside its baseline.
+
+    Attributes:
+        baseline: Time of the baseline.
+        candidate: Time of the candidate.
+        change: Candidate over baseline; paired by round where both were measured.
+    """
+
+    baseline: Quantity
+    candidate: Quantity
+    change: Comparison
+
+
+def compare_files(
+    baseline: bytes,
+    candidate: bytes,
+    inputs: np.ndarray,
+    threads: int,
+    *,
+    rounds: int = 40,
+    check: Callable[[], None] = lambda: None,
+) -> LatencyPair:
+    """Measure two files in turns in ONNX Runtime.
+
+    Args:
+        baseline: ONNX file.
+        candidate: ONNX file.
+        inputs: ``(batch, ...)`` float32.
+        threads: Threads of one inference.
+        rounds: Blocks of each file.
+        check: Called between blocks; raises to stop.
+    """
+    sessions = {
+        "baseline": InferenceSession.open(baseline, threads),
+        "candidate": InferenceSession.open(candidate, threads),
+    }
+    samples = measure_latency(sessions, inputs, rounds=rounds, check=check)
+    return pair_of(samples)
+
+
+def pair_of(samples: LatencySamples) -> LatencyPair:
+    """Return medians with intervals, and the ratio taken round by round."""
+    first, second = samples.blocks_ms["baseline"], samples.blocks_ms["candidate"]
+    return LatencyPair(
+        _quantity(first, "ms"),
+        _quantity(second, "ms"),
+        Comparison(_quantity(second / first, "x"), better="lower"),
+    )
+
+
+def latency_of(
+    file: bytes,
+    inputs: np.ndarray,
+    threads: int,
+    *,
+    rounds: int = 40,
+    check: Callable[[], None] = lambda: None,
+) -> Quantity:
+    """Measure one file by itself; see :func:`compare_files`."""
+    sessions = {"file": InferenceSession.open(file, threads)}
+    blocks = measure_latency(sessions, inputs, rounds=rounds, check=check).blocks_ms["file"]
+    return _quantity(blocks, "ms")
+
+
+def _quantity(values: np.ndarray, unit: str) -> Quantity:
+    middle, low, high = median_interval(values)
+    return Quantity(middle, unit, low, high, len(values))

@@ -1,0 +1,68 @@
+"""Count parameters and multiply-accumulates, layer by layer.
+
+One MAC is one multiplication and one addition, that is 2 FLOPs. Counted are convolutions, dense
+layers and matrix products, for one sample; normalisations fold away and everything else is linear
+in the number of activations. Weights that are zero still cost their MAC: dense kernels multiply
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from torch import fx, nn
+
+from optim.layers.graph import COMPUTE, kind_of, layer_of, propagate_shapes, trace
+
+__all__ = ["LayerCost", "layer_costs"]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """Static cost of one layer with weights.
+
+    Attributes:
+        name: Dotted path of the layer.
+        kind: ``"conv"``, ``"linear"`` or ``"matmul"``.
+        shape: Shape of the weight; empty for a product of two activations.
+        params: Weights and biases of the deployed layer, batch norm folded in.
+        macs: Multiply-accumulates for one sample.
+        activations: Numbers it writes for one sample.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    params: int
+    macs: int
+    activations: int
+
+
+def layer_costs(module: nn.Module, input_shape: tuple[int, ...]) -> list[LayerCost]:
+    """Return the cost of every layer that multiplies, in order of execution.
+
+    Args:
+        module: A traceable module.
+        input_shape: Shape of one sample.
+    """
+    traced = trace(module)
+    propagate_shapes(traced, input_shape)
+    return [_cost(node) for node in traced.graph.nodes if kind_of(node) in (*COMPUTE, "matmul")]
+
+
+def _cost(node: fx.Node) -> LayerCost:
+    outputs = prod(node.meta["shape"])
+    if kind_of(node) == "matmul":
+        inner = node.all_input_nodes[0].meta["shape"][-1]
+        return LayerCost(node.name, "matmul", (), 0, outputs * inner, outputs)
+    weight = layer_of(node).get_parameter("weight")
+    params = sum(p.numel() for p in layer_of(node).parameters())
+    return LayerCost(
+        name=str(node.target),
+        kind=kind_of(node),
+        shape=tuple(weight.shape),
+        params=params,
+        macs=outputs * weight[0].numel(),
+        activations=outputs,
+    )

@@ -1,0 +1,105 @@
+"""Four sizes of the same weights, each really encoded to bytes.
+
+===============  ===================================================================
+dense            every weight as float32: what a framework saves
+bit_width        every weight packed at its bits, with scales and zero points
+sparse           only the weights that are not zero, and where they are
+entropy          frequent values in fewer bits than rare ones
+===============  ===================================================================
+
+Zeroed weights make only the last two smaller. Biases count as float32 and scales as they are
+stored, in all of them. The size of an exported *file* is a fifth figure, measured on the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from optim.codecs import CODECS, Codes, best_sparse
+from optim.layers.graph import COMPUTE, kind_of, layer_of, trace
+from optim.layers.grid import from_rows
+from optim.layers.table import QuantizedWeight
+from optim.models.bundle import ModelBundle
+from optim.quantity import Quantity
+
+__all__ = ["SIZES", "LayerSize", "encoded_sizes", "layer_sizes"]
+
+SIZES = ("dense", "bit_width", "sparse", "entropy")
+
+
+@dataclass(frozen=True)
+class LayerSize:
+    """Bytes of one layer's weight and bias in the four encodings, and its zeros.
+
+    Attributes:
+        name: Dotted path; ``""`` for everything that belongs to no layer with weights.
+        bytes: ``{encoding: bytes}`` with the keys ``SIZES``.
+        sparsity: Share of zero weights, in 0..1.
+        bits: Bits of a weight; 32 in floating point.
+    """
+
+    name: str
+    bytes: Mapping[str, int]
+    sparsity: float
+    bits: int
+
+
+def encoded_sizes(
+    bundle: ModelBundle, check: Callable[[], None] = lambda: None
+) -> dict[str, Quantity]:
+    """Return ``{encoding: bytes}`` of a whole model, every weight really encoded."""
+    layers = layer_sizes(bundle, check)
+    return {
+        size: Quantity.exact(sum(layer.bytes[size] for layer in layers), "bytes") for size in SIZES
+    }
+
+
+def layer_sizes(bundle: ModelBundle, check: Callable[[], None] = lambda: None) -> list[LayerSize]:
+    """Return the sizes of every layer of the deployed graph, batch norms folded in."""
+    traced = trace(bundle.module)
+    found = []
+    counted: set[int] = set()
+    for node in traced.graph.nodes:
+        if kind_of(node) not in COMPUTE:
+            continue
+        check()
+        layer, name = layer_of(node), str(node.target)
+        weight = layer.get_parameter("weight").detach()
+        counted |= {id(p) for p in layer.parameters()}
+        bias = 0 if layer.bias is None else 4 * layer.get_parameter("bias").numel()
+        found.append(_layer_size(name, weight, bias, bundle.table.weights.get(name)))
+    rest = 4 * sum(p.numel() for p in traced.parameters() if id(p) not in counted)
+    if rest:
+        found.append(LayerSize("", dict.fromkeys(SIZES, rest), 0.0, 32))
+    return found
+
+
+def _layer_size(
+    name: str, weight: Tensor, bias: int, quantized: QuantizedWeight | None
+) -> LayerSize:
+    dense = len(CODECS["dense"].encode(Codes.from_float(weight.flatten(1).numpy())))
+    if quantized is None:
+        codes, overhead, bits = Codes.from_float(weight.flatten(1).numpy()), bias, 32
+    else:
+        codes, overhead = _integer_codes(quantized, weight), bias + 4 * len(quantized.scale)
+        bits = quantized.grid.bits
+    sizes = {
+        "dense": dense + bias,
+        "bit_width": len(CODECS["dense"].encode(codes)) + overhead,
+        "sparse": len(best_sparse(codes)[1]) + overhead,
+        "entropy": len(CODECS["entropy"].encode(codes)) + overhead,
+    }
+    return LayerSize(name, sizes, codes.zero_share, bits)
+
+
+def _integer_codes(quantized: QuantizedWeight, weight: Tensor) -> Codes:
+    """Return the integers of a weight, one row a channel unless groups have zero points."""
+    grid, integers = quantized.grid, quantized.integers(weight)
+    zero_points = quantized.zero_point.numpy()
+    if grid.symmetric:
+        rows = from_rows(integers, weight.shape, grid).flatten(1)
+        return Codes.from_integers(rows.numpy(), grid.bits)
+    return Codes.from_integers(integers.numpy(), grid.bits, zero_points)

@@ -1,0 +1,217 @@
+"""The building blocks of the zoo: small modules of plain ``torch.nn`` layers.
+
+Everything here can be traced by ``torch.fx`` down to its layers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from optim.layers.shortcut import ChannelPadShortcut
+
+__all__ = [
+    "BasicBlock",
+    "InvertedResidual",
+    "PatchEmbedding",
+    "SelfAttention",
+    "TokenMean",
+    "TransformerBlock",
+    "activation",
+    "dropping",
+    "initialise_",
+    "named",
+    "normalisation",
+    "scaled",
+]
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "hardswish": nn.Hardswish,
+    "mish": nn.Mish,
+}
+
+
+def activation(name: str) -> nn.Module:
+    """Return the activation module of that name."""
+    return _ACTIVATIONS[name]()
+
+
+def normalisation(name: str, channels: int, dims: int, momentum: float = 0.1) -> nn.Module:
+    """Return a normalisation layer.
+
+    Args:
+        name: ``"batch"``, ``"group"``, ``"layer"`` (one group of all channels) or ``"none"``.
+        channels: Number of channels.
+        dims: Spatial dimensions of its input: 0 for tables, 1 for series, 2 for images.
+        momentum: Weight of the newest batch in the running statistics of batch norm.
+    """
+    if name == "batch":
+        layer = nn.BatchNorm2d if dims == 2 else nn.BatchNorm1d
+        return layer(channels, momentum=momentum)
+    if name in ("group", "layer"):
+        groups = next(n for n in (8, 4, 2, 1) if channels % n == 0) if name == "group" else 1
+        return nn.GroupNorm(groups, channels)
+    return nn.Identity()
+
+
+def dropping(layer: nn.Module, rate: float) -> nn.Module:
+    """Return a layer followed by dropout; without any, the layer itself, under its own name."""
+    return nn.Sequential(layer, nn.Dropout(rate)) if rate else layer
+
+
+def named(**layers: nn.Module) -> nn.Sequential:
+    """Return a sequence whose layers have names, so that parameter names are chosen by us."""
+    return nn.Sequential(OrderedDict(layers))
+
+
+def scaled(channels: int, width: float, multiple: int = 1) -> int:
+    """Return ``channels`` times ``width``, rounded to a multiple, at least one of it."""
+    return max(multiple, int(channels * width + multiple / 2) // multiple * multiple)
+
+
+def initialise_(module: nn.Module) -> None:
+    """Draw convolution weights as He et al. (2015, arXiv:1502.01852) propose, in place."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2015)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        *,
+        kernel: int,
+        act: str,
+        norm: str,
+        momentum: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        pad, bias = kernel // 2, norm == "none"
+        self.conv1 = nn.Conv2d(in_channels, channels, kernel, stride, pad, bias=bias)
+        self.bn1 = normalisation(norm, channels, 2, momentum)
+        self.act1 = dropping(activation(act), dropout)
+        self.conv2 = nn.Conv2d(channels, channels, kernel, 1, pad, bias=bias)
+        self.bn2 = normalisation(norm, channels, 2, momentum)
+        same = stride == 1 and in_channels == channels
+        self.shortcut = nn.Identity() if same else ChannelPadShortcut(in_channels, channels, stride)
+        self.act2 = activation(act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to ``(N, channels, H / stride, W / stride)``."""
+        out = self.act1(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return self.act2(out + self.shortcut(x))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel, project; a shortcut where shapes allow (Sandler et al. 2018)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        *,
+        expansion: int,
+        kernel: int,
+        act: str,
+        norm: str,
+        momentum: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        hidden, bias = in_channels * expansion, norm == "none"
+        layers: dict[str, nn.Module] = {}
+        if expansion > 1:
+            layers["expand"] = nn.Conv2d(in_channels, hidden, 1, bias=bias)
+            layers["expand_norm"] = normalisation(norm, hidden, 2, momentum)
+            layers["expand_act"] = activation(act)
+        layers["depthwise"] = nn.Conv2d(
+            hidden, hidden, kernel, stride, kernel // 2, groups=hidden, bias=bias
+        )
+        layers["depthwise_norm"] = normalisation(norm, hidden, 2, momentum)
+        layers["depthwise_act"] = dropping(activation(act), dropout)
+        layers["project"] = nn.Conv2d(hidden, channels, 1, bias=bias)
+        layers["project_norm"] = normalisation(norm, channels, 2, momentum)
+        self.branch = named(**layers)
+        self.has_shortcut = stride == 1 and in_channels == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, in_channels, H, W)`` to ``(N, channels, H / stride, W / stride)``."""
+        return x + self.branch(x) if self.has_shortcut else self.branch(x)
+
+
+class PatchEmbedding(nn.Module):
+    """Cut an image into patches, one vector each, and add where it came from."""
+
+    def __init__(self, in_channels: int, side: int, patch: int, width: int) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(in_channels, width, patch, patch)
+        self.position = nn.Parameter(torch.zeros(1, (side // patch) ** 2, width))
+        nn.init.trunc_normal_(self.position, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, C, S, S)`` to ``(N, patches, width)``."""
+        return self.project(x).flatten(2).transpose(1, 2) + self.position
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention in plain matrix products (Vaswani et al. 2017)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.project = nn.Linear(width, width)
+        self.scale = (width // heads) ** -0.5
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, T, width)`` to ``(N, T, width)``."""
+        q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k = self.key(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        v = self.value(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        weights = torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * self.scale, dim=-1)
+        return self.project(torch.matmul(weights, v).transpose(1, 2).flatten(2))
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a two-layer perceptron, each after a layer norm and around a shortcut."""
+
+    def __init__(self, width: int, heads: int, expansion: int, act: str, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = SelfAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = named(
+            fc1=nn.Linear(width, width * expansion),
+            act=activation(act),
+            fc2=nn.Linear(width * expansion, width),
+            dropout=nn.Dropout(dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, T, width)`` to ``(N, T, width)``."""
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class TokenMean(nn.Module):
+    """Average the tokens."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, T, width)`` to ``(N, width)``."""
+        return x.mean(1)

@@ -1,0 +1,156 @@
+"""A model with everything that belongs to it: content, input, task, origin, compression table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
+
+from torch import Tensor, fx, nn
+
+from optim.data.task import Classification
+from optim.errors import UnsupportedModelError
+from optim.hashing import digest, digest_arrays
+from optim.layers.quantized_graph import deployable_graph, simulated_graph
+from optim.layers.table import CompressionTable
+from optim.models.architecture import Architecture
+from optim.models.input_spec import InputSpec
+
+__all__ = ["GraphModel", "ModelBundle", "Provenance", "TorchModel", "named_tensors"]
+
+
+@dataclass(frozen=True, eq=False)
+class TorchModel:
+    """A module that can be pruned, quantized and trained.
+
+    Attributes:
+        module: Plain layers with float parameters, in evaluation mode. Never changed in place by
+            anyone who did not make it.
+        architecture: The configuration it was built from; its layers may have fewer channels now.
+    """
+
+    module: nn.Module
+    architecture: Architecture | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class GraphModel:
+    """An ONNX file that is measured and verified as it is.
+
+    Attributes:
+        onnx: The file's bytes.
+    """
+
+    onnx: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from.
+
+    Attributes:
+        source: How it was asked for, without any path of this machine.
+        seen: Part hashes of the samples it was trained on (see ``optim.data.splits.part_hash``);
+            ``None`` if unknown.
+        note: A sentence for the reader.
+    """
+
+    source: str
+    seen: tuple[str, ...] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBundle:
+    """A model and all that travels with it. Steps take one and return another.
+
+    Attributes:
+        name: Short name for a reader.
+        content: :class:`TorchModel` or :class:`GraphModel`.
+        spec: Shape and normalisation of its input.
+        task: What it predicts.
+        provenance: Where it comes from.
+        table: What compression knows beside the weights.
+    """
+
+    name: str
+    content: TorchModel | GraphModel
+    spec: InputSpec
+    task: Classification
+    provenance: Provenance
+    table: CompressionTable = field(default_factory=CompressionTable)
+
+    @property
+    def module(self) -> nn.Module:
+        """The module of a torch model.
+
+        Raises:
+            UnsupportedModelError: If the content is an ONNX graph.
+        """
+        if isinstance(self.content, TorchModel):
+            return self.content.module
+        raise UnsupportedModelError(
+            f"{self.name} is an ONNX graph; pruning, quantization and training need a torch model.",
+            hint="It can still be measured and verified. To change it, open its weights instead.",
+        )
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash: weights, table, input and task decide it; names and origin do not."""
+        return digest(
+            self._content_hash(),
+            digest_arrays({k: t.numpy() for k, t in self.table.tensors().items()}),
+            {name: repr(edge) for name, edge in self.table.edges.items()},
+            {name: repr(entry.grid) for name, entry in self.table.weights.items()},
+            self.spec.to_json(),
+            self.task.class_names,
+        )
+
+    def _content_hash(self) -> str:
+        if isinstance(self.content, GraphModel):
+            return digest(self.content.onnx.hex())
+        tensors = named_tensors(self.content.module)
+        layers = [(name, type(m).__name__) for name, m in self.content.module.named_modules()]
+        return digest(layers, digest_arrays({k: t.cpu().numpy() for k, t in tensors.items()}))
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros in the weights of a torch model, in 0..1."""
+        weights = [p for p in self.module.parameters() if p.ndim > 1]
+        total = sum(w.numel() for w in weights)
+        return sum(int((w == 0).sum()) for w in weights) / total if total else 0.0
+
+    def with_module(self, module: nn.Module, table: CompressionTable | None = None) -> Self:
+        """Return a bundle with another module (and table) and everything else the same."""
+        assert isinstance(self.content, TorchModel)
+        content = replace(self.content, module=module.eval())
+        return replace(self, content=content, table=self.table if table is None else table)
+
+    def with_table(self, table: CompressionTable) -> Self:
+        """Return a bundle with another compression table."""
+        return replace(self, table=table)
+
+    def having_seen(self, parts: tuple[str, ...]) -> Self:
+        """Return a bundle that was also trained on these parts; unknown stays unknown."""
+        seen = self.provenance.seen
+        known = None if seen is None else tuple(dict.fromkeys((*seen, *parts)))
+        return replace(self, provenance=replace(self.provenance, seen=known))
+
+    def simulated(self) -> fx.GraphModule:
+        """Return the traced graph that computes, in floating point, what will be deployed."""
+        return simulated_graph(self.module, self.table)
+
+    def deployable(self) -> fx.GraphModule:
+        """Return the traced graph with float weights and quantizers on its edges, to be emitted."""
+        return deployable_graph(self.module, self.table)
+
+
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and all buffers by name, also those a state dict leaves out."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in module.named_parameters():
+        tensors[name] = parameter.detach()
+    for name, buffer in module.named_buffers():
+        if not name.endswith("num_batches_tracked"):
+            tensors[name] = buffer
+    return tensors

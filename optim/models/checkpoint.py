@@ -1,0 +1,213 @@
+"""Our own checkpoint: one safetensors file from which a bundle is rebuilt without any class.
+
+The tensors are the module's state and the compression table; the header holds, as JSON,
+architecture, input, task, origin, and the sizes of layers that lost channels. A file that says
+something inconsistent is refused before any large tensor is made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optim.data.task import Classification
+from optim.errors import UnsupportedModelError
+from optim.layers.channels import resized_layer
+from optim.layers.grid import Grid
+from optim.layers.shortcut import ChannelPadShortcut
+from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight
+from optim.models.architecture import Architecture
+from optim.models.bundle import ModelBundle, Provenance, TorchModel
+from optim.models.input_spec import InputSpec
+from optim.models.zoo import architecture_from_json, architecture_to_json
+from optim.storage import write_atomic
+
+__all__ = ["VERSION", "load_checkpoint", "save_checkpoint", "serialise"]
+
+VERSION = 1
+_TABLE = "table/"
+_MAX_PARAMETERS = 200_000_000
+
+
+def save_checkpoint(bundle: ModelBundle, path: Path, *, half: bool = False) -> Path:
+    """Write a bundle to a file; see :func:`serialise`."""
+    return write_atomic(path, serialise(bundle, half=half))
+
+
+def serialise(bundle: ModelBundle, *, half: bool = False) -> bytes:
+    """Return a bundle as the bytes of a safetensors file.
+
+    Args:
+        bundle: A torch model.
+        half: Store weights as float16: half the bytes, 3 significant digits.
+    """
+    from safetensors.torch import save
+
+    module = bundle.module
+    tensors = {
+        name: (t.half() if half and t.is_floating_point() else t).contiguous()
+        for name, t in module.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    for name, tensor in bundle.table.tensors().items():
+        tensors[_TABLE + name] = tensor.contiguous()
+    return save(tensors, {"optim": json.dumps(_header(bundle), sort_keys=True)})
+
+
+def _header(bundle: ModelBundle) -> dict[str, Any]:
+    content = bundle.content
+    assert isinstance(content, TorchModel)
+    if content.architecture is None:
+        raise UnsupportedModelError(
+            f"{bundle.name} was not built from an architecture of the zoo and cannot be saved "
+            "as a checkpoint.",
+            hint="Export it to ONNX instead.",
+        )
+    table = bundle.table
+    return {
+        "version": VERSION,
+        "name": bundle.name,
+        "architecture": architecture_to_json(content.architecture),
+        "n_outputs": bundle.task.n_classes,
+        "class_names": list(bundle.task.class_names),
+        "spec": bundle.spec.to_json(),
+        "provenance": asdict(bundle.provenance),
+        "grids": {name: asdict(entry.grid) for name, entry in table.weights.items()},
+        "edges": {name: asdict(edge) for name, edge in table.edges.items()},
+        "shortcuts": {
+            name: {"in_channels": layer.in_channels, "source": layer.source.tolist()}
+            for name, layer in content.module.named_modules()
+            if isinstance(layer, ChannelPadShortcut)
+        },
+    }
+
+
+def load_checkpoint(path: Path) -> ModelBundle:
+    """Rebuild a bundle from a file written by :func:`save_checkpoint`.
+
+    Raises:
+        UnsupportedModelError: If the file is not such a checkpoint, or of a newer version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UnsupportedModelError(f"{path.name!r} cannot be read: {error}.") from error
+    if "optim" not in metadata:
+        raise UnsupportedModelError(
+            f"{path.name!r} holds weights but does not say of which architecture.",
+            hint="Name it, as in resnet20:weights.safetensors.",
+        )
+    try:
+        return _rebuild(json.loads(metadata["optim"]), tensors)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        # Whatever a wrong header leads to, torch's complaints about shapes included.
+        raise UnsupportedModelError(
+            f"{path.name!r} is a damaged checkpoint: {error}.", hint="Save it again."
+        ) from error
+
+
+def _rebuild(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelBundle:
+    if header["version"] > VERSION:
+        raise UnsupportedModelError(
+            f"The checkpoint has version {header['version']}; this program reads up to {VERSION}.",
+            hint="Update Optim Studio.",
+        )
+    architecture: Architecture = architecture_from_json(header["architecture"])
+    spec = InputSpec.from_json(header["spec"])
+    names = tuple(str(name) for name in header["class_names"])
+    if header["n_outputs"] != len(names) or not names:
+        raise ValueError(f"it has {header['n_outputs']} outputs and {len(names)} class names")
+    _check_sizes(architecture, spec.shape, len(names), tensors)
+    module = architecture.build(spec.shape, len(names))
+    table = {k.removeprefix(_TABLE): v for k, v in tensors.items() if k.startswith(_TABLE)}
+    state = {
+        k: v.float() if v.is_floating_point() else v
+        for k, v in tensors.items()
+        if not k.startswith(_TABLE)
+    }
+    _resize_(module, state, header["shortcuts"])
+    module.load_state_dict(state, strict=False)
+    missing = {n for n in module.state_dict() if not n.endswith("num_batches_tracked")} - set(state)
+    if missing:
+        raise UnsupportedModelError(f"The checkpoint lacks {', '.join(sorted(missing)[:3])}.")
+    provenance = dict(header["provenance"])
+    if provenance["seen"] is not None:
+        provenance["seen"] = tuple(provenance["seen"])
+    return ModelBundle(
+        name=header["name"],
+        content=TorchModel(module.eval(), architecture),
+        spec=spec,
+        task=Classification(names),
+        provenance=Provenance(**provenance),
+        table=_table(header, table),
+    )
+
+
+def _check_sizes(
+    architecture: Architecture,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Refuse what is too large to build, not finite, or larger than its architecture.
+
+    Layers lose channels and never gain any, so that the architecture bounds every size.
+    """
+    architecture.check(input_shape)
+    with torch.device("meta"):
+        whole = architecture.compose(input_shape, n_outputs).state_dict()
+    if sum(t.numel() for t in whole.values()) > _MAX_PARAMETERS:
+        raise ValueError(f"its architecture has more than {_MAX_PARAMETERS:,} parameters")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds values that are not finite")
+        if name in whole:
+            limit, size = whole[name].shape, tensor.shape
+            if len(size) != len(limit) or any(a > b for a, b in zip(size, limit, strict=True)):
+                raise ValueError(f"{name} has shape {tuple(size)}, at most {tuple(limit)} fits")
+
+
+def _table(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CompressionTable:
+    weights = {
+        name: QuantizedWeight(
+            Grid(**grid),
+            tensors[f"scale:{name}"],
+            tensors[f"zero_point:{name}"],
+            tensors.get(f"codes:{name}"),
+        )
+        for name, grid in header["grids"].items()
+    }
+    edges = {
+        name: QuantizedEdge(Grid(**edge["grid"]), edge["scale"], edge["zero_point"])
+        for name, edge in header["edges"].items()
+    }
+    masks = {k[5:]: v for k, v in tensors.items() if k.startswith("mask:")}
+    return CompressionTable(masks, weights, edges)
+
+
+def _resize_(module: nn.Module, state: Mapping[str, Tensor], shortcuts: Mapping[str, Any]) -> None:
+    """Give the layers of a fresh module the sizes their weights have, in place."""
+    for name, layer in list(module.named_modules()):
+        weight = state.get(f"{name}.weight")
+        if name in shortcuts and isinstance(layer, ChannelPadShortcut):
+            source = torch.tensor(shortcuts[name]["source"], dtype=torch.int64)
+            in_channels = int(shortcuts[name]["in_channels"])
+            legal = bool(((source >= -1) & (source < in_channels)).all())
+            if not legal or in_channels > layer.in_channels or len(source) > layer.out_channels:
+                raise ValueError(f"the shortcut {name!r} copies channels it does not have")
+            resized: nn.Module = ChannelPadShortcut.from_source(source, in_channels, layer.stride)
+        elif weight is not None:
+            resized = resized_layer(layer, weight, state.get(f"{name}.bias"))
+        else:
+            continue
+        module.set_submodule(name, resized)

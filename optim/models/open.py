@@ -1,0 +1,184 @@
+"""Open a model by name or file."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+
+from optim.data.dataset import Dataset
+from optim.data.task import Classification
+from optim.errors import UnsupportedModelError
+from optim.models.architecture import Architecture
+from optim.models.bundle import ModelBundle, Provenance, TorchModel
+from optim.models.cards import model_cards
+from optim.models.checkpoint import load_checkpoint
+from optim.models.input_spec import InputSpec
+from optim.models.onnx_file import open_onnx
+from optim.models.weights import (
+    fit_to_module,
+    interface_of,
+    matching_architectures,
+    read_state_dict,
+)
+from optim.models.zoo import ZOO
+
+__all__ = ["check_pair", "fresh_model", "open_model", "open_registered_model"]
+
+
+def open_model(
+    ref: str, *, base: Path = Path(), data: Dataset | None = None, seed: int = 0
+) -> ModelBundle:
+    """Open a model.
+
+    Args:
+        ref: The name of a trained model, the name of an architecture of the zoo (fresh weights),
+            ``architecture:weights-file``, a checkpoint, an ONNX file, or a weights file that fits
+            one architecture of the zoo.
+        base: Folder that relative files are looked up in.
+        data: Data set the model shall take; gives input size and class names where the model does
+            not say them itself.
+        seed: Initial weights of a fresh architecture.
+
+    Raises:
+        UnsupportedModelError: If there is no such model, or it cannot be opened safely.
+    """
+    if ref in model_cards():
+        return open_registered_model(ref)
+    if ref in ZOO:
+        return fresh_model(ZOO[ref], data, seed, source=ref)
+    architecture, separator, file = ref.partition(":")
+    if separator and architecture in ZOO:
+        return _from_weights(base / Path(file).expanduser(), architecture, data)
+    path = base / Path(ref).expanduser()
+    if not path.is_file():
+        known = [*model_cards(), *ZOO]
+        close = difflib.get_close_matches(ref, known, n=3)
+        raise UnsupportedModelError(
+            f"There is no model or file {ref!r}.",
+            hint=f"Did you mean {' or '.join(close)}?" if close else "See: python -m optim models.",
+        )
+    return _from_file(path, data)
+
+
+def open_registered_model(name: str) -> ModelBundle:
+    """Open a trained model by name, and nothing else: what a link from anybody may ask for.
+
+    Raises:
+        UnsupportedModelError: If there is no such model.
+    """
+    card = model_cards().get(name)
+    if card is None:
+        raise UnsupportedModelError(
+            f"There is no registered model {name!r}.", hint="Choose one from the list."
+        )
+    bundle = load_checkpoint(card.weights)
+    return replace(bundle, name=card.title, provenance=replace(bundle.provenance, source=name))
+
+
+def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
+    """Refuse a teacher whose answers a student cannot take over.
+
+    Raises:
+        UnsupportedModelError: If inputs or classes differ.
+    """
+    if teacher.spec.shape != student.spec.shape:
+        raise UnsupportedModelError(
+            f"The teacher {teacher.provenance.source} takes inputs of shape {teacher.spec.shape}, "
+            f"and {student.name} takes {student.spec.shape}.",
+            hint="Choose a teacher that was trained on the same data.",
+        )
+    if teacher.task.n_classes != student.task.n_classes:
+        raise UnsupportedModelError(
+            f"The teacher {teacher.provenance.source} tells {teacher.task.n_classes} classes, and "
+            f"{student.name} tells {student.task.n_classes}.",
+            hint="Choose a teacher that was trained on the same data.",
+        )
+
+
+def _from_file(path: Path, data: Dataset | None) -> ModelBundle:
+    if path.suffix == ".onnx":
+        return open_onnx(path)
+    if path.suffix in (".pt2", ".ptl", ".torchscript"):
+        raise UnsupportedModelError(
+            f"{path.name!r} is a program; opening it would run its code.",
+            hint="Save the weights as .safetensors, as a state dict, or export to ONNX.",
+        )
+    if path.suffix == ".safetensors" and _is_checkpoint(path):
+        return load_checkpoint(path)
+    matches = matching_architectures(read_state_dict(path), ZOO)
+    if len(matches) != 1:
+        found = f"{' and '.join(matches)} fit" if matches else "no architecture of the zoo fits"
+        raise UnsupportedModelError(
+            f"{path.name!r} does not say its architecture, and {found}.",
+            hint=f"Name it, as in resnet20:{path.name}.",
+        )
+    return _from_weights(path, matches[0], data)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "optim" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def fresh_model(
+    architecture: Architecture, data: Dataset | None, seed: int = 0, *, source: str = ""
+) -> ModelBundle:
+    """Return an architecture with fresh weights, for the data it shall learn.
+
+    Args:
+        architecture: What is built.
+        data: Gives input size and class names; the architecture's own, and ten classes, if None.
+        seed: Initial weights.
+        source: How it was asked for.
+
+    Raises:
+        UnsupportedModelError: If the architecture cannot take such inputs.
+    """
+    shape = data.input_shape if data else architecture.spec.shape
+    task = data.task if data else Classification(tuple(str(i) for i in range(10)))
+    return ModelBundle(
+        name=architecture.title,
+        content=TorchModel(architecture.build(shape, task.n_classes, seed).eval(), architecture),
+        spec=_spec(architecture, shape),
+        task=task,
+        provenance=Provenance(
+            source or architecture.title, seen=(), note="Fresh weights; it has not been trained."
+        ),
+    )
+
+
+def _from_weights(path: Path, name: str, data: Dataset | None) -> ModelBundle:
+    architecture = ZOO[name]
+    state = read_state_dict(path)
+    shape, n_outputs = interface_of(state, architecture)
+    if data and len(data.input_shape) == len(shape) and data.input_shape[0] == shape[0]:
+        shape = data.input_shape
+    module = architecture.build(shape, n_outputs)
+    fit_to_module(state, module, architecture.title)
+    names = (
+        data.task.class_names
+        if data and data.task.n_classes == n_outputs
+        else tuple(str(i) for i in range(n_outputs))
+    )
+    return ModelBundle(
+        name=f"{architecture.title} · {path.stem}",
+        content=TorchModel(module.eval(), architecture),
+        spec=_spec(architecture, shape),
+        task=Classification(names),
+        provenance=Provenance(f"{name}:{path.name}", seen=None),
+    )
+
+
+def _spec(architecture: Architecture, shape: tuple[int, ...]) -> InputSpec:
+    """Return the architecture's input for another shape; channel-wise means must still fit."""
+    spec = architecture.spec
+    if len(spec.mean) in (0, 1) or len(spec.mean) == shape[0]:
+        return replace(spec, shape=shape)
+    mean, std = sum(spec.mean) / len(spec.mean), sum(spec.std) / len(spec.std)
+    return InputSpec(shape, (mean,), (std,), spec.scale)

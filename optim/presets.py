@@ -1,0 +1,80 @@
+"""Starting points: recipes for a purpose, for any model, all with the same sliders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from optim.errors import UnsupportedModelError
+from optim.models.cards import model_cards
+from optim.recipe import Entry, Recipe
+from optim.techniques import TECHNIQUES
+
+__all__ = ["DEFAULT_PRESET", "PRESETS", "Preset", "default_recipe", "preset_recipe"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe for a purpose.
+
+    Attributes:
+        title: Name for a reader.
+        about: What it is for, in one sentence.
+        fields: ``{technique: fields}`` in the order the steps are applied.
+    """
+
+    title: str
+    about: str
+    fields: dict[str, dict[str, Any]]
+
+
+def _preset(title: str, about: str, ratio: float, weight_bits: int, **channels: Any) -> Preset:
+    return Preset(
+        title,
+        about,
+        {
+            "prune_channels": {"pruning_ratio": ratio, **channels},
+            "prune_weights": {"sparsity": 0.0},
+            "reestimate_batchnorm": {},
+            "distill": {"epochs": 12 if ratio else 0},
+            "quantize": {"weight_bits": weight_bits, "activation_bits": 8},
+            "correct_bias": {},
+        },
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    "gentle": _preset("Gentle", "Eight bits and nothing else: no loss to speak of.", 0.0, 8),
+    "balanced": _preset("Balanced", "Half the channels, eight bits: small and fast.", 0.5, 8),
+    "tiny": _preset("Tiny", "Few channels, four-bit weights: the smallest file.", 0.6, 4),
+    "microcontroller": _preset(
+        "Microcontroller", "A quarter of the channels, eight bits: integer kernels only.", 0.75, 8
+    ),
+}
+"""Presets by name, mildest first."""
+
+DEFAULT_PRESET = "balanced"
+DEFAULT_MODEL = "clutter-resnet8"
+
+
+def preset_recipe(name: str, model: str, data: str, seed: int = 0) -> Recipe:
+    """Return a preset for a model and its data."""
+    steps = PRESETS[name].fields
+    entries = tuple(Entry(key, TECHNIQUES[key](**fields)) for key, fields in steps.items())
+    return Recipe(model, data, entries, seed)
+
+
+def default_recipe(model: str = DEFAULT_MODEL) -> Recipe:
+    """Return the default preset for a registered model; for another one if it is not there.
+
+    Raises:
+        UnsupportedModelError: If there is no model at all.
+    """
+    cards = model_cards()
+    card = cards.get(model) or next(iter(cards.values()), None)
+    if card is None:
+        raise UnsupportedModelError(
+            "There is no trained model on this machine.",
+            hint="Train those that ship: python -m optim pretrain",
+        )
+    return preset_recipe(DEFAULT_PRESET, card.name, card.data)

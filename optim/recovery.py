@@ -1,0 +1,97 @@
+"""The training that wins back what compression cost, put into a recipe where it belongs.
+
+What removes weights or channels is followed by batch norm statistics taken anew and by
+distillation; what rounds to few bits is followed by fine-tuning with the rounding in the loop::
+
+    prune -> re-estimate batch norm -> distil -> quantize -> fine-tune quantized
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from optim.errors import ConfigError
+from optim.recipe import Entry, Recipe
+from optim.techniques import TECHNIQUES
+
+__all__ = ["recovery"]
+
+_NORMS, _SOFT, _ROUNDED = "reestimate_batchnorm", "distill", "finetune_quantized"
+_REPAIRS = frozenset({_NORMS, "correct_bias"})
+"""Steps that put right what others did, without training."""
+
+
+def recovery(recipe: Recipe) -> Recipe:
+    """Return a recipe with the steps that recover accuracy.
+
+    Steps that are on keep their settings and their place; those that are there but off are switched
+    on. Other training after the last removal is taken in place of distillation. A recipe that
+    recovers already is returned as it is.
+
+    Raises:
+        ConfigError: If no step costs accuracy that training could win back.
+
+    Example:
+        >>> pruned = Recipe("digits-mlp", "digits").with_step(TECHNIQUES["prune_channels"]())
+        >>> [entry.name for entry in recovery(pruned).active]
+        ['prune_channels', 'reestimate_batchnorm', 'distill']
+    """
+    removes = [i for i, entry in enumerate(recipe.entries) if _removes(entry)]
+    rounds = _ROUNDED in TECHNIQUES and any(_quantizes(entry) for entry in recipe.active)
+    if not removes and not rounds:
+        raise ConfigError(
+            "There is nothing to recover: no step of this recipe removes weights or channels.",
+            hint="Prune something first, or choose a stronger preset.",
+        )
+    found = recipe
+    if removes:
+        after = removes[-1] + 1
+        found = _with(found, _NORMS, after, after)
+        if not any(_trains(entry) for entry in found.entries[after:]):
+            found = _with(found, _SOFT, after, _end_of_float(found))
+    if rounds:
+        found = _with(found, _ROUNDED, 0, len(found.entries))
+    return found
+
+
+def _quantizes(entry: Entry) -> bool:
+    return entry.is_active and "quantized" in entry.step.ensures
+
+
+def _removes(entry: Entry) -> bool:
+    """Whether a step makes the floating-point model smaller."""
+    repairs = entry.name in _REPAIRS or entry.step.cost == "training"
+    return entry.is_active and not repairs and not _quantizes(entry)
+
+
+def _trains(entry: Entry) -> bool:
+    """Whether a step trains the floating-point model."""
+    return entry.is_active and entry.step.cost == "training" and "float" in entry.step.requires
+
+
+def _end_of_float(recipe: Recipe) -> int:
+    """Return the position before the first step that quantizes, or the end."""
+    quantizers = [i for i, e in enumerate(recipe.entries) if "quantized" in e.step.ensures]
+    return min(quantizers, default=len(recipe.entries))
+
+
+def _with(recipe: Recipe, name: str, after: int, position: int) -> Recipe:
+    """Return a recipe in which a technique is on.
+
+    Args:
+        recipe: Where it may be on already.
+        name: The technique.
+        after: One that is on counts from this position.
+        position: Where it is put if it has to be switched on.
+    """
+    own = [(i, entry) for i, entry in enumerate(recipe.entries) if entry.name == name]
+    if any(entry.is_active for i, entry in own if i >= after):
+        return recipe
+    resting = [(i, entry) for i, entry in own if not entry.is_active]
+    if not resting:
+        return recipe.with_step(TECHNIQUES[name](), position)
+    i, entry = resting[-1]
+    step = TECHNIQUES[name]() if entry.step.is_neutral else entry.step
+    others = [e for e in recipe.entries if e is not entry]
+    others.insert(position - (i < position), replace(entry, step=step, enabled=True))
+    return replace(recipe, entries=tuple(others))

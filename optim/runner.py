@@ -1,0 +1,479 @@
+"""Run a recipe from beginning to end, and measure single models: the library's verbs.
+
+>>> import optim                                          # doctest: +SKIP
+>>> result = optim.run(optim.Recipe.load("recipe.yaml"))  # doctest: +SKIP
+>>> print(result.verdict)                                 # doctest: +SKIP
+This network is 4.1x smaller and loses 0.6 ± 0.4 points.
+>>> result.save("result")                                 # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from optim.data.added import data_cards
+from optim.data.dataset import Samples
+from optim.data.splits import Overlap, SplitPolicy, overlap
+from optim.errors import ConfigError, ExportError
+from optim.export.deploy import onnx_bytes
+from optim.export.verify import Verification, verify_file
+from optim.measure.evaluate import BATCH, predict
+from optim.measure.graph_costs import graph_costs
+from optim.measure.latency import compare_files, latency_of
+from optim.measure.macs import layer_costs
+from optim.measure.predictions import Predictions
+from optim.measure.scorecard import Scorecard, ratio
+from optim.measure.size import encoded_sizes
+from optim.measure.verdict import verdict
+from optim.models.bundle import GraphModel, ModelBundle
+from optim.models.cards import model_cards
+from optim.models.input_spec import InputSpec
+from optim.models.zoo import ZOO
+from optim.quantity import Comparison, Quantity
+from optim.recipe import Entry, Recipe
+from optim.runtime.session import runtime_name
+from optim.step import Context, NoResume, Resume, StepReport
+from optim.storage import write_atomic
+from optim.stored import load_stored, store_result
+from optim.subject import Subject, check_models, open_subject
+
+__all__ = [
+    "Measured",
+    "RunResult",
+    "apply_recipe",
+    "measure",
+    "measure_model",
+    "overlap_note",
+    "run",
+]
+
+Progress = Callable[[float, str], None]
+Tracker = Callable[[Entry], tuple[Resume, Callable[[dict[str, float]], None]]]
+"""Returns, for one entry of a recipe, where its states are kept and its figures recorded."""
+
+
+def _silent(share: float, what: str) -> None:
+    """Report nothing."""
+
+
+def _untracked(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
+    """Keep no states and no figures."""
+    return NoResume(), lambda figures: None
+
+
+def _within(progress: Progress, start: float, share: float) -> Progress:
+    """Return a progress that fills only a part of another one."""
+
+    def report(done: float, what: str) -> None:
+        progress(start + share * done, what)
+
+    return report
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a recipe did.
+
+    Attributes:
+        recipe: What was run.
+        subject: The model and data it was about.
+        bundle: The resulting model.
+        reports: ``{entry id: report}``.
+        baseline: The original model's figures.
+        scorecard: The result's figures.
+        accuracy_change: Result against original on the same samples.
+        size_change: Ratio of the files' bytes.
+        latency_change: Ratio of the files' times, measured in turns.
+        verification: What the exported file does in its runtime.
+        file: The exported file itself.
+        base: Folder that the recipe's files are relative to.
+    """
+
+    recipe: Recipe
+    subject: Subject
+    bundle: ModelBundle
+    reports: Mapping[str, StepReport]
+    baseline: Scorecard
+    scorecard: Scorecard
+    accuracy_change: Comparison
+    size_change: Comparison
+    latency_change: Comparison
+    verification: Verification
+    file: bytes
+    base: Path = Path()
+
+    @property
+    def verdict(self) -> str:
+        """The result in one sentence."""
+        return verdict(self.accuracy_change, self.size_change, self.latency_change)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data with stable keys; see ``docs/schemas/scorecard-1.json``."""
+        return {
+            "schema": "optim.scorecard/1",
+            "verdict": self.verdict,
+            "model": self.recipe.model,
+            "data": self.recipe.data,
+            "part": self.subject.part,
+            "overlap": self.subject.overlap,
+            "baseline": self.baseline.to_json(),
+            "result": self.scorecard.to_json(),
+            "change": {
+                "accuracy": self.accuracy_change.to_json(),
+                "file": self.size_change.to_json(),
+                "latency": self.latency_change.to_json(),
+            },
+            "verification": self.verification.to_json(),
+            "steps": {entry: report.to_json() for entry, report in self.reports.items()},
+        }
+
+    def report(self) -> str:
+        """Return the result as text for a reader."""
+        lines = [self.verdict, ""]
+        rows = [
+            ("accuracy", self.baseline.accuracy, self.scorecard.accuracy),
+            ("file", self.baseline.file, self.scorecard.file),
+            ("latency", self.baseline.latency, self.scorecard.latency),
+            ("MACs", self.baseline.macs, self.scorecard.macs),
+            ("parameters", self.baseline.params, self.scorecard.params),
+            *(
+                (f"size, {name}", self.baseline.sizes[name], self.scorecard.sizes[name])
+                for name in self.scorecard.sizes
+            ),
+        ]
+        for name, before, after in rows:
+            how = f"({after.how})" if after else ""
+            lines.append(f"{name:16} {before!s:>22} -> {after!s:<22} {how}")
+        accuracy, part = self.scorecard.accuracy, self.subject.part
+        lines += [
+            "",
+            f"Accuracy of both on the same {accuracy.n:,} samples, part {part}.",
+        ]
+        if note := overlap_note(self.subject.overlap, part):
+            lines.append(f"Note: {note}")
+        lines += [
+            f"Verified in {self.verification.runtime}: {self.verification.accuracy}, "
+            f"same class as simulated for {self.verification.agreement} of the inputs.",
+        ]
+        for entry, step in self.reports.items():
+            lines += ["", f"{entry}: {step.summary}", *(f"  note: {note}" for note in step.notes)]
+            lines += [
+                f"  {layer.layer:32} {'' if layer.touched else 'skipped: '}{layer.detail}"
+                for layer in step.layers
+            ]
+        return "\n".join(lines) + "\n"
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``recipe.yaml``, ``scorecard.json``, ``model.onnx`` and ``report.txt``.
+
+        The recipe's relative files are written so that they are found from the folder.
+
+        Raises:
+            ExportError: If the folder cannot be written.
+            ParityError: If the file does not do in its runtime what was simulated; everything
+                but the file is then still written.
+        """
+        folder = Path(folder)
+        try:
+            recipe = _moved(self.recipe, self.base, folder)
+            write_atomic(folder / "recipe.yaml", recipe.to_yaml().encode())
+            scores = json.dumps(self.to_json(), indent=1) + "\n"
+            write_atomic(folder / "scorecard.json", scores.encode())
+            write_atomic(folder / "report.txt", self.report().encode())
+            # What an earlier run left there must not pass for this result.
+            (folder / "model.onnx").unlink(missing_ok=True)
+            self.verification.require()
+            write_atomic(folder / "model.onnx", self.file)
+        except OSError as error:
+            raise ExportError(
+                f"{folder.name!r} cannot be written: {error.strerror}.",
+                hint="Choose another folder, or free some space.",
+            ) from error
+        return folder
+
+
+def run(
+    recipe: Recipe,
+    *,
+    base: str | Path = ".",
+    spec: InputSpec | None = None,
+    registered_only: bool = False,
+    progress: Progress = _silent,
+    check: Callable[[], None] = lambda: None,
+    stored: bool = False,
+    tracker: Tracker = _untracked,
+) -> RunResult:
+    """Apply a recipe, export the result, and measure both models on the same samples.
+
+    Args:
+        recipe: What to do.
+        base: Folder that the recipe's files are relative to.
+        spec: Replaces the input normalisation the model brings.
+        registered_only: Whether only registered names are opened, as for a recipe from anybody.
+        progress: Called with a share in 0..1 and what is being done.
+        check: Called at safe points; raises to stop.
+        stored: See :func:`apply_recipe`.
+        tracker: See :func:`apply_recipe`.
+
+    Raises:
+        OptimError: Naming what is wrong with the recipe, the model or the data.
+    """
+    progress(0.0, "opening model and data")
+    subject = open_subject(recipe, base=Path(base), spec=spec, registered_only=registered_only)
+    bundle, reports = apply_recipe(
+        recipe,
+        subject,
+        progress=_within(progress, 0.05, 0.65),
+        check=check,
+        stored=stored,
+        tracker=tracker,
+    )
+    samples = subject.samples()
+    progress(0.7, "measuring the original")
+    before, first = measure(subject.bundle, samples, check=check)
+    progress(0.8, "measuring the result")
+    after, second = measure(bundle, samples, check=check)
+    progress(0.9, "verifying the file")
+    more = subject.data.part("train") if subject.data.is_split else None
+    file = onnx_bytes(bundle, recipe.to_link())
+    verification = verify_file(file, bundle, samples, more=more, check=check)
+    progress(0.95, "measuring latency")
+    one = subject.bundle.spec.normalise(samples.inputs[:1]).numpy()
+    pair = compare_files(onnx_bytes(subject.bundle), file, one, threads=1, check=check)
+    progress(1.0, "done")
+    conditions = {"runtime": verification.runtime, "batch_size": 1, "threads": 1}
+    assert before.file is not None
+    return RunResult(
+        recipe=recipe,
+        subject=subject,
+        bundle=bundle,
+        reports=reports,
+        baseline=replace(before, latency=pair.baseline, conditions=conditions),
+        scorecard=replace(
+            after, file=verification.size, latency=pair.candidate, conditions=conditions
+        ),
+        accuracy_change=second.against(first),
+        size_change=ratio(before.file, verification.size),
+        latency_change=pair.change,
+        verification=verification,
+        file=file,
+        base=Path(base),
+    )
+
+
+def overlap_note(overlap: Overlap, part: str) -> str:
+    """Say what a reader must know about a part the model may have been trained on.
+
+    Returns:
+        A sentence; empty where the model has certainly not seen the part.
+    """
+    if overlap == "seen":
+        return f"the model was trained on samples of part {part}; its accuracy there is too good."
+    if overlap == "unknown":
+        return (
+            "nobody declared which samples the model was trained on; "
+            f"part {part} may include some of them."
+        )
+    return ""
+
+
+def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
+    """Return a recipe whose relative files are found from another folder."""
+
+    def moved(ref: str) -> str:
+        path = Path(ref).expanduser()
+        return ref if path.is_absolute() else Path(os.path.relpath(base / path, folder)).as_posix()
+
+    model, data = recipe.model, recipe.data
+    architecture, colon, file = model.partition(":")
+    if colon and architecture in ZOO:
+        model = f"{architecture}:{moved(file)}"
+    elif model not in ZOO and model not in model_cards():
+        model = moved(model)
+    if data.partition("?")[0] not in data_cards():
+        data = moved(data)
+    return replace(recipe, model=model, data=data)
+
+
+def apply_recipe(
+    recipe: Recipe,
+    subject: Subject,
+    *,
+    progress: Progress = _silent,
+    check: Callable[[], None] = lambda: None,
+    stored: bool = False,
+    tracker: Tracker = _untracked,
+) -> tuple[ModelBundle, dict[str, StepReport]]:
+    """Apply the active steps of a recipe in order.
+
+    Args:
+        recipe: The steps.
+        subject: The model and data they are applied to.
+        progress: Called with a share in 0..1 and what is being done.
+        check: Called at safe points; raises to stop.
+        stored: Whether what was trained before is taken instead of trained again, and what is
+            trained is kept (see :mod:`optim.stored`).
+        tracker: Says for each training step where its states and figures go.
+
+    Returns:
+        The resulting model and ``{entry id: report}``.
+
+    Raises:
+        ConfigError: If a step names a model that is not there or does not fit.
+    """
+    check_models(recipe, subject.bundle)
+    bundle, reports = subject.bundle, {}
+    active = recipe.active
+    keys = recipe.chain(subject.bundle.hash, subject.data.hash)[1:]
+    for i, entry in enumerate(active):
+        check()
+        start, share = i / len(active), 1 / len(active)
+        progress(start, entry.step.title)
+        keeps = stored and entry.step.cost == "training"
+        if keeps and (found := load_stored(keys[i], subject.bundle)):
+            bundle = found
+            reports[entry.id] = StepReport(f"{entry.step.title}: trained before and stored.")
+            continue
+        resume, record = tracker(entry) if entry.step.cost == "training" else _untracked(entry)
+        context = Context(
+            data=subject.data,
+            reference=subject.bundle,
+            seed=recipe.seed,
+            step_id=entry.id,
+            progress=_within(progress, start, share),
+            check=check,
+            resume=resume,
+            record=record,
+        )
+        applied = entry.step.apply(bundle, context)
+        bundle, reports[entry.id] = applied.bundle, applied.report
+        if keeps:
+            store_result(keys[i], bundle)
+    return bundle, reports
+
+
+def measure(
+    bundle: ModelBundle, samples: Samples, *, check: Callable[[], None] = lambda: None
+) -> tuple[Scorecard, Predictions]:
+    """Measure one model on samples: quality, cost, and the bytes of its file.
+
+    Latency is left out: :func:`run` measures it beside the original, :func:`measure_model` alone.
+    """
+    predictions = predict(bundle, samples, check=check)
+    file = Quantity.exact(len(onnx_bytes(bundle)), "bytes")
+    quality = {"accuracy": predictions.accuracy()}
+    if isinstance(bundle.content, GraphModel):
+        params, macs, sparsity = graph_costs(bundle.content.onnx)
+        return Scorecard(quality, "accuracy", params, macs, sparsity, {}, file), predictions
+    costs = layer_costs(bundle.module, bundle.spec.shape)
+    return Scorecard(
+        quality=quality,
+        primary="accuracy",
+        params=Quantity.exact(sum(c.params for c in costs), "params"),
+        macs=Quantity.exact(sum(c.macs for c in costs), "macs"),
+        sparsity=Quantity.exact(bundle.sparsity, "fraction"),
+        sizes=encoded_sizes(bundle, check),
+        file=file,
+    ), predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One model, measured on one part of its data.
+
+    Attributes:
+        subject: The model and its data.
+        part: The part that was measured.
+        overlap: Whether the model was trained on samples of that part.
+        scorecard: All figures, latency included.
+        predictions: The outputs behind the accuracy.
+        file: The model's ONNX file.
+    """
+
+    subject: Subject
+    part: str
+    overlap: Overlap
+    scorecard: Scorecard
+    predictions: Predictions
+    file: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data with stable keys; see ``docs/schemas/measure-1.json``."""
+        return {
+            "schema": "optim.measure/1",
+            "model": self.subject.bundle.name,
+            "data": self.subject.data.title,
+            "part": self.part,
+            "overlap": self.overlap,
+            **self.scorecard.to_json(),
+        }
+
+
+def measure_model(
+    model: str,
+    data: str,
+    *,
+    part: str | None = None,
+    seed: int = 0,
+    split: SplitPolicy = "auto",
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    batch_size: int = 1,
+    threads: int = 1,
+    base: str | Path = ".",
+    progress: Progress = _silent,
+) -> Measured:
+    """Measure a model by name or file, its latency in ONNX Runtime included.
+
+    Args:
+        model: As in a recipe: a name, ``zoo-name:weights-file``, or a file.
+        data: As in a recipe: a built-in name, a zip, or a folder.
+        part: Which part; validation if None, or all samples of data without parts.
+        seed: Decides how data without a validation part are split.
+        split: Where validation samples come from then, see ``optim.data.splits``.
+        normalisation: Mean and standard deviation of the channels, in place of the model's.
+        batch_size: Samples in one timed inference.
+        threads: Threads of one timed inference.
+        base: Folder that relative files are looked up in.
+        progress: Called with a share in 0..1 and what is being done.
+
+    Raises:
+        OptimError: Naming what is wrong with the model, the data or the part.
+    """
+    progress(0.0, "opening model and data")
+    subject = open_subject(Recipe(model, data, seed=seed, split=split), base=Path(base))
+    if normalisation is not None:
+        spec = replace(subject.bundle.spec, mean=normalisation[0], std=normalisation[1])
+        subject = replace(subject, bundle=replace(subject.bundle, spec=spec))
+    part = part or subject.part
+    if part not in subject.data.parts:
+        allowed = ", ".join(subject.data.parts)
+        raise ConfigError(f"part must be one of {allowed}: got part={part!r}.", field="part")
+    samples = subject.samples(part)
+    batches, done = math.ceil(len(samples) / BATCH), itertools.count()
+
+    def tick() -> None:
+        share = min(1.0, next(done) / batches)
+        progress(0.1 + 0.7 * share, f"measuring on {len(samples):,} samples")
+
+    scorecard, predictions = measure(subject.bundle, samples, check=tick)
+    progress(0.9, "measuring latency")
+    file = onnx_bytes(subject.bundle)
+    inputs = subject.bundle.spec.normalise(samples.inputs[:batch_size]).numpy()
+    conditions = {"runtime": runtime_name(), "batch_size": len(inputs), "threads": threads}
+    latency = latency_of(file, inputs, threads)
+    progress(1.0, "done")
+    return Measured(
+        subject,
+        part,
+        overlap(subject.data, part, subject.bundle.provenance.seen),
+        replace(scorecard, latency=latency, conditions=conditions),
+        predictions,
+        file,
+    )

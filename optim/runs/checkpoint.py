@@ -1,0 +1,166 @@
+"""Where a training step goes on after its worker was killed.
+
+A checkpoint is one file: a line with the checksum, then the state and the figures of all epochs so
+far, as torch writes them. It is written to a temporary name, flushed to the disk and renamed; the
+one before stays until the next, so that a damaged file costs one save and not the run. The figures
+travel inside: a row that was recorded and not yet stored when the worker died is stored again.
+
+A file's name holds the attempt that wrote it. A worker that lost its run and does not know it yet
+writes under an older number and is never preferred to its successor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from pickle import UnpicklingError  # only to know what torch raises
+from typing import Any
+
+from optim.errors import RunError
+from optim.runs.run import EpochRow
+from optim.storage import write_atomic
+
+__all__ = ["Checkpoint", "checkpoints_of", "forget_checkpoints"]
+
+INTERVAL_S = 60.0
+"""After this long without a save another is due."""
+GENERATIONS = 2
+
+_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, KeyError, UnpicklingError)
+_HEAD = b"optim checkpoint 1 "
+_NAME = re.compile(r"(\d{8})-(\d{8})\.checkpoint")
+
+
+class Checkpoint:
+    """Keeps the states of one step of one run; an :class:`optim.step.Resume`.
+
+    Args:
+        folder: Of the run's checkpoints.
+        step: Id of the recipe entry.
+        fence: The attempt.
+        on_history: Called with the figures of earlier attempts when a state is loaded.
+        on_damage: Called with a sentence when a file turns out to be damaged.
+        is_urgent: Whether a state should be saved now, because the worker is about to stop.
+        clock: Monotonic seconds.
+        write: Writes bytes to a path, whole or not at all.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        step: str,
+        fence: int = 1,
+        *,
+        on_history: Callable[[Sequence[EpochRow]], None] = lambda rows: None,
+        on_damage: Callable[[str], None] = lambda message: None,
+        is_urgent: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+        write: Callable[[Path, bytes], object] = write_atomic,
+    ) -> None:
+        self.step = step
+        self.saved_at = clock()
+        self._folder = folder / hashlib.sha256(step.encode()).hexdigest()[:16]
+        self._fence = fence
+        self._number = 0
+        self._history: dict[int, EpochRow] = {}
+        self._on_history = on_history
+        self._on_damage = on_damage
+        self._is_urgent = is_urgent
+        self._clock = clock
+        self._write = write
+
+    def remember(self, row: EpochRow) -> None:
+        """Put figures into the checkpoints to come."""
+        self._history[row.epoch] = row
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was saved last and can be read; None if there is none."""
+        damaged = 0
+        for fence, number, path in self._files():
+            try:
+                content = _unpacked(path.read_bytes())
+            except _UNREADABLE:
+                damaged += 1
+                continue
+            self._number = number
+            if damaged:
+                self._on_damage(
+                    f"The newest checkpoint of {self.step!r} is damaged; "
+                    f"the one before it, of attempt {fence}, is used."
+                )
+            rows = [EpochRow(self.step, *row) for row in content["history"]]
+            self._history = {row.epoch: row for row in rows}
+            self._on_history(rows)
+            self.saved_at = self._clock()
+            state: dict[str, Any] = content["state"]
+            return state
+        if damaged:
+            self._on_damage(f"No checkpoint of {self.step!r} can be read; the step starts again.")
+        return None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state; the one before stays until this one is safely written.
+
+        Raises:
+            RunError: If it cannot be written; the states before are untouched.
+        """
+        history = [(row.epoch, dict(row.figures), row.at) for row in self._history.values()]
+        number = self._number + 1
+        path = self._folder / f"{self._fence:08d}-{number:08d}.checkpoint"
+        try:
+            self._write(path, _packed({"state": state, "history": history}))
+        except OSError as error:
+            raise RunError(
+                f"A checkpoint of {self.step!r} cannot be written: {error.strerror}.",
+                hint="Free some space, or make the folder writable; then resume the run.",
+            ) from error
+        self._number = number
+        self.saved_at = self._clock()
+        for fence, _, old in self._files()[GENERATIONS:]:
+            if fence <= self._fence:
+                old.unlink(missing_ok=True)
+
+    def due(self) -> bool:
+        """Whether so much time has passed that a state in mid-epoch should be saved as well."""
+        return self._is_urgent() or self._clock() - self.saved_at >= INTERVAL_S
+
+    def _files(self) -> list[tuple[int, int, Path]]:
+        """Return attempt, number and path of every file, newest first."""
+        found = [(_NAME.fullmatch(path.name), path) for path in self._folder.glob("*.checkpoint")]
+        files = [(int(name[1]), int(name[2]), path) for name, path in found if name]
+        return sorted(files, reverse=True)
+
+
+def checkpoints_of(files: Path, run_id: str) -> Path:
+    """Return the folder for the checkpoints of a run."""
+    return files / "checkpoints" / run_id
+
+
+def forget_checkpoints(files: Path, run_id: str) -> None:
+    """Remove the checkpoints of a run that needs none any more."""
+    shutil.rmtree(checkpoints_of(files, run_id), ignore_errors=True)
+
+
+def _packed(content: dict[str, Any]) -> bytes:
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    body = buffer.getvalue()
+    return _HEAD + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def _unpacked(data: bytes) -> dict[str, Any]:
+    """Return what was packed; nothing in a file can execute."""
+    import torch
+
+    head, _, body = data.partition(b"\n")
+    if head != _HEAD + hashlib.sha256(body).hexdigest().encode():
+        raise ValueError("the checksum does not match")
+    content: dict[str, Any] = torch.load(io.BytesIO(body), weights_only=True)
+    return content

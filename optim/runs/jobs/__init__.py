@@ -1,0 +1,18 @@
+"""The kinds of work that runs do.
+
+A kind is one file with one :class:`~optim.runs.work.Kind` and one line below. What it computes with
+is imported inside its functions: the web server reads this index and never computes.
+"""
+
+from __future__ import annotations
+
+from optim.runs.jobs.alternatives import ALTERNATIVES
+from optim.runs.jobs.recipe import RECIPE
+from optim.runs.work import Kind
+
+__all__ = ["JOBS"]
+
+JOBS: dict[str, Kind] = {
+    "recipe": RECIPE,
+    "alternatives": ALTERNATIVES,
+}

@@ -1,0 +1,104 @@
+"""The tables of the run store. They and ``migrations`` must agree; a test checks.
+
+Every table begins with ``studio_``, so that the store can share a database with others.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+__all__ = ["HEAD", "VERSION_TABLE", "artefacts", "epochs", "events", "metadata", "parents", "runs"]
+
+HEAD = "0001"
+"""Newest revision in ``migrations/versions``."""
+VERSION_TABLE = "studio_version"
+
+metadata = MetaData()
+
+
+def _plain() -> JSON:
+    return JSON(none_as_null=True)
+
+
+runs = Table(
+    "studio_runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("kind", String(80), nullable=False),
+    Column("spec", _plain(), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    Column("started_at", Float(53)),
+    Column("finished_at", Float(53)),
+    Column("deleted_at", Float(53)),
+    Column("progress", Float(53), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("budget_s", Float(53)),
+    # Of all attempts that have ended, and of those since the run was last submitted or resumed.
+    Column("seconds", Float(53), nullable=False),
+    Column("spent_s", Float(53), nullable=False),
+    Column("energy_j", Float(53)),
+    Column("result", _plain()),
+    Column("error", _plain()),
+    Column("environment", _plain(), nullable=False),
+    # Counts every attempt there ever was: what an older one writes is refused.
+    Column("fence", Integer, nullable=False),
+    # Of the present attempt: who works on it, since when, and the last sign of life.
+    Column("worker", Text, nullable=False),
+    Column("attempt_at", Float(53)),
+    Column("seen_at", Float(53)),
+    Index("studio_runs_by_state", "state", "priority", "created_at"),
+)
+
+parents = Table(
+    "studio_parents",
+    metadata,
+    Column("run_id", String(32), ForeignKey("studio_runs.id"), primary_key=True),
+    Column("parent_id", String(32), ForeignKey("studio_runs.id"), primary_key=True),
+    Column("position", Integer, nullable=False),
+)
+
+epochs = Table(
+    "studio_epochs",
+    metadata,
+    Column("run_id", String(32), ForeignKey("studio_runs.id"), primary_key=True),
+    Column("step", String(80), primary_key=True),
+    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("figures", _plain(), nullable=False),
+    Column("at", Float(53), nullable=False),
+)
+
+events = Table(
+    "studio_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", String(32), ForeignKey("studio_runs.id"), nullable=False),
+    Column("at", Float(53), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Index("studio_events_by_run", "run_id"),
+)
+
+artefacts = Table(
+    "studio_artefacts",
+    metadata,
+    Column("run_id", String(32), ForeignKey("studio_runs.id"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("hash", String(64), nullable=False),
+    Column("bytes", Integer, nullable=False),
+)

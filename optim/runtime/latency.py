@@ -1,0 +1,128 @@
+"""How long an inference takes: files against each other, interleaved, on this machine.
+
+A single time says little on a machine that does other things. Here the files take turns in short
+blocks, so that a slow moment hits all of them; the figure is the median over blocks with its
+interval, and the ratio to the first file is taken block by block.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from optim.runtime.session import InferenceSession
+
+__all__ = ["LatencySamples", "measure_latency", "profile_layers"]
+
+_BLOCK_S = 0.002
+"""A block repeats the inference until it lasts this long, far above the clock's resolution."""
+
+
+@dataclass(frozen=True, eq=False)
+class LatencySamples:
+    """Times of several files, measured in turns.
+
+    Attributes:
+        blocks_ms: ``{file: (rounds,) milliseconds per inference of the batch}``; position ``i`` of
+            every array belongs to the same round.
+        batch_size: Samples in one inference.
+        threads: Threads of one inference.
+    """
+
+    blocks_ms: Mapping[str, np.ndarray]
+    batch_size: int
+    threads: int
+
+
+def measure_latency(
+    sessions: Mapping[str, InferenceSession],
+    inputs: np.ndarray,
+    *,
+    rounds: int = 30,
+    check: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> LatencySamples:
+    """Time sessions in turns.
+
+    Args:
+        sessions: What to time, by name; all with the same number of threads.
+        inputs: ``(batch, ...)`` float32.
+        rounds: Blocks per session.
+        check: Called between blocks; raises to stop.
+        clock: Returns seconds; replaced in tests.
+    """
+    repeats = {}
+    for name, session in sessions.items():
+        check()
+        session.run(inputs)
+        start = clock()
+        session.run(inputs)
+        repeats[name] = max(1, round(_BLOCK_S / max(clock() - start, 1e-6)))
+    times: dict[str, list[float]] = {name: [] for name in sessions}
+    for _ in range(rounds):
+        for name, session in sessions.items():
+            check()
+            start = clock()
+            for _ in range(repeats[name]):
+                session.run(inputs)
+            times[name].append((clock() - start) / repeats[name] * 1e3)
+    threads = next(iter(sessions.values())).threads
+    return LatencySamples(
+        {name: np.array(values) for name, values in times.items()}, len(inputs), threads
+    )
+
+
+def profile_layers(
+    model: bytes, inputs: np.ndarray, owners: Mapping[str, str], runs: int = 30
+) -> dict[str, float]:
+    """Return each layer's share of the time ONNX Runtime spends in operators.
+
+    Args:
+        model: An ONNX file.
+        inputs: ``(batch, ...)`` float32.
+        owners: ``{kernel name: layer}``, see :func:`optim.runtime.emit.kernel_owners`.
+        runs: Inferences to profile, after a warm-up.
+
+    Returns:
+        ``{layer: share in 0..1}``; ``""`` holds what belongs to no layer. The shares add up to 1.
+    """
+    spent: dict[str, float] = dict.fromkeys([*owners.values(), ""], 0.0)
+    for event in _profile(model, inputs, runs):
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            kernel = _RUNTIME_SUFFIX.sub("", event["name"])
+            spent[owners.get(kernel, "")] += event["dur"]
+    total = sum(spent.values()) or 1.0
+    return {layer: value / total for layer, value in spent.items()}
+
+
+_RUNTIME_SUFFIX = re.compile(r"(_nchwc|_token_\d+)*_kernel_time$")
+
+
+def _profile(model: bytes, inputs: np.ndarray, runs: int) -> list[dict[str, Any]]:
+    """Return ONNX Runtime's trace events of ``runs`` inferences after a warm-up."""
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        for _ in range(runs + _WARM_UP):
+            session.run(None, {name: inputs})
+        events = json.loads(Path(session.end_profiling()).read_text())
+    starts = sorted(e["ts"] for e in events if e.get("name") == "model_run")
+    return [e for e in events if len(starts) <= _WARM_UP or e["ts"] >= starts[_WARM_UP]]
+
+
+_WARM_UP = 5

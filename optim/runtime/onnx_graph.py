@@ -1,0 +1,104 @@
+"""A little builder for ONNX graphs: nodes, initializers, unique names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["INTEGER_CONTAINERS", "OnnxGraph", "container_for"]
+
+INTEGER_CONTAINERS: dict[int, tuple[int, int]] = {
+    2: (TensorProto.INT2, 25),
+    4: (TensorProto.INT4, 21),
+    8: (TensorProto.INT8, 21),
+    16: (TensorProto.INT16, 21),
+}
+"""``{bits: (ONNX type, first opset whose Cast takes it)}``."""
+
+_IR_VERSIONS = {21: 10, 25: 13}
+"""The oldest file format version that carries an opset; older runtimes read older formats."""
+
+
+def container_for(bits: int) -> int:
+    """Return the bits of the smallest integer type of ONNX that holds ``bits``."""
+    return next(width for width in INTEGER_CONTAINERS if width >= bits)
+
+
+@dataclass
+class OnnxGraph:
+    """Nodes and initializers in the order they are added.
+
+    Attributes:
+        opset: Smallest opset version that has every operator used so far.
+    """
+
+    opset: int = 21
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
+
+    def add(
+        self, op_type: str, inputs: list[str], output: str, *, name: str = "", **attributes: Any
+    ) -> str:
+        """Add a node with one output and return the output's name."""
+        node = helper.make_node(op_type, inputs, [output], name=name or output, **attributes)
+        self.nodes.append(node)
+        return output
+
+    def reshape(self, value: str, shape: list[int], output: str) -> str:
+        """Add a Reshape; 0 keeps a dimension and -1 takes what is left."""
+        target = self.constant(f"{output}_shape", np.array(shape, dtype=np.int64))
+        return self.add("Reshape", [value, target], output)
+
+    def constant(self, name: str, values: np.ndarray) -> str:
+        """Add an initializer, once, and return its name."""
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
+        return name
+
+    def integers(self, name: str, values: np.ndarray, bits: int) -> str:
+        """Add signed integers in the smallest container that holds ``bits``; returns the name."""
+        width = container_for(bits)
+        kind, opset = INTEGER_CONTAINERS[width]
+        self.opset = max(self.opset, opset)
+        if width >= 8:
+            return self.constant(name, values.astype(np.int8 if width == 8 else np.int16))
+        tensor = TensorProto(data_type=kind, dims=values.shape, name=name)
+        tensor.raw_data = _pack(values, width)
+        self.initializers[name] = tensor
+        return name
+
+    def model(
+        self,
+        inputs: list[tuple[str, list[int | str]]],
+        outputs: list[tuple[str, list[int | str]]],
+        metadata: dict[str, str],
+    ) -> onnx.ModelProto:
+        """Return the finished model; inputs and outputs are float32 of the given shapes."""
+        graph = helper.make_graph(
+            self.nodes,
+            "optim",
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in inputs],
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n, shape in outputs],
+            list(self.initializers.values()),
+        )
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", self.opset)],
+            producer_name="optim-studio",
+            ir_version=_IR_VERSIONS[self.opset],
+        )
+        helper.set_model_props(model, metadata)
+        return model
+
+
+def _pack(values: np.ndarray, bits: int) -> bytes:
+    """Pack small signed integers into bytes, first value in the low bits (the ONNX layout)."""
+    a_byte = 8 // bits
+    codes = values.astype(np.int8).reshape(-1).view(np.uint8) & (2**bits - 1)
+    codes = np.pad(codes, (0, -len(codes) % a_byte)).reshape(-1, a_byte)
+    shifts = np.arange(a_byte, dtype=np.uint8) * bits
+    return np.bitwise_or.reduce(codes << shifts, axis=1).astype(np.uint8).tobytes()

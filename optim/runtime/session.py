@@ -1,0 +1,90 @@
+"""ONNX Runtime sessions: the reference runtime in which every exported file is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from optim.errors import ExportError, MeasurementError
+
+__all__ = ["InferenceSession", "runtime_name"]
+
+
+def runtime_name() -> str:
+    """Return name and version of the runtime, for the reader."""
+    import onnxruntime
+
+    return f"ONNX Runtime {onnxruntime.__version__}"
+
+
+@dataclass(frozen=True, eq=False)
+class InferenceSession:
+    """A loaded ONNX file with one float32 input and at least one output.
+
+    Attributes:
+        session: ONNX Runtime's own session.
+        input_name: Name of the input.
+        input_shape: Shape of one sample as the file declares it; 0 where it is dynamic.
+        threads: Threads one inference may use.
+    """
+
+    session: Any
+    input_name: str
+    input_shape: tuple[int, ...]
+    threads: int
+
+    @classmethod
+    def open(cls, model: onnx.ModelProto | bytes, threads: int = 1) -> InferenceSession:
+        """Load a model on the CPU.
+
+        Args:
+            model: The model or the bytes of its file.
+            threads: Threads one inference may use.
+
+        Raises:
+            ExportError: If the runtime refuses the model.
+        """
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that spin while idle would disturb every other measurement on the machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        data = model if isinstance(model, bytes) else model.SerializeToString()
+        try:
+            session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            # onnxruntime raises classes of its own that share no base but Exception.
+            raise ExportError(
+                f"{runtime_name()} cannot load the model: {_first_line(error)}."
+            ) from error
+        inputs = session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+            kinds = ", ".join(f"{i.name}: {i.type}" for i in inputs)
+            raise MeasurementError(
+                f"A model with one float32 input is needed: this one has {kinds or 'none'}."
+            )
+        shape = tuple(d if isinstance(d, int) else 0 for d in inputs[0].shape[1:])
+        return cls(session, inputs[0].name, shape, threads)
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Return the first output for a batch ``(N, ...)`` of float32 inputs.
+
+        Raises:
+            MeasurementError: If the runtime fails on this input.
+        """
+        try:
+            return self.session.run(None, {self.input_name: x})[0]
+        except Exception as error:
+            raise MeasurementError(
+                f"{runtime_name()} failed on inputs of shape {x.shape}: {_first_line(error)}."
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -1,0 +1,284 @@
+"""A Step: one change to a model, declared once.
+
+A technique is one class. Its fields are its sliders, its validation, its YAML, its search space,
+its command-line help and its reference page; :meth:`Step.apply` does the work. A Step never
+changes what it is given: it returns a new bundle and a report of every layer, touched by how much,
+or skipped and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+
+from optim.errors import CalibrationError
+from optim.fields import Config
+from optim.hashing import digest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from optim.data.dataset import Dataset, Samples
+    from optim.models.bundle import ModelBundle
+
+__all__ = [
+    "Applied",
+    "Context",
+    "LayerReport",
+    "Memo",
+    "NoResume",
+    "Resume",
+    "Step",
+    "StepReport",
+    "no_memo",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What a Step did to one layer.
+
+    Attributes:
+        layer: Dotted path.
+        touched: Whether anything changed.
+        detail: What was done, or the reason nothing was.
+        amount: Share of the layer concerned, in 0..1, where that makes sense.
+    """
+
+    layer: str
+    touched: bool
+    detail: str
+    amount: float | None = None
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a Step did to a model.
+
+    Attributes:
+        summary: One sentence.
+        layers: One entry a layer with weights, in order of execution.
+        notes: Anything a reader must know, such as a limit that was met.
+    """
+
+    summary: str
+    layers: tuple[LayerReport, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """Result of applying a Step.
+
+    Attributes:
+        bundle: The new model.
+        report: What was done to it.
+    """
+
+    bundle: ModelBundle
+    report: StepReport
+
+
+class Memo(Protocol):
+    """Remembers intermediate results that several settings of a Step share."""
+
+    def __call__(self, key: str, compute: Callable[[], T]) -> T:
+        """Return what ``compute`` gives, from memory if ``key`` is known."""
+        ...
+
+
+def no_memo(key: str, compute: Callable[[], T]) -> T:
+    """Compute every time."""
+    return compute()
+
+
+class Resume(Protocol):
+    """Lets a training step go on where an earlier attempt was stopped."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was saved last, tensors and plain values; None at first."""
+        ...
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Keep a state; the one before stays until this one is safely written."""
+        ...
+
+    def due(self) -> bool:
+        """Whether so much time has passed that a state in mid-epoch should be saved as well."""
+        ...
+
+
+class NoResume:
+    """Remembers nothing: a stopped step starts again."""
+
+    def load(self) -> dict[str, Any] | None:
+        """Return None."""
+        return None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Forget the state."""
+
+    def due(self) -> bool:
+        """Return False."""
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a Step may use besides the model.
+
+    Attributes:
+        data: Where calibration and training samples come from; never its test part.
+        reference: The recipe's original model, the default teacher.
+        seed: The recipe's seed.
+        step_id: Identity of the recipe entry being applied.
+        sample_limit: Calibrate on at most this many samples; the result is then a draft.
+        progress: Called with a share in 0..1 and a word about what is going on.
+        check: Called at safe points; raises :class:`~optim.errors.Cancelled` to stop.
+        memo: See :class:`Memo`.
+        resume: See :class:`Resume`.
+        record: Called once an epoch by steps that train, with figures by name: ``epoch``, ``loss``,
+            ``accuracy`` on validation samples, ...
+    """
+
+    data: Dataset | None
+    reference: ModelBundle
+    seed: int = 0
+    step_id: str = ""
+    sample_limit: int | None = None
+    progress: Callable[[float, str], None] = lambda share, what: None
+    check: Callable[[], None] = lambda: None
+    memo: Memo = no_memo
+    resume: Resume = NoResume()
+    record: Callable[[dict[str, float]], None] = lambda figures: None
+
+    @property
+    def key(self) -> str:
+        """Identity of all that a step may draw from: data, seed, recipe entry, draft.
+
+        Whatever a step remembers of samples or random numbers goes under a key with this in it.
+        """
+        data_hash = self.data.hash if self.data else ""
+        return digest(data_hash, self.seed, self.step_id, self.sample_limit)
+
+    def generator(self) -> torch.Generator:
+        """Return a generator that depends on the recipe's seed and this entry alone."""
+        import torch
+
+        seed = int(digest(self.seed, self.step_id)[:15], 16)
+        return torch.Generator().manual_seed(seed)
+
+    def calibration(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return normalised inputs ``(n, ...)`` and targets ``(n,)`` for calibration.
+
+        The samples come from the training part, or from all of an unsplit data set; they are the
+        first ``n`` of a stratified order, so that more samples always include fewer.
+
+        Args:
+            count: Samples wanted; fewer are returned if there are fewer, or if a draft is made.
+
+        Raises:
+            CalibrationError: If there is no data.
+        """
+        import torch
+
+        from optim.data.splits import stratified_order
+
+        if self.data is None:
+            raise CalibrationError(
+                "This step calibrates on samples, and no data set was given.",
+                hint="Name one, as in data: cluttered-digits.",
+            )
+        samples: Samples = self.data.part("train" if self.data.is_split else "all")
+        order = self.memo(
+            f"order:{self.data.hash}:{self.seed}",
+            lambda: stratified_order(samples.targets, self.seed),
+        )
+        chosen = samples.take(order[: min(count, self.sample_limit or count)])
+        x = self.memo(
+            f"calibration:{self.data.hash}:{self.seed}:{len(chosen)}:{self.reference.spec}",
+            lambda: self.reference.spec.normalise(chosen.inputs),
+        )
+        return x, torch.from_numpy(chosen.targets.copy())
+
+    def seen(self) -> tuple[str, ...]:
+        """Return what a model has seen once it was trained on :meth:`training`."""
+        from optim.data.splits import trained_on
+
+        assert self.data is not None
+        return trained_on(self.data)
+
+    def training(self) -> tuple[Tensor, Tensor]:
+        """Return all normalised training inputs ``(N, ...)`` and targets ``(N,)``.
+
+        Raises:
+            CalibrationError: If there is no data set, or one without a training part.
+        """
+        if self.data is None or not self.data.is_split:
+            raise CalibrationError(
+                "This step trains, and the data set has no training part.",
+                hint="Use a folder or zip with train and test parts.",
+            )
+        return self._tensors("train")
+
+    def validation(self) -> tuple[Tensor, Tensor]:
+        """Return all normalised validation inputs ``(N, ...)`` and targets ``(N,)``.
+
+        Raises:
+            CalibrationError: If there is no data set, or one without a validation part.
+        """
+        if self.data is None or "validation" not in self.data.parts:
+            raise CalibrationError(
+                "This step selects on validation samples, and the data set has none.",
+                hint="Use a folder or zip with train and test parts.",
+            )
+        return self._tensors("validation")
+
+    def _tensors(self, part: str) -> tuple[Tensor, Tensor]:
+        import torch
+
+        assert self.data is not None
+        samples = self.data.part(part)
+        targets = torch.from_numpy(samples.targets.copy())
+        return self.reference.spec.normalise(samples.inputs), targets
+
+
+class Step(Config):
+    """Base of all techniques. See ``optim/techniques/__init__.py`` for how to add one."""
+
+    title: ClassVar[str]
+    about: ClassVar[str]
+    """One sentence: what it does and what it is good for."""
+    paper: ClassVar[str] = ""
+    cost: ClassVar[Literal["instant", "calibrated", "training"]]
+    """Whether it needs nothing, a few samples, or training."""
+    lanes: ClassVar[frozenset[str]] = frozenset({"torch"})
+    """Kinds of model it can treat: ``torch`` modules, ONNX ``graph`` files."""
+    requires: ClassVar[frozenset[str]] = frozenset({"float"})
+    """Conditions that must hold before it: ``float`` or ``quantized`` weights."""
+    ensures: ClassVar[frozenset[str]] = frozenset()
+    """Conditions that hold after it, besides those it leaves alone."""
+    removes: ClassVar[frozenset[str]] = frozenset()
+    """Conditions that no longer hold after it."""
+
+    def apply(self, bundle: ModelBundle, context: Context) -> Applied:
+        """Return a new bundle and a report; ``bundle`` is unchanged."""
+        raise NotImplementedError
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether these settings change nothing, so that the step can be skipped."""
+        return False
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the trained models it uses besides the recipe's own."""
+        return ()

@@ -1,0 +1,81 @@
+"""Where files live on this machine, and how they are written so that none is ever half there.
+
+``OPTIM_HOME`` moves everything; otherwise the platform's cache and data folders are used. Caches
+can be deleted at any time; the store cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from optim.errors import ConfigError
+
+__all__ = ["ASSETS", "cache_home", "checked_name", "store_home", "write_atomic"]
+
+_PACKED = Path(__file__).resolve().parent / "assets"
+ASSETS = _PACKED if _PACKED.is_dir() else _PACKED.parents[1] / "assets"
+"""Checkpoints that ship: inside an installed package, beside it in a source tree."""
+
+
+def cache_home() -> Path:
+    """Return the folder for things that can be made again: decoded data, generated data sets."""
+    return _home("cache", "XDG_CACHE_HOME", Path.home() / ".cache")
+
+
+def store_home() -> Path:
+    """Return the folder for things that must last: uploads, artefacts, runs."""
+    return _home("store", "XDG_DATA_HOME", Path.home() / ".local" / "share")
+
+
+def write_atomic(path: Path, write: bytes | Callable[[BinaryIO], object]) -> Path:
+    """Write a file so that a reader sees the old one, the new one, or none; never a part.
+
+    Args:
+        path: Where the file shall be; missing folders are made.
+        write: The bytes, or a function that writes them to an open file.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OSError: If the disk is full or the folder cannot be written; ``path`` is then untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+    try:
+        with temporary.open("xb") as file:
+            if isinstance(write, bytes):
+                file.write(write)
+            else:
+                write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def checked_name(name: str) -> str:
+    """Return a name that is safe as a file's name.
+
+    Raises:
+        ConfigError: If it holds anything but letters, digits, ``-``, ``_`` and ``.``.
+    """
+    plain = name.translate(str.maketrans("", "", "-_."))
+    if not plain.isascii() or not plain.isalnum() or len(name) > 80 or name.startswith("."):
+        raise ConfigError(
+            f"name must consist of letters, digits, '-', '_' and '.': got {name!r}.", field="name"
+        )
+    return name
+
+
+def _home(kind: str, variable: str, fallback: Path) -> Path:
+    if home := os.environ.get("OPTIM_HOME"):
+        return Path(home).expanduser() / kind
+    return Path(os.environ.get(variable) or fallback) / "optim-studio"

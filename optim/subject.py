@@ -1,0 +1,126 @@
+"""What a recipe is about: its opened model and its data, split so that selection is honest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from optim.data import DATASETS, open_data
+from optim.data.added import data_cards, open_registered_data
+from optim.data.dataset import Dataset, Samples
+from optim.data.splits import overlap, stratified_order, with_validation
+from optim.errors import ConfigError, DataError, UnsupportedModelError
+from optim.hashing import digest
+from optim.models.bundle import ModelBundle
+from optim.models.input_spec import InputSpec
+from optim.models.open import check_pair, open_model, open_registered_model
+from optim.recipe import Recipe
+
+__all__ = ["Subject", "check_fit", "check_models", "open_subject"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An opened model and its data.
+
+    Attributes:
+        bundle: The model before any step.
+        data: With train, validation and test parts, or unsplit.
+        part: The part that selects: ``"validation"``, or ``"all"`` of unsplit data.
+        overlap: Whether the model was trained on samples of that part.
+        seed: Decides the order in which samples are measured.
+    """
+
+    bundle: ModelBundle
+    data: Dataset
+    part: str
+    overlap: Literal["unseen", "unknown", "seen"]
+    seed: int
+
+    @property
+    def hash(self) -> str:
+        """Identity of model, data and order."""
+        return digest(self.bundle.hash, self.data.hash, self.part, self.seed)
+
+    def samples(self, part: str | None = None) -> Samples:
+        """Return the samples of a part in a stratified order: every prefix is a fair sample."""
+        samples = self.data.part(part or self.part)
+        return samples.take(stratified_order(samples.targets, self.seed))
+
+
+def open_subject(
+    recipe: Recipe,
+    *,
+    base: Path = Path(),
+    spec: InputSpec | None = None,
+    registered_only: bool = False,
+) -> Subject:
+    """Open the model and the data of a recipe.
+
+    Args:
+        recipe: Names both, the split and the seed.
+        base: Folder that relative files are looked up in.
+        spec: Replaces the input normalisation the model brings.
+        registered_only: Whether only registered names are allowed, as for a link from anybody.
+
+    Raises:
+        UnsupportedModelError: If the model cannot be opened.
+        DataError: If the data cannot be opened or do not fit the model.
+    """
+    if registered_only:
+        data = open_registered_data(recipe.data)
+        bundle = open_registered_model(recipe.model)
+    else:
+        data = _open_any_data(recipe.data, base)
+        bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed)
+    if spec is not None:
+        bundle = replace(bundle, spec=spec)
+    check_fit(bundle, data)
+    seen = bundle.provenance.seen
+    data = with_validation(data, seen=seen, policy=recipe.split, seed=recipe.seed)
+    part = "validation" if data.is_split else "all"
+    return Subject(bundle, data, part, overlap(data, part, seen), recipe.seed)
+
+
+def _open_any_data(ref: str, base: Path) -> Dataset:
+    if ref.partition("?")[0] in DATASETS or ref in data_cards():
+        return open_registered_data(ref)
+    return open_data(base / Path(ref).expanduser())
+
+
+def check_fit(bundle: ModelBundle, data: Dataset) -> None:
+    """Refuse data whose samples or classes the model does not take.
+
+    Raises:
+        DataError: If they do not fit.
+    """
+    if data.input_shape != bundle.spec.shape:
+        raise DataError(
+            f"{bundle.name} takes inputs of shape {bundle.spec.shape}; {data.title} has "
+            f"{data.input_shape}.",
+            hint="Choose data of that shape, or another model.",
+        )
+    if data.task.n_classes > bundle.task.n_classes:
+        raise DataError(
+            f"{data.title} has {data.task.n_classes} classes; {bundle.name} knows "
+            f"{bundle.task.n_classes}.",
+            hint="Choose data with the classes the model was trained on.",
+        )
+
+
+def check_models(recipe: Recipe, bundle: ModelBundle) -> None:
+    """Refuse models that the steps of a recipe name and that do not go with its own.
+
+    Raises:
+        ConfigError: At the field, if there is no such model, or it has another input or other
+            classes.
+    """
+    for entry in recipe.active:
+        for name in entry.step.models:
+            try:
+                check_pair(open_registered_model(name), bundle)
+            except UnsupportedModelError as error:
+                raise ConfigError(
+                    error.message, hint=error.hint, field=f"{entry.id}.teacher"
+                ) from error

@@ -1,0 +1,172 @@
+"""Remove whole channels: what remains is a dense, smaller model that runs faster everywhere.
+
+What must go together (residual streams, concatenations, depthwise and grouped layers) is found by
+torch-pruning's dependency graph; the classes and attention heads are protected. Needs no data,
+except for the Taylor importance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from optim.errors import ConfigError
+from optim.fields import Choice, Method, PerLayer, Range
+from optim.step import Applied, Context, LayerReport, Step, StepReport
+from optim.techniques.importances import IMPORTANCES, ImportanceMethod, Magnitude
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optim.layers.channels import Channels
+    from optim.models.bundle import ModelBundle
+
+__all__ = ["PruneChannels"]
+
+
+class PruneChannels(Step):
+    """Structured channel pruning."""
+
+    title: ClassVar[str] = "Prune channels"
+    about: ClassVar[str] = "Removes whole channels: fewer MACs, smaller and faster everywhere."
+    paper: ClassVar[str] = (
+        "Li et al., Pruning Filters for Efficient ConvNets, 2016, arXiv:1608.08710; Fang et al., "
+        "DepGraph: Towards Any Structural Pruning, 2023, arXiv:2301.12900"
+    )
+    cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+
+    pruning_ratio: Annotated[
+        float,
+        Range(
+            low=0.0,
+            high=0.95,
+            step=0.05,
+            scale="percent",
+            label="Channels removed",
+            help="Share of the channels removed. Both sides of a layer shrink, so that half the "
+            "channels leave about a quarter of the weights.",
+        ),
+    ] = 0.3
+    importance: Annotated[
+        ImportanceMethod,
+        Method(family=IMPORTANCES, label="Importance", help="Which channels go first."),
+    ] = Magnitude()
+    scope: Annotated[
+        Literal["global", "local"],
+        Choice(
+            options={"global": "Global", "local": "Per group"},
+            label="Scope",
+            help="Global compares channels of all groups; per group gives each the same ratio.",
+        ),
+    ] = "local"
+    round_to: Annotated[
+        Literal[1, 4, 8, 16],
+        Choice(
+            options={1: "1", 4: "4", 8: "8", 16: "16"},
+            label="Round to",
+            unit="channels",
+            help="Keep a multiple of this many channels. Kernels work in blocks of 8 or 16; "
+            "widths between them cost the time of the next block.",
+        ),
+    ] = 1
+    layers: Annotated[
+        dict[str, float],
+        PerLayer(
+            overrides="pruning_ratio",
+            label="Layers",
+            help="Ratio of single groups, named by the layer that makes them; 0 leaves one alone.",
+        ),
+    ] = {}
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether no channel would go."""
+        return self.pruning_ratio == 0 and not any(self.layers.values())
+
+    def apply(self, bundle: ModelBundle, context: Context) -> Applied:
+        """Return a smaller model; masks in the compression table are sliced with it."""
+        from optim.layers.channels import find_channels, keep_channels, slice_masks
+
+        channels = context.memo(
+            f"channels:{bundle.hash}", lambda: find_channels(bundle.module, bundle.spec.shape)
+        )
+        scores = context.memo(
+            f"scores:{bundle.hash}:{self.importance!r}:{context.key}",
+            lambda: self.importance.score(bundle, channels, context),
+        )
+        ratios = self._ratios_by_group(channels)
+        keep = self._kept(channels, scores, ratios)
+        module = keep_channels(bundle.module, channels.groups, keep)
+        masks = slice_masks(bundle.module, bundle.table.masks, channels.groups, keep)
+        report = self._report(bundle, channels, scores, keep)
+        table = type(bundle.table)(masks, bundle.table.weights, bundle.table.edges)
+        return Applied(bundle.with_module(module, table), report)
+
+    def _ratios_by_group(self, channels: Channels) -> dict[str, float]:
+        """Return the per-layer ratios by group name; any maker of a group may name it."""
+        by_maker = {maker: g.name for g in channels.groups for maker in g.makers}
+        for layer in self.layers:
+            if layer in channels.protected:
+                raise ConfigError(
+                    f"{layer} cannot lose channels: {channels.protected[layer]}.", field="layers"
+                )
+            if layer not in by_maker:
+                raise ConfigError(
+                    f"The model has no prunable layer {layer!r}.",
+                    hint=f"Prunable groups are: {', '.join(g.name for g in channels.groups)}.",
+                    field="layers",
+                )
+        return {by_maker[layer]: ratio for layer, ratio in self.layers.items()}
+
+    def _kept(
+        self, channels: Channels, scores: dict[str, Tensor], ratios: dict[str, float]
+    ) -> dict[str, Tensor]:
+        """Return ``{group: sorted channels that stay}``."""
+        from optim.layers.channels import best_channels, global_shares
+
+        common = {
+            g.name: scores[g.name]
+            for g in channels.groups
+            if g.name in scores and g.name not in ratios
+        }
+        if self.scope == "global" and common:
+            shares = global_shares(common, self.pruning_ratio)
+        else:
+            shares = dict.fromkeys(common, self.pruning_ratio)
+        shares |= {name: ratio for name, ratio in ratios.items() if name in scores}
+        return {
+            g.name: best_channels(scores[g.name], shares[g.name], self.round_to, g.blocks)
+            for g in channels.groups
+            if g.name in shares
+        }
+
+    def _report(
+        self,
+        bundle: ModelBundle,
+        channels: Channels,
+        scores: dict[str, Tensor],
+        keep: dict[str, Tensor],
+    ) -> StepReport:
+        from optim.layers.rewrite import weights_of
+
+        entries: dict[str, LayerReport] = {}
+        for group in channels.groups:
+            kept = len(keep[group.name]) if group.name in keep else group.size
+            share = 1 - kept / group.size
+            others = len(group.makers) - 1
+            together = f", together with {others} other layer{'s' * (others > 1)}" * (others > 0)
+            for maker in group.makers:
+                if group.name not in scores:
+                    detail = f"{type(self.importance).title} cannot judge it"
+                elif kept == group.size:
+                    detail = f"keeps all {group.size} channels{together}"
+                else:
+                    detail = f"{group.size} to {kept} channels{together}"
+                entries[maker] = LayerReport(maker, kept < group.size, detail, share)
+        removed = sum(g.size - len(keep[g.name]) for g in channels.groups if g.name in keep)
+        total = sum(g.size for g in channels.groups)
+        layers = tuple(
+            entries.get(name) or LayerReport(name, False, channels.protected.get(name, ""), 0.0)
+            for name in weights_of(bundle.module)
+        )
+        share = removed / total if total else 0.0
+        return StepReport(f"{removed} of {total} channels removed ({share:.0%}).", layers)

@@ -1,0 +1,139 @@
+"""Set single weights to zero.
+
+Makes a file smaller once zeros are encoded; dense kernels multiply zeros as fast as anything else,
+so it does not make them faster. Needs no data. N:M patterns are what sparse tensor cores take.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from optim.fields import Choice, PerLayer, Range
+from optim.step import Applied, Context, LayerReport, Step, StepReport
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optim.models.bundle import ModelBundle
+
+__all__ = ["PruneWeights"]
+
+
+class PruneWeights(Step):
+    """Unstructured or N:M magnitude pruning."""
+
+    title: ClassVar[str] = "Prune weights"
+    about: ClassVar[str] = "Sets the smallest weights to zero. Smaller when encoded, not faster."
+    paper: ClassVar[str] = (
+        "Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015, "
+        "arXiv:1506.02626; N:M: Mishra et al., 2021, arXiv:2104.08378"
+    )
+    cost: ClassVar[Literal["instant", "calibrated", "training"]] = "instant"
+
+    pattern: Annotated[
+        Literal["element", "2:4", "1:4", "4:8"],
+        Choice(
+            options={"element": "Any weight", "2:4": "2:4", "1:4": "1:4", "4:8": "4:8"},
+            label="Pattern",
+            help="N:M keeps N of every M weights, as sparse tensor cores need. "
+            "Any weight gives the best accuracy.",
+        ),
+    ] = "element"
+    sparsity: Annotated[
+        float,
+        Range(
+            low=0.0,
+            high=0.99,
+            step=0.01,
+            scale="percent",
+            label="Sparsity",
+            help="Share of the weights set to zero.",
+            when={"pattern": ("element",)},
+        ),
+    ] = 0.5
+    scope: Annotated[
+        Literal["global", "local"],
+        Choice(
+            options={"global": "Global", "local": "Per layer"},
+            label="Scope",
+            help="Global compares weights of all layers; per layer gives each the same sparsity.",
+            when={"pattern": ("element",)},
+        ),
+    ] = "global"
+    layers: Annotated[
+        dict[str, float],
+        PerLayer(
+            overrides="sparsity",
+            label="Layers",
+            help="Sparsity of single layers; 0 leaves a layer alone.",
+        ),
+    ] = {}
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether nothing would become zero."""
+        return self.pattern == "element" and self.sparsity == 0 and not any(self.layers.values())
+
+    def apply(self, bundle: ModelBundle, context: Context) -> Applied:
+        """Return the model with masked weights; masks go into the compression table."""
+        from optim.layers.rewrite import replace_weights, weights_of
+
+        weights = weights_of(bundle.module, self.layers)
+        masks, skipped = self._masks(weights)
+        module = replace_weights(
+            bundle.module, {name: weights[name] * mask for name, mask in masks.items()}
+        )
+        zeros = sum(int((~mask).sum()) for mask in masks.values())
+        total = sum(weight.numel() for weight in weights.values())
+        report = StepReport(
+            f"{zeros:,} of {total:,} weights set to zero ({zeros / total:.1%}).",
+            tuple(_layer_report(name, masks.get(name), skipped.get(name)) for name in weights),
+            self._notes(),
+        )
+        return Applied(bundle.with_module(module, bundle.table.with_masks(masks)), report)
+
+    def _notes(self) -> tuple[str, ...]:
+        ignored = [name for name, sparsity in self.layers.items() if sparsity > 0]
+        if self.pattern == "element" or not ignored:
+            return ()
+        return (
+            f"The pattern {self.pattern} decides the sparsity of {', '.join(ignored)}; "
+            "of single layers it takes only 0, which leaves one alone.",
+        )
+
+    def _masks(self, weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Return ``{layer: mask}`` and ``{layer: reason it is skipped}``."""
+        from optim.layers.masks import global_masks, lowest_mask, n_of_m_mask
+
+        scores = {name: weight.abs() for name, weight in weights.items()}
+        masks: dict[str, Tensor] = {}
+        skipped = {name: "left alone by choice" for name, s in self.layers.items() if s == 0}
+        if self.pattern != "element":
+            n, m = (int(part) for part in self.pattern.split(":"))
+            for name in scores.keys() - skipped.keys():
+                mask = n_of_m_mask(scores[name], n, m)
+                if mask is None:
+                    skipped[name] = f"{scores[name].shape[1]} inputs are not a multiple of {m}"
+                else:
+                    masks[name] = mask
+            return masks, skipped
+        for name, sparsity in self.layers.items():
+            if sparsity > 0:
+                masks[name] = lowest_mask(scores[name], round(sparsity * scores[name].numel()))
+        rest = {name: s for name, s in scores.items() if name not in self.layers}
+        if self.scope == "local" or not rest:
+            masks |= {n: lowest_mask(s, round(self.sparsity * s.numel())) for n, s in rest.items()}
+        else:
+            total = sum(s.numel() for s in rest.values())
+            masks |= global_masks(rest, round(self.sparsity * total))
+        return masks, skipped
+
+
+def _layer_report(name: str, mask: Tensor | None, reason: str | None) -> LayerReport:
+    if mask is None:
+        return LayerReport(name, False, reason or "not pruned")
+    share = 1 - float(mask.float().mean())
+    zeros = int((~mask).sum())
+    if not zeros:
+        return LayerReport(name, False, "all weights are among the larger ones", 0.0)
+    return LayerReport(name, True, f"{zeros:,} of {mask.numel():,} weights zero", share)

@@ -1,0 +1,249 @@
+"""Store weights, and compute activations, with few bits. Calibrated on samples, no training.
+
+Weights become smaller by 32 / bits. Integer kernels run only where weights and activations are
+both at most 8 bits; everything else is stored small and computed in floating point. Scales are
+found on the batch-norm-folded graph, the one that is deployed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from optim.fields import Choice, Method, PerLayer, Range
+from optim.step import Applied, Context, LayerReport, Step, StepReport
+from optim.techniques.calibrations import (
+    CALIBRATIONS,
+    MSE,
+    WEIGHT_CALIBRATIONS,
+    CalibrationMethod,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optim.layers.quantized_graph import QuantizationPlan
+    from optim.layers.statistics import Statistics
+    from optim.layers.table import QuantizedEdge, QuantizedWeight
+    from optim.models.bundle import ModelBundle
+
+__all__ = ["Quantize"]
+
+WeightBits = Literal["ternary", 2, 3, 4, 5, 6, 7, 8, 16, "float"]
+ActivationBits = Literal[2, 3, 4, 5, 6, 7, 8, 16, "float"]
+
+_BITS = {2: "2", 3: "3", 4: "4", 5: "5", 6: "6", 7: "7", 8: "8", 16: "16", "float": "float"}
+
+
+class Quantize(Step):
+    """Post-training quantization of weights and activations."""
+
+    title: ClassVar[str] = "Quantize"
+    about: ClassVar[str] = "Fewer bits a weight and an activation: smaller, and faster at 8 bits."
+    paper: ClassVar[str] = (
+        "Jacob et al., Quantization and Training of Neural Networks for Efficient "
+        "Integer-Arithmetic-Only Inference, 2017, arXiv:1712.05877; Nagel et al., A White Paper on "
+        "Neural Network Quantization, 2021, arXiv:2106.08295"
+    )
+    cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
+    removes: ClassVar[frozenset[str]] = frozenset({"float"})
+
+    weight_bits: Annotated[
+        WeightBits,
+        Choice(
+            options={"ternary": "ternary", **_BITS},
+            ordered=True,
+            unit="bits",
+            label="Weight bits",
+            help="Bits of one weight. Ternary has the values -s, 0 and s.",
+        ),
+    ] = 8
+    activation_bits: Annotated[
+        ActivationBits,
+        Choice(
+            options=_BITS,
+            ordered=True,
+            unit="bits",
+            label="Activation bits",
+            help="Bits of one activation. Float keeps activations as they are.",
+        ),
+    ] = 8
+    granularity: Annotated[
+        Literal["per_tensor", "per_channel", "per_group"],
+        Choice(
+            options={
+                "per_tensor": "Per tensor",
+                "per_channel": "Per channel",
+                "per_group": "Per group",
+            },
+            label="Scales",
+            help="What shares one scale. Groups are best below 4 bits, but no "
+            "integer kernel takes them.",
+        ),
+    ] = "per_channel"
+    group_size: Annotated[
+        int,
+        Range(
+            low=8,
+            high=256,
+            step=8,
+            scale="log",
+            unit="weights",
+            label="Group size",
+            help="Weights that share a scale.",
+            when={"granularity": ("per_group",)},
+        ),
+    ] = 32
+    weight_scheme: Annotated[
+        Literal["symmetric", "affine"],
+        Choice(
+            options={"symmetric": "Symmetric", "affine": "Affine"},
+            label="Weight grid",
+            help="Symmetric grids are centred on zero and need no zero point; kernels want them.",
+            expert=True,
+        ),
+    ] = "symmetric"
+    activation_scheme: Annotated[
+        Literal["symmetric", "affine"],
+        Choice(
+            options={"symmetric": "Symmetric", "affine": "Affine"},
+            label="Activation grid",
+            help="Affine grids spend no value on the side a ReLU never uses.",
+            expert=True,
+        ),
+    ] = "affine"
+    calibration: Annotated[
+        CalibrationMethod,
+        Method(
+            family=CALIBRATIONS,
+            label="Activation ranges",
+            help="How the range of an activation is chosen from what was observed.",
+        ),
+    ] = MSE()
+    weight_calibration: Annotated[
+        CalibrationMethod,
+        Method(
+            family=WEIGHT_CALIBRATIONS,
+            label="Weight ranges",
+            help="How the range of a weight is chosen.",
+        ),
+    ] = MSE()
+    samples: Annotated[
+        int,
+        Range(
+            low=32,
+            high=2048,
+            step=32,
+            scale="log",
+            unit="samples",
+            label="Samples",
+            help="Training samples observed for the ranges of activations.",
+            expert=True,
+        ),
+    ] = 256
+    layers: Annotated[
+        dict[str, WeightBits],
+        PerLayer(
+            overrides="weight_bits",
+            label="Layers",
+            skip="float",
+            help="Weight bits of single layers; float leaves a layer and its input alone.",
+        ),
+    ] = {}
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether everything stays in floating point."""
+        return (
+            self.weight_bits == "float"
+            and self.activation_bits == "float"
+            and all(bits == "float" for bits in self.layers.values())
+        )
+
+    def apply(self, bundle: ModelBundle, context: Context) -> Applied:
+        """Return the model with grids in its compression table; weights stay as they were."""
+        from optim.layers.graph import trace
+        from optim.layers.quantized_graph import QuantizationPlan
+        from optim.layers.rewrite import weights_of
+
+        names = list(weights_of(bundle.module, self.layers))
+        bits = {name: self.layers.get(name, self.weight_bits) for name in names}
+        excluded = [name for name, b in self.layers.items() if b == "float"]
+        traced = trace(bundle.module)
+        weights = {
+            name: self._quantize_weight(traced.get_parameter(f"{name}.weight").detach(), b)
+            for name, b in bits.items()
+            if b != "float"
+        }
+        edges: dict[str, QuantizedEdge] = {}
+        if self.activation_bits != "float":
+            plan = QuantizationPlan.of(traced, excluded)
+            edges = self._quantize_edges(self._observe(bundle, plan, context))
+        table = bundle.table.with_quantization(weights, edges)
+        return Applied(bundle.with_table(table), self._report(bits, weights, edges))
+
+    def _quantize_weight(self, weight: Tensor, bits: int | str) -> QuantizedWeight:
+        from optim.layers.grid import Grid, to_rows
+        from optim.layers.statistics import Statistics
+        from optim.layers.table import QuantizedWeight
+        from optim.layers.ternary import ternary_weight
+
+        symmetric = self.weight_scheme == "symmetric"
+        grid = Grid.for_weights(bits, symmetric, self.granularity, self.group_size)  # type: ignore[arg-type]
+        rows = to_rows(weight, grid)
+        if bits == "ternary":
+            return ternary_weight(rows, grid)
+        low, high = self.weight_calibration.limits(Statistics.of_rows(rows), grid)
+        return QuantizedWeight(grid, *grid.parameters(low, high))
+
+    def _observe(
+        self, bundle: ModelBundle, plan: QuantizationPlan, context: Context
+    ) -> dict[str, Statistics]:
+        from optim.layers.statistics import collect_statistics
+
+        x, _ = context.calibration(self.samples)
+        return context.memo(
+            f"statistics:{bundle.hash}:{len(x)}:{plan.edges}:{context.key}",
+            lambda: collect_statistics(bundle.module, plan, x.split(256)),
+        )
+
+    def _quantize_edges(self, observed: dict[str, Statistics]) -> dict[str, QuantizedEdge]:
+        from optim.layers.grid import Grid
+        from optim.layers.table import QuantizedEdge
+
+        assert self.activation_bits != "float"
+        edges = {}
+        for name, statistics in observed.items():
+            symmetric = self.activation_scheme == "symmetric"
+            grid = Grid.for_activations(self.activation_bits, symmetric)
+            scale, zero_point = grid.parameters(*self.calibration.limits(statistics, grid))
+            edges[name] = QuantizedEdge(grid, float(scale), int(zero_point))
+        return edges
+
+    def _report(
+        self,
+        bits: dict[str, WeightBits],
+        weights: dict[str, QuantizedWeight],
+        edges: dict[str, QuantizedEdge],
+    ) -> StepReport:
+        layers = tuple(
+            LayerReport(
+                name,
+                True,
+                f"{b if b == 'ternary' else f'{b}-bit'} weights, "
+                f"{len(weights[name].scale):,} scale{'s' * (len(weights[name].scale) > 1)}",
+            )
+            if name in weights
+            else LayerReport(name, False, "kept in floating point by choice")
+            for name, b in bits.items()
+        )
+        notes = []
+        if edges and self.granularity == "per_group":
+            notes.append("Scales per group have no integer kernel: products run in floating point.")
+        if edges and any(b == 16 for b in (self.activation_bits, self.weight_bits)):
+            notes.append("16 bits have no integer kernel: products run in floating point.")
+        return StepReport(
+            f"{len(weights)} of {len(bits)} layers and {len(edges)} activations quantized.",
+            layers,
+            tuple(notes),
+        )

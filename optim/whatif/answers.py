@@ -1,0 +1,104 @@
+"""What the evaluator says about one position of the sliders, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optim.export.targets import container_notes
+from optim.measure.latency import LatencyPair
+from optim.measure.predictions import Predictions
+from optim.measure.scorecard import Scorecard, ratio
+from optim.measure.verdict import verdict
+from optim.quantity import Comparison, How, Quantity
+from optim.whatif.engine import Prepared, Workbench
+
+__all__ = ["answer", "change", "shown"]
+
+
+def shown(value: Quantity | None) -> dict[str, Any] | None:
+    """Return a quantity with the text a reader sees."""
+    return None if value is None else {**value.to_json(), "text": str(value)}
+
+
+def change(value: Comparison | None) -> dict[str, Any] | None:
+    """Return a comparison with its direction and the text a reader sees."""
+    if value is None:
+        return None
+    return {**value.to_json(), "text": _short(value)}
+
+
+def _short(value: Comparison) -> str:
+    """Return the change as a badge shows it: ``-0.6 points``, ``-76 %``."""
+    difference = value.difference
+    if difference.unit == "x":
+        percent = 100 * (difference.value - 1)
+        return f"{percent:+.0f} %" if abs(percent) >= 0.5 else "±0 %"
+    decimals = 1 if abs(difference.value) < 10 else 0
+    text = f"{difference.value:+.{decimals}f}"
+    return f"{text if float(text) else '±0'} points"
+
+
+def answer(
+    bench: Workbench,
+    baseline: Prepared,
+    candidate: Prepared,
+    chunks: int,
+    latency: LatencyPair | None,
+    sizes: dict[str, Quantity] | None = None,
+) -> dict[str, Any]:
+    """Return everything the panel shows for one position.
+
+    Args:
+        bench: Where both models are measured.
+        baseline: The original model.
+        candidate: The model at this position.
+        chunks: Measure on the first so many chunks.
+        latency: Estimated or measured; None before the baseline was measured.
+        sizes: The four encoded sizes, where they were computed.
+    """
+    original, card = bench.scorecard(baseline, chunks), bench.scorecard(candidate, chunks)
+    first, second = bench.joined(baseline, chunks), bench.joined(candidate, chunks)
+    accuracy_change = second.against(first)
+    file_change = _file_change(original, card)
+    measured = latency.change if latency and latency.candidate.how == How.MEASURED else None
+    return {
+        "key": candidate.key,
+        "n": len(second),
+        "of": len(bench.samples),
+        "final": chunks == bench.n_chunks and not candidate.is_draft,
+        "draft": candidate.is_draft,
+        "accuracy": shown(card.accuracy),
+        "accuracy_change": change(accuracy_change),
+        "worst_class": _worst_class(bench, first, second),
+        "file": shown(card.file),
+        "file_change": change(file_change),
+        "macs": shown(card.macs),
+        "macs_change": change(ratio(original.macs, card.macs)),
+        "params": shown(card.params),
+        "sparsity": shown(card.sparsity),
+        "latency": shown(latency.candidate) if latency else None,
+        "latency_change": change(latency.change) if latency else None,
+        "sizes": {name: shown(size) for name, size in sizes.items()} if sizes else None,
+        "verdict": verdict(accuracy_change, file_change, measured),
+        "omitted": list(candidate.omitted),
+        "containers": container_notes(candidate.bundle.table),
+        "original": {
+            "accuracy": shown(original.accuracy),
+            "file": shown(original.file),
+            "latency": shown(latency.baseline) if latency else None,
+        },
+    }
+
+
+def _file_change(original: Scorecard, card: Scorecard) -> Comparison:
+    assert original.file is not None
+    assert card.file is not None
+    return ratio(original.file, card.file)
+
+
+def _worst_class(bench: Workbench, first: Predictions, second: Predictions) -> dict[str, Any]:
+    """Return the class with the lowest accuracy and what it had before."""
+    before, after = first.class_accuracy(), second.class_accuracy()
+    worst = min(after, key=lambda label: after[label].value)
+    names = bench.subject.bundle.task.class_names
+    return {"name": names[worst], "after": shown(after[worst]), "before": shown(before[worst])}

@@ -1,0 +1,54 @@
+"""Caches bounded by bytes, least recently used out first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+__all__ = ["ByteCache"]
+
+T = TypeVar("T")
+
+
+class ByteCache:
+    """Keeps values by key until their sizes add up to more than a limit.
+
+    Args:
+        limit: Bytes kept at most.
+        size_of: Returns the bytes of a value.
+    """
+
+    def __init__(self, limit: int, size_of: Callable[[Any], int]) -> None:
+        self.limit = limit
+        self.used = 0
+        self._size_of = size_of
+        self._values: OrderedDict[str, tuple[Any, int]] = OrderedDict()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def get(self, key: str) -> Any:
+        """Return a value or None, and count it as used."""
+        if key not in self._values:
+            return None
+        self._values.move_to_end(key)
+        return self._values[key][0]
+
+    def put(self, key: str, value: T) -> T:
+        """Keep a value; one larger than the limit is not kept. Returns it."""
+        size = self._size_of(value)
+        if key in self._values:
+            self.used -= self._values.pop(key)[1]
+        if size <= self.limit:
+            self._values[key] = (value, size)
+            self.used += size
+        while self.used > self.limit:
+            _, (_, dropped) = self._values.popitem(last=False)
+            self.used -= dropped
+        return value
+
+    def get_or(self, key: str, compute: Callable[[], T]) -> T:
+        """Return the value of a key, computing and keeping it where it is missing."""
+        found: T | None = self.get(key)
+        return self.put(key, compute()) if found is None else found

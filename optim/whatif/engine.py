@@ -1,0 +1,314 @@
+"""Evaluate recipes so fast that a slider can ask: cached, in pieces, interruptible.
+
+The model after each step is kept under the hash of everything that led to it, so that moving the
+last slider never computes the first step again. Predictions are kept per model and *chunk*, a run
+of samples in a fixed stratified order: an answer on the first chunk is fair, and every further
+chunk tightens it. Baseline and candidate see the same samples, so that their difference has a
+paired interval.
+
+Everything here runs in one thread of one process; see :mod:`optim.whatif.service`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from torch import fx
+
+from optim.data.dataset import Samples
+from optim.device import compute_device
+from optim.export.deploy import onnx_bytes
+from optim.hashing import digest
+from optim.measure.evaluate import outputs_of
+from optim.measure.macs import LayerCost, layer_costs
+from optim.measure.predictions import Predictions
+from optim.measure.scorecard import Scorecard
+from optim.models.bundle import ModelBundle, named_tensors
+from optim.quantity import How, Quantity
+from optim.recipe import Entry, Recipe
+from optim.step import Context, StepReport
+from optim.stored import load_stored, stored_file
+from optim.subject import Subject, check_models, open_subject
+from optim.whatif.caches import ByteCache
+
+__all__ = ["Engine", "Prepared", "Workbench"]
+
+T = TypeVar("T")
+
+_BUNDLE_BYTES = 600_000_000
+_PREDICTION_BYTES = 300_000_000
+_FILE_BYTES = 300_000_000
+_KEPT_MEMOS = 48
+_KEPT_GRAPHS = 6
+_KEPT_WORKBENCHES = 3
+
+_FIRST_CHUNK_MACS = 6e9
+"""Work in the first chunk of samples: about 0.1 s on one core of today."""
+_CALIBRATION_MACS = 1e10
+"""Work in calibration before a draft on fewer samples is made: about 0.2 s."""
+_CHUNKS = (256, 128, 64, 32)
+_DRAFT_SAMPLES = (256, 128, 64, 32)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A recipe applied to its model.
+
+    Attributes:
+        key: Hash of everything that led to the model.
+        bundle: The model.
+        reports: ``{entry id: report}`` of the steps that were looked at.
+        is_draft: Whether calibration was cut short.
+        omitted: Ids of training steps that had no stored result.
+    """
+
+    key: str
+    bundle: ModelBundle
+    reports: Mapping[str, StepReport]
+    is_draft: bool
+    omitted: tuple[str, ...] = ()
+
+
+class Workbench:
+    """One model with its data, opened and ready to be measured.
+
+    Args:
+        subject: Model and data.
+        engine: Holds the caches, shared by all workbenches.
+    """
+
+    def __init__(self, subject: Subject, engine: Engine) -> None:
+        self.subject = subject
+        self.engine = engine
+        self.samples: Samples = subject.samples()
+        self.chunk = next((c for c in _CHUNKS if c * self.macs <= _FIRST_CHUNK_MACS), _CHUNKS[-1])
+
+    @cached_property
+    def layers(self) -> list[LayerCost]:
+        """Cost of every layer of the original model."""
+        return layer_costs(self.subject.bundle.module, self.subject.bundle.spec.shape)
+
+    @cached_property
+    def macs(self) -> int:
+        """Multiply-accumulates of the original model for one sample."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def n_chunks(self) -> int:
+        """Chunks that cover the whole part."""
+        return -(-len(self.samples) // self.chunk)
+
+    def sample_limit(self, recipe: Recipe) -> int | None:
+        """Return on how many samples a first answer calibrates; None for all of them."""
+        passes = sum(_calibration_samples(entry) for entry in recipe.active)
+        if passes * self.macs <= _CALIBRATION_MACS:
+            return None
+        steps = sum(entry.step.cost == "calibrated" for entry in recipe.active)
+        return next(
+            (n for n in _DRAFT_SAMPLES if n * steps * self.macs <= _CALIBRATION_MACS),
+            _DRAFT_SAMPLES[-1],
+        )
+
+    # --- models ---------------------------------------------------------------------------------
+
+    def prepare(
+        self,
+        recipe: Recipe,
+        *,
+        draft: bool,
+        reports: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> Prepared:
+        """Apply a recipe, taking everything from the cache that is there.
+
+        A training step is looked up and never run; where it is not stored, the recipe goes on
+        without it and says so.
+
+        Args:
+            recipe: Steps to apply.
+            draft: Whether calibration may be cut short.
+            reports: Whether the report of every step is wanted, also of those whose result is
+                not needed because a later one is known.
+            check: Called between steps; raises to stop.
+        """
+        check_models(recipe, self.subject.bundle)
+        omitted = tuple(e.id for e in recipe.active if self._is_missing(e, recipe))
+        for entry_id in omitted:
+            recipe = recipe.with_enabled(entry_id, False)
+        limit = self.sample_limit(recipe) if draft else None
+        keys = self._keys(recipe, None)
+        if limit is not None and keys[-1] not in self.engine.bundles:
+            keys = self._keys(recipe, limit)
+        else:
+            limit = None
+        known = 0 if reports else self._last_known(recipe, keys)
+        bundle = self.subject.bundle
+        if known:
+            bundle, _ = self._result(
+                recipe.active[known - 1], keys[known], bundle, recipe, None, check
+            )
+        found: dict[str, StepReport] = {}
+        limits = recipe.limits(limit)
+        for i in range(known, len(recipe.active)):
+            check()
+            entry = recipe.active[i]
+            bundle, found[entry.id] = self._result(
+                entry, keys[i + 1], bundle, recipe, limits[i], check
+            )
+        is_draft = any(value is not None for value in limits)
+        return Prepared(keys[-1], bundle, found, is_draft, omitted)
+
+    def _keys(self, recipe: Recipe, limit: int | None) -> list[str]:
+        return recipe.chain(self.subject.bundle.hash, self.subject.data.hash, limit)
+
+    def _is_missing(self, entry: Entry, recipe: Recipe) -> bool:
+        """Whether a step trains and nothing is stored for it where it stands."""
+        if entry.step.cost != "training":
+            return False
+        position = recipe.active.index(entry)
+        return stored_file(self._keys(recipe, None)[position + 1]) is None
+
+    def _last_known(self, recipe: Recipe, keys: list[str]) -> int:
+        """Return after how many steps the result is known without computing any of them."""
+        for i in range(len(recipe.active), 0, -1):
+            trains = recipe.active[i - 1].step.cost == "training"
+            if trains or keys[i] in self.engine.bundles:
+                return i
+        return 0
+
+    def _result(
+        self,
+        entry: Entry,
+        key: str,
+        before: ModelBundle,
+        recipe: Recipe,
+        limit: int | None,
+        check: Callable[[], None],
+    ) -> tuple[ModelBundle, StepReport]:
+        """Return what a step gives, from the cache, from the store, or by applying it."""
+
+        def compute() -> tuple[ModelBundle, StepReport]:
+            if entry.step.cost == "training":
+                result = load_stored(key, self.subject.bundle)
+                assert result is not None, "what is not stored was switched off"
+                return result, StepReport(f"{entry.step.title}: trained before and stored.")
+            context = Context(
+                data=self.subject.data,
+                reference=self.subject.bundle,
+                seed=recipe.seed,
+                step_id=entry.id,
+                sample_limit=limit,
+                check=check,
+                memo=self.engine.memo,
+            )
+            applied = entry.step.apply(before, context)
+            return applied.bundle, applied.report
+
+        return self.engine.bundles.get_or(key, compute)
+
+    # --- measurements ---------------------------------------------------------------------------
+
+    def predictions(self, prepared: Prepared, index: int) -> Predictions:
+        """Return what a model says about one chunk."""
+        return self.engine.predictions.get_or(
+            f"{prepared.key}:{self.subject.hash}:{self.chunk}:{index}",
+            lambda: self._predict(prepared, index),
+        )
+
+    def _predict(self, prepared: Prepared, index: int) -> Predictions:
+        start = index * self.chunk
+        rows = slice(start, min(start + self.chunk, len(self.samples)))
+        x = self.engine.memo(
+            f"inputs:{self.subject.hash}:{self.chunk}:{index}" if index == 0 else "",
+            lambda: self.subject.bundle.spec.normalise(self.samples.inputs[rows]),
+        )
+        outputs = outputs_of(self.engine.graph(prepared), x)
+        how = How.SIMULATED if prepared.bundle.table.is_quantized else How.MEASURED
+        return Predictions(self.samples.ids[rows], outputs, self.samples.targets[rows], how)
+
+    def known_chunks(self, prepared: Prepared) -> int:
+        """Return how many chunks in a row, from the first, are in the cache."""
+        count = 0
+        while count < self.n_chunks and (
+            f"{prepared.key}:{self.subject.hash}:{self.chunk}:{count}" in self.engine.predictions
+        ):
+            count += 1
+        return count
+
+    def joined(self, prepared: Prepared, chunks: int) -> Predictions:
+        """Return what a model says about the first chunks together."""
+        return Predictions.joined([self.predictions(prepared, i) for i in range(chunks)])
+
+    def scorecard(self, prepared: Prepared, chunks: int) -> Scorecard:
+        """Return quality on the first chunks and everything that needs no data."""
+        static = self.engine.static(prepared)
+        return replace(static, quality={"accuracy": self.joined(prepared, chunks).accuracy()})
+
+
+class Engine:
+    """The caches of one evaluator process and the workbenches that share them."""
+
+    def __init__(self, *, registered_only: bool = False, base: Path = Path()) -> None:
+        self.registered_only = registered_only
+        self.base = base
+        self.bundles = ByteCache(_BUNDLE_BYTES, lambda v: _bundle_bytes(v[0]))
+        self.predictions = ByteCache(_PREDICTION_BYTES, lambda p: p.outputs.nbytes)
+        self.files = ByteCache(_FILE_BYTES, len)
+        self._static = ByteCache(10_000, lambda card: 1)
+        self._memos = ByteCache(_KEPT_MEMOS, lambda value: 1)
+        self._graphs = ByteCache(_KEPT_GRAPHS, lambda graph: 1)
+        self._workbenches = ByteCache(_KEPT_WORKBENCHES, lambda bench: 1)
+
+    def workbench(self, recipe: Recipe) -> Workbench:
+        """Return the workbench of a recipe's model and data."""
+        key = digest(recipe.model, recipe.data, recipe.seed, recipe.split)
+        return self._workbenches.get_or(
+            key,
+            lambda: Workbench(
+                open_subject(recipe, base=self.base, registered_only=self.registered_only), self
+            ),
+        )
+
+    def memo(self, key: str, compute: Callable[[], T]) -> T:
+        """Remember an intermediate result; an empty key remembers nothing."""
+        return self._memos.get_or(key, compute) if key else compute()
+
+    def graph(self, prepared: Prepared) -> fx.GraphModule:
+        """Return the simulated graph of a model, ready to run."""
+        return self._graphs.get_or(
+            prepared.key, lambda: prepared.bundle.simulated().to(compute_device())
+        )
+
+    def file(self, prepared: Prepared) -> bytes:
+        """Return the exported ONNX file of a model."""
+        return self.files.get_or(prepared.key, lambda: onnx_bytes(prepared.bundle))
+
+    def static(self, prepared: Prepared) -> Scorecard:
+        """Return what is known without data: parameters, MACs, bytes of the file."""
+        return self._static.get_or(prepared.key, lambda: self._static_scorecard(prepared))
+
+    def _static_scorecard(self, prepared: Prepared) -> Scorecard:
+        bundle = prepared.bundle
+        costs = layer_costs(bundle.module, bundle.spec.shape)
+        return Scorecard(
+            quality={},
+            primary="accuracy",
+            params=Quantity.exact(sum(cost.params for cost in costs), "params"),
+            macs=Quantity.exact(sum(cost.macs for cost in costs), "macs"),
+            sparsity=Quantity.exact(bundle.sparsity, "fraction"),
+            file=Quantity.exact(len(self.file(prepared)), "bytes"),
+        )
+
+
+def _calibration_samples(entry: Entry) -> int:
+    samples = getattr(entry.step, "samples", 0)
+    return int(samples) if entry.step.cost == "calibrated" else 0
+
+
+def _bundle_bytes(bundle: ModelBundle) -> int:
+    tensors = [*named_tensors(bundle.module).values(), *bundle.table.tensors().values()]
+    return sum(t.numel() * t.element_size() for t in tensors) + 1

@@ -1,0 +1,207 @@
+"""Questions a page asks about one recipe: layers, classes, weights, sizes, export.
+
+Each takes the engine and a recipe and returns plain data. They are asked when somebody looks, not
+while a slider moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from optim.errors import ConfigError
+from optim.export.deploy import onnx_bytes
+from optim.export.downloads import keep_export
+from optim.export.targets import TARGETS, container_notes
+from optim.export.targets import export as make_file
+from optim.export.verify import verify_file
+from optim.layers.channels import find_channels
+from optim.measure.macs import layer_costs
+from optim.measure.size import encoded_sizes, layer_sizes
+from optim.quantity import Quantity
+from optim.recipe import Recipe
+from optim.runtime.emit import kernel_owners
+from optim.runtime.latency import profile_layers
+from optim.whatif.answers import change, shown
+from optim.whatif.engine import Engine
+from optim.whatif.imitation import imitation, sample
+
+__all__ = ["QUESTIONS", "classes", "export", "layers", "model_info", "sizes", "weights"]
+
+_HISTOGRAM_BINS = 80
+
+
+def model_info(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+    """Return what the page says about model and data before any step."""
+    bench = engine.workbench(recipe)
+    subject = bench.subject
+    return {
+        "name": subject.bundle.name,
+        "data": subject.data.title,
+        "part": subject.part,
+        "samples": len(bench.samples),
+        "overlap": subject.overlap,
+        "notes": list(subject.data.notes),
+        "classes": list(subject.bundle.task.class_names),
+        "layers": [layer.name for layer in bench.layers if layer.params],
+        "hash": subject.bundle.hash,
+    }
+
+
+def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+    """Return one row a layer: shape, cost, zeros, bits, share of size and of time.
+
+    A row also says to which group of channels the layer's outputs belong, or why they are fixed.
+    """
+    bench = engine.workbench(recipe)
+    original = bench.subject.bundle
+    channels = engine.memo(
+        f"channels:{original.hash}", lambda: find_channels(original.module, original.spec.shape)
+    )
+    group_of = {maker: group.name for group in channels.groups for maker in group.makers}
+    candidate = bench.prepare(recipe, draft=False, reports=True)
+    bundle = candidate.bundle
+    costs = {c.name: c for c in layer_costs(bundle.module, bundle.spec.shape)}
+    sizes = {size.name: size for size in layer_sizes(bundle)}
+    before = {c.name: c for c in bench.layers}
+    inputs = bench.subject.bundle.spec.normalise(bench.samples.inputs[:1]).numpy()
+    owners = kernel_owners(bundle.deployable())
+    time_share = profile_layers(engine.file(candidate), inputs, owners)
+    total = sum(size.bytes["bit_width"] for size in sizes.values())
+    rows = []
+    for name, cost in costs.items():
+        if name not in sizes:
+            continue
+        size = sizes[name]
+        rows.append(
+            {
+                "layer": name,
+                "shape": "x".join(map(str, cost.shape)),
+                "params": cost.params,
+                "params_before": before[name].params,
+                "macs": cost.macs,
+                "macs_before": before[name].macs,
+                "sparsity": size.sparsity,
+                "bits": size.bits,
+                "bytes": size.bytes["bit_width"],
+                "size_share": size.bytes["bit_width"] / total,
+                "time_share": time_share.get(name, 0.0),
+                "group": group_of.get(name, ""),
+                "fixed": channels.protected.get(name, ""),
+            }
+        )
+    reports = {entry: report.to_json() for entry, report in candidate.reports.items()}
+    return {"rows": rows, "reports": reports, "other_time": time_share.get("", 0.0)}
+
+
+def classes(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+    """Return accuracy by class before and after, and the confusion of the compressed model."""
+    bench = engine.workbench(recipe)
+    candidate = bench.prepare(recipe, draft=False)
+    baseline = bench.prepare(replace(recipe, entries=()), draft=False)
+    after = bench.joined(candidate, bench.n_chunks)
+    before = bench.joined(baseline, bench.n_chunks)
+    was, now = before.class_accuracy(), after.class_accuracy()
+    names = bench.subject.bundle.task.class_names
+    return {
+        "classes": [
+            {"name": names[label], "before": shown(was[label]), "after": shown(now[label])}
+            for label in sorted(now)
+        ],
+        "names": list(names),
+        "confusion": after.confusion().tolist(),
+        "agreement": shown(after.agreement(before)),
+        "change": change(after.against(before)),
+    }
+
+
+def weights(engine: Engine, recipe: Recipe, layer: str) -> dict[str, Any]:
+    """Return histograms of a layer's weights before and after, batch norm folded in."""
+    bench = engine.workbench(recipe)
+    candidate = bench.prepare(recipe, draft=False)
+    simulated, original = candidate.bundle.simulated(), bench.subject.bundle.simulated()
+    names = dict(original.named_parameters())
+    if f"{layer}.weight" not in names:
+        raise ConfigError(f"The model has no layer {layer!r}.", field="layer")
+    was = original.get_parameter(f"{layer}.weight").detach().flatten().numpy()
+    now = simulated.get_parameter(f"{layer}.weight").detach().flatten().numpy()
+    reach = float(max(np.abs(was).max(), np.abs(now).max())) or 1.0
+    edges = np.linspace(-reach, reach, _HISTOGRAM_BINS + 1)
+    return {
+        "edges": edges.tolist(),
+        "before": np.histogram(was, edges)[0].tolist(),
+        "after": np.histogram(now, edges)[0].tolist(),
+        "values": len(np.unique(now)),
+        "zeros": float(np.mean(now == 0)),
+    }
+
+
+def sizes(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+    """Return the four encoded sizes and the file, original and compressed."""
+    bench = engine.workbench(recipe)
+    models = {
+        "original": bench.prepare(replace(recipe, entries=()), draft=False),
+        "compressed": bench.prepare(recipe, draft=False),
+    }
+    return {
+        name: {
+            **{size: shown(value) for size, value in encoded_sizes(model.bundle).items()},
+            "file": shown(engine.static(model).file),
+        }
+        for name, model in models.items()
+    }
+
+
+def export(engine: Engine, recipe: Recipe, target: str) -> dict[str, Any]:
+    """Write a file, verify it in its runtime, and keep it for download if it holds.
+
+    Raises:
+        ParityError: If the file does not do what was simulated.
+    """
+    bench = engine.workbench(recipe)
+    candidate = bench.prepare(recipe, draft=False)
+    data = make_file(candidate.bundle, recipe, target)
+    kind = TARGETS[target]
+    deployed = kind.deployed(candidate.bundle)
+    runtime_file = data if kind.suffix == ".onnx" else onnx_bytes(deployed)
+    more = bench.subject.data.part("train") if bench.subject.data.is_split else None
+    verification = verify_file(runtime_file, deployed, bench.samples, more=more)
+    verification.require()
+    name = f"{recipe.model.split(':')[0].split('/')[-1]}-{recipe.hash[:8]}{kind.suffix}"
+    token = keep_export(data, name)
+    return {
+        "token": token,
+        "name": name,
+        "bytes": len(data),
+        "notes": list(container_notes(deployed.table).values()),
+        "omitted": list(candidate.omitted),
+        "part": bench.subject.part,
+        "verification": {
+            **verification.to_json(),
+            "texts": {
+                "accuracy": str(verification.accuracy),
+                "change": verification.change.verdict(),
+                "agreement": str(verification.agreement),
+                "latency": str(verification.latency),
+                "bytes": str(Quantity.exact(len(data), "bytes")),
+            },
+        },
+    }
+
+
+Question = Callable[..., dict[str, Any]]
+
+QUESTIONS: dict[str, Question] = {
+    "model": model_info,
+    "layers": layers,
+    "classes": classes,
+    "weights": weights,
+    "sizes": sizes,
+    "export": export,
+    "imitation": imitation,
+    "sample": sample,
+}
+"""Questions by name."""

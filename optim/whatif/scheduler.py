@@ -1,0 +1,393 @@
+"""Who is answered next: the newest position first, then its neighbours, then precision.
+
+Work is cut into units of some tens of milliseconds. Between units, and at every safe point inside
+one, anything more urgent comes first:
+
+===========  ================================================================================
+first        a fair first answer for the newest position of a session; older ones are dropped
+near         the stops next to it on every slider, nearest first
+latency      when nobody moved a slider for a moment
+refine       the remaining samples of the position, until the whole part was measured
+sweep        all other stops of the slider last moved, then of the others
+===========  ================================================================================
+
+Sessions take turns at every level, so that one that keeps moving does not starve the others.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optim.errors import Cancelled, OptimError, RunError
+from optim.measure.latency import LatencyPair, compare_files
+from optim.measure.size import encoded_sizes
+from optim.quantity import Quantity
+from optim.recipe import Recipe
+from optim.whatif.answers import answer
+from optim.whatif.engine import Engine, Prepared, Workbench
+from optim.whatif.latency import LatencySetting, estimate
+
+__all__ = ["Move", "Scheduler", "Slider"]
+
+_LOG = logging.getLogger(__name__)
+
+_QUIET_S = 0.45
+"""Nobody may have moved for this long before latency is measured."""
+
+
+@dataclass(frozen=True)
+class Slider:
+    """One slider in view.
+
+    Attributes:
+        entry: Id of the recipe entry it belongs to.
+        field: Its field, or ``"enabled"`` for the entry's switch.
+        stops: Its values in order.
+    """
+
+    entry: str
+    field: str
+    stops: tuple[Any, ...]
+
+    def at(self, recipe: Recipe, value: Any) -> Recipe:
+        """Return a recipe with the slider at another stop."""
+        if self.field == "enabled":
+            return recipe.with_enabled(self.entry, bool(value))
+        return recipe.with_fields(self.entry, **{self.field: value})
+
+    def position(self, recipe: Recipe) -> int | None:
+        """Return the index of the stop nearest to the slider's present value."""
+        entry = recipe.entry(self.entry)
+        value = entry.enabled if self.field == "enabled" else getattr(entry.step, self.field, None)
+        if value in self.stops:
+            return self.stops.index(value)
+        numbers = [s for s in self.stops if isinstance(s, int | float)]
+        if isinstance(value, int | float) and numbers:
+            return self.stops.index(min(numbers, key=lambda s: abs(s - value)))
+        return None
+
+
+@dataclass(frozen=True)
+class Move:
+    """A session's newest position.
+
+    Attributes:
+        request_id: Number the answer carries.
+        recipe: The position as a recipe.
+        sliders: Sliders in view; their neighbouring stops are precomputed.
+        focus: Index of the slider last moved, or None.
+        setting: What latency is wanted for.
+    """
+
+    request_id: int
+    recipe: Recipe
+    sliders: tuple[Slider, ...] = ()
+    focus: int | None = None
+    setting: LatencySetting = LatencySetting()
+
+
+@dataclass
+class _Session:
+    """What is known of one panel."""
+
+    emit: Callable[[dict[str, Any]], None]
+    move: Move
+    moved_at: float
+    answered: bool = False
+    failed: bool = False
+    chunks: int = 0
+    swept: Iterator[tuple[int, Any]] | None = None
+    near: list[tuple[int, Any]] = field(default_factory=list)
+    latency_done: bool = False
+    served: int = 0
+
+
+class Scheduler:
+    """Serves the sessions of one evaluator; :meth:`step` does one unit of work.
+
+    ``submit`` and ``close`` may be called from another thread; ``step`` is called from one only.
+
+    Args:
+        engine: The caches and workbenches.
+        clock: Returns seconds; replaced in tests.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+        self.engine = engine
+        self.latencies: dict[tuple[str, str, LatencySetting], LatencyPair] = {}
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sessions: dict[str, _Session] = {}
+        self._questions: deque[Callable[[], None]] = deque()
+        self._serial = itertools.count()
+        self.arrived = threading.Event()
+
+    # --- called from the thread that reads messages ---------------------------------------------
+
+    def submit(self, session: str, move: Move, emit: Callable[[dict[str, Any]], None]) -> None:
+        """Take a session's newest position; what was queued for the older one is dropped."""
+        with self._lock:
+            served = self._sessions[session].served if session in self._sessions else 0
+            self._sessions[session] = _Session(emit, move, self._clock(), served=served)
+        self.arrived.set()
+
+    def ask(self, question: Callable[[], None]) -> None:
+        """Have a question answered before anything else."""
+        with self._lock:
+            self._questions.append(question)
+        self.arrived.set()
+
+    def close(self, session: str) -> None:
+        """Forget a session."""
+        with self._lock:
+            self._sessions.pop(session, None)
+
+    # --- called from the working thread ---------------------------------------------------------
+
+    def step(self) -> bool:
+        """Do the most urgent unit of work; return whether there was any."""
+        self.arrived.clear()
+        with self._lock:
+            sessions = sorted(self._sessions.values(), key=lambda s: s.served)
+            question = self._questions.popleft() if self._questions else None
+        if question is not None:
+            question()
+            return True
+        for level, work in enumerate(_LEVELS):
+            for session in sessions:
+                if session.failed or not self._is_current(session):
+                    continue
+                if level and not session.answered:
+                    continue
+                if self._try(level, work, session):
+                    session.served = next(self._serial)
+                    return True
+        return False
+
+    def _try(self, level: int, work: _Work, session: _Session) -> bool:
+        """Do one unit for a session; False if it has none at this level."""
+        try:
+            return work(self, session, lambda: self._check(session, level))
+        except Cancelled:
+            return True
+        except OptimError as error:
+            self._fail(session, error)
+            return True
+        except Exception:
+            # A bug must not take the evaluator down for everybody else.
+            _LOG.exception("recipe %s failed", session.move.recipe.to_json())
+            self._fail(session, RunError("The evaluator failed here; its log has the details."))
+            return True
+
+    def _fail(self, session: _Session, error: OptimError) -> None:
+        session.failed = True
+        session.emit(
+            {
+                "type": "error",
+                "request_id": session.move.request_id,
+                "message": error.message,
+                "hint": error.hint,
+                "field": getattr(error, "field", ""),
+            }
+        )
+
+    def _check(self, session: _Session, level: int) -> None:
+        """Raise Cancelled if this unit is out of date or something more urgent waits."""
+        if not self._is_current(session):
+            raise Cancelled
+        if level and self.arrived.is_set():
+            raise Cancelled
+
+    def _is_current(self, session: _Session) -> bool:
+        with self._lock:
+            return session in self._sessions.values()
+
+    # --- levels -----------------------------------------------------------------------------------
+
+    def _first(self, session: _Session, check: Callable[[], None]) -> bool:
+        if session.answered:
+            return False
+        bench = self.engine.workbench(session.move.recipe)
+        candidate = bench.prepare(session.move.recipe, draft=True, check=check)
+        baseline = self._baseline(bench, session.move.recipe)
+        check()
+        session.chunks = max(1, min(bench.known_chunks(candidate), bench.known_chunks(baseline)))
+        self._emit(session, bench, candidate, session.chunks)
+        session.answered = True
+        session.near = list(_neighbours(session.move))
+        session.swept = iter(list(_others(session.move)))
+        return True
+
+    def _near(self, session: _Session, check: Callable[[], None]) -> bool:
+        while session.near:
+            index, value = session.near[0]
+            done = self._precompute(session, index, value, check)
+            session.near.pop(0)
+            if done:
+                return True
+        return False
+
+    def _refine(self, session: _Session, check: Callable[[], None]) -> bool:
+        bench = self.engine.workbench(session.move.recipe)
+        candidate = bench.prepare(session.move.recipe, draft=False, check=check)
+        baseline = self._baseline(bench, session.move.recipe)
+        if session.chunks > bench.n_chunks:
+            return False
+        if session.chunks < bench.n_chunks:
+            wanted = min(bench.n_chunks, max(session.chunks + 1, bench.known_chunks(candidate)))
+            for index in range(wanted):
+                check()
+                bench.predictions(candidate, index)
+                check()
+                bench.predictions(baseline, index)
+            session.chunks = wanted
+            if wanted == bench.n_chunks or wanted.bit_count() == 1:
+                self._emit(session, bench, candidate, wanted)
+            return True
+        sizes = encoded_sizes(candidate.bundle, check)
+        self._emit(session, bench, candidate, bench.n_chunks, sizes)
+        session.chunks = bench.n_chunks + 1
+        return True
+
+    def _latency(self, session: _Session, check: Callable[[], None]) -> bool:
+        if session.latency_done or self._clock() - self._last_move() < _QUIET_S:
+            return False
+        bench = self.engine.workbench(session.move.recipe)
+        candidate = bench.prepare(session.move.recipe, draft=False, check=check)
+        baseline = self._baseline(bench, session.move.recipe)
+        setting = session.move.setting
+        if (baseline.key, candidate.key, setting) not in self.latencies:
+            rows = bench.samples.inputs[: setting.batch_size]
+            inputs = bench.subject.bundle.spec.normalise(rows).numpy()
+            self.latencies[baseline.key, candidate.key, setting] = compare_files(
+                self.engine.file(baseline),
+                self.engine.file(candidate),
+                inputs,
+                setting.threads,
+                check=check,
+            )
+        session.latency_done = True
+        self._emit(session, bench, candidate, max(1, min(session.chunks, bench.n_chunks)))
+        return True
+
+    def _sweep(self, session: _Session, check: Callable[[], None]) -> bool:
+        while session.swept is not None:
+            following = next(session.swept, None)
+            if following is None:
+                session.swept = None
+                return False
+            try:
+                if self._precompute(session, *following, check):
+                    return True
+            except Cancelled:
+                session.swept = itertools.chain([following], session.swept)
+                raise
+        return False
+
+    # --- parts ------------------------------------------------------------------------------------
+
+    def _precompute(
+        self, session: _Session, index: int, value: Any, check: Callable[[], None]
+    ) -> bool:
+        """Answer one stop beside the position; False if its recipe is not legal."""
+        slider = session.move.sliders[index]
+        try:
+            recipe = slider.at(session.move.recipe, value)
+            bench = self.engine.workbench(recipe)
+            candidate = bench.prepare(recipe, draft=True, check=check)
+        except Cancelled:
+            raise
+        except OptimError:
+            return False
+        check()
+        self._emit(session, bench, candidate, 1, stop=(index, value))
+        return True
+
+    def _baseline(self, bench: Workbench, recipe: Recipe) -> Prepared:
+        return bench.prepare(replace(recipe, entries=()), draft=False)
+
+    def _emit(
+        self,
+        session: _Session,
+        bench: Workbench,
+        candidate: Prepared,
+        chunks: int,
+        sizes: dict[str, Quantity] | None = None,
+        stop: tuple[int, Any] | None = None,
+    ) -> None:
+        baseline = self._baseline(bench, session.move.recipe)
+        latency = self._known_latency(bench, baseline, candidate, session.move.setting)
+        message = answer(bench, baseline, candidate, chunks, latency, sizes)
+        message["type"] = "answer"
+        message["request_id"] = session.move.request_id
+        message["stop"] = list(stop) if stop else None
+        session.emit(message)
+
+    def _known_latency(
+        self, bench: Workbench, baseline: Prepared, candidate: Prepared, setting: LatencySetting
+    ) -> LatencyPair | None:
+        measured = self.latencies.get((baseline.key, candidate.key, setting))
+        if measured:
+            return measured
+        original = next(
+            (
+                pair.baseline
+                for (key, _, s), pair in reversed(self.latencies.items())
+                if key == baseline.key and s == setting
+            ),
+            None,
+        )
+        if original is None:
+            return None
+        card, first = self.engine.static(candidate), self.engine.static(baseline)
+        layers = len(bench.layers)
+        return estimate(
+            original, int(first.macs.value), candidate.bundle, int(card.macs.value), layers
+        )
+
+    def _last_move(self) -> float:
+        with self._lock:
+            return max((s.moved_at for s in self._sessions.values()), default=0.0)
+
+
+_Work = Callable[[Scheduler, _Session, Callable[[], None]], bool]
+
+_LEVELS: tuple[_Work, ...] = (
+    Scheduler._first,
+    Scheduler._near,
+    Scheduler._latency,
+    Scheduler._refine,
+    Scheduler._sweep,
+)
+
+
+def _neighbours(move: Move) -> Iterator[tuple[int, Any]]:
+    """Yield the next and previous stop of every slider, the one last moved first."""
+    for index in _by_focus(move):
+        slider = move.sliders[index]
+        here = slider.position(move.recipe)
+        for step in (1, -1):
+            if here is not None and 0 <= here + step < len(slider.stops):
+                yield index, slider.stops[here + step]
+
+
+def _others(move: Move) -> Iterator[tuple[int, Any]]:
+    """Yield all farther stops, nearest first, the slider last moved first."""
+    for index in _by_focus(move):
+        slider = move.sliders[index]
+        here = slider.position(move.recipe) or 0
+        far = [i for i in range(len(slider.stops)) if abs(i - here) > 1]
+        for i in sorted(far, key=lambda i: abs(i - here)):
+            yield index, slider.stops[i]
+
+
+def _by_focus(move: Move) -> list[int]:
+    order = list(range(len(move.sliders)))
+    return sorted(order, key=lambda i: i != move.focus)

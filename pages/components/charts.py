@@ -1,0 +1,358 @@
+"""Still charts: plain data in, Plotly figure out. Colours and font come from the page's theme."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import plotly.graph_objects as go
+
+__all__ = [
+    "accuracy_by_time",
+    "class_changes",
+    "confusion",
+    "epoch_curves",
+    "gaps",
+    "series",
+    "side_by_side",
+    "size_bars",
+    "softened",
+    "weight_histogram",
+]
+
+SIZE_NAMES = {
+    "dense": "Float32",
+    "bit_width": "At bit-width",
+    "sparse": "Zeros left out",
+    "entropy": "Entropy-coded",
+    "file": "ONNX file",
+}
+
+
+def _figure(x_title: str, y_title: str, height: int = 320) -> go.Figure:
+    figure = go.Figure()
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.12, "x": 0},
+        xaxis={"title": x_title, "automargin": True, "fixedrange": True},
+        yaxis={"title": y_title, "automargin": True, "fixedrange": True},
+    )
+    return figure
+
+
+def class_changes(classes: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw the accuracy of each class before and after, joined by a line."""
+    ordered = sorted(classes, key=lambda c: c["after"]["value"], reverse=True)
+    names = [c["name"] for c in ordered]
+    figure = _figure("Accuracy, %", "Class", max(260, 30 * len(names) + 70))
+    for c in ordered:
+        figure.add_scatter(
+            x=[100 * c["before"]["value"], 100 * c["after"]["value"]],
+            y=[c["name"]] * 2,
+            mode="lines",
+            line={"color": "rgba(128,140,155,0.6)", "width": 2},
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    for key, title, symbol in (("before", "Original", "circle-open"), ("after", "Now", "circle")):
+        figure.add_scatter(
+            x=[100 * c[key]["value"] for c in ordered],
+            y=names,
+            text=[c[key]["text"] for c in ordered],
+            hovertemplate="%{y}: %{text}<extra></extra>",
+            mode="markers",
+            name=title,
+            marker={"size": 10, "symbol": symbol, "color": _OF[key]},
+        )
+    figure.update_yaxes(type="category")
+    return figure
+
+
+_OF = {"before": "#1a8f5a", "after": "#4678d8"}
+"""One colour for the original and one for the compressed model, everywhere."""
+
+
+def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> go.Figure:
+    """Draw the confusion of the compressed model, each row in percent of its true class."""
+    shares = [[100 * n / max(1, sum(row)) for n in row] for row in counts]
+    figure = _figure("Predicted class", "True class", max(300, 26 * len(names) + 110))
+    figure.add_heatmap(
+        z=shares,
+        x=list(names),
+        y=list(names),
+        customdata=[list(row) for row in counts],
+        colorscale=[[0, "rgba(70,120,216,0.03)"], [0.15, "rgba(70,120,216,0.35)"], [1, "#2f5fd0"]],
+        zmin=0,
+        zmax=100,
+        colorbar={"title": "%", "thickness": 10, "outlinewidth": 0},
+        hovertemplate="%{y} taken for %{x}: %{z:.1f} % (%{customdata})<extra></extra>",
+        xgap=1,
+        ygap=1,
+    )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    return figure
+
+
+def weight_histogram(info: Mapping[str, Any]) -> go.Figure:
+    """Draw the weights of one layer before and after, batch norm folded in."""
+    edges = info["edges"]
+    centres = [(a + b) / 2 for a, b in pairwise(edges)]
+    figure = _figure("Weight, batch norm folded in", "Number of weights")
+    for key, title, opacity in (("before", "Original", 0.45), ("after", "Now", 0.75)):
+        figure.add_bar(
+            x=centres,
+            y=info[key],
+            name=title,
+            marker={"color": _OF[key], "opacity": opacity, "line": {"width": 0}},
+            hovertemplate="%{x:.3f}: %{y}<extra></extra>",
+        )
+    figure.update_layout(barmode="overlay", bargap=0)
+    figure.update_yaxes(type="log", dtick=1)
+    return figure
+
+
+def size_bars(info: Mapping[str, Mapping[str, Any]]) -> go.Figure:
+    """Draw the encoded sizes and the file, original beside compressed."""
+    figure = _figure("Kilobytes", "", 330)
+    for model, title in (("original", "Original"), ("compressed", "Now")):
+        sizes = info[model]
+        figure.add_bar(
+            y=list(SIZE_NAMES.values()),
+            x=[sizes[key]["value"] / 1000 for key in SIZE_NAMES],
+            text=[sizes[key]["text"] for key in SIZE_NAMES],
+            textposition="outside",
+            cliponaxis=False,
+            name=title,
+            orientation="h",
+            marker={"color": _OF["before" if model == "original" else "after"]},
+            hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    figure.update_yaxes(autorange="reversed")
+    figure.update_layout(barmode="group", bargap=0.25)
+    return figure
+
+
+def softened(info: Mapping[str, Any]) -> go.Figure:
+    """Draw what teacher and student find likely for one sample, class by class."""
+    figure = _figure("Class", "Share, %", 340)
+    for model, title, color in (("teacher", "Teacher", "before"), ("student", "Student", "after")):
+        shares = [100 * share for share in info[model]["shares"]]
+        figure.add_bar(
+            x=info["names"],
+            y=shares,
+            name=title,
+            marker={"color": _OF[color]},
+            hovertemplate=f"{title}, %{{x}}: %{{y:.1f}} %<extra></extra>",
+        )
+    figure.update_layout(barmode="group", bargap=0.25)
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(range=[0, 100])
+    return figure
+
+
+def series(values: Sequence[float]) -> go.Figure:
+    """Draw the numbers of one sample that is no image."""
+    figure = _figure("Position", "Value", 240)
+    figure.add_scatter(y=list(values), mode="lines", line={"color": _OF["before"]})
+    return figure
+
+
+_CURVES = {
+    "validation": {"color": _OF["after"], "width": 2.5},
+    "training": {"color": "#e0872b", "width": 2, "dash": "dot"},
+}
+"""What is measured on validation samples and what on training samples, everywhere."""
+
+
+def epoch_curves(info: Mapping[str, Any], y_title: str, unit: str = "") -> go.Figure:
+    """Draw figures of every epoch, step after step; the newest is marked and named.
+
+    Args:
+        info: ``steps`` with title, start and end, ``curves`` with name and one list of points a
+            step, ``end``: the last epoch planned. May hold ``reference``: value and text of the
+            original model.
+        y_title: Name of the axis, with its unit.
+        unit: What follows a number.
+    """
+    figure = _figure("Epoch", y_title, 300)
+    newest = [_newest(curve) for curve in info["curves"]]
+    for curve, (x, y) in zip(info["curves"], newest, strict=True):
+        points = [point for stretch in curve["stretches"] for point in [*stretch, (None, None)]]
+        line = _CURVES[curve["name"]]
+        figure.add_scatter(
+            x=[x for x, _ in points],
+            y=[y for _, y in points],
+            mode="lines+markers",
+            connectgaps=False,
+            line=line,
+            marker={"size": 4, "color": line["color"]},
+            showlegend=False,
+            hovertemplate=f"{curve['name']}, epoch %{{x}}: %{{y:.4g}}{unit}<extra></extra>",
+        )
+        figure.add_scatter(
+            x=[x],
+            y=[y],
+            mode="markers",
+            marker={"size": 10, "color": line["color"]},
+            showlegend=False,
+            hoverinfo="skip",
+        )
+        figure.add_annotation(
+            x=x,
+            y=y,
+            text=f"{curve['name']} {y:.3g}{unit}",
+            showarrow=False,
+            xanchor="left",
+            xshift=9,
+            # Two names at one height would hide each other.
+            yshift=0 if len(newest) < 2 else 7 if y == max(other for _, other in newest) else -7,
+            font={"color": line["color"]},
+        )
+    if len(info["steps"]) > 1:
+        for step in info["steps"]:
+            _name_step(figure, step)
+    if reference := info.get("reference"):
+        figure.add_hline(
+            y=reference["value"],
+            line={"color": _OF["before"], "width": 1.5, "dash": "dash"},
+            annotation={
+                "text": reference["text"],
+                "font": {"color": _OF["before"]},
+                "xanchor": "left",
+                "x": 0,
+                "yanchor": "bottom",
+            },
+        )
+    end = max(1, info["end"])
+    every = -(-end // 8)
+    figure.update_xaxes(range=[0, end * 1.02], tickvals=list(range(every, end + 1, every)))
+    # Room on the right for the names of the newest points, whatever the width.
+    figure.update_layout(margin={"r": 130})
+    return figure
+
+
+def _newest(curve: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the last point of a curve."""
+    last: tuple[float, float] = [point for stretch in curve["stretches"] for point in stretch][-1]
+    return last
+
+
+def _name_step(figure: go.Figure, step: Mapping[str, Any]) -> None:
+    if step["start"]:
+        figure.add_vline(
+            x=step["start"] + 0.5,
+            line={"color": "rgba(128,140,155,0.6)", "width": 1, "dash": "dot"},
+        )
+    figure.add_annotation(
+        x=step["start"] + 0.5,
+        y=1.0,
+        yref="paper",
+        xanchor="left",
+        yanchor="bottom",
+        text=step["title"],
+        showarrow=False,
+    )
+    figure.update_layout(margin={"t": 26})
+
+
+_ALTERNATIVES = (
+    _OF["before"],
+    _OF["after"],
+    "#e0872b",
+    "#a23fb0",
+    "#5f6b7a",
+    "#b8860b",
+    "#0e8a9a",
+    "#c05a7a",
+)
+"""The baseline in the colour of the original, then one colour an alternative, everywhere."""
+
+
+def _color(index: int) -> str:
+    return _ALTERNATIVES[index % len(_ALTERNATIVES)]
+
+
+def side_by_side(alternatives: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw accuracy by epoch of several trainings: solid validation, dotted training samples."""
+    figure = _figure("Epoch", "Accuracy, %", 360)
+    for i, alternative in enumerate(alternatives):
+        for kind, name, dash in (
+            ("accuracy", "validation", "solid"),
+            ("train_accuracy", "training", "dot"),
+        ):
+            points = alternative[kind]
+            figure.add_scatter(
+                x=[epoch for epoch, _ in points],
+                y=[value for _, value in points],
+                mode="lines+markers" if kind == "accuracy" else "lines",
+                line={"color": _color(i), "width": 2, "dash": dash},
+                marker={"size": 5, "color": _color(i)},
+                name=alternative["title"],
+                legendgroup=alternative["title"],
+                showlegend=kind == "accuracy",
+                hovertemplate=f"{alternative['title']}, {name}, epoch %{{x}}: %{{y:.1f}} %"
+                "<extra></extra>",
+            )
+    end = max(
+        epoch for alternative in alternatives for epoch, _ in alternative["accuracy"] or [(1, 0)]
+    )
+    every = -(-end // 8)
+    figure.update_xaxes(tickvals=list(range(every, end + 1, every)))
+    return figure
+
+
+def gaps(outcomes: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw the generalisation gap of every alternative with its interval, the baseline on top."""
+    figure = _figure("Gap, points", "", max(220, 44 * len(outcomes) + 70))
+    for i, outcome in enumerate(outcomes):
+        gap = outcome["gap"]
+        figure.add_scatter(
+            x=[gap["value"]],
+            y=[outcome["title"]],
+            error_x=_interval(gap, 1.0),
+            mode="markers",
+            marker={"size": 11, "color": _color(i)},
+            showlegend=False,
+            hovertemplate="%{y}: %{x:.1f} points<extra></extra>",
+        )
+    figure.add_vline(x=0, line={"color": "rgba(128,140,155,0.6)", "width": 1})
+    figure.update_yaxes(type="category", autorange="reversed")
+    return figure
+
+
+def accuracy_by_time(outcomes: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw accuracy against training time, with both intervals, each point named."""
+    figure = _figure("Training time, s", "Accuracy, %", max(220, 44 * len(outcomes) + 70))
+    for i, outcome in enumerate(outcomes):
+        seconds, accuracy = outcome["seconds"], outcome["accuracy"]
+        figure.add_scatter(
+            x=[seconds["value"]],
+            y=[100 * accuracy["value"]],
+            error_x=_interval(seconds, 1.0),
+            error_y=_interval(accuracy, 100.0),
+            mode="markers+text",
+            text=[outcome["title"]],
+            textposition="top right",
+            textfont={"color": _color(i)},
+            cliponaxis=False,
+            marker={"size": 11, "color": _color(i)},
+            showlegend=False,
+            hovertemplate="%{text}: %{y:.1f} %, %{x:.1f} s<extra></extra>",
+        )
+    return figure
+
+
+def _interval(quantity: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Return the bars of an interval that need not be symmetric."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [factor * (quantity["high"] - quantity["value"])],
+        "arrayminus": [factor * (quantity["value"] - quantity["low"])],
+        "thickness": 1.5,
+    }

@@ -1,0 +1,152 @@
+"""The frame around every page: navigation, and the model and data all pages share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from optim.data.added import DataCard, data_cards
+from optim.models.cards import ModelCard, model_cards
+from pages.components import state
+from pages.components.errors import show_error, shown_errors
+
+__all__ = ["draw"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def draw() -> None:
+    """Draw the frame and run the page the address names."""
+    st.set_page_config(
+        page_title="Optim Studio",
+        page_icon=str(_ROOT / "assets" / "icon.png"),
+        layout="wide",
+        initial_sidebar_state="auto",
+    )
+    st.logo(str(_ROOT / "assets" / "logo.svg"), size="large")
+    st.html(_ROOT / "assets" / "theme.css")
+    sections = _sections()
+    page = st.navigation(sections, position="hidden")
+    with st.sidebar:
+        _links(sections)
+        with shown_errors():
+            _pick_model()
+    if error := state.notice():
+        show_error(error)
+    page.run()
+
+
+def _sections() -> dict[str, list[StreamlitPage]]:
+    """Return the pages by section."""
+    return {
+        "Workspace": [
+            st.Page("pages/lab/lab.py", title="Lab", icon=":material/tune:", default=True),
+            st.Page(
+                "pages/runs/runs.py",
+                title="Runs",
+                icon=":material/model_training:",
+                url_path="runs",
+            ),
+            # Opened from the list and by its address, which names the run.
+            st.Page(
+                "pages/runs/run.py",
+                title="Run",
+                icon=":material/model_training:",
+                url_path="run",
+                visibility="hidden",
+            ),
+        ],
+        "Training": [
+            st.Page(
+                "pages/training/distillation.py",
+                title="Distillation",
+                icon=":material/school:",
+                url_path="distillation",
+            ),
+            st.Page(
+                "pages/training/regularisation.py",
+                title="Regularisation",
+                icon=":material/balance:",
+                url_path="regularisation",
+            ),
+            st.Page(
+                "pages/training/speed.py",
+                title="Faster training",
+                icon=":material/speed:",
+                url_path="faster-training",
+            ),
+        ],
+        "Reference": [
+            st.Page(
+                "pages/reference/techniques.py",
+                title="Techniques",
+                icon=":material/menu_book:",
+                url_path="techniques",
+            ),
+        ],
+    }
+
+
+def _links(sections: dict[str, list[StreamlitPage]]) -> None:
+    """Draw the navigation; in Streamlit's own, list items stand outside of their list."""
+    with st.container(gap="xsmall", key="navigation"):
+        for section, pages in sections.items():
+            st.caption(section)
+            for page in pages:
+                if page.visibility == "visible":
+                    st.page_link(page)
+            st.space("xsmall")
+
+
+def _pick_model() -> None:
+    """Draw the shared picker; choosing a model brings the data it was trained on."""
+    present = state.recipe()
+    models = {n: c for n, c in model_cards().items() if state.may_see(n, c.listed)}
+    data = {n: c for n, c in data_cards().items() if state.may_see(n, c.listed)}
+
+    def change_model() -> None:
+        chosen = models[st.session_state["model_picker"]]
+        state.commit(state.with_model(state.recipe(), chosen.name, chosen.data))
+
+    def change_data() -> None:
+        state.commit(replace(state.recipe(), data=st.session_state["data_picker"]))
+
+    # The widgets follow the recipe, which undo, links and presets change as well. A link may name
+    # what is not here: then nothing is chosen, and everything that is here can be.
+    is_here = present.model in models
+    st.session_state["model_picker"] = present.model if is_here else None
+    st.selectbox(
+        "Model",
+        list(models),
+        index=0 if is_here else None,
+        placeholder="Choose a model",
+        format_func=lambda name: _model_title(models[name], data),
+        key="model_picker",
+        on_change=change_model,
+    )
+    if not is_here:
+        return
+    shape = (
+        data[models[present.model].data].input_shape if models[present.model].data in data else ()
+    )
+    fitting = [n for n, c in data.items() if c.input_shape == shape] or [present.data]
+    fits = present.data in fitting
+    if len(fitting) > 1 or not fits:
+        st.session_state["data_picker"] = present.data if fits else None
+        st.selectbox(
+            "Data",
+            fitting,
+            index=0 if fits else None,
+            placeholder="Choose data",
+            format_func=lambda name: data[name].title,
+            key="data_picker",
+            on_change=change_data,
+        )
+
+
+def _model_title(card: ModelCard, data: dict[str, DataCard]) -> str:
+    where = data[card.data].title if card.data in data else card.data
+    return f"{card.title} · {where}"

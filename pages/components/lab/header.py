@@ -1,0 +1,55 @@
+"""The line at the top of the Lab: what is being compressed, and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from optim.recipe import Recipe
+from pages.components import state
+from pages.components.lab.delivery import download_button
+from pages.components.lab.recover import recover_button
+from pages.components.lab.words import samples_of
+from pages.components.upload import model_form
+
+__all__ = ["header"]
+
+_OVERLAP = {
+    "unknown": (
+        "may include training samples",
+        "Nobody declared what these weights were trained on; accuracy may be too good.",
+    ),
+    "seen": (
+        "includes training samples",
+        "The model was trained on samples it is measured on; accuracy is too good.",
+    ),
+}
+
+
+def header(recipe: Recipe, info: dict[str, Any]) -> None:
+    """Draw title, badges and buttons.
+
+    Args:
+        recipe: The recipe shown.
+        info: The evaluator's answer to the question ``model``.
+    """
+    with st.container(horizontal=True, vertical_alignment="center", key="lab_header"):
+        st.subheader(f"{info['name']} · {info['data']}", anchor=False, width="content")
+        st.badge(f"{info['samples']:,} {samples_of(info['part'])}", color="gray")
+        if info["overlap"] in _OVERLAP:
+            text, why = _OVERLAP[info["overlap"]]
+            st.badge(text, color="orange", icon=":material/warning:", help=why)
+        st.space("stretch")
+        with st.popover("Use my model", icon=":material/upload:"):
+            model_form()
+        with st.popover("Share", icon=":material/link:"):
+            st.caption("Open this address in another browser to see the same numbers.")
+            st.code(_address(), language=None, wrap_lines=True)
+        recover_button(recipe, info)
+        download_button(recipe)
+
+
+def _address() -> str:
+    base = (st.context.url or "").split("?")[0]
+    return f"{base}?{state.LINK}={state.recipe().to_link()}"

@@ -1,0 +1,193 @@
+"""What the live panel asks the web server for: its scripts, Plotly, and a live connection.
+
+The connection carries slider positions to the evaluator and its answers back, past Streamlit's
+rerun, so that numbers can follow a drag. Everything that arrives is checked here; recipes may name
+registered models and data only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from streamlit import config
+from streamlit.web.server.server_util import is_url_from_allowed_origins
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+
+from optim.errors import ConfigError, OptimError
+from optim.export.downloads import find_export
+from optim.hashing import digest_file
+from optim.recipe import Recipe
+from optim.whatif.client import EvaluatorClient
+
+__all__ = ["asset_version", "base_path", "routes"]
+
+_LOG = logging.getLogger(__name__)
+_STATIC = Path(__file__).parent / "static"
+_MAX_MESSAGE_BYTES = 65_536
+_UNREADABLE = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
+"""What text that is no message of ours may raise: other types, infinities, endless nesting."""
+_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+def routes(evaluator: EvaluatorClient) -> list[BaseRoute]:
+    """Return the routes of the panel, under the app's base path."""
+    base = base_path()
+
+    async def live(socket: WebSocket) -> None:
+        await _Connection(socket, evaluator).serve()
+
+    return [
+        Route(f"{base}/panel/{{name:str}}", _script),
+        Route(f"{base}/plotly.min.js", _plotly),
+        Route(f"{base}/files/{{token:str}}/{{name:str}}", _file),
+        WebSocketRoute(f"{base}/live", live),
+    ]
+
+
+def base_path() -> str:
+    """Return the path under which the routes of this app live."""
+    parts = [config.get_option("server.baseUrlPath").strip("/"), "optim"]
+    return "/" + "/".join(filter(None, parts))
+
+
+@cache
+def asset_version() -> str:
+    """Return a hash of the panel's scripts; it is part of their address, so they can be cached."""
+    return "".join(digest_file(path)[:4] for path in sorted(_STATIC.iterdir()))
+
+
+async def _script(request: Request) -> Response:
+    path = _STATIC / Path(request.path_params["name"]).name
+    if path.suffix != ".js" or not path.is_file():
+        return Response(status_code=404)
+    return FileResponse(path, media_type="text/javascript", headers=_FOREVER)
+
+
+async def _plotly(request: Request) -> Response:
+    path = files("plotly") / "package_data" / "plotly.min.js"
+    return FileResponse(str(path), media_type="text/javascript", headers=_FOREVER)
+
+
+async def _file(request: Request) -> Response:
+    path = find_export(request.path_params["token"], request.path_params["name"])
+    if path is None:
+        return Response("This file is no longer here; verify it again.", status_code=404)
+    return FileResponse(
+        path,
+        filename=path.name,
+        media_type="application/octet-stream",
+        headers={"X-Content-Type-Options": "nosniff"},
+    )
+
+
+class _Connection:
+    """One panel in one browser tab."""
+
+    def __init__(self, socket: WebSocket, evaluator: EvaluatorClient) -> None:
+        self.socket = socket
+        self.evaluator = evaluator
+        self.session = uuid.uuid4().hex
+        self.outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.position: dict[str, Any] | None = None
+
+    async def serve(self) -> None:
+        """Carry messages until the tab goes away."""
+        if not _is_allowed(self.socket.headers.get("host"), self.socket.headers.get("origin")):
+            await self.socket.close(code=4403)
+            return
+        await self.socket.accept()
+        loop = asyncio.get_running_loop()
+        self.evaluator.listen(
+            self.session,
+            lambda message: loop.call_soon_threadsafe(self.outgoing.put_nowait, message),
+        )
+        sender = asyncio.create_task(self._send())
+        try:
+            while (message := await self.socket.receive())["type"] != "websocket.disconnect":
+                self._receive(message.get("text") or "")
+        finally:
+            sender.cancel()
+            self.evaluator.close(self.session)
+
+    async def _send(self) -> None:
+        while True:
+            message = await self.outgoing.get()
+            if message["type"] == "restarted" and self.position is not None:
+                self._move(self.position)
+            await self.socket.send_text(json.dumps(message, separators=(",", ":")))
+
+    def _receive(self, text: str) -> None:
+        """Check one message and pass it on; what is wrong with it goes back as an answer."""
+        request_id: Any = None
+        try:
+            if len(text) > _MAX_MESSAGE_BYTES:
+                raise ConfigError("The message is too large.")
+            message = json.loads(text)
+            request_id = message["request_id"]
+            self.position = _checked(message)
+        except OptimError as error:
+            self._refuse(request_id, error)
+        except _UNREADABLE:
+            _LOG.warning("a panel sent a message that cannot be read")
+        else:
+            self._move(self.position)
+
+    def _move(self, position: dict[str, Any]) -> None:
+        try:
+            self.evaluator.move(self.session, position)
+        except OptimError as error:
+            self._refuse(position["request_id"], error)
+
+    def _refuse(self, request_id: Any, error: OptimError) -> None:
+        self.outgoing.put_nowait(
+            {
+                "type": "error",
+                "request_id": request_id,
+                "message": error.message,
+                "hint": error.hint,
+                "field": getattr(error, "field", ""),
+            }
+        )
+
+
+def _checked(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a move with a legal recipe and only known keys.
+
+    Raises:
+        ConfigError: If a value is illegal.
+    """
+    recipe = Recipe.from_json(message["recipe"])
+    latency = message.get("latency") or {}
+    return {
+        "request_id": int(message["request_id"]),
+        "recipe": recipe.to_json(),
+        "sliders": [
+            {"entry": str(s["entry"]), "field": str(s["field"]), "stops": list(s["stops"])[:128]}
+            for s in list(message.get("sliders", ()))[:32]
+        ],
+        "focus": message.get("focus") if isinstance(message.get("focus"), int) else None,
+        "latency": {
+            "batch_size": min(256, max(1, int(latency.get("batch_size", 1)))),
+            "threads": min(64, max(1, int(latency.get("threads", 1)))),
+        },
+    }
+
+
+def _is_allowed(host: str | None, origin: str | None) -> bool:
+    """Whether a connection comes from our own page, as Streamlit decides for its own."""
+    if not is_host_allowed(host):
+        return False
+    return origin is None or urlparse(origin).netloc == host or is_url_from_allowed_origins(origin)

@@ -1,0 +1,103 @@
+"""What a run reached, taken from its stored scorecard. Nothing is computed from two measurements.
+
+Changes of accuracy, size and latency are stored as comparisons, with the interval that only the
+samples give; parameters and multiply-accumulates are exact counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optim.measure.scorecard import Scorecard, ratio
+from optim.quantity import Comparison, Quantity
+from optim.runs.run import Run
+
+__all__ = ["Figure", "accuracy_of", "conditions_of", "figures_of", "verdict_of"]
+
+_SCHEMA = "optim.scorecard/1"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a finished run.
+
+    Attributes:
+        name: What it is.
+        before: That of the original model.
+        after: That of the result.
+        change: Result against original; None where they were not compared.
+        about: What it holds for, in one sentence.
+    """
+
+    name: str
+    before: Quantity | None
+    after: Quantity | None
+    change: Comparison | None
+    about: str
+
+
+def figures_of(run: Run) -> tuple[Figure, ...]:
+    """Return accuracy, size, latency and MACs of a run; empty if it has no scorecard."""
+    card = _card(run)
+    if card is None:
+        return ()
+    before, after = Scorecard.from_json(card["baseline"]), Scorecard.from_json(card["result"])
+    changes = {name: Comparison.from_json(change) for name, change in card["change"].items()}
+    part = card["part"]
+    samples = "samples" if part == "all" else f"{part} samples"
+    return (
+        Figure(
+            "Accuracy",
+            before.accuracy,
+            after.accuracy,
+            changes.get("accuracy"),
+            f"Of both models on the same {after.accuracy.n or 0:,} {samples}; "
+            "± is a 95 % interval.",
+        ),
+        Figure(
+            "Size", before.file, after.file, changes.get("file"), "Bytes of the verified ONNX file."
+        ),
+        Figure(
+            "Latency", before.latency, after.latency, changes.get("latency"), conditions_of(after)
+        ),
+        Figure(
+            "MACs",
+            before.macs,
+            after.macs,
+            ratio(before.macs, after.macs),
+            "Multiply-accumulates for one sample.",
+        ),
+    )
+
+
+def conditions_of(card: Scorecard) -> str:
+    """Say what a latency holds for."""
+    found = card.conditions
+    if not found:
+        return "Time of one inference."
+    threads = found.get("threads", 1)
+    return (
+        f"One inference in {found.get('runtime', 'the runtime')}, batch "
+        f"{found.get('batch_size', 1)}, {threads} thread{'s' if threads != 1 else ''}; "
+        "original and result took turns."
+    )
+
+
+def accuracy_of(run: Run) -> Figure | None:
+    """Return the accuracy of a run; None if it has none."""
+    return next(iter(figures_of(run)), None)
+
+
+def verdict_of(run: Run) -> str:
+    """Return the result in one sentence; empty if there is none."""
+    card = _card(run)
+    return str(card["verdict"]) if card else ""
+
+
+def _card(run: Run) -> Mapping[str, Any] | None:
+    """Return the scorecard a run stored, if it is one that this program knows."""
+    if run.result is None or run.result.get("schema") != _SCHEMA:
+        return None
+    return run.result

@@ -1,0 +1,92 @@
+"""The server around the pages: evaluator, store of runs, and the routes of the live panel."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from optim.errors import OptimError
+from optim.runs.engine import engine
+from optim.runs.store import RunStore, store_url
+from optim.whatif.client import EvaluatorClient
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+__all__ = [
+    "evaluator",
+    "lifespan",
+    "pages_come_from_navigation",
+    "panel_routes",
+    "run_store",
+    "wake_engine",
+]
+
+_LOG = logging.getLogger(__name__)
+
+
+@cache
+def evaluator() -> EvaluatorClient:
+    """Return the one evaluator of this server."""
+    return EvaluatorClient()
+
+
+def run_store() -> RunStore:
+    """Return the store of runs of this server; it is opened when it is first asked for.
+
+    Raises:
+        OptimError: If it cannot be opened.
+    """
+    return _opened(store_url())
+
+
+@cache
+def _opened(url: str) -> RunStore:
+    return RunStore.open(url)
+
+
+def wake_engine() -> None:
+    """See to it that somebody works on the queue of runs.
+
+    Raises:
+        OptimError: If nobody can be started.
+    """
+    engine().ensure()
+
+
+def pages_come_from_navigation() -> None:
+    """Tell Streamlit before the first visit that the folder ``pages/`` is not its old page list.
+
+    It finds out by itself when ``st.navigation`` first runs. Until then, on a fresh server, a link
+    to any page but the first would be answered with "Page not found".
+    """
+    from streamlit.runtime.pages_manager import PagesManager
+
+    PagesManager.uses_pages_directory = False
+
+
+def panel_routes() -> list[BaseRoute]:
+    """Return the routes of the live panel."""
+    from pages.components.live_panel.routes import routes
+
+    return routes(evaluator())
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[None]:
+    """Start the evaluator with the server, so that it is warm when the first page opens.
+
+    Runs that were queued or interrupted when the server ended go on as well.
+    """
+    evaluator().start()
+    try:
+        wake_engine()
+    except OptimError as error:
+        _LOG.warning("runs have to wait: %s", error)
+    try:
+        yield
+    finally:
+        evaluator().stop()

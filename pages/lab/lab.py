@@ -1,0 +1,34 @@
+"""The Lab: move the sliders, watch the numbers answer, download a verified file."""
+
+from __future__ import annotations
+
+from pages.components import state
+from pages.components.errors import shown_errors
+from pages.components.lab.actions import commit_steps, run_command
+from pages.components.lab.delivery import show_delivery
+from pages.components.lab.header import header
+from pages.components.lab.more import more
+from pages.components.lab.recover import finished_run, show_recovery
+from pages.components.lab.words import samples_of
+from pages.components.live_panel import PanelEvents, live_panel
+from pages.components.server import evaluator
+
+with shown_errors():
+    history = state.history()
+    recipe = history.present
+    state.write_link()
+    info = evaluator().ask("model", recipe)
+    header(recipe, info)
+    show_delivery(recipe)
+    show_recovery(recipe)
+    live_panel(
+        recipe,
+        PanelEvents(commit=commit_steps, command=run_command),
+        can_undo=bool(history.past),
+        can_redo=bool(history.future),
+        samples=samples_of(info["part"]),
+        latency=state.latency_setting(),
+        wants_settled=state.section_is_open(),
+        trained=finished_run(),
+    )
+    more(recipe, info)

@@ -1,0 +1,41 @@
+"""Distillation: what a student could learn from its teacher, and what it did learn."""
+
+from __future__ import annotations
+
+import base64
+
+import streamlit as st
+
+from pages.components import charts, state
+from pages.components.distillation import headline, outcome_picker, temperature_slider
+from pages.components.errors import shown_errors
+from pages.components.server import evaluator
+
+with shown_errors():
+    recipe = state.recipe()
+    state.write_link()
+    found = evaluator().ask("imitation", recipe)
+    headline(recipe, found)
+    left, right = st.columns([1, 2])
+    with left, st.container(border=True):
+        index = outcome_picker(found["outcomes"])
+        temperature = temperature_slider(recipe)
+        info = evaluator().ask("sample", recipe, index=index, temperature=temperature)
+        if info["picture"]:
+            st.image(
+                base64.b64decode(info["picture"]),
+                width=160,
+                caption=f"True class: {info['target']}",
+            )
+        elif info["values"]:
+            st.plotly_chart(
+                charts.series(info["values"]), key="sample", config={"displayModeBar": False}
+            )
+    with right, st.container(border=True):
+        st.markdown(f"**What each finds likely** at temperature {temperature:g}")
+        st.plotly_chart(charts.softened(info), key="softened", config={"displayModeBar": False})
+        st.caption(
+            f"The true class is {info['target']}. The teacher chooses {info['teacher']['choice']} "
+            f"and leaves {100 * info['teacher']['beside']:.0f} % to other classes: that is what a "
+            "label does not say and a student can learn."
+        )

@@ -1,0 +1,239 @@
+"""Which channels belong together, which are fixed, and what remains when some leave."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from optim.layers.channels import (
+    best_channels,
+    find_channels,
+    global_shares,
+    keep_channels,
+    slice_masks,
+)
+from optim.layers.rewrite import weights_of
+from optim.layers.shortcut import ChannelPadShortcut
+from tests.helpers import TINY, assert_similar, inputs_for
+
+
+class Concat(nn.Module):
+    """Two branches side by side."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(2, 4, 1), nn.Conv2d(2, 6, 3, padding=1)
+        self.merge, self.pool, self.flatten = (
+            nn.Conv2d(10, 5, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x):
+        both = torch.cat([torch.relu(self.left(x)), torch.relu(self.right(x))], dim=1)
+        return self.head(self.flatten(self.pool(torch.relu(self.merge(both)))))
+
+
+class Grouped(nn.Module):
+    """A grouped convolution between two plain ones."""
+
+    def __init__(self, groups=2):
+        super().__init__()
+        self.first = nn.Conv2d(2, 8, 1)
+        self.grouped = nn.Conv2d(8, 12, 3, padding=1, groups=groups)
+        self.last, self.pool, self.flatten = (
+            nn.Conv2d(12, 4, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.grouped(torch.relu(self.first(x))))
+        return self.head(self.flatten(self.pool(self.last(x))))
+
+
+def group_of(channels, maker):
+    return next(group for group in channels.groups if maker in group.makers)
+
+
+def silence(module, group, gone):
+    """Make channels of a group zero wherever they are made, norms behind them included."""
+    with torch.no_grad():
+        for member in group.members:
+            layer = module.get_submodule(member.layer)
+            at = member.index[torch.isin(member.channel, gone)]
+            if member.side == "out" and isinstance(layer, ChannelPadShortcut):
+                layer.source[at] = -1
+            elif member.side == "out":
+                layer.weight[at] = 0
+                if layer.bias is not None:
+                    layer.bias[at] = 0
+                if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                    layer.running_mean[at] = 0
+
+
+def check_removal_is_silence(module, shape):
+    """Removing channels computes what setting them to zero computes, for every group alone."""
+    channels = find_channels(module, shape)
+    assert channels.groups
+    x = torch.randn(3, *shape)
+    for group in channels.groups:
+        runs = group.size // group.blocks
+        gone = torch.cat([torch.arange(0, runs, 2) + run * runs for run in range(group.blocks)])
+        keep = torch.tensor([i for i in range(group.size) if i not in set(gone.tolist())])
+        smaller = keep_channels(module, channels.groups, {group.name: keep})
+        silent = copy.deepcopy(module)
+        silence(silent, group, gone)
+        with torch.inference_mode():
+            assert_similar(smaller(x), silent(x), times=20)
+
+
+@pytest.mark.parametrize("family", ["resnet", "mobilenet", "ds-cnn", "lenet-5", "mlp", "cnn-1d"])
+def test_removing_channels_is_the_same_as_silencing_them(family):
+    architecture, shape = TINY[family]
+    plain = architecture.replace(activation="relu").build(shape, 4).eval()
+    check_removal_is_silence(plain, shape)
+
+
+@pytest.mark.parametrize("module", [Concat(), Grouped(2), Grouped(4)], ids=["concat", "g2", "g4"])
+def test_concatenations_and_grouped_layers_keep_their_meaning(module):
+    check_removal_is_silence(module.eval(), (2, 6, 6))
+
+
+def test_everything_in_one_residual_stream_goes_together(tiny_cnn):
+    channels = find_channels(tiny_cnn.module, tiny_cnn.spec.shape)
+    stream = group_of(channels, "conv1")
+    assert set(stream.makers) >= {"conv1", "layer1.0.conv2"}
+    inner = group_of(channels, "layer1.0.conv1")
+    assert inner.makers == ("layer1.0.conv1",)
+
+
+def test_a_depthwise_layer_goes_with_what_it_filters():
+    architecture, shape = TINY["ds-cnn"]
+    module = architecture.build(shape, 4).eval()
+    channels = find_channels(module, shape)
+    assert "depthwise1" in group_of(channels, "stem").makers
+    keep = torch.tensor([0, 3, 5])
+    smaller = keep_channels(module, channels.groups, {group_of(channels, "stem").name: keep})
+    assert smaller.depthwise1.groups == 3
+    assert smaller.depthwise1.weight.shape[0] == 3
+    assert torch.equal(smaller.depthwise1.weight, module.depthwise1.weight[keep])
+
+
+def test_groups_of_a_grouped_layer_stay_equally_large():
+    group = group_of(find_channels(Grouped(4).eval(), (2, 6, 6)), "grouped")
+    assert group.blocks == 4
+    kept = best_channels(torch.rand(12), 0.5, 1, group.blocks)
+    assert torch.bincount(kept // 3).tolist() in ([1, 1, 1, 1], [2, 2, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("family", "classifier"),
+    [
+        ("resnet", "linear"),
+        ("mobilenet", "classifier"),
+        ("ds-cnn", "classifier"),
+        ("lenet-5", "fc2"),
+        ("vit", "head"),
+        ("mlp", "head"),
+        ("cnn-1d", "classifier"),
+    ],
+)
+def test_the_classes_are_protected(family, classifier):
+    architecture, shape = TINY[family]
+    channels = find_channels(architecture.build(shape, 4).eval(), shape)
+    assert channels.protected[classifier] == "its outputs are the model's outputs"
+    assert all(classifier not in group.makers for group in channels.groups)
+
+
+def test_attention_heads_are_protected(tiny_transformer):
+    channels = find_channels(tiny_transformer.module, tiny_transformer.spec.shape)
+    for name in ("query", "key", "value"):
+        reason = channels.protected[f"blocks.0.attention.{name}"]
+        assert "attention heads" in reason
+    assert group_of(channels, "blocks.0.mlp.fc1").makers == ("blocks.0.mlp.fc1",)
+
+
+def test_every_layer_is_in_a_group_or_protected(bundle):
+    channels = find_channels(bundle.module, bundle.spec.shape)
+    makers = [maker for group in channels.groups for maker in group.makers]
+    assert len(makers) == len(set(makers))
+    assert set(makers) | set(channels.protected) == set(weights_of(bundle.module))
+    assert set(makers).isdisjoint(channels.protected)
+
+
+def test_the_sizes_of_all_layers_follow(bundle):
+    channels = find_channels(bundle.module, bundle.spec.shape)
+    keep = {g.name: best_channels(torch.rand(g.size), 0.5, 1, g.blocks) for g in channels.groups}
+    smaller = keep_channels(bundle.module, channels.groups, keep)
+    for layer in smaller.modules():
+        if isinstance(layer, nn.Linear):
+            assert layer.weight.shape == (layer.out_features, layer.in_features)
+        elif isinstance(layer, nn.Conv1d | nn.Conv2d):
+            assert layer.weight.shape[:2] == (
+                layer.out_channels,
+                layer.in_channels // layer.groups,
+            )
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert layer.running_mean.shape == layer.weight.shape == (layer.num_features,)
+    with torch.inference_mode():
+        assert smaller(inputs_for(bundle)).shape == (16, 4)
+
+
+def test_masks_are_cut_with_their_weights(bundle):
+    channels = find_channels(bundle.module, bundle.spec.shape)
+    keep = {g.name: best_channels(torch.rand(g.size), 0.5, 1, g.blocks) for g in channels.groups}
+    # A mask that marks its weight: cutting both has to give the same.
+    masks = {name: weight > 0 for name, weight in weights_of(bundle.module).items()}
+    cut = slice_masks(bundle.module, masks, channels.groups, keep)
+    smaller = keep_channels(bundle.module, channels.groups, keep)
+    for name, weight in weights_of(smaller).items():
+        assert torch.equal(cut[name], weight > 0), name
+
+
+# --- choosing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("round_to", [1, 4, 8, 16])
+@pytest.mark.parametrize("size", [3, 16, 24, 40, 64])
+@pytest.mark.parametrize("ratio", [0.05, 0.3, 0.5, 0.75, 0.95])
+def test_so_many_channels_stay(size, ratio, round_to):
+    scores = torch.rand(size)
+    kept = best_channels(scores, ratio, round_to, 1)
+    assert len(kept) >= 1
+    assert torch.equal(kept, kept.sort().values)
+    assert len(set(kept.tolist())) == len(kept)
+    if len(kept) < size:
+        assert len(kept) % round_to == 0
+        gone = [i for i in range(size) if i not in set(kept.tolist())]
+        assert scores[kept].min() >= scores[gone].max(), "the most important stay"
+    if size >= round_to:
+        assert abs(len(kept) - size * (1 - ratio)) <= max(round_to, 1)
+
+
+def test_nothing_leaves_at_ratio_zero_whatever_the_rounding():
+    assert len(best_channels(torch.rand(7), 0.0, 8, 1)) == 7
+
+
+def test_of_equal_channels_the_later_go():
+    assert best_channels(torch.ones(6), 0.5, 1, 1).tolist() == [0, 1, 2]
+
+
+def test_the_same_positions_of_every_run_stay():
+    scores = torch.tensor([1.0, 9.0, 2.0, 8.0, 3.0, 7.0])  # runs [1 9 2] and [8 3 7]
+    assert best_channels(scores, 1 / 3, 1, 2).tolist() == [0, 1, 3, 4]  # means 4.5, 6, 4.5
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.1, 0.5, 0.9])
+def test_global_shares_add_up_to_the_ratio(ratio):
+    scores = {"a": torch.rand(30), "b": torch.rand(10) * 3, "c": torch.rand(60) + 0.2}
+    shares = global_shares(scores, ratio)
+    assert sum(shares[name] * len(s) for name, s in scores.items()) == pytest.approx(100 * ratio)
+
+
+def test_the_least_important_channel_of_all_goes_first():
+    shares = global_shares({"a": torch.tensor([5.0, 4.0]), "b": torch.tensor([3.0, 9.0])}, 0.25)
+    assert shares == {"a": 0.0, "b": 0.5}

@@ -1,0 +1,103 @@
+"""Parameters and multiply-accumulates in closed form, of modules and of files."""
+
+import pytest
+import torch
+from torch import nn
+
+from optim.export.deploy import onnx_bytes
+from optim.measure.graph_costs import graph_costs
+from optim.measure.macs import layer_costs
+from optim.techniques.prune_weights import PruneWeights
+from optim.techniques.quantize import Quantize
+from tests.helpers import context_for
+
+
+def only(module, shape):
+    (cost,) = layer_costs(module.eval(), shape)
+    return cost.params, cost.macs, cost.activations
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("inputs", "outputs"), [(3, 5), (1, 1), (784, 300)])
+def test_a_dense_layer(inputs, outputs, bias):
+    module = nn.Sequential(nn.Linear(inputs, outputs, bias=bias))
+    assert only(module, (inputs,)) == (
+        inputs * outputs + outputs * bias,
+        inputs * outputs,
+        outputs,
+    )
+
+
+def test_a_dense_layer_on_tokens_costs_once_a_token():
+    assert only(nn.Sequential(nn.Linear(6, 4)), (10, 6))[1] == 10 * 6 * 4
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_a_convolution(kernel, stride, groups):
+    layer = nn.Conv2d(4, 8, kernel, stride, kernel // 2, groups=groups, bias=False)
+    side = (16 + stride - 1) // stride
+    weights = 8 * 4 // groups * kernel**2
+    assert only(nn.Sequential(layer), (4, 16, 16)) == (
+        weights,
+        weights * side**2,
+        8 * side**2,
+    )
+
+
+def test_a_depthwise_convolution_costs_one_filter_a_channel():
+    layer = nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False)
+    assert only(nn.Sequential(layer), (8, 10, 10))[:2] == (72, 72 * 100)
+
+
+def test_a_series():
+    layer = nn.Conv1d(2, 6, 5, stride=2, padding=2)
+    assert only(nn.Sequential(layer), (2, 20)) == (66, 60 * 10, 60)
+
+
+def test_a_folded_norm_costs_its_bias_only():
+    module = nn.Sequential(nn.Conv2d(2, 3, 1, bias=False), nn.BatchNorm2d(3))
+    assert only(module, (2, 4, 4))[:2] == (6 + 3, 6 * 16)
+
+
+def test_attention_counts_its_products(tiny_transformer):
+    costs = layer_costs(tiny_transformer.module, tiny_transformer.spec.shape)
+    products = [cost.macs for cost in costs if cost.kind == "matmul"]
+    assert products == [16 * 16 * 16] * 2  # 16 tokens, 16 features in all heads
+
+
+def test_zeros_cost_as_much_as_other_weights(bundle, context):
+    sparse = PruneWeights(sparsity=0.9).apply(bundle, context).bundle
+    shape = bundle.spec.shape
+    assert [c.macs for c in layer_costs(sparse.module, shape)] == [
+        c.macs for c in layer_costs(bundle.module, shape)
+    ]
+
+
+def test_a_file_has_the_macs_of_the_model_it_came_from(bundle):
+    costs = layer_costs(bundle.module, bundle.spec.shape)
+    params, macs, sparsity = graph_costs(onnx_bytes(bundle))
+    shortcuts = sum(
+        m.in_channels * m.out_channels
+        for m in bundle.module.modules()
+        if type(m).__name__ == "ChannelPadShortcut"
+    )
+    if shortcuts:  # written as a convolution of zeros and ones
+        assert macs.value > sum(c.macs for c in costs)
+    else:
+        assert macs.value == sum(c.macs for c in costs)
+        assert sparsity.value == pytest.approx(0, abs=1e-3)
+    assert params.value >= sum(c.params for c in costs)
+
+
+def test_a_quantized_file_is_counted_as_well(tiny_mlp):
+    quantized = Quantize(samples=32).apply(tiny_mlp, context_for(tiny_mlp)).bundle
+    expected = sum(c.macs for c in layer_costs(tiny_mlp.module, tiny_mlp.spec.shape))
+    assert graph_costs(onnx_bytes(quantized))[1].value == expected
+
+
+def test_counting_changes_nothing(bundle):
+    before = torch.get_rng_state()
+    layer_costs(bundle.module, bundle.spec.shape)
+    assert torch.equal(before, torch.get_rng_state())

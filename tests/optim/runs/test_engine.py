@@ -1,0 +1,100 @@
+"""Who works on the queue: named by the environment, started once."""
+
+import subprocess
+
+import pytest
+
+from optim.errors import ConfigError, MissingDependencyError, RunError
+from optim.runs import engine as module
+from optim.runs.engine import LocalEngine, engine
+from optim.runs.lock import Lock
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Command lines instead of processes."""
+    commands = []
+
+    class Process:
+        def __init__(self, command, **options):
+            commands.append((command[1:], options))
+
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    return commands
+
+
+def test_this_machine_works_unless_another_engine_is_named(store, monkeypatch):
+    assert isinstance(engine(), LocalEngine)
+    monkeypatch.setenv("OPTIM_ENGINE", "local")
+    assert isinstance(engine(), LocalEngine)
+
+
+def test_an_engine_nobody_knows_is_refused(store, monkeypatch):
+    monkeypatch.setenv("OPTIM_ENGINE", "slurm")
+    with pytest.raises(ConfigError, match=r"OPTIM_ENGINE must be one of local.*'slurm'"):
+        engine()
+
+
+def test_an_engine_whose_package_is_missing_says_so(store, monkeypatch):
+    monkeypatch.setenv("OPTIM_ENGINE", "ray")
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match="pip install ray"):
+        engine()
+
+
+def test_a_supervisor_is_started_apart_from_this_process(store, started):
+    LocalEngine(options=("--cold",)).ensure()
+    [(command, options)] = started
+    assert command == ["-m", "optim.runs.supervisor", "--cold"]
+    assert options["start_new_session"]
+    assert options["env"]["OPTIM_STORE"] == str(store.database.url)
+
+
+def test_no_second_one_is_started(store, started):
+    with Lock(store.files / "supervisor.lock") as lock:
+        assert lock.take()
+        LocalEngine().ensure()
+    assert started == []
+    LocalEngine().ensure()
+    assert len(started) == 1
+
+
+def test_its_log_does_not_grow_for_ever(store, started, monkeypatch):
+    log = store.files / "supervisor.log"
+    LocalEngine().ensure()
+    log.write_text("old")
+    LocalEngine().ensure()
+    assert log.read_text() == "old"
+    monkeypatch.setattr(module, "_LOG_BYTES", 2)
+    LocalEngine().ensure()
+    assert log.read_text() == ""
+
+
+def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("OPTIM_HOME", str(tmp_path / "file"))
+    with pytest.raises(RunError, match="The folder for runs"):
+        LocalEngine().ensure()
+
+
+def test_a_supervisor_that_cannot_be_started_is_a_sentence(store, monkeypatch):
+    def fail(*args, **options):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    with pytest.raises(RunError, match=r"Cannot allocate memory\. Runs wait"):
+        LocalEngine().ensure()
+
+
+def test_a_lock_is_held_once_and_is_free_afterwards(tmp_path):
+    first, second = Lock(tmp_path / "deep" / "lock"), Lock(tmp_path / "deep" / "lock")
+    assert first.take()
+    assert first.take()
+    assert not second.take()
+    first.release()
+    first.release()
+    assert second.take()
+    second.release()

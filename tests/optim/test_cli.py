@@ -1,0 +1,422 @@
+"""The command line: what it prints, what it writes, and the exit codes scripts rely on."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from jsonschema import Draft202012Validator
+from PIL import Image
+from rich.console import Console
+
+from optim import __version__
+from optim.cli import main
+from optim.data import open_data
+from optim.export.verify import Verification
+from optim.models.architecture import Architecture
+from optim.models.bundle import ModelBundle, Provenance, TorchModel
+from optim.models.checkpoint import save_checkpoint
+from optim.models.mlp import MLP
+from optim.train import Schedule, classification_loss, fit
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = """\
+version: 1
+model: wine.safetensors
+data: wine
+steps:
+  - prune_channels: {pruning_ratio: 0.25}
+  - quantize: {weight_bits: 8, activation_bits: 8}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a trained model of the wine data and a recipe for it."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("cli")
+    data = open_data("wine")
+    architecture: Architecture = MLP(width=16)
+    module = architecture.build(data.input_shape, data.task.n_classes, 0)
+    train = data.part("train")
+    spec = architecture.spec.__class__(data.input_shape)
+    fit(
+        module,
+        spec.normalise(train.inputs),
+        torch.from_numpy(train.targets.copy()),
+        classification_loss(),
+        Schedule(epochs=25, batch_size=16, learning_rate=0.02),
+        generator=torch.Generator().manual_seed(0),
+    )
+    bundle = ModelBundle(
+        "wine", TorchModel(module, architecture), spec, data.task, Provenance("test", seen=())
+    )
+    save_checkpoint(bundle, folder / "wine.safetensors")
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def optim(folder, monkeypatch, capsys):
+    """Return a function that runs a command line: ``(exit code, stdout, stderr)``."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["optim", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def obeys_schema(content):
+    name, version = content["schema"].removeprefix("optim.").split("/")
+    schema = json.loads((ROOT / f"docs/schemas/{name}-{version}.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(closed(schema))
+    return [error.message for error in validator.iter_errors(content)] == []
+
+
+def closed(schema):
+    """Return a schema that allows no key it does not describe: every key we write is documented."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and "type" in schema:
+        inner.setdefault("additionalProperties", False)
+    return inner
+
+
+@pytest.mark.parametrize("command", ["models", "data", "techniques"])
+def test_lists_are_tables_for_people_and_json_for_programs(optim, command):
+    code, text, _ = optim(command)
+    assert code == 0
+    assert len(text.splitlines()) > 3
+    code, text, _ = optim(command, "--json")
+    assert code == 0
+    assert obeys_schema(json.loads(text))
+
+
+def test_measure_prints_quantities_with_stable_keys(optim):
+    code, text, _ = optim("measure", "wine.safetensors", "--data", "wine", "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert obeys_schema(found)
+    assert set(found["accuracy"]) == {"value", "low", "high", "n", "unit", "how"}
+    assert found["accuracy"]["n"] == 35
+    assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
+
+
+def test_another_part_is_measured_when_asked_for(optim):
+    _, text, _ = optim("measure", "wine.safetensors", "--data", "wine", "--part", "test", "--json")
+    assert json.loads(text)["accuracy"]["n"] == 36
+
+
+def test_wrong_normalisation_changes_the_accuracy(optim):
+    command = ("measure", "wine.safetensors", "--data", "wine", "--json")
+    _, right, _ = optim(*command)
+    _, wrong, _ = optim(*command, "--mean", "100", "--std", "0.01")
+    assert json.loads(wrong)["accuracy"]["value"] < json.loads(right)["accuracy"]["value"]
+
+
+def test_run_writes_its_four_files_and_verify_reads_the_model(optim, tmp_path):
+    code, text, _ = optim("run", "recipe.yaml", "--out", tmp_path / "out", "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert obeys_schema(found)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"recipe.yaml", "scorecard.json", "model.onnx", "report.txt"}
+    assert json.loads((tmp_path / "out/scorecard.json").read_text()) == found
+    onnx.checker.check_model(onnx.load(tmp_path / "out/model.onnx"))
+    assert "same 35 samples" in (tmp_path / "out/report.txt").read_text()
+    code, text, _ = optim("verify", tmp_path / "out/model.onnx", "--data", "wine", "--json")
+    verified = json.loads(text)
+    assert code == 0
+    assert obeys_schema(verified)
+    assert verified["accuracy"]["value"] == pytest.approx(
+        found["verification"]["accuracy"]["value"]
+    )
+    assert verified["bytes"]["value"] == (tmp_path / "out/model.onnx").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["measure", "nosuch", "--data", "wine"], "no model or file", id="model"),
+        pytest.param(["measure", "mlp", "--data", "nosuch"], "no data set", id="data"),
+        pytest.param(["measure", "mlp", "--data", "wine", "--part", "all"], "part=", id="part"),
+        pytest.param(
+            ["measure", "mlp", "--data", "wine", "--mean", "a,b", "--std", "1"], "'a,b'", id="mean"
+        ),
+        pytest.param(["measure", "mlp", "--data", "wine", "--mean", "1"], "--std", id="no std"),
+        pytest.param(
+            ["measure", "mlp", "--data", "wine", "--mean", "nan", "--std", "1"], "'nan'", id="nan"
+        ),
+        pytest.param(
+            ["measure", "mlp", "--data", "wine", "--save-baseline", "b.txt"],
+            ".json",
+            id="baseline's name",
+        ),
+        pytest.param(
+            ["measure", "mlp", "--data", "wine", "--save-baseline", "recipe.yaml/b.json"],
+            "'recipe.yaml' cannot be used",
+            id="baseline's folder",
+        ),
+        pytest.param(["run", "recipe.yaml", "--out", "recipe.yaml"], "cannot be used", id="out"),
+        pytest.param(
+            ["check", "mlp", "--data", "wine", "--against", "no.json"], "'no.json'", id="baseline"
+        ),
+        pytest.param(["pretrain", "gpt"], "clutter-resnet8", id="plan"),
+        pytest.param(["pretrain", "gpt", "--students"], "'gpt'", id="students"),
+        pytest.param(["add-data", ".", "--copy"], "takes a zip", id="copy of a folder"),
+        pytest.param(["add-model", "nosuch", "--data", "wine"], "'", id="model to add"),
+        pytest.param(["measure", "mlp"], "--data", id="usage"),
+        pytest.param(["run", "nosuch.yaml", "--out", "o"], "'nosuch.yaml'", id="recipe"),
+        pytest.param(["verify", "wine.safetensors", "--data", "wine"], "ONNX", id="not onnx"),
+        pytest.param(["measure", "resnet8", "--data", "wine"], "shape", id="shape"),
+    ],
+)
+def test_unusable_input_is_a_sentence_and_exit_code_2(optim, arguments, words):
+    code, text, error = optim(*arguments)
+    assert code == 2
+    assert text == ""
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_the_hint_stands_below_the_error(optim):
+    _, _, error = optim("measure", "clutter-resnet9", "--data", "wine")
+    first, second = error.splitlines()
+    assert first == "optim: There is no model or file 'clutter-resnet9'."
+    assert second.strip().startswith("Did you mean clutter-resnet8")
+
+
+def test_an_interrupt_is_quiet(optim, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optim.models.cards.model_cards", interrupted)
+    assert optim("models") == (130, "", "")
+
+
+def test_a_failed_result_is_exit_code_1_and_still_json(optim, tmp_path, monkeypatch):
+    monkeypatch.setattr(Verification, "problem", "It differs.")
+    code, text, error = optim("run", "recipe.yaml", "--out", tmp_path / "out", "--json")
+    assert code == 1
+    assert json.loads(text)["verification"]["passed"] is False
+    assert "It differs." in error
+    assert not (tmp_path / "out" / "model.onnx").exists()
+
+
+def test_a_model_nobody_declared_is_noted_beside_the_figures(optim, folder):
+    import torch
+
+    torch.save(MLP().build((13,), 3).state_dict(), folder / "w.pt")
+    code, text, error = optim("measure", "mlp:w.pt", "--data", "wine")
+    assert code == 0
+    assert "35 samples of validation" in text
+    assert error.startswith("Note: nobody declared which samples the model was trained on")
+    _, text, _ = optim("measure", "mlp:w.pt", "--data", "wine", "--json")
+    assert json.loads(text)["overlap"] == "unknown"
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(optim, monkeypatch):
+    _, _, error = optim("measure", "wine.safetensors", "--data", "wine", "--json")
+    assert error == ""
+    screen = StringIO()
+    monkeypatch.setattr("optim.cli._output.STDERR", Console(file=screen, force_terminal=True))
+    code, text, _ = optim("measure", "wine.safetensors", "--data", "wine", "--json")
+    assert code == 0
+    assert json.loads(text)["schema"] == "optim.measure/1"
+    assert "done" in screen.getvalue()
+
+
+def test_help_and_version(optim):
+    code, text, _ = optim("--help")
+    assert code == 0
+    for command in ("models", "measure", "run", "verify", "check", "pretrain", "prepare", "app"):
+        assert f"  {command} " in text
+    assert optim("--version") == (0, f"{__version__}\n", "")
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "optim", "techniques", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert obeys_schema(json.loads(done.stdout))
+
+
+def test_the_application_needs_a_source_tree(optim, monkeypatch, tmp_path):
+    monkeypatch.setattr("optim.cli.operating.APP", tmp_path / "app.py")
+    code, _, error = optim("app")
+    assert code == 2
+    assert "not part of the installed library" in error
+
+
+def test_the_application_is_started_at_its_port(optim, monkeypatch):
+    started = []
+
+    def start(command, **options):
+        started.append((command[1:], options["cwd"]))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", start)
+    code, _, _ = optim("app", "--port", 9000)
+    assert code == 0
+    assert started == [(["-m", "streamlit", "run", "app.py", "--server.port", "9000"], ROOT)]
+
+
+@pytest.mark.usefixtures("own_home")
+def test_what_is_added_is_listed(optim, folder):
+    import torch
+
+    torch.save(MLP().build((13,), 3).state_dict(), folder / "w.pt")
+    named = ("--data", "wine", "--architecture", "mlp", "--name", "my-wine")
+    assert optim("add-model", "w.pt", *named) == (0, "my-wine\n", "")
+    _, text, _ = optim("models", "--json")
+    assert "my-wine" in [card["name"] for card in json.loads(text)["trained"]]
+    with zipfile.ZipFile(folder / "images.zip", "w") as images:
+        for name in ("ash/1.png", "ash/2.png", "birch/1.png", "birch/2.png"):
+            image = BytesIO()
+            Image.new("RGB", (8, 8)).save(image, "PNG")
+            images.writestr(name, image.getvalue())
+    assert optim("add-data", "images.zip", "--name", "trees") == (0, "trees\n", "")
+    _, text, _ = optim("data", "--json")
+    assert "trees" in [card["name"] for card in json.loads(text)["data"]]
+
+
+def test_pretrain_writes_weights_and_a_card(optim, tmp_path, monkeypatch):
+    from optim.pretrain import PLANS
+
+    quick = replace(PLANS["wine-mlp"], schedule=Schedule(epochs=1, batch_size=16))
+    monkeypatch.setitem(PLANS, "wine-mlp", quick)
+    code, text, _ = optim("pretrain", "wine-mlp", "--out", tmp_path)
+    assert code == 0
+    assert "wine-mlp.json: validation" in text
+    assert {p.name for p in (tmp_path / "models").iterdir()} == {
+        "wine-mlp.json",
+        "wine-mlp.safetensors",
+    }
+
+
+def test_students_are_those_of_the_default_model_unless_one_is_named(optim, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "optim.pretrain.pretrain_students", lambda name, folder, **kw: asked.append((name, folder))
+    )
+    optim("pretrain", "--students", "--out", tmp_path)
+    optim("pretrain", "--students", "wine-mlp", "--out", tmp_path)
+    assert asked == [(name, tmp_path / "students") for name in ("clutter-resnet8", "wine-mlp")]
+
+
+def test_a_recipe_with_an_unknown_step_is_refused(optim, folder):
+    (folder / "bad.yaml").write_text(RECIPE.replace("quantize", "quantise"), encoding="utf-8")
+    code, _, error = optim("run", "bad.yaml", "--out", "out")
+    assert code == 2
+    assert "quantise" in error
+
+
+def test_check_holds_for_the_same_model_and_writes_reports(optim, tmp_path):
+    baseline = tmp_path / "baseline.json"
+    optim("measure", "wine.safetensors", "--data", "wine", "--save-baseline", baseline)
+    content = json.loads(baseline.read_text())
+    assert obeys_schema(content)
+    code, text, _ = optim(
+        *("check", baseline.with_suffix(".onnx"), "--data", "wine", "--against", baseline),
+        *("--max-loss-points", 10, "--max-bytes", 1_000_000, "--max-latency-ratio", 100),
+        *("--junit", tmp_path / "j.xml", "--markdown", tmp_path / "m.md", "--json"),
+    )
+    assert code == 0
+    assert obeys_schema(json.loads(text))
+    assert 'failures="0"' in (tmp_path / "j.xml").read_text()
+    assert "holds" in (tmp_path / "m.md").read_text()
+
+
+def test_check_tells_a_regression_from_a_sample_that_is_too_small(optim, tmp_path):
+    baseline = tmp_path / "baseline.json"
+    optim("measure", "wine.safetensors", "--data", "wine", "--save-baseline", baseline)
+    against = ("--data", "wine", "--against", baseline)
+    code, _, _ = optim("check", "mlp", *against, "--max-loss-points", 1)
+    assert code == 1
+    code, text, _ = optim("check", "wine.safetensors", *against, "--max-loss-points", 0.01)
+    assert code == 3
+    assert "inconclusive" in text
+
+
+def test_check_matches_samples_by_id_whatever_the_order(optim, tmp_path):
+    baseline = tmp_path / "baseline.json"
+    optim("measure", "wine.safetensors", "--data", "wine", "--save-baseline", baseline)
+    content = json.loads(baseline.read_text())
+    ids = open_data("wine").part("validation").ids
+    assert set(content["wrong"]) <= set(ids.tolist())
+    _, text, _ = optim(
+        *("check", "wine.safetensors", "--data", "wine", "--against", baseline, "--json")
+    )
+    found = json.loads(text)["criteria"][0]["found"]
+    assert (found["value"], found["n"]) == (0.0, 35)
+
+
+def test_check_measures_the_samples_of_the_baseline(optim, tmp_path):
+    baseline = tmp_path / "baseline.json"
+    measured = ("measure", "wine.safetensors", "--data", "wine", "--part", "test")
+    optim(*measured, "--save-baseline", baseline)
+    _, text, _ = optim(
+        *("check", "wine.safetensors", "--data", "wine", "--against", baseline, "--json")
+    )
+    found = json.loads(text)
+    assert (found["part"], found["accuracy"]["n"]) == ("test", 36)
+    assert found["exit_code"] == 3
+
+
+def test_check_cannot_say_anything_about_a_file_it_cannot_load(optim, tmp_path):
+    """Exit code 1 would call it a regression."""
+    baseline = tmp_path / "baseline.json"
+    optim("measure", "wine.safetensors", "--data", "wine", "--save-baseline", baseline)
+    (tmp_path / "broken.onnx").write_bytes(b"onnx")
+    code, text, error = optim(
+        *("check", tmp_path / "broken.onnx", "--data", "wine", "--against", baseline, "--json")
+    )
+    assert (code, text) == (2, "")
+    assert "broken.onnx" in error
+
+
+def test_check_refuses_a_baseline_of_other_data(optim, tmp_path):
+    baseline = tmp_path / "baseline.json"
+    optim("measure", "wine.safetensors", "--data", "wine", "--save-baseline", baseline)
+    code, _, error = optim("check", "mlp", "--data", "breast-cancer", "--against", baseline)
+    assert code == 2
+    assert "other data" in error
+
+
+def test_prepare_makes_the_default_data_and_prints_nothing(optim, monkeypatch):
+    made = []
+    monkeypatch.setattr("optim.data.dataset.Dataset.part", lambda self, part: made.append(part))
+    assert optim("prepare")[:2] == (0, "")
+    assert made == ["train", "validation", "test"]
+
+
+def test_the_published_resnet20_has_its_published_accuracy(optim, shared):
+    code, text, _ = optim(
+        *("measure", f"resnet20:{shared('weights/resnet20.th')}"),
+        *("--data", shared("cifar10/test.zip"), "--json"),
+    )
+    found = json.loads(text)["accuracy"]
+    assert code == 0
+    assert found["n"] == 10_000
+    assert np.isclose(found["value"], 0.8103, atol=0.0005)

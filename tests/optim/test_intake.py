@@ -1,0 +1,172 @@
+"""Uploads are opened in a process of their own, within limits, and never run."""
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from optim import intake
+from optim.data.added import data_cards, open_registered_data
+from optim.errors import DataError, RunError, UnsupportedModelError
+from optim.intake import take_data, take_model
+from optim.models.open import open_registered_model
+from optim.models.zoo import ZOO
+
+
+@pytest.fixture(autouse=True)
+def _own(own_home):
+    return own_home
+
+
+def saved(content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def zipped(members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def image(value):
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_weights_are_taken_in_unlisted():
+    state = ZOO["mlp"].build((13,), 3, seed=2).state_dict()
+    name = take_model(saved(state), "Wine.PT", data="wine", architecture="mlp", title="Mine")
+    assert torch.equal(open_registered_model(name).module.fc1.weight, state["fc1.weight"])
+
+
+def test_a_pickle_does_not_run_and_the_message_names_no_path(tmp_path):
+    proof = tmp_path / "it-ran"
+    for content in (pickle.dumps(Payload(proof)), saved({"w": Payload(proof)})):
+        with pytest.raises(
+            UnsupportedModelError, match=r"'file.pt' is not a plain state dict"
+        ) as e:
+            take_model(content, "../../evil.pt", data="wine", architecture="mlp")
+        assert "optim-" not in str(e.value)
+        assert "tmp" not in str(e.value)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("name", ["m.pt2", "m.pkl", "m", "m.onnx", "m.py", ".pt/..", "m.pt\0.sh"])
+def test_other_endings_are_refused_without_a_process(name, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("started a process"))
+    with pytest.raises(UnsupportedModelError, match="A model file ends in"):
+        take_model(b"", name, data="wine")
+    with pytest.raises(UnsupportedModelError, match=r"A data file ends in \.zip"):
+        take_data(b"", name)
+
+
+def test_a_zip_of_class_folders_is_taken_in():
+    members = {f"{c}/{i}.png": image(40 * i) for c in ("cat", "dog") for i in range(3)}
+    name = take_data(zipped(members), "pets.zip", title="Pets")
+    assert open_registered_data(name).parts == {"all": 6}
+    assert data_cards()[name].title == "Pets"
+    assert data_cards()[name].listed is False
+
+
+def test_a_zip_bomb_is_refused():
+    with pytest.raises(DataError):
+        take_data(zipped({"a/1.png": bytes(200_000_000), "b/1.png": image(1)}), "bomb.zip")
+
+
+@pytest.mark.parametrize("name", ["../../evil/1.png", "/etc/cron.d/1.png", "a/../../../b/1.png"])
+def test_paths_in_an_archive_lead_nowhere(name, own_home):
+    data = zipped({name: image(1), "a/1.png": image(2), "b/1.png": image(3)})
+    with contextlib.suppress(DataError):
+        take_data(data, "x.zip")
+    assert list(own_home.parent.rglob("*.png")) == []
+
+
+def test_what_the_process_does_not_answer_is_a_sentence(monkeypatch):
+    class Done:
+        stdout = ""
+
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: Done())
+    with pytest.raises(RunError, match="within the limits of memory and time"):
+        take_model(b"", "m.pt", data="wine")
+
+
+def test_too_long_is_a_sentence(monkeypatch):
+    def late(*args, **options):
+        raise subprocess.TimeoutExpired("x", 1)
+
+    monkeypatch.setattr(subprocess, "run", late)
+    with pytest.raises(RunError, match="took too long"):
+        take_model(b"", "m.pt", data="wine")
+
+
+def limited(code):
+    """Run code behind the limits of an intake process, made small."""
+    script = (
+        "from optim import intake\n"
+        "intake._MEMORY_BYTES, intake._CPU_S, intake._WRITE_BYTES = 2**29, 2, 2**20\n"
+        f"intake._limit()\n{code}"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=intake.child_environment(),
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are those of Linux")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "bytearray(2**30)",
+        "open('big', 'wb').write(bytes(2**21))",
+        "while True: pass",
+    ],
+    ids=["memory", "disk", "time"],
+)
+def test_the_process_cannot_take_more_than_its_share(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert limited(code).returncode != 0
+    assert limited("print('fine')").stdout == "fine\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are those of Linux")
+def test_the_limits_hold_before_the_file_is_looked_at():
+    script = (
+        "import resource\n"
+        "from optim import intake\n"
+        "intake._add = lambda *request: str(resource.getrlimit(resource.RLIMIT_AS)[0])\n"
+        "intake.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        input=json.dumps({"kind": "model", "path": "x", "options": {}}),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=intake.child_environment(),
+    )
+    assert json.loads(done.stdout) == {"name": str(intake._MEMORY_BYTES)}

@@ -1,0 +1,131 @@
+"""Models that are added: stored as our own checkpoint, under safe names, and found again."""
+
+import json
+
+import pytest
+import torch
+
+from optim.data import open_data
+from optim.errors import ConfigError, DataError, UnsupportedModelError
+from optim.export.deploy import onnx_bytes
+from optim.library import add_model
+from optim.models.bundle import ModelBundle, Provenance, TorchModel
+from optim.models.cards import model_cards
+from optim.models.checkpoint import save_checkpoint
+from optim.models.input_spec import InputSpec
+from optim.models.open import open_registered_model
+from optim.models.zoo import ZOO
+from optim.techniques.quantize import Quantize
+from tests.helpers import context_for, tiny_bundle
+
+
+@pytest.fixture(autouse=True)
+def _own(own_home):
+    return own_home
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A state dict of a fresh MLP for wine."""
+    module = ZOO["mlp"].build((13,), 3, seed=5)
+    torch.save(module.state_dict(), tmp_path / "wine.pt")
+    return tmp_path / "wine.pt"
+
+
+def test_weights_become_a_registered_model(weights):
+    name = add_model(weights, data="wine", architecture="mlp", title="My wine")
+    bundle = open_registered_model(name)
+    expected = ZOO["mlp"].build((13,), 3, seed=5).fc1.weight
+    assert torch.equal(bundle.module.fc1.weight, expected)
+    card = model_cards()[name]
+    assert (card.title, card.data, card.params) == ("My wine", "wine", 5_251)
+    assert bundle.task.class_names == ("cultivar 1", "cultivar 2", "cultivar 3")
+    assert bundle.provenance.seen is None, "nobody knows what it was trained on"
+
+
+def test_the_architecture_is_found_where_only_one_fits(tmp_path):
+    torch.save(ZOO["ds-cnn"].build((1, 8, 8), 10).state_dict(), tmp_path / "d.pt")
+    name = add_model(tmp_path / "d.pt", data="digits")
+    assert model_cards()[name].architecture == {"ds-cnn": {}}
+
+
+def test_images_too_small_for_an_architecture_are_refused(tmp_path):
+    torch.save(ZOO["lenet-5"].build((1, 28, 28), 10).state_dict(), tmp_path / "l.pt")
+    with pytest.raises(UnsupportedModelError, match="at least 16x16 pixels: got 8x8"):
+        add_model(tmp_path / "l.pt", data="digits")
+
+
+def test_a_name_made_from_the_content_is_the_same_for_the_same_file(weights):
+    first = add_model(weights, data="wine", architecture="mlp")
+    assert add_model(weights, data="wine", architecture="mlp") == first
+    assert first.startswith("my-")
+    assert len(first) > 15
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/b", ".x", "a b", "x" * 99, "/etc/passwd"])
+def test_names_that_lead_elsewhere_are_refused(weights, name, own_home):
+    with pytest.raises(ConfigError, match="name must consist of"):
+        add_model(weights, data="wine", architecture="mlp", name=name)
+    assert not list(own_home.rglob("*.safetensors"))
+
+
+def test_a_hidden_model_is_found_by_name_and_not_listed(weights):
+    name = add_model(weights, data="wine", architecture="mlp", listed=False)
+    assert model_cards()[name].listed is False
+
+
+def test_what_ships_cannot_be_replaced(weights):
+    shipped = next(iter(model_cards()))
+    before = open_registered_model(shipped).hash
+    with pytest.raises(ConfigError, match="already"):
+        add_model(weights, data="wine", architecture="mlp", name=shipped)
+    assert open_registered_model(shipped).hash == before
+
+
+def test_weights_that_fit_nothing_are_refused(tmp_path):
+    torch.save({"weight": torch.ones(3, 3)}, tmp_path / "w.pt")
+    with pytest.raises(UnsupportedModelError, match="no architecture of the zoo fits"):
+        add_model(tmp_path / "w.pt", data="wine")
+    with pytest.raises(UnsupportedModelError):
+        add_model(tmp_path / "w.pt", data="wine", architecture="mlp")
+
+
+def test_onnx_files_are_measured_and_not_added(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes(tiny_bundle("mlp")))
+    with pytest.raises((UnsupportedModelError, DataError)):
+        add_model(tmp_path / "m.onnx", data="wine")
+
+
+def test_only_registered_data_may_be_named(weights, tmp_path):
+    with pytest.raises(DataError, match="no registered data"):
+        add_model(weights, data=str(tmp_path), architecture="mlp")
+
+
+def test_a_checkpoint_whose_table_makes_no_sense_is_refused(tmp_path):
+    """It would load, and fail at the first look."""
+    data = open_data("wine")
+    bundle = ModelBundle(
+        "w",
+        TorchModel(ZOO["mlp"].build((13,), 3).eval(), ZOO["mlp"]),
+        InputSpec((13,)),
+        data.task,
+        Provenance("w"),
+    )
+    quantized = Quantize(samples=32).apply(bundle, context_for(bundle, data=data)).bundle
+    entry = quantized.table.weights["fc1"]
+    broken = type(entry)(entry.grid, entry.scale[:5], entry.zero_point[:5])
+    table = quantized.table.with_quantization({"fc1": broken}, quantized.table.edges)
+    path = save_checkpoint(quantized.with_table(table), tmp_path / "c.safetensors")
+    with pytest.raises(UnsupportedModelError, match="cannot be run"):
+        add_model(path, data="wine")
+    good = save_checkpoint(quantized, tmp_path / "good.safetensors")
+    name = add_model(good, data="wine")
+    assert open_registered_model(name).table.is_quantized
+
+
+def test_cards_need_their_weights_beside_them(own_home, weights):
+    name = add_model(weights, data="wine", architecture="mlp")
+    folder = own_home / "store" / "models"
+    assert json.loads((folder / f"{name}.json").read_text())["data"] == "wine"
+    (folder / f"{name}.safetensors").unlink()
+    assert name not in model_cards()

@@ -1,0 +1,102 @@
+"""What a step may use: samples, seeds, and never the test part."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from optim.data import trained_on
+from optim.errors import CalibrationError
+from optim.step import LayerReport, StepReport
+from tests.helpers import context_for, data_for, tiny_bundle
+
+
+@pytest.fixture
+def mlp_context():
+    return context_for(tiny_bundle("mlp"))
+
+
+def test_calibration_takes_training_samples_only(mlp_context):
+    mlp_context.calibration(64)
+    mlp_context.training()
+    assert set(mlp_context.data._loaded) == {"train"}
+
+
+def test_unsplit_data_calibrate_on_all_of_it():
+    bundle = tiny_bundle("mlp")
+    data = data_for(bundle)
+    unsplit = replace(data, parts={"all": 96}, load=lambda part: data.part("train"))
+    x, targets = context_for(bundle, data=unsplit).calibration(500)
+    assert len(x) == len(targets) == 96
+
+
+def test_more_samples_include_fewer(mlp_context):
+    few, _ = mlp_context.calibration(20)
+    many, _ = mlp_context.calibration(60)
+    assert torch.equal(many[:20], few)
+
+
+def test_samples_are_drawn_by_class(mlp_context):
+    _, targets = mlp_context.calibration(40)
+    assert np.bincount(targets).tolist() == [10, 10, 10, 10]
+
+
+def test_a_draft_takes_no_more_than_its_limit(mlp_context):
+    x, _ = replace(mlp_context, sample_limit=8).calibration(64)
+    assert len(x) == 8
+    x, _ = replace(mlp_context, sample_limit=80).calibration(16)
+    assert len(x) == 16
+
+
+def test_samples_are_normalised_as_the_model_wants():
+    bundle = tiny_bundle("resnet")
+    context = context_for(bundle)
+    x, _ = context.calibration(96)
+    raw = context.data.part("train").inputs
+    assert x.dtype == torch.float32
+    assert float(x.max()) == pytest.approx((raw.max() / 255 - 0.5) / 0.25)
+
+
+def test_generators_depend_on_seed_and_step_alone(mlp_context):
+    def draw(context):
+        return torch.rand(3, generator=context.generator())
+
+    assert torch.equal(draw(mlp_context), draw(mlp_context))
+    assert not torch.equal(draw(mlp_context), draw(replace(mlp_context, seed=1)))
+    assert not torch.equal(draw(mlp_context), draw(replace(mlp_context, step_id="other")))
+    other_data = replace(mlp_context, data=data_for(mlp_context.reference, seed=9))
+    assert torch.equal(draw(mlp_context), draw(other_data))
+
+
+def test_without_data_the_reason_is_given(mlp_context):
+    alone = replace(mlp_context, data=None)
+    with pytest.raises(CalibrationError, match="no data set was given") as caught:
+        alone.calibration(3)
+    assert "cluttered-digits" in caught.value.hint
+    with pytest.raises(CalibrationError, match="no training part"):
+        alone.training()
+
+
+def test_what_was_seen_is_the_training_part(mlp_context):
+    assert mlp_context.seen() == trained_on(mlp_context.data)
+
+
+def test_the_memo_is_asked_for_what_settings_share(mlp_context):
+    asked = []
+
+    def memo(key, compute):
+        asked.append(key.split(":")[0])
+        return compute()
+
+    replace(mlp_context, memo=memo).calibration(16)
+    assert asked == ["order", "calibration"]
+
+
+def test_a_report_is_plain_data():
+    report = StepReport("Done.", (LayerReport("fc1", True, "half", 0.5),), ("careful",))
+    assert report.to_json() == {
+        "summary": "Done.",
+        "layers": ({"layer": "fc1", "touched": True, "detail": "half", "amount": 0.5},),
+        "notes": ("careful",),
+    }

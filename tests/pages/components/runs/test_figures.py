@@ -1,0 +1,63 @@
+"""Figures of a run stand as they were stored; nothing is subtracted."""
+
+from dataclasses import replace
+
+import pytest
+
+from optim.quantity import Comparison, How
+from pages.components.runs.figures import accuracy_of, figures_of, verdict_of
+from tests.pages.worked import scorecard, trainable
+
+
+@pytest.fixture
+def run(worked):
+    return worked.finished()
+
+
+def test_accuracy_size_latency_and_macs_in_this_order(run):
+    assert [figure.name for figure in figures_of(run)] == ["Accuracy", "Size", "Latency", "MACs"]
+    assert accuracy_of(run) == figures_of(run)[0]
+
+
+def test_a_change_is_the_stored_comparison_and_not_a_difference(run):
+    stored = run.result["change"]["accuracy"]
+    figure = accuracy_of(run)
+    assert figure.change == Comparison.from_json(stored)
+    assert figure.change.verdict() == "loses 1.4 ± 0.9 points"
+    assert figure.after.how is How.SIMULATED
+
+
+def test_macs_are_exact_counts_and_compared_as_such(run):
+    macs = figures_of(run)[3]
+    assert macs.change.difference.is_exact
+    assert macs.change.verdict() == "3.11x less"
+
+
+def test_what_was_not_measured_is_none(run):
+    card = scorecard(trainable())
+    card["result"]["latency"] = card["baseline"]["latency"] = None
+    del card["change"]["latency"]
+    latency = figures_of(replace(run, result=card))[2]
+    assert latency.before is latency.after is latency.change is None
+
+
+def test_the_conditions_of_a_latency_are_said(run):
+    assert "ONNX Runtime 1.32, batch 1, 1 thread;" in figures_of(run)[2].about
+
+
+def test_samples_without_parts_are_only_samples(run):
+    whole = replace(run, result={**run.result, "part": "all"})
+    assert "the same 362 samples;" in accuracy_of(whole).about
+    assert "362 validation samples" in accuracy_of(run).about
+
+
+@pytest.mark.parametrize("result", [None, {}, {"schema": "optim.something/7"}])
+def test_a_run_without_a_known_scorecard_has_no_figures(run, result):
+    other = replace(run, result=result)
+    assert figures_of(other) == ()
+    assert accuracy_of(other) is None
+    assert verdict_of(other) == ""
+
+
+def test_the_verdict_is_the_stored_sentence(run):
+    assert verdict_of(run).startswith("This network is 4.1x smaller")

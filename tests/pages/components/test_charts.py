@@ -1,0 +1,165 @@
+"""Charts are functions of plain data; nothing here needs a page."""
+
+import copy
+import json
+
+import plotly.graph_objects as go
+import pytest
+
+from pages.components import charts
+
+
+def figure(value, text=""):
+    return {"value": value, "text": text or f"{100 * value:.0f} %"}
+
+
+CLASSES = [
+    {"name": "cat", "before": figure(0.9), "after": figure(0.5)},
+    {"name": "dog", "before": figure(0.8), "after": figure(0.8)},
+    {"name": "7", "before": figure(0.7), "after": figure(0.6)},
+]
+CONFUSION = [[8, 2, 0], [0, 0, 0], [1, 1, 2]]
+WEIGHTS = {"edges": [-1.0, 0.0, 1.0], "before": [3, 4], "after": [0, 7]}
+SIZES = {
+    model: {
+        key: {"value": 1000.0 * (i + 1), "text": f"{i + 1} kB"}
+        for i, key in enumerate(charts.SIZE_NAMES)
+    }
+    for model in ("original", "compressed")
+}
+
+SOFTENED = {
+    "names": ["cat", "dog", "7"],
+    "teacher": {"shares": [0.7, 0.2, 0.1]},
+    "student": {"shares": [0.5, 0.1, 0.4]},
+}
+
+CURVES = {
+    "steps": [{"title": "Distil", "start": 0, "end": 3}, {"title": "Tune", "start": 3, "end": 8}],
+    "curves": [
+        {"name": "validation", "stretches": [[(1, 50.0), (2, 60.0)], [(4, 61.0)]]},
+        {"name": "training", "stretches": [[(1, 55.0), (2, 65.0)], []]},
+    ],
+    "end": 8,
+    "reference": {"value": 70.0, "text": "original 70 %"},
+}
+
+SIDES = [
+    {"title": "Baseline", "accuracy": [(1, 50.0), (2, 60.0)], "train_accuracy": [(1, 55.0)]},
+    {"title": "Dropout", "accuracy": [(1, 40.0)], "train_accuracy": []},
+]
+
+
+def outcome(title, value):
+    interval = {"value": value, "low": value - 0.1, "high": value + 0.2}
+    return {"title": title, "accuracy": interval, "gap": interval, "seconds": interval}
+
+
+OUTCOMES = [outcome("Baseline", 0.8), outcome("Dropout", 0.7)]
+
+EVERY = [
+    pytest.param(charts.side_by_side, (SIDES,), id="side_by_side"),
+    pytest.param(charts.gaps, (OUTCOMES,), id="gaps"),
+    pytest.param(charts.accuracy_by_time, (OUTCOMES,), id="accuracy_by_time"),
+    pytest.param(charts.epoch_curves, (CURVES, "Accuracy, %", " %"), id="epoch_curves"),
+    pytest.param(charts.softened, (SOFTENED,), id="softened"),
+    pytest.param(charts.series, ([0.5, -1.0, 2.0],), id="series"),
+    pytest.param(charts.class_changes, (CLASSES,), id="class_changes"),
+    pytest.param(charts.confusion, (CONFUSION, ["cat", "dog", "7"]), id="confusion"),
+    pytest.param(charts.weight_histogram, (WEIGHTS,), id="weight_histogram"),
+    pytest.param(charts.size_bars, (SIZES,), id="size_bars"),
+]
+
+
+def traces(found, kind):
+    return [trace for trace in found.data if trace.type == kind]
+
+
+@pytest.mark.parametrize(("chart", "data"), EVERY)
+def test_a_chart_is_made_of_its_data_alone_and_leaves_them_as_they_were(chart, data):
+    before = copy.deepcopy(data)
+    first, second = chart(*data), chart(*data)
+    assert data == before
+    assert isinstance(first, go.Figure)
+    assert first.to_json() == second.to_json()
+    json.loads(first.to_json())
+
+
+@pytest.mark.parametrize(("chart", "data"), EVERY)
+def test_a_chart_names_what_its_numbers_are_and_lets_the_page_colour_it(chart, data):
+    layout = chart(*data).layout
+    assert layout.xaxis.title.text
+    assert layout.title.text is None
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_every_chart_that_is_public_is_covered_here():
+    assert {param.id for param in EVERY} == set(charts.__all__)
+
+
+def test_the_worst_class_stands_at_the_top():
+    found = charts.class_changes(CLASSES)
+    now = next(trace for trace in found.data if trace.name == "Now")
+    assert list(now.y) == ["dog", "7", "cat"], "Plotly draws the last category at the top"
+    assert list(now.x) == [80, 60, 50]
+
+
+def test_classes_named_by_numbers_stay_names():
+    assert charts.class_changes(CLASSES).layout.yaxis.type == "category"
+    assert charts.confusion(CONFUSION, ["0", "1", "2"]).layout.xaxis.type == "category"
+
+
+def test_confusion_is_in_percent_of_the_true_class_and_empty_classes_are_zero():
+    (map_,) = traces(charts.confusion(CONFUSION, ["a", "b", "c"]), "heatmap")
+    assert [list(row) for row in map_.z] == [[80, 20, 0], [0, 0, 0], [25, 25, 50]]
+    assert [list(row) for row in map_.customdata] == CONFUSION
+
+
+def test_a_histogram_puts_counts_between_their_edges():
+    before, after = traces(charts.weight_histogram(WEIGHTS), "bar")
+    assert list(before.x) == list(after.x) == [-0.5, 0.5]
+    assert list(before.y) == [3, 4]
+    assert list(after.y) == [0, 7]
+
+
+def test_sizes_are_in_kilobytes_with_their_text():
+    for bars in traces(charts.size_bars(SIZES), "bar"):
+        assert list(bars.x) == [1, 2, 3, 4, 5]
+        assert list(bars.text) == ["1 kB", "2 kB", "3 kB", "4 kB", "5 kB"]
+
+
+def test_curves_break_between_steps_and_the_newest_point_has_its_name():
+    found = charts.epoch_curves(CURVES, "Accuracy, %", " %")
+    validation = found.data[0]
+    assert list(validation.x) == [1, 2, None, 4, None]
+    assert not validation.connectgaps
+    names = [annotation.text for annotation in found.layout.annotations]
+    assert {"validation 61 %", "training 65 %", "Distil", "Tune", "original 70 %"} == set(names)
+    assert found.data[1].x == (4,)
+
+
+def test_one_step_needs_no_name_and_no_line_between_steps():
+    info = {**CURVES, "steps": CURVES["steps"][:1], "reference": None}
+    found = charts.epoch_curves(info, "Accuracy, %")
+    assert not found.layout.shapes
+    assert {a.text for a in found.layout.annotations} == {"validation 61", "training 65"}
+
+
+def test_the_axis_of_epochs_has_whole_numbers_up_to_the_last_planned_one():
+    axis = charts.epoch_curves(CURVES, "Accuracy, %").layout.xaxis
+    assert list(axis.tickvals) == list(range(1, 9))
+    many = charts.epoch_curves({**CURVES, "end": 100}, "Loss").layout.xaxis
+    assert list(many.tickvals) == list(range(13, 101, 13))
+
+
+def test_original_and_compressed_have_one_colour_each_everywhere():
+    colours = {}
+    for chart, data in (param.values for param in EVERY):
+        for trace in chart(*data).data:
+            if trace.name:
+                colours.setdefault(trace.name, set()).add(trace.marker.color)
+    assert {name: len(found) for name, found in colours.items()} == dict.fromkeys(
+        ("Original", "Now", "Teacher", "Student", "Baseline", "Dropout"), 1
+    )
+    assert colours["Baseline"] == colours["Original"]
+    assert colours["Teacher"] == colours["Original"] != colours["Now"] == colours["Student"]

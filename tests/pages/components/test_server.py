@@ -1,0 +1,109 @@
+"""The server around the pages: one evaluator, its life, the routes."""
+
+import asyncio
+
+import pytest
+from starlette.routing import Route, WebSocketRoute
+from streamlit.runtime.pages_manager import PagesManager
+
+from optim.errors import RunError
+from pages.components import server
+
+
+class Recorder:
+    def __init__(self):
+        self.calls = []
+
+    def start(self):
+        self.calls.append("start")
+
+    def stop(self):
+        self.calls.append("stop")
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    found = Recorder()
+    monkeypatch.setattr(server, "evaluator", lambda: found)
+    return found
+
+
+def serve():
+    async def once():
+        async with server.lifespan(None):
+            pass
+
+    asyncio.run(once())
+
+
+def test_there_is_one_evaluator():
+    assert server.evaluator() is server.evaluator()
+
+
+def test_the_evaluator_lives_as_long_as_the_server(recorder):
+    async def serve():
+        async with server.lifespan(None):
+            assert recorder.calls == ["start"]
+
+    asyncio.run(serve())
+    assert recorder.calls == ["start", "stop"]
+
+
+def test_the_evaluator_is_stopped_when_the_server_fails(recorder):
+    async def serve():
+        async with server.lifespan(None):
+            raise RuntimeError("port taken")
+
+    with pytest.raises(RuntimeError, match="port taken"):
+        asyncio.run(serve())
+    assert recorder.calls == ["start", "stop"]
+
+
+def test_all_routes_lie_under_one_path_of_their_own(recorder):
+    routes = server.panel_routes()
+    assert all(route.path.startswith("/optim/") for route in routes)
+    assert [type(route) for route in routes].count(WebSocketRoute) == 1
+    assert {m for route in routes if isinstance(route, Route) for m in route.methods} == {
+        "GET",
+        "HEAD",
+    }
+
+
+def test_the_folder_of_pages_is_not_streamlits_own_page_list(monkeypatch):
+    monkeypatch.setattr(PagesManager, "uses_pages_directory", None)
+    server.pages_come_from_navigation()
+    assert PagesManager.uses_pages_directory is False
+
+
+# --- runs ---------------------------------------------------------------------------------------
+
+
+def test_runs_that_wait_go_on_when_the_server_starts(recorder, woken):
+    serve()
+    assert woken == ["ensure"]
+
+
+def test_a_server_whose_engine_cannot_start_serves_all_the_same(recorder, monkeypatch, caplog):
+    def refuse():
+        raise RunError("The folder for runs cannot be used.", hint="Make it writable.")
+
+    monkeypatch.setattr(server, "engine", refuse)
+    serve()
+    assert recorder.calls == ["start", "stop"]
+    assert "runs have to wait" in caplog.text
+
+
+def test_there_is_one_store_for_each_address(worked, tmp_path, monkeypatch):
+    first = server.run_store()
+    assert server.run_store() is first
+    monkeypatch.setenv("OPTIM_STORE", f"sqlite:///{tmp_path / 'other.db'}")
+    assert server.run_store() is not first
+    server.run_store().database.close()
+
+
+def test_a_store_that_could_not_be_opened_is_tried_again(no_store, tmp_path):
+    with pytest.raises(RunError):
+        server.run_store()
+    (tmp_path / "file").unlink()
+    assert server.run_store().runs() == []
+    server.run_store().database.close()

@@ -1,0 +1,245 @@
+"""The list of runs: shows, filters, sorts, selects, compares, deletes and undoes."""
+
+import pytest
+
+from optim.runs.run import State
+from pages.components.runs.listing import SORTS
+from tests.pages.helpers import click, open_app, small_recipe, texts
+
+PAGE = "pages/runs/runs.py"
+
+
+@pytest.fixture
+def page(worked):
+    """The page on a store that a test has filled, or fills before it opens."""
+
+    def open_():
+        at = open_app(small_recipe()).switch_page(PAGE).run()
+        assert not at.exception
+        return at
+
+    return open_
+
+
+def titles(at):
+    return [link.label for link in at.main.page_link if link.label != "Open the Lab"]
+
+
+def pick(at, *runs):
+    for run in runs:
+        at.checkbox(key=f"pick_{run.id}").check()
+    return at.run()
+
+
+def is_off(at, label):
+    (button,) = [b for b in at.button if b.label == label]
+    return button.disabled
+
+
+# --- shows --------------------------------------------------------------------------------------
+
+
+def test_without_runs_it_says_what_to_do(page):
+    at = page()
+    assert "No runs yet" in texts(at)
+    assert "Recover accuracy" in texts(at)
+    assert [link.label for link in at.main.page_link] == ["Open the Lab"]
+
+
+def test_a_row_says_what_it_is_how_far_it_is_and_what_it_reached(worked, page):
+    worked.finished("half the channels")
+    worked.running("few bits")
+    at = page()
+    assert titles(at) == ["few bits", "half the channels"]
+    shown = texts(at)
+    assert "**92 ± 2 %**, loses 1.4 ± 0.9 points" in shown
+    assert "Small ResNet · Digits" in shown
+    assert "just now" in shown
+    (bar,) = at.main.get("progress")
+    assert bar.proto.text.startswith("35 % · epoch 2 of 4")
+
+
+def test_why_a_run_failed_stands_in_its_row(worked, page):
+    worked.failed()
+    assert "The loss is no longer a number." in texts(page())
+
+
+def test_a_row_leads_to_its_run(worked, page):
+    run = worked.queued()
+    (link,) = page().main.page_link
+    assert link.proto.query_string == f"id={run.id}"
+
+
+def test_a_store_that_cannot_be_opened_is_explained(no_store):
+    at = open_app(small_recipe()).switch_page(PAGE).run()
+    assert not at.exception
+    assert "The run store" in at.error[0].value
+
+
+def test_runs_of_models_that_others_uploaded_are_not_listed(worked, page, page_home):
+    from optim.library import add_model
+
+    name = add_model(page_home / "small.safetensors", data="digits", title="Secret", listed=False)
+    worked.queued("mine alone", small_recipe(model=name))
+    assert "No runs yet" in texts(page())
+    owner = open_app(small_recipe(model=name)).switch_page(PAGE).run()
+    assert titles(owner) == ["mine alone"]
+
+
+# --- filters and sorts --------------------------------------------------------------------------
+
+
+def test_a_filter_leaves_runs_of_its_states(worked, page):
+    worked.finished("done")
+    worked.failed("broken")
+    worked.running("begun")
+    at = page()
+    for choice, expected in {
+        "Finished": ["done"],
+        "Failed": ["broken"],
+        "Active": ["begun"],
+    }.items():
+        at.segmented_control(key="runs_filter").set_value(choice).run()
+        assert titles(at) == expected
+
+
+def test_a_search_looks_at_titles_and_ids(worked, page):
+    worked.queued("half the channels")
+    other = worked.queued("few bits")
+    at = page()
+    at.text_input(key="runs_text").set_value("BITS").run()
+    assert titles(at) == ["few bits"]
+    at.text_input(key="runs_text").set_value(other.id).run()
+    assert titles(at) == ["few bits"]
+
+
+def test_where_no_run_matches_all_can_be_shown_again(worked, page):
+    worked.queued("half the channels")
+    at = page()
+    at.text_input(key="runs_text").set_value("nothing like it").run()
+    assert "No run matches" in texts(at)
+    click(at, "Show all runs")
+    assert titles(at) == ["half the channels"]
+
+
+def test_the_most_accurate_stands_first_if_asked(worked, page):
+    worked.finished("good", accuracy=0.95)
+    worked.finished("better", accuracy=0.97)
+    worked.running("unknown")
+    at = page()
+    at.selectbox(key="runs_order").set_value("Most accurate first").run()
+    assert titles(at) == ["better", "good", "unknown"]
+
+
+@pytest.mark.parametrize("order", SORTS)
+def test_every_order_takes_runs_of_every_state(worked, order):
+    runs = [worked.finished(), worked.running(), worked.failed(), worked.queued()]
+    assert len(sorted(runs, key=SORTS[order])) == len(runs)
+
+
+def test_many_runs_are_shown_in_pages(worked, page):
+    for number in range(23):
+        worked.queued(f"run {number}")
+    at = page()
+    assert len(titles(at)) == 20
+    assert titles(at)[0] == "run 22"
+
+
+# --- selects ------------------------------------------------------------------------------------
+
+
+def test_without_a_selection_nothing_can_be_done(worked, page):
+    worked.running()
+    at = page()
+    assert all(is_off(at, name) for name in ("Compare", "Pause", "Resume", "Cancel", "Delete"))
+
+
+def test_a_selected_run_can_be_paused_and_resumed(worked, page, woken):
+    run = worked.running()
+    at = pick(page(), run)
+    assert is_off(at, "Resume")
+    click(at, "Pause")
+    assert worked.store.get(run.id).state is State.PAUSED
+    click(at, "Resume")
+    assert worked.store.get(run.id).state is State.QUEUED
+    assert woken == ["ensure"]
+
+
+def test_a_selected_run_can_be_cancelled(worked, page):
+    run = worked.running()
+    click(pick(page(), run), "Cancel")
+    assert worked.store.get(run.id).state is State.CANCELLED
+
+
+def test_deleting_can_be_undone_at_once_and_later(worked, page):
+    first, second = worked.finished("first"), worked.finished("second")
+    at = click(pick(page(), first, second), "Delete")
+    assert titles(at) == []
+    assert "2 runs deleted." in texts(at)
+    click(at, "Undo")
+    assert titles(at) == ["second", "first"]
+    click(pick(at, first), "Delete")
+    click(at, "Dismiss")
+    at.segmented_control(key="runs_filter").set_value("Deleted").run()
+    assert titles(at) == ["first"]
+    click(pick(at, first), "Restore")
+    assert not worked.store.get(first.id).deleted
+
+
+def test_two_runs_are_compared_side_by_side_and_the_address_says_which(worked, page):
+    first, second = worked.finished("first"), worked.finished("second", accuracy=0.8, change=-11.0)
+    at = click(pick(page(), first, second), "Compare")
+    assert set(at.query_params["compare"].split(",")) == {first.id, second.id}
+    (table,) = at.table
+    assert {"first", "second"} <= set(table.value.columns)
+    assert "loses 11.0 ± 0.9 points" in table.value.to_string()
+    click(at, "Close")
+    assert not at.table
+
+
+def test_one_run_is_not_enough_to_compare(worked, page):
+    run = worked.finished()
+    assert is_off(pick(page(), run), "Compare")
+
+
+def test_a_compared_run_that_is_gone_is_explained_and_the_others_stand(worked, page):
+    run = worked.finished("there")
+    at = open_app(small_recipe()).switch_page(PAGE)
+    at.query_params["compare"] = f"{run.id},nosuchrun"
+    at.run()
+    assert "There is no run 'nosuchrun'" in at.error[0].value
+    assert "there" in at.table[0].value.columns
+
+
+# --- polls --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def polls(monkeypatch):
+    """Seconds between two looks of every part that is drawn again by itself."""
+    import streamlit as st
+
+    found, fragment = [], st.fragment
+
+    def noted(func=None, *, run_every=None, **options):
+        found.append(run_every)
+        return fragment(func, run_every=run_every, **options)
+
+    monkeypatch.setattr(st, "fragment", noted)
+    return found
+
+
+def test_the_list_is_read_every_second_only_while_a_run_is_active(worked, page, polls):
+    run = worked.running()
+    at = page()
+    assert polls[-1] == 1.0
+    worked.store.cancel(run.id)
+    at.run()
+    assert polls[-1] is None
+
+
+def test_runs_that_wait_for_somebody_are_not_polled(worked, page, polls):
+    worked.store.pause(worked.queued().id)
+    worked.finished()
+    page()
+    assert polls == [None]
