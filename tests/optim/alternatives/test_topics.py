@@ -1,7 +1,6 @@
 """Topics: the baseline with one thing changed, named after the change, by the fields alone."""
 
 import pytest
-from optim.techniques.finetune import FineTune
 
 from optim.alternatives.topics import TOPICS, baseline, offers, varied
 from optim.errors import ConfigError
@@ -9,6 +8,7 @@ from optim.fields import Choice, Range, controls
 from optim.models.mlp import MLP
 from optim.models.resnet import ResNet
 from optim.models.zoo import ARCHITECTURES
+from optim.techniques.finetune import FineTune
 
 
 def find(topic, base, name):
