@@ -45,9 +45,9 @@ LearningRate = Annotated[
     float,
     Range(
         low=0.0001,
-        high=0.8192,
+        high=0.5,
         step=0.0001,
-        scale="log",
+        scale="decades",
         label="Learning rate",
         expert=True,
         help="Highest learning rate; AdamW wants about a hundredth of what SGD wants.",
