@@ -18,10 +18,10 @@ from optim.techniques.transfers import TRANSFERS, SoftTargets, Teacher, Transfer
 if TYPE_CHECKING:
     from optim.models.bundle import ModelBundle
 
-__all__ = ["Distill"]
+__all__ = ["ORIGINAL", "Distill"]
 
-
-_ORIGINAL = "original"
+ORIGINAL = "original"
+"""Name under which a recipe's own model, before any step, is a teacher."""
 
 
 class Distill(TrainingStep):
@@ -80,13 +80,13 @@ class Distill(TrainingStep):
             help="The original model, another trained one by name, or several whose answers are "
             "averaged. Self-distillation asks none.",
         ),
-    ] = (_ORIGINAL,)
+    ] = (ORIGINAL,)
 
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the teachers other than the original."""
         names = self.teacher if self.transfer.has_teacher else ()
-        return tuple(name for name in names if name != _ORIGINAL)
+        return tuple(name for name in names if name != ORIGINAL)
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained student."""
@@ -134,7 +134,7 @@ class Distill(TrainingStep):
         teachers = []
         for name in self.teacher:
             try:
-                model = context.reference if name == _ORIGINAL else open_registered_model(name)
+                model = context.reference if name == ORIGINAL else open_registered_model(name)
                 check_pair(model, bundle)
             except UnsupportedModelError as error:
                 raise ConfigError(error.message, hint=error.hint, field="teacher") from error
