@@ -268,7 +268,8 @@ def compute(cell: Cell, files: Path) -> dict[str, Any]:
     bundle, figures = subject.bundle, {}
 
     def told(share: float, what: str) -> None:
-        print(f"  {share:4.0%} {what}", file=sys.stderr, flush=True)
+        if "step" not in what:
+            print(f"  {share:4.0%} {what}", file=sys.stderr, flush=True)
 
     for entry in recipe.active:
         trains = entry.step.cost == "training"
@@ -404,10 +405,10 @@ def table(results: dict[str, Any]) -> str:
             f"|:--|--:|{'--:|' * len(EPOCHS)}",
         ]
         for name, method in METHODS.items():
-            groups = [_group(results, name, target, epochs) for epochs in EPOCHS]
-            sizes = [found["macs"] / 1e6 for group in groups for found in group.values()]
+            groups = [group(results, name, target, epochs) for epochs in EPOCHS]
+            sizes = [result["macs"] / 1e6 for found in groups for result in found.values()]
             size = f"{sum(sizes) / len(sizes):.1f}" if sizes else ""
-            shown = " | ".join(_accuracy(group) for group in groups)
+            shown = " | ".join(mean_accuracy(found) for found in groups)
             lines.append(f"| {name}: {method.about} | {size} | {shown} |")
         for other in METHODS:
             if other != "ours":
@@ -425,7 +426,7 @@ def _epochs(count: int) -> str:
     return f"{count} epoch{'s' * (count > 1)}"
 
 
-def _group(
+def group(
     results: dict[str, Any], method: str, target: float, epochs: int
 ) -> dict[int, dict[str, Any]]:
     """Return the results of the seeds that were run, by seed."""
@@ -433,11 +434,11 @@ def _group(
     return {seed: result for seed, result in found.items() if result}
 
 
-def _accuracy(group: dict[int, dict[str, Any]]) -> str:
-    """Return mean and interval of a group, in percent."""
-    if not group:
+def mean_accuracy(found: dict[int, dict[str, Any]]) -> str:
+    """Return the mean accuracy of such results and its interval, in percent."""
+    if not found:
         return "not run"
-    values = [Quantity.from_json(result["accuracy_test"]) for result in group.values()]
+    values = [Quantity.from_json(result["accuracy_test"]) for result in found.values()]
     if len(values) == 1:
         return f"{100 * values[0].value:.2f} ± {100 * values[0].half_width:.2f}"
     mean, low, high = mean_interval(np.array([100 * v.value for v in values]))
@@ -446,7 +447,7 @@ def _accuracy(group: dict[int, dict[str, Any]]) -> str:
 
 def _gain(results: dict[str, Any], other: str, target: float, epochs: int) -> str:
     """Return by how many points ours is better, on the seeds that both were run with."""
-    ours, theirs = (_group(results, name, target, epochs) for name in ("ours", other))
+    ours, theirs = (group(results, name, target, epochs) for name in ("ours", other))
     changes = []
     for seed in sorted(ours.keys() & theirs.keys()):
         n = ours[seed]["accuracy_test"]["n"]

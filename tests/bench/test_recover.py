@@ -11,8 +11,8 @@ import torch
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.step import Context
-from optim.subject import open_subject
-from tests.helpers import tiny_bundle
+from optim.subject import Subject, open_subject
+from tests.helpers import data_for, tiny_bundle
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 
@@ -160,6 +160,73 @@ def test_missing_cells_are_run_once_and_kept_as_they_are_done(bench, monkeypatch
     bench.run(wanted)
     assert ran == wanted
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.fixture
+def tiny(bench, monkeypatch):
+    """Every cell of the bench is about a tiny network; the target is half of its MACs."""
+    bundle = tiny_bundle("resnet")
+    subject = Subject(bundle, data_for(bundle), "validation", "unseen", 0)
+    monkeypatch.setattr(bench, "open_subject", lambda recipe, base: subject)
+    return subject, round(bench.macs_of(bundle) / 2e6, 3)
+
+
+def test_a_cell_is_measured_on_all_test_samples(bench, tiny, tmp_path):
+    subject, target = tiny
+    found = bench.compute(bench.Cell("ours", target, 1, 0), tmp_path)
+    quality = Quantity.from_json(found["accuracy_test"])
+    assert quality.n == subject.data.parts["test"]
+    assert bench.unpacked(found["right_on_test"], quality.n).mean() == quality.value
+    assert 0.7e6 * target < found["macs"] <= 1e6 * target
+    assert [next(iter(s)) for s in found["recipe"]["steps"]] == [
+        "prune_channels",
+        "reestimate_batchnorm",
+        "distill",
+    ]
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_scratch_has_the_shape_of_ours_and_nothing_else_of_it(bench, tiny, tmp_path, monkeypatch):
+    _, target = tiny
+    trained = {}
+
+    def spy(step, bundle, context):
+        trained[len(trained)] = bundle
+        return real(step, bundle, context)
+
+    real = bench.Distill.apply
+    monkeypatch.setattr(bench.Distill, "apply", spy)
+    for method in ("ours", "scratch"):
+        bench.compute(bench.Cell(method, target, 1, 0), tmp_path)
+    weights = [dict(trained[i].module.named_parameters()) for i in (0, 1)]
+    assert {n: w.shape for n, w in weights[0].items()} == {
+        n: w.shape for n, w in weights[1].items()
+    }
+    assert not any(torch.equal(w, weights[1][n]) for n, w in weights[0].items() if w.ndim > 1)
+
+
+def test_a_killed_cell_goes_on_from_its_last_epoch_to_the_same_result(
+    bench, tiny, tmp_path, monkeypatch
+):
+    _, target = tiny
+    cell = bench.Cell("ours", target, 3, 0)
+    unbroken = bench.compute(cell, tmp_path / "unbroken")
+    save, saved = bench.Checkpoint.save, []
+
+    def save_twice(states, state):
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        saved.append(state["epoch"])
+        save(states, state)
+
+    monkeypatch.setattr(bench.Checkpoint, "save", save_twice)
+    with pytest.raises(KeyboardInterrupt):
+        bench.compute(cell, tmp_path / "broken")
+    monkeypatch.setattr(bench.Checkpoint, "save", lambda s, state: saved.append(state["epoch"]))
+    resumed = bench.compute(cell, tmp_path / "broken")
+    assert saved == [2, 3, 4]
+    same = ("macs", "validation_by_epoch", "accuracy_test", "right_on_test")
+    assert {n: resumed[n] for n in same} == {n: unbroken[n] for n in same}
 
 
 def test_a_cell_that_another_process_works_on_is_left_to_it(bench, monkeypatch):
