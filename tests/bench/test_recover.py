@@ -11,7 +11,7 @@ import torch
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.step import Context
-from optim.subject import Subject, open_subject
+from optim.subject import Subject
 from tests.helpers import data_for, tiny_bundle
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
@@ -167,7 +167,7 @@ def tiny(bench, monkeypatch):
     """Every cell of the bench is about a tiny network; the target is half of its MACs."""
     bundle = tiny_bundle("resnet")
     subject = Subject(bundle, data_for(bundle), "validation", "unseen", 0)
-    monkeypatch.setattr(bench, "open_subject", lambda recipe, base: subject)
+    monkeypatch.setattr(bench, "opened", lambda: subject)
     return subject, round(bench.macs_of(bundle) / 2e6, 3)
 
 
@@ -247,7 +247,7 @@ def _accuracy():
 def test_a_control_has_at_least_the_macs_of_what_it_is_compared_with(bench, shared, method, above):
     """On the real network: the recipe of a cell, written and read again, without its training."""
     shared("weights/resnet20_cifar10_jpeg.safetensors"), shared("cifar10")
-    subject = open_subject(Recipe(bench.MODEL, bench.DATA, split="train"), base=bench.ROOT)
+    subject = bench.opened()
     recipe = bench.recipe_of(bench.Cell(method, 17.6, 1, 0), subject)
     assert Recipe.from_yaml(recipe.to_yaml()) == recipe
     prune = recipe.active[0]
