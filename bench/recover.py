@@ -1,13 +1,14 @@
 """How much accuracy comes back after pruning, by way, size and length of training.
 
 A ResNet-20 for CIFAR-10 loses channels until 17.6 or 14.3 million MACs are left, and is trained
-for 1, 3 or 10 epochs. Every cell is one recipe and one seed. A control never has fewer MACs than the
-way it is compared with, and every pruned network starts from re-estimated batch norm and trains in
-the same loop.
+for 1, 3 or 10 epochs. Every cell is one recipe and one seed. A control never has fewer MACs than
+the way it is compared with, and every pruned network starts from re-estimated batch norm and
+trains in the same loop.
 
-Settings were chosen on one half of CIFAR-10's test images; the other half is asked once a cell. The
-halves are the same for every seed. Samples carved from the training part would not do: the original
-has seen them, and whatever copies it best looks best there (88.0 % where unseen images give 84.4 %).
+Settings were chosen on one half of CIFAR-10's test images; the other half is asked once a cell.
+The halves are the same for every seed. Samples carved from the training part would not do: the
+original has seen them, and whatever copies it best looks best there (88.0 % where unseen images
+give 84.4 %).
 
 Cells are written as they are done, and a stopped one goes on from its last epoch::
 
