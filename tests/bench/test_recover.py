@@ -243,6 +243,7 @@ def _accuracy():
     return {"accuracy_test": Quantity(0.5, "fraction", 0.4, 0.6, 100).to_json()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "above"), [("ours", False), ("reference", True)])
 def test_a_control_has_at_least_the_macs_of_what_it_is_compared_with(bench, shared, method, above):
     """On the real network: the recipe of a cell, written and read again, without its training."""
