@@ -86,7 +86,7 @@ Shift = Annotated[
         unit="pixels",
         label="Random shift",
         expert=True,
-        help="Largest random shift of an image while training.",
+        help="Largest random shift while training, for images of 32 pixels; others in proportion.",
     ),
 ]
 
@@ -241,7 +241,8 @@ class TrainingStep(Step):
             step=2,
             unit="pixels",
             label="Cutout",
-            help="Side of a square that is blanked out of every image, each its own.",
+            help="Side of a square that is blanked out of every image, each its own; for images of "
+            "32 pixels, others in proportion.",
             expert=True,
         ),
     ] = 0
@@ -399,7 +400,11 @@ class TrainingStep(Step):
                 objective,
                 schedule,
                 generator=context.generator(),
-                augment=Augment(shift=self.shift, flip=self.flip, cutout=self.cutout),
+                augment=Augment(
+                    shift=_in_proportion(self.shift, inputs),
+                    flip=self.flip,
+                    cutout=_in_proportion(self.cutout, inputs),
+                ),
                 mix=Mix(self.mixup, self.cutmix),
                 masks=masks,
                 validation=_validation(context),
@@ -490,6 +495,13 @@ class TrainingStep(Step):
         if images or not idle:
             return []
         return [f"Only images have {' and '.join(idle)}; these samples were left as they are."]
+
+
+def _in_proportion(pixels: int, inputs: Tensor) -> int:
+    """Return pixels of an image of 32 pixels as pixels of images ``(N, C, H, W)``."""
+    if inputs.ndim != 4 or not pixels:
+        return 0
+    return max(1, round(pixels * min(inputs.shape[2:]) / 32))
 
 
 def _validation(context: Context) -> tuple[Any, Any] | None:
