@@ -10,7 +10,7 @@ which takes milliseconds, so that a slider can follow.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import lcm
 from typing import Any, Literal
@@ -104,17 +104,30 @@ def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
     names = {layer: name for name, layer in module.named_modules()}
     protected = _protected_layers(module)
     groups = []
-    for source in _dependency_groups(module, input_shape):
+    for source in _dependency_groups(module, input_shape, protected):
         group, reason = _read_group(source, names)
         reason = reason or next((protected[m] for m in group.makers if m in protected), "")
         if reason:
             protected.update(dict.fromkeys(group.makers, reason))
         else:
             groups.append(group)
+    found = {maker for group in groups for maker in group.makers}
+    for name, layer in module.named_modules():
+        if isinstance(layer, _ROOTS) and name not in found:
+            protected.setdefault(name, "its channels are those of a layer that cannot lose any")
     return Channels(tuple(groups), protected)
 
 
-def _dependency_groups(module: nn.Module, input_shape: tuple[int, ...]) -> list[Any]:
+_ROOTS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+
+
+def _dependency_groups(
+    module: nn.Module, input_shape: tuple[int, ...], protected: Iterable[str]
+) -> list[Any]:
+    """Return torch-pruning's groups without those that pass through protected layers.
+
+    Where channels are shuffled, following them could take minutes and would lead nowhere.
+    """
     import torch_pruning as tp
 
     class ShortcutSides(tp.BasePruningFunc):
@@ -137,11 +150,12 @@ def _dependency_groups(module: nn.Module, input_shape: tuple[int, ...]) -> list[
             warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
             graph = tp.DependencyGraph().build_dependency(
                 module,
-                example_inputs=torch.zeros(1, *input_shape),
+                example_inputs=(torch.zeros(1, *input_shape),),
                 customized_pruners={ChannelPadShortcut: ShortcutSides()},
             )
-            roots = [nn.Conv1d, nn.Conv2d, nn.Linear]
-            return list(graph.get_all_groups(root_module_types=roots))
+            ignored = [module.get_submodule(name) for name in protected]
+            groups = graph.get_all_groups(ignored_layers=ignored, root_module_types=list(_ROOTS))
+            return list(groups)
     except Exception as error:
         raise UnsupportedModelError(
             f"The dependencies between the channels of {type(module).__name__} cannot be "
@@ -214,7 +228,27 @@ def _protected_layers(module: nn.Module) -> dict[str, str]:
             continue
         for name in _nearest_makers(node):
             protected.setdefault(name, reason)
+        if node.op != "output":
+            for name in _depthwise_behind(module, node):
+                protected.setdefault(name, "its inputs are rearranged channels")
     return protected
+
+
+def _depthwise_behind(module: nn.Module, node: fx.Node) -> set[str]:
+    """Return the depthwise layers whose channels are those of a node's result."""
+    found, queue = set(), list(node.users)
+    while queue:
+        user = queue.pop()
+        if kind_of(user) in COMPUTE:
+            name = str(user.target)
+            layer = module.get_submodule(name)
+            if name in found or not isinstance(layer, _Conv) or not _is_depthwise(layer):
+                continue
+            found.add(name)
+        elif _rearranges(user):
+            continue
+        queue.extend(user.users)
+    return found
 
 
 def _rearranges(node: fx.Node) -> bool:

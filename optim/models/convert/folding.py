@@ -42,6 +42,8 @@ def fold(to: Builder, op: Operation) -> tuple[Constant, ...] | None:
     if op.op_type not in _FOLDED or any(isinstance(value, Traced) for value in values):
         return None
     differs = any(value.depends_on_batch for value in constants)
+    if op.op_type == "Expand" and differs and constants[0].arrays[0].dtype == np.float32:
+        return None  # a token that is put beside every sample
     results = [_computed(op, values, i) for i in ((0, 1) if differs else (0,))]
     learned = [value for value in constants if value.is_learned]
     kept = learned[0] if op.op_type in _MOVES and len(learned) == 1 else None
