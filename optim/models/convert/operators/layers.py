@@ -47,16 +47,12 @@ def explicit_pads(
     return pads[:dims], pads[dims:]
 
 
-def _parameter(array: np.ndarray) -> nn.Parameter:
-    return nn.Parameter(torch.from_numpy(np.array(array, dtype=np.float32)))
-
-
 def _filled(layer: nn.Module, **arrays: np.ndarray | None) -> nn.Module:
     """Give a layer its values; sizes must already agree."""
     for name, array in arrays.items():
         if array is None:
             continue
-        value = torch.from_numpy(np.array(array, dtype=np.float32))
+        value = torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
         if name in layer._buffers:
             layer._buffers[name] = value
         else:
@@ -112,8 +108,10 @@ def _conv_transpose(to: Builder, op: Operation) -> Value:
     before, after = _transposed_pads(op, x.shape[2:], weight.shape[2:], strides, dilations, extra)
     # What ONNX cuts off behind less than before is what torch adds there.
     extra = [e + b - a for e, b, a in zip(extra, before, after, strict=True)]
+    surplus = [max(0, -e) for e in extra]
+    extra = [max(0, e) for e in extra]
     limits = [max(s, d) for s, d in zip(strides, dilations, strict=True)]
-    if any(not 0 <= e < limit for e, limit in zip(extra, limits, strict=True)):
+    if any(e >= limit for e, limit in zip(extra, limits, strict=True)):
         raise op.refuse(f"cuts off {before} before and {after} behind, which torch cannot")
 
     def make() -> nn.Module:
@@ -131,7 +129,11 @@ def _conv_transpose(to: Builder, op: Operation) -> Value:
             )
         return _filled(layer, weight=weight, bias=bias)
 
-    return to.layer(op, "conv_transpose", make, x, weight=1)
+    result = to.layer(op, "conv_transpose", make, x, weight=1)
+    if not any(surplus):
+        return result
+    ends = [size - more for size, more in zip(result.shape[2:], surplus, strict=True)]
+    return to.call("slice", result, (slice(None), slice(None), *(slice(0, end) for end in ends)))
 
 
 def _transposed_pads(
@@ -297,7 +299,7 @@ def embedding(to: Builder, op: Operation, weight: np.ndarray, index: Traced) -> 
     """Return the rows of a table of weights that whole numbers of the input name."""
 
     def make() -> nn.Module:
-        return nn.Embedding.from_pretrained(_parameter(weight).detach(), freeze=False)
+        return nn.Embedding.from_pretrained(torch.from_numpy(np.array(weight)), freeze=False)
 
     return to.layer(op, "embedding", make, index, weight=0, shared=("embedding", op.inputs[0]))
 
