@@ -111,7 +111,6 @@ class Builder:
         self.values: dict[str, Value] = {}
         self._names = Names()
         self._attributes: dict[int, fx.Node] = {}
-        self._layers: dict[tuple[Any, ...], str] = {}
         batch = next((i.shape[0] for i in file.inputs if i.shape), None)
         self.fixed_batch = batch
         self.batches = (2, 3) if batch is None else (batch, batch + 1)
@@ -213,7 +212,6 @@ class Builder:
         make: Callable[[], nn.Module],
         *inputs: Traced,
         weight: int | None = None,
-        shared: tuple[Any, ...] | None = None,
     ) -> Traced:
         """Add a call of a layer.
 
@@ -223,18 +221,10 @@ class Builder:
             make: Makes the layer.
             inputs: What it is called with.
             weight: Index of the input that holds the layer's weight, if there is one.
-            shared: What tells layers apart; two operations that agree in it become one layer that
-                is called twice.
         """
-        path = self._layers.get(shared) if shared is not None else None
-        if path is None:
-            wanted = module_path(
-                "" if weight is None else self.name_of(op, weight), op.name, op.op_type
-            )
-            path = self._names.take(wanted, fallback)
-            self.place(path, make())
-            if shared is not None:
-                self._layers[shared] = path
+        stored = "" if weight is None else self.name_of(op, weight)
+        path = self._names.take(module_path(stored, op.name, op.op_type), fallback)
+        self.place(path, make())
         return self.call_layer(path, *inputs)
 
     def call_layer(self, path: str, *inputs: Traced) -> Traced:
