@@ -312,17 +312,17 @@ class Builder:
         target = [a if a == b else -1 for a, b in zip(first, second, strict=True)]
         if target.count(-1) > 1:
             raise op.refuse("spreads the samples over several dimensions")
+        x = _before_reshapes(x)
         if first == x.shape and second == tuple(x.samples[1].shape):
             return x
         keeps_batch = x.batch_axes == (0,) and target[0] == -1 and first[0] == x.shape[0]
         if keeps_batch and len(target) == 2:
             return self.call("flatten", x, 1)
-        if keeps_batch and first[: x.rank] == x.shape and prod(first[x.rank :]) == 1:
-            for axis in range(x.rank, len(first)):
+        added = _added_axes(x.shape, first) if keeps_batch else None
+        if added is not None:
+            for axis in added:
                 x = self.call("unsqueeze", x, axis)
             return x
-        if keeps_batch and first == (x.shape[0], 1, *x.shape[1:]):
-            return self.call("unsqueeze", x, 1)
         return self.call("reshape", x, tuple(target))
 
     def _made(self, node: fx.Node, samples: Sequence[Tensor]) -> Traced:
@@ -334,6 +334,31 @@ class Builder:
         value = Traced(node, (first, second))
         node.meta["value"] = value
         return value
+
+
+_RESHAPES = tuple(FUNCTIONS[kind] for kind in ("reshape", "flatten", "unsqueeze"))
+
+
+def _before_reshapes(x: Traced) -> Traced:
+    """Return the value that has the same numbers in the same order, before changes of shape."""
+    while x.node.op == "call_function" and x.node.target in _RESHAPES:
+        before = x.node.all_input_nodes[0].meta["value"]
+        assert isinstance(before, Traced)
+        x = before
+    return x
+
+
+def _added_axes(shape: tuple[int, ...], target: tuple[int, ...]) -> list[int] | None:
+    """Return where dimensions of size 1 are added, or None if more changes than that."""
+    added, left = [], list(shape)
+    for axis, size in enumerate(target):
+        if left and left[0] == size:
+            left.pop(0)
+        elif size == 1:
+            added.append(axis)
+        else:
+            return None
+    return None if left else added
 
 
 def _identifier(name: str) -> str:
