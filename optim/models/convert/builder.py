@@ -72,10 +72,13 @@ class Traced:
     Attributes:
         node: The node that computes it.
         samples: Tensors of its size and type, without content, for the two batch sizes.
+        outer: How many runs of samples lie one behind the other in the dimension that depends on
+            the batch: 5 where 5 tokens of every sample were joined with the samples, tokens first.
     """
 
     node: fx.Node
     samples: tuple[Tensor, Tensor]
+    outer: int = 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -332,8 +335,21 @@ class Builder:
                 f"The graph computes {list(first.shape)} numbers at once, which is too many."
             )
         value = Traced(node, (first, second))
+        if value.batch_axes:
+            value = Traced(node, (first, second), _inherited_outer(node, value))
         node.meta["value"] = value
         return value
+
+
+def _inherited_outer(node: fx.Node, value: Traced) -> int:
+    """Return how samples lie in a result: as in what it is computed from, if it is as long."""
+    size = value.shape[value.batch_axes[0]]
+    for source in node.all_input_nodes:
+        known = source.meta.get("value")
+        is_batch = isinstance(known, Traced) and known.batch_axes
+        if is_batch and known.shape[known.batch_axes[0]] == size:
+            return int(known.outer)
+    return 1
 
 
 _RESHAPES = tuple(FUNCTIONS[kind] for kind in ("reshape", "flatten", "unsqueeze"))

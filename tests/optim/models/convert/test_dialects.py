@@ -250,3 +250,17 @@ def test_a_network_for_one_image_counts_samples_apart():
     constants = {"split": whole(1, 5, 2, 4), "joined": whole(1, 5, 8)}
     module = assert_converts(graph(nodes, (5, 8), opset=13, batch=1, **constants), samples=4)
     assert "softmax" in kinds(module)
+
+
+def test_samples_that_are_not_the_first_dimension_are_followed():
+    """Tokens first, samples second, as torch's attention has them; written for one sample."""
+    nodes = [
+        node("Transpose", "x", "t", perm=[1, 0, 2]),
+        node("Reshape", "t rows", "r"),
+        node("Gemm", "r w", "g"),
+        node("Reshape", "g apart", "a"),
+        node("Transpose", "a", perm=[1, 0, 2]),
+    ]
+    constants = {"rows": whole(5, 8), "apart": whole(5, 1, 6), "w": values(8, 6)}
+    module = assert_converts(graph(nodes, (5, 8), opset=13, batch=1, **constants), samples=4)
+    assert "linear" in kinds(module)

@@ -18,7 +18,7 @@ FREE = {"input": {0: "N"}}
 
 def by_torchscript(bundle, opset=17):
     file = io.BytesIO()
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="legacy"):
         torch.onnx.export(
             bundle.module,
             (torch.zeros(1, *bundle.spec.shape),),
