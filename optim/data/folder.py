@@ -121,11 +121,16 @@ class _ClassFolders:
         return tuple(file for files in self.classes.values() for file in files)
 
     @cached_property
+    def source(self) -> str:
+        """Hash of the files: that of a data set with these images, as they are, as its part."""
+        return digest("images", _VERSION, self.container.content_hash(self.prefix, self.files))
+
+    @property
     def identity(self) -> str:
-        """Content hash: that of a data set with these images as its only part."""
-        content = self.container.content_hash(self.prefix, self.files)
-        options = [list(self.size)] if self.size else []
-        return digest("images", _VERSION, content, *options)
+        """Hash of what becomes of the files."""
+        if self.is_labelled and not self.size:
+            return self.source
+        return digest(self.source, list(self.size), self.is_labelled)
 
     @cached_property
     def first(self) -> np.ndarray:
@@ -208,8 +213,8 @@ def _dataset(parts: Mapping[str, _ClassFolders], title: str, ref: str) -> Datase
         input_shape=first.shape,
         load=load,
         load_targets=lambda part: parts[part].targets(),
-        # A model may have been trained on the same files opened alone.
-        origin={} if lone else {n: (part_hash(f.identity, "all"),) for n, f in parts.items()},
+        # A model may have been trained on the same files opened alone or as they are.
+        origin={n: (part_hash(f.source, "all"),) for n, f in parts.items()},
     )
 
 
@@ -237,7 +242,8 @@ def _folders_in(container: Container, options: DataOptions) -> dict[str, _ClassF
     samples = sorted(entry for entry in entries if is_sample(entry))
     if samples and (options.target == NO_LABELS or not any("/" in entry for entry in samples)):
         _check_kind(samples)
-        return {"all": _ClassFolders(container, "", {"": tuple(samples)}, options.resize)}
+        unnamed = {"": tuple(samples)}
+        return {"all": _ClassFolders(container, _wrapper(entries), unnamed, options.resize)}
     prefix = _wrapper(entries)
     inside = [entry.removeprefix(prefix) for entry in entries if entry.startswith(prefix)]
     folders = _top_folders(inside)

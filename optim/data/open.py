@@ -22,7 +22,7 @@ from optim.data.readers import READERS, Place
 from optim.data.wine import Wine
 from optim.errors import ConfigError, DataError
 
-__all__ = ["DATASETS", "ENDINGS", "open_builtin", "open_data"]
+__all__ = ["DATASETS", "ENDINGS", "ending_of", "open_builtin", "open_data"]
 
 DATASETS: dict[str, type[DataConfig]] = {
     "cluttered-digits": ClutteredDigits,
@@ -110,11 +110,14 @@ def _container(path: Path) -> Container:
     return ZipContainer(path)
 
 
+def ending_of(name: str) -> str:
+    """Return how a file's name ends: ``.tar.gz`` as a whole, empty if nobody knows it."""
+    longest = sorted(ENDINGS, key=len, reverse=True)
+    return next((ending for ending in longest if name.lower().endswith(ending)), "")
+
+
 def _without_ending(name: str) -> str:
-    for ending in sorted(ENDINGS, key=len, reverse=True):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)] or name
-    return name
+    return name[: len(name) - len(ending_of(name))] or name
 
 
 def open_builtin(ref: str, *, seed: int = 0) -> Dataset:

@@ -15,6 +15,7 @@ import numpy as np
 from optim.data.dataset import Dataset, Samples, cached_part
 from optim.data.folder import MAX_CLASSES, MAX_DECODED_BYTES
 from optim.data.options import NO_LABELS, DataOptions, Layout
+from optim.data.splits import part_hash
 from optim.data.task import NO_LABEL, Classification, Task, Unlabelled
 from optim.errors import DataError
 from optim.hashing import digest
@@ -131,6 +132,8 @@ def dataset_of(source: Source, options: DataOptions, *, ref: str, title: str) ->
         load=lambda part: cached_part(identity, part, lambda: make(part)),
         load_targets=load_targets,
         notes=notes,
+        # However they are read, they are the same samples.
+        origin={name: (part_hash(source.identity, name),) for name in sizes},
     )
 
 

@@ -153,7 +153,10 @@ def cut_parts(dataset: Dataset, seed: int) -> Dataset:
         f"{dataset.parts['all']:,} samples, drawn by class with seed {seed}."
     )
     identity = digest(dataset.hash, "cut", list(PART_SHARES.values()), seed)
-    return _split(dataset, rows, cut_origin(dataset.hash, seed), note, identity)
+    kept = tuple(_kept(name, seed) for name in trained_on(dataset, "all"))
+    held_out = tuple(name + _HELD_OUT for name in kept)
+    origin = {"train": kept, "validation": held_out, "test": held_out}
+    return _split(dataset, rows, origin, note, identity)
 
 
 def cut_origin(source: str, seed: int) -> dict[str, tuple[str, ...]]:

@@ -146,8 +146,7 @@ class _Text(TableFile):
     def _delimiter_of(self, line: str) -> str:
         if self.name.lower().endswith(".tsv"):
             return "\t"
-        counts = {mark: len(next(csv.reader([line], delimiter=mark))) for mark in ",;\t|"}
-        return max(counts, key=lambda mark: counts[mark])
+        return max(",;\t|", key=lambda mark: _cells(line, mark))
 
 
 class _Parquet(TableFile):
@@ -213,6 +212,14 @@ class _Parquet(TableFile):
             raise
         except Exception as error:
             raise DataError(f"{self.name!r} is damaged and cannot be read.") from error
+
+
+def _cells(line: str, mark: str) -> int:
+    """Return how many cells a line has if they are separated by ``mark``."""
+    try:
+        return len(next(csv.reader([line], delimiter=mark)))
+    except csv.Error:  # a single cell that is larger than any cell may be
+        return 1
 
 
 def _parquet_column(array: Any) -> Column:

@@ -17,7 +17,7 @@ from optim.data.options import NO_LABELS, DataOptions
 from optim.data.readers._columns import MISSING, Contents, Encoder, Scan
 from optim.data.readers._table_files import ENDINGS, TableFile, table_file
 from optim.data.readers.reader import Place, Reader, ordered_parts, role_of
-from optim.data.splits import PART_SHARES, cut_origin, stratified_split
+from optim.data.splits import PART_SHARES, cut_origin, part_hash, stratified_split
 from optim.data.task import NO_LABEL, Classification, Unlabelled
 from optim.errors import DataError
 from optim.hashing import digest
@@ -63,7 +63,8 @@ def _open(place: Place, options: DataOptions) -> Dataset:
     files = _files(place)
     content = place.container.content_hash("", sorted(files.values()))
     seed = options.seed if len(files) == 1 else 0
-    identity = digest("table", _VERSION, content, options.target, seed)
+    source = digest("table", content)
+    identity = digest(source, _VERSION, options.target, seed)
     found = _Found(
         **cached_json(
             identity, "table", lambda: asdict(_read(place, files, options, identity).found)
@@ -85,7 +86,9 @@ def _open(place: Place, options: DataOptions) -> Dataset:
         input_shape=(len(found.features),),
         load=part_of,
         notes=tuple(found.notes),
-        origin=cut_origin(digest("table", content), seed) if len(files) == 1 else {},
+        origin=cut_origin(source, seed)
+        if len(files) == 1
+        else {part: (part_hash(source, part),) for part in files},
     )
 
 
