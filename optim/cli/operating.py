@@ -42,20 +42,23 @@ def add_model(
 
 @cli.command("add-data")
 def add_data(
-    path: Annotated[Path, typer.Argument(help="A zip or a folder of class folders.")],
+    path: Annotated[str, typer.Argument(help="What --data takes, with options if wanted.")],
     title: Annotated[str, typer.Option(help="Name for a reader.")] = "",
     name: Annotated[str, typer.Option(help="How to ask for it.")] = "",
     copy: Annotated[bool, typer.Option("--copy", help="Copy the file into the store.")] = False,
 ) -> None:
-    """Add a zip or folder to the data that the pages list."""
+    """Add files to the data that the pages list."""
     from optim.data import added
+    from optim.data.open import path_and_options
 
-    if copy and path.is_dir():
+    file, options = path_and_options(path)
+    if copy and file.is_dir():
         raise ConfigError(
-            f"--copy takes a zip, and {path.name!r} is a folder.",
+            f"--copy takes a file, and {file.resolve().name!r} is a folder.",
             hint="Leave --copy out, or zip it.",
         )
-    typer.echo(added.add_data(path, title=title, name=name, copy=copy).name)
+    card = added.add_data(file, title=title, name=name, copy=copy, options=options)
+    typer.echo(card.name)
 
 
 @cli.command()

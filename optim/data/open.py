@@ -22,7 +22,14 @@ from optim.data.readers import READERS, Place
 from optim.data.wine import Wine
 from optim.errors import ConfigError, DataError
 
-__all__ = ["DATASETS", "ENDINGS", "ending_of", "open_builtin", "open_data"]
+__all__ = [
+    "DATASETS",
+    "ENDINGS",
+    "ending_of",
+    "open_builtin",
+    "open_data",
+    "path_and_options",
+]
 
 DATASETS: dict[str, type[DataConfig]] = {
     "cluttered-digits": ClutteredDigits,
@@ -69,15 +76,23 @@ def open_data(ref: str | Path, *, seed: int = 0, options: DataOptions | None = N
     """
     if isinstance(ref, str) and _name(ref) in DATASETS:
         return open_builtin(ref, seed=seed)
-    path = ref
-    if _kind(ref) == "nothing" and "?" in str(ref):
-        path = _name(str(ref))
-        if _kind(path) != "nothing":
-            options = options or DataOptions(**_fields(str(ref)))
-    kind, options = _kind(path), options or DataOptions()
-    if kind == "nothing":
+    path, said = path_and_options(ref)
+    options = options or said
+    if _kind(path) == "nothing" or ref == "":
         raise _unknown(str(ref))
-    return with_options(_read(Path(path), options, str(ref)), options)
+    return with_options(_read(path, options, str(ref)), options)
+
+
+def path_and_options(ref: str | Path) -> tuple[Path, DataOptions]:
+    """Take a file's name and the options behind it apart: ``samples.npz?layout=NHWC``.
+
+    Raises:
+        ConfigError: If an option does not exist or has an illegal value.
+    """
+    name = _name(str(ref))
+    if _kind(ref) == "nothing" and name != str(ref) and _kind(name) != "nothing":
+        return Path(name), DataOptions(**_fields(str(ref)))
+    return Path(ref), DataOptions()
 
 
 def _read(path: Path, options: DataOptions, ref: str) -> Dataset:
