@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optim.cli._app import cli
-from optim.cli._output import progress_bar
+from optim.cli._output import print_table, progress_bar
 from optim.errors import ConfigError, MissingDependencyError
 from optim.storage import ASSETS
 
 if TYPE_CHECKING:
+    from optim.data.download import Download
     from optim.train import Epoch
 
-__all__ = ["add_data", "add_model", "app", "prepare", "pretrain"]
+__all__ = ["add_data", "add_model", "app", "download", "prepare", "pretrain"]
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
@@ -59,6 +60,33 @@ def add_data(
         )
     card = added.add_data(file, title=title, name=name, copy=copy, options=options)
     typer.echo(card.name)
+
+
+@cli.command()
+def download(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data to fetch; they are listed if none is named.")
+    ] = None,
+) -> None:
+    """Fetch well-known data: MNIST, Fashion-MNIST, CIFAR-10 and -100, spoken words.
+
+    Resumed where it stopped, checked by SHA-256, and then known by name: --data mnist.
+    """
+    from optim.data.download import DOWNLOADS
+    from optim.data.download import download as fetch
+
+    if not names:
+        rows = [(name, of.title, _mebibytes(of), of.about) for name, of in DOWNLOADS.items()]
+        print_table("Data to fetch", ("name", "title", "size", "about"), rows)
+        return
+    for name in names:
+        with progress_bar() as progress:
+            card = fetch(name, progress=progress)
+        typer.echo(card.name)
+
+
+def _mebibytes(of: Download) -> str:
+    return f"{sum(file.size for file in of.files) / 2**20:.0f} MiB"
 
 
 @cli.command()
