@@ -7,7 +7,7 @@ from optim.presets import preset_recipe
 
 pytestmark = pytest.mark.browser
 
-CARD = ".st-key-recovery_card"
+CARD = ".st-key-followed_card"
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_the_student_declares_what_it_has_seen(tiny_mlp):
 def test_test_samples_are_never_read(tiny_mlp):
     data = data_for(tiny_mlp)
     Distill(epochs=1, batch_size=32).apply(tiny_mlp, context_for(tiny_mlp, data=data))
-    assert set(data._loaded) == {"train"}
+    assert set(data._loaded) == {"train", "validation"}
 
 
 def test_unsplit_data_cannot_train(tiny_mlp):

@@ -1,4 +1,4 @@
-"""Parts of the Distillation page: what was learned, which sample, which temperature."""
+"""What was learned: in one line, by sample, at a temperature."""
 
 from __future__ import annotations
 
