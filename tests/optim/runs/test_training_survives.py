@@ -25,11 +25,12 @@ model: digits-mlp
 data: digits
 steps:
   - prune_channels: {pruning_ratio: 0.25}
-  - finetune: {epochs: 3, learning_rate: 0.05, average: 1.0, mixup: 0.2, keep: best}
-  - finetune: {epochs: 2, learning_rate: 0.001, optimizer: adamw}
+  - distill: {epochs: 3, batch_size: 128, average: 1.0, mixup: 0.2, keep: best}
+  - quantize: {weight_bits: 4, activation_bits: 8}
+  - finetune_quantized: {epochs: 2, batch_size: 128, optimizer: adamw, learning_rate: 0.002}
 """
 )
-EPOCHS = [("finetune", 1), ("finetune", 2), ("finetune", 3), ("finetune-2", 1), ("finetune-2", 2)]
+EPOCHS = [*(("distill", i) for i in (1, 2, 3)), *(("finetune_quantized", i) for i in (1, 2))]
 EVERY = 3
 """Training steps between two states; an epoch has eight."""
 
@@ -91,26 +92,26 @@ def test_a_run_that_is_killed_wherever_it_can_be_ends_bit_by_bit_like_an_unbroke
 ):
     deaths = [
         # in mid-epoch, a step after the last state; then while the next state is written
-        ["step", "finetune", 13],
-        ["half saved", "finetune", 1],
+        ["step", "distill", 13],
+        ["half saved", "distill", 1],
         # at the end of an epoch, between its state and its figures; then just after the figures
-        ["saved", "finetune", 3],
-        ["recorded", "finetune", 3],
+        ["saved", "distill", 3],
+        ["recorded", "distill", 3],
         # between the steps of the recipe: what was trained is kept, and the next has not begun
-        ["stored", "finetune", 1],
-        ["begins", "finetune-2", 1],
+        ["stored", "distill", 1],
+        ["begins", "finetune_quantized", 1],
         # in the first epoch of the next one, before any state of it was saved
-        ["step", "finetune-2", 2],
+        ["step", "finetune_quantized", 2],
     ]
     run = submit(store, dies=deaths)
     drive(jobs=PATH, threads=1).until_idle()
     assert outcome(store, run) == unbroken
     assert sum("killed by signal 9" in message for message in messages(store, run)) == len(deaths)
     assert resumed(store, run) == [
-        "finetune from epoch 2, step 2",
-        "finetune from epoch 2, step 2",
-        "finetune from epoch 4, step 0",
-        "finetune from epoch 4, step 0",
+        "distill from epoch 2, step 2",
+        "distill from epoch 2, step 2",
+        "distill from epoch 4, step 0",
+        "distill from epoch 4, step 0",
     ]
     assert not checkpoints_of(store.files, run.id).exists()
 
@@ -134,7 +135,7 @@ def begun(store, drive, clock):
 def test_a_run_in_a_long_training_step_is_gone_within_two_seconds_and_can_still_be_resumed(
     store, begun, clock
 ):
-    run, driver = begun(hangs=["step", "finetune", 13])
+    run, driver = begun(hangs=["step", "distill", 13])
     process = driver.child(run)
     store.cancel(run.id)
     assert store.get(run.id).state is State.CANCELLED
@@ -150,13 +151,13 @@ def test_a_run_in_a_long_training_step_is_gone_within_two_seconds_and_can_still_
     store.resume(run.id)
     driver.until_idle()
     assert store.get(run.id).state is State.FINISHED
-    assert resumed(store, run) == ["finetune from epoch 2, step 2"]
+    assert resumed(store, run) == ["distill from epoch 2, step 2"]
 
 
 def test_a_run_paused_in_mid_epoch_saves_at_once_and_ends_bit_by_bit_like_an_unbroken_one(
     store, begun, unbroken
 ):
-    run, driver = begun(waits=["step", "finetune", 13], every=10**6)
+    run, driver = begun(waits=["step", "distill", 13], every=10**6)
     process = driver.child(run)
     store.pause(run.id)
     driver.until_idle()
@@ -165,7 +166,7 @@ def test_a_run_paused_in_mid_epoch_saves_at_once_and_ends_bit_by_bit_like_an_unb
     store.resume(run.id)
     driver.until_idle()
     # Three steps of epoch 2 were made, and the one it was asked to stop in.
-    assert resumed(store, run) == ["finetune from epoch 2, step 4"]
+    assert resumed(store, run) == ["distill from epoch 2, step 4"]
     assert outcome(store, run) == unbroken
 
 
