@@ -486,12 +486,13 @@ class TrainingStep(Step):
         """Say which settings have no meaning for the data."""
         wanted = self.changed()
         only = {
+            "shift": "a random shift",
             "flip": "mirroring",
             "cutout": "cutout",
             "cutmix": "CutMix",
             "start_resolution": "a first resolution",
         }
-        idle = [title for name, title in only.items() if name in wanted]
+        idle = [title for name, title in only.items() if wanted.get(name)]
         if images or not idle:
             return []
         return [f"Only images have {' and '.join(idle)}; these samples were left as they are."]
