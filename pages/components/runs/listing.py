@@ -65,10 +65,17 @@ def run_list() -> None:
     chosen, text, order = _choices()
     wanted = FILTERS[chosen]
 
+    places: dict[str, int] = {}
+
     def read() -> list[Run]:
         """Return what stands in this session's list; the link of a run opens it anyway."""
         found = run_store().runs(states=wanted, text=text.strip(), deleted=chosen == "Deleted")
-        return sorted((run for run in found if not names_any(run, hidden)), key=SORTS[order])
+        seen = [run for run in found if not names_any(run, hidden)]
+        if not places:
+            seen.sort(key=SORTS[order])
+            places.update({run.id: place for place, run in enumerate(seen)})
+        # A row keeps its place while somebody looks, even where runs are ordered by their time.
+        return sorted(seen, key=lambda run: places.get(run.id, -1))
 
     def subject(run: Run) -> str:
         return subject_of(run, models, data)
