@@ -72,6 +72,25 @@ def rows() -> list[tuple[str, str, str]]:
         found.append(
             ("Accuracy evaluation against a plain PyTorch loop", f"{ours:.1f}x", "evaluate")
         )
+    if runs := results("runs"):
+        killed = runs["job_killed_until_progress"]
+        found += [
+            (
+                "Worker killed: its run waits again after",
+                _seconds(runs["job_killed_until_requeued"]),
+            ),
+            ("Worker killed: its run gets on after", _seconds(killed["no_waiting_child"])),
+            (
+                "Supervisor killed: all gets on, once it is started, after",
+                _seconds(runs["supervisor_restarted_until_progress"]),
+            ),
+            ("Run cancelled: its process is gone after", _seconds(runs["cancelled_until_gone"])),
+            (
+                "Run cancelled that is stuck: its process is gone after",
+                _seconds(runs["cancelled_until_gone_stuck"]),
+            ),
+        ]
+        found = [row if len(row) == 3 else (*row, "runs") for row in found]
     for model, clicked in results("one_click").items():
         if isinstance(clicked, dict):
             before, after = (
@@ -86,6 +105,10 @@ def rows() -> list[tuple[str, str, str]]:
                 )
             )
     return found
+
+
+def _seconds(times: dict[str, float]) -> str:
+    return f"{times['median_s']:.2f} s (at most {times['max_s']:.2f} s)"
 
 
 def _duration(seconds: float) -> str:
