@@ -24,7 +24,8 @@ os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"
 
 import numpy as np
 import torch
-from common import ROOT, record
+from cifar import DATA
+from common import record
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,7 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 from optim.models.zoo import ARCHITECTURES
 from optim.train import Augment, Compute, Epoch, Schedule, classification_loss, fit
 
-CIFAR = ROOT.parent / "shared" / "data" / "cifar10" / "train.zip"
+CIFAR = DATA / "cifar10" / "train.zip"
 IMAGES, BATCH, ROUNDS, WORKERS = 512, 128, 9, 2
 PLAIN, COMPILED = "DataLoader", "ours, compiled"
 RESNET = ARCHITECTURES["resnet"](depth=20)

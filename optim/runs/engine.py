@@ -50,9 +50,8 @@ class LocalEngine:
             RunError: If it cannot be started.
         """
         files = files_of(self.url)
-        with Lock(files / "supervisor.lock") as lock:
-            if not lock.take():
-                return
+        if Lock(files / "supervisor.lock").is_held():
+            return
         log = files / "supervisor.log"
         try:
             fresh = not log.exists() or log.stat().st_size > _LOG_BYTES

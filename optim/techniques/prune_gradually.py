@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice, PerLayer, Range
 from optim.step import Applied, Context, LayerReport, StepReport
-from optim.techniques.training import TrainingStep
+from optim.techniques.training import TaughtStep
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from optim.models.bundle import ModelBundle
-    from optim.train import GradualMasks, Objective
+    from optim.train import GradualMasks
 
 __all__ = ["PruneGradually"]
 
 
-class PruneGradually(TrainingStep):
+class PruneGradually(TaughtStep):
     """Magnitude pruning in many small steps of a training, with re-growth on request.
 
     **Differs from the papers**: weights of all layers are compared by default, and exchanges stop
@@ -106,29 +106,6 @@ class PruneGradually(TrainingStep):
             expert=True,
         ),
     ] = 0.0
-    alpha: Annotated[
-        float,
-        Range(
-            low=0.0,
-            high=1.0,
-            step=0.05,
-            scale="percent",
-            label="Soft weight",
-            help="Weight of what the original model answers; the rest is the true label's.",
-        ),
-    ] = 0.5
-    temperature: Annotated[
-        float,
-        Range(
-            low=1.0,
-            high=10.0,
-            step=0.5,
-            label="Temperature",
-            help="Softens the original model's answers: higher shows more of what it finds second "
-            "best.",
-            expert=True,
-        ),
-    ] = 2.0
     layers: Annotated[
         dict[str, float],
         PerLayer(
@@ -148,7 +125,7 @@ class PruneGradually(TrainingStep):
         pruned = [n for n in weights if n not in frozen and self.layers.get(n) != 0]
         growing = self._masks({n: weights[n] for n in pruned}, bundle.table.masks)
         trained = self.train(
-            module, context, self._objective(context), masks=growing, frozen=frozen
+            module, context, self.taught_loss(context), masks=growing, frozen=frozen
         )
         masks = {name: growing.current[name] for name in pruned}
         layers = tuple(_layer_report(name, masks.get(name), frozen) for name in weights)
@@ -174,16 +151,6 @@ class PruneGradually(TrainingStep):
         )
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
         return GradualMasks(settings, shapes, fixed, self.layers)
-
-    def _objective(self, context: Context) -> Objective:
-        from optim.device import compute_device
-        from optim.train import distillation_loss
-
-        hard = self.label_loss(context)
-        if self.alpha == 0:
-            return hard
-        teacher = copy.deepcopy(context.reference.module).to(compute_device()).eval()
-        return distillation_loss(teacher.requires_grad_(False), self.temperature, self.alpha, hard)
 
 
 def _layer_report(name: str, mask: Tensor | None, frozen: Collection[str]) -> LayerReport:
