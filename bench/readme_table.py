@@ -81,7 +81,7 @@ def rows() -> list[tuple[str, str, str]]:
             ),
             ("Worker killed: its run gets on after", _seconds(killed["no_waiting_child"])),
             (
-                "Supervisor killed: all gets on, once it is started, after",
+                "Supervisor killed and started again: its run gets on after",
                 _seconds(runs["supervisor_restarted_until_progress"]),
             ),
             ("Run cancelled: its process is gone after", _seconds(runs["cancelled_until_gone"])),
