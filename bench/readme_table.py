@@ -72,6 +72,10 @@ def rows() -> list[tuple[str, str, str]]:
         found.append(
             ("Accuracy evaluation against a plain PyTorch loop", f"{ours:.1f}x", "evaluate")
         )
+    if train := results("train"):
+        ways = {"": "ours", "compiled ": "ours, compiled", "in bfloat16 ": "ours, bfloat16"}
+        figure = ", ".join(f"{how}{train[w]['times_plain_loop']:.1f}x" for how, w in ways.items())
+        found.append(("Training ResNet-20 on CIFAR-10 against a DataLoader loop", figure, "train"))
     if runs := results("runs"):
         killed = runs["job_killed_until_progress"]
         found += [
