@@ -105,7 +105,6 @@ class Supervisor:
         self.threads = threads or max(1, ((os.cpu_count() or 1) - 1) // self.slots)
         self.children: list[_Child] = []
         self.busy_at = clock()
-        self._files = store.files
         # Two supervisors of one database have different folders, or are on different machines.
         self._place = f"{platform.node()}:{digest(str(store.files.resolve()))[:8]}:"
         self._command = [sys.executable, "-m", "optim.runs.job", "--jobs", jobs]
@@ -201,7 +200,7 @@ class Supervisor:
         cause = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         state = self.queue.give_back(child.run_id, child.fence, f"Its worker {cause}.")
         if state is None and self.queue.store.get(child.run_id).state is State.FINISHED:
-            forget_checkpoints(self._files, child.run_id)
+            forget_checkpoints(self.queue.store.kept, child.run_id)
 
     def _follow(self, active: dict[str, Active]) -> None:
         """Stop children whose run is no longer theirs, or has had its time."""
