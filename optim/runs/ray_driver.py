@@ -204,7 +204,10 @@ class Driver:
         for task in self._tasks:
             run = active.get(task.run_id)
             if run and (run.state, run.fence) == (State.RUNNING, task.fence):
-                task.has_begun = True
+                task.has_begun, task.stopped_at = (
+                    True,
+                    None,
+                )  # also one that began as it was withdrawn
             elif not (run and (run.state, run.fence) == (State.QUEUED, task.fence - 1)):
                 self._stop(task)
             elif now - task.submitted_at > SILENT_S and not task.has_begun:
@@ -226,13 +229,15 @@ class Driver:
         now = self._clock()
         self._held = {run_id: until for run_id, until in self._held.items() if until > now}
         first = [run for run in waiting if run.id not in self._held][:LOOKAHEAD]
-        ids = {run.id for run in first}
+        tasks = {task.run_id: task for task in self._tasks}
+        # Ray begins tasks in the order they came: what is behind a newcomer has to come again.
+        newcomer = next((i for i, run in enumerate(first) if run.id not in tasks), len(first))
+        in_order = {run.id for run in first[:newcomer]}
         for task in self._tasks:
-            if not task.has_begun and task.run_id not in ids:
+            if not task.has_begun and task.run_id not in in_order:
                 self._stop(task)
-        taken = {task.run_id for task in self._tasks}
         for run in first:
-            if run.id not in taken:
+            if run.id not in tasks:
                 self._tasks.append(self._task_for(run))
 
     def _task_for(self, run: Active) -> _Task:
