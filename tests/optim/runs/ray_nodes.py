@@ -1,7 +1,9 @@
 """Two nodes of a Ray cluster on this machine, each with a folder of its own; one can be killed."""
 
 import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,3 +63,33 @@ class Nodes:
 
     def close(self):
         self.cluster.shutdown()
+
+
+def main():
+    """Hold a cluster, and do what standard input says: ``kill HOME``, ``add``, ``forget``.
+
+    Ray reaps, logs and warns in the process that holds it, which is therefore not that of a test.
+    """
+    nodes = Nodes(Path(sys.argv[1]))
+    sys.stdout.write(f"> {nodes.address}\n")
+    sys.stdout.flush()
+    try:
+        for line in sys.stdin:
+            what, _, home = line.strip().partition(" ")
+            answer = ""
+            if what == "kill":
+                nodes.kill(home)
+            elif what == "add":
+                answer = nodes.add()
+                nodes.cluster.wait_for_nodes()
+            elif what == "forget":
+                for known in nodes.nodes:
+                    shutil.rmtree(Path(known) / "store" / "students", ignore_errors=True)
+            sys.stdout.write(f"> {answer}\n")
+            sys.stdout.flush()
+    finally:
+        nodes.close()
+
+
+if __name__ == "__main__":
+    main()
