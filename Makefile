@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-BENCHES := default_pair evaluate interactive startup runs
+BENCHES := default_pair evaluate interactive startup runs one_click
 
 .PHONY: app test test-all check style bench browser clean
 

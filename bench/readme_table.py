@@ -72,7 +72,24 @@ def rows() -> list[tuple[str, str, str]]:
         found.append(
             ("Accuracy evaluation against a plain PyTorch loop", f"{ours:.1f}x", "evaluate")
         )
+    for model, clicked in results("one_click").items():
+        if isinstance(clicked, dict):
+            before, after = (
+                f"{100 * clicked[f'accuracy_{name}']['value']:.1f}"
+                for name in ("compressed", "recovered")
+            )
+            found.append(
+                (
+                    f"{model}: half the channels and int8, *Recover accuracy*",
+                    f"{before} to {after} % in {_duration(clicked['seconds'])}",
+                    "one_click",
+                )
+            )
     return found
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _points(value: float) -> str:

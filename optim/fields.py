@@ -70,19 +70,24 @@ class Range(Kind):
         low: Smallest legal value.
         high: Largest legal value.
         step: Distance between two stops of the slider. Values between stops are legal.
-        scale: ``"percent"`` shows 0.3 as 30 %; ``"log"`` spaces the stops by factors of two.
+        scale: ``"percent"`` shows 0.3 as 30 %; ``"log"`` spaces the stops by factors of two,
+            ``"decades"`` has the stops 1, 2 and 5 of every power of ten.
     """
 
     low: float
     high: float
     step: float
-    scale: Literal["linear", "percent", "log"] = "linear"
+    scale: Literal["linear", "percent", "log", "decades"] = "linear"
 
     def stops(self) -> list[float]:
         """Return the slider's stops, ends included."""
         if self.scale == "log":
             count = round(math.log2(self.high / self.low))
             return [self.low * 2**i for i in range(count + 1)]
+        if self.scale == "decades":
+            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            found = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+            return [stop for stop in found if self.low <= stop <= self.high]
         count = round((self.high - self.low) / self.step)
         places = max(0, -math.floor(math.log10(self.step)) + 2)
         return [round(self.low + i * self.step, places) for i in range(count + 1)]

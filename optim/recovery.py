@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from optim.errors import ConfigError
 from optim.recipe import Entry, Recipe
+from optim.step import Step
 from optim.techniques import TECHNIQUES
 
-__all__ = ["recovery"]
+__all__ = ["distilled", "recovery"]
 
 _NORMS, _SOFT, _ROUNDED = "reestimate_batchnorm", "distill", "finetune_quantized"
 _REPAIRS = frozenset({_NORMS, "correct_bias"})
@@ -52,6 +53,19 @@ def recovery(recipe: Recipe) -> Recipe:
     if rounds:
         found = _with(found, _ROUNDED, 0, len(found.entries))
     return found
+
+
+def distilled(recipe: Recipe, step: Step) -> Recipe:
+    """Return a recipe that distils as a step says, and before it quantizes.
+
+    Of the distillations that are there the last one is replaced.
+    """
+    own = [entry for entry in recipe.entries if entry.name == _SOFT]
+    if not own:
+        return recipe.with_step(step, _end_of_float(recipe))
+    last = own[-1]
+    entries = (replace(e, step=step, enabled=True) if e is last else e for e in recipe.entries)
+    return replace(recipe, entries=tuple(entries))
 
 
 def _quantizes(entry: Entry) -> bool:

@@ -69,9 +69,12 @@ class Checkpoint:
         self._is_urgent = is_urgent
         self._clock = clock
 
-    def remember(self, row: EpochRow) -> None:
-        """Put figures into the checkpoints to come."""
-        self._history[row.epoch] = row
+    def remember(self, row: EpochRow) -> EpochRow:
+        """Put figures into the checkpoints to come; return them as they were recorded first."""
+        known = self._history.get(row.epoch)
+        if known is None or known.figures != row.figures:
+            self._history[row.epoch] = row
+        return self._history[row.epoch]
 
     def load(self) -> dict[str, Any] | None:
         """Return the state that was saved last and can be read; None if there is none."""

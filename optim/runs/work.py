@@ -97,7 +97,7 @@ class Work:
         values = {name: float(value) for name, value in figures.items() if name != "epoch"}
         row = EpochRow(step, int(figures["epoch"]), values, self._lease.store.clock())
         if self._checkpoint is not None and self._checkpoint.step == step:
-            self._checkpoint.remember(row)
+            row = self._checkpoint.remember(row)
         self._record([row])
 
     def event(self, message: str, level: str = "info") -> None:

@@ -8,10 +8,19 @@ back for the most part within a few epochs.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from optim.fields import Range
-from optim.step import Applied, Context, LayerReport, Step, StepReport
+from optim.step import Applied, Context, LayerReport, StepReport
+from optim.techniques.training import (
+    BatchSize,
+    Epochs,
+    LearningRate,
+    Shift,
+    TrainingStep,
+    WeightDecay,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FineTuneQuantized"]
 
 
-class FineTuneQuantized(Step):
+class FineTuneQuantized(TrainingStep):
     """Quantization-aware training with learned step sizes.
 
     **Differs from the papers**: steps start from those that calibration found; batch norm is folded
@@ -37,20 +46,13 @@ class FineTuneQuantized(Step):
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only "
         "Inference, 2017, arXiv:1712.05877"
     )
-    cost: ClassVar[Literal["instant", "calibrated", "training"]] = "training"
     requires: ClassVar[frozenset[str]] = frozenset({"quantized"})
 
-    epochs: Annotated[
-        int,
-        Range(
-            low=0,
-            high=100,
-            step=1,
-            unit="epochs",
-            label="Epochs",
-            help="Passes over the training data.",
-        ),
-    ] = 4
+    epochs: Epochs = 4
+    learning_rate: LearningRate = 0.01
+    batch_size: BatchSize = 64
+    weight_decay: WeightDecay = 0.0001
+    shift: Shift = 0
     alpha: Annotated[
         float,
         Range(
@@ -74,94 +76,40 @@ class FineTuneQuantized(Step):
             expert=True,
         ),
     ] = 2.0
-    learning_rate: Annotated[
-        float,
-        Range(
-            low=0.0005,
-            high=0.1,
-            step=0.0005,
-            label="Learning rate",
-            expert=True,
-            help="Highest learning rate of the one-cycle schedule.",
-        ),
-    ] = 0.01
-    batch_size: Annotated[
-        int,
-        Range(
-            low=16,
-            high=1024,
-            step=16,
-            scale="log",
-            unit="samples",
-            label="Batch size",
-            help="Samples a training step.",
-            expert=True,
-        ),
-    ] = 64
-    shift: Annotated[
-        int,
-        Range(
-            low=0,
-            high=8,
-            step=1,
-            unit="pixels",
-            label="Random shift",
-            expert=True,
-            help="Largest random shift of an image while training.",
-        ),
-    ] = 0
-
-    @property
-    def is_neutral(self) -> bool:
-        """Whether nothing would be trained."""
-        return self.epochs == 0
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained model with the learned grids in its table."""
-        import torch
-
         from optim.layers.training_graph import learned_table, training_graph
-        from optim.train import Augment, Schedule, fit
 
-        inputs, targets = context.training()
         module = copy.deepcopy(bundle.module)
         traced = training_graph(module, bundle.table)
-        with torch.random.fork_rng():
-            torch.manual_seed(context.seed)
-            history = fit(
-                traced,
-                inputs,
-                targets,
-                self._objective(context.reference),
-                Schedule(self.epochs, self.batch_size, self.learning_rate, weight_decay=1e-4),
-                generator=context.generator(),
-                augment=Augment(shift=self.shift),
-                masks={f"{name}.layer": mask for name, mask in bundle.table.masks.items()},
-                on_epoch=lambda e: context.progress(
-                    e.number / self.epochs, f"epoch {e.number} of {self.epochs}, loss {e.loss:.3f}"
-                ),
-                check=context.check,
-            )
-        table = learned_table(traced, bundle.table)
-        summary = (
-            f"{self.epochs} epochs on {len(inputs):,} samples, loss {history[0].loss:.3f} to "
-            f"{history[-1].loss:.3f}."
+        there = {name for name, _ in traced.named_modules()}  # batch norms are folded
+        frozen = [name for name in self.frozen_layers(module) if name in there]
+        trained = self.train(
+            traced,
+            context,
+            self._objective(context),
+            masks={f"{name}.layer": mask for name, mask in bundle.table.masks.items()},
+            frozen=frozen,
         )
-        trained = bundle.with_module(module, table).having_seen(context.seen())
-        return Applied(trained, StepReport(summary, _layers(module, bundle.table, table)))
+        table = learned_table(traced, bundle.table)
+        layers = _layers(module, bundle.table, table, frozen)
+        result = bundle.with_module(module, table).having_seen(context.seen())
+        return Applied(result, StepReport(trained.summary, layers, trained.notes))
 
-    def _objective(self, original: ModelBundle) -> Objective:
+    def _objective(self, context: Context) -> Objective:
         from optim.device import compute_device
-        from optim.train import classification_loss, distillation_loss
+        from optim.train import distillation_loss
 
+        hard = self.label_loss(context)
         if self.alpha == 0:
-            return classification_loss()
-        teacher = copy.deepcopy(original.module).to(compute_device()).eval().requires_grad_(False)
-        return distillation_loss(teacher, self.temperature, self.alpha)
+            return hard
+        teacher = copy.deepcopy(context.reference.module).to(compute_device()).eval()
+        return distillation_loss(teacher.requires_grad_(False), self.temperature, self.alpha, hard)
 
 
 def _layers(
-    module: nn.Module, before: CompressionTable, after: CompressionTable
+    module: nn.Module, before: CompressionTable, after: CompressionTable, frozen: Collection[str]
 ) -> tuple[LayerReport, ...]:
     from optim.layers.rewrite import weights_of
 
@@ -172,5 +120,7 @@ def _layers(
             old, new = before.weights[name].scale, after.weights[name].scale
             moved = float(((new - old) / old).abs().mean())
             detail = f"trained on its grid, steps moved by {moved:.0%}"
-        layers.append(LayerReport(name, True, detail))
+        if name in frozen:
+            detail = "frozen by choice"
+        layers.append(LayerReport(name, name not in frozen, detail))
     return tuple(layers)

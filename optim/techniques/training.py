@@ -18,7 +18,77 @@ if TYPE_CHECKING:
 
     from optim.train import Epoch, Masks, Objective, Schedule
 
-__all__ = ["Trained", "TrainingStep"]
+__all__ = [
+    "BatchSize",
+    "Epochs",
+    "LearningRate",
+    "Shift",
+    "Trained",
+    "TrainingStep",
+    "WeightDecay",
+]
+
+
+# Fields whose default depends on what is trained.
+Epochs = Annotated[
+    int,
+    Range(
+        low=0,
+        high=100,
+        step=1,
+        unit="epochs",
+        label="Epochs",
+        help="Passes over the training data.",
+    ),
+]
+LearningRate = Annotated[
+    float,
+    Range(
+        low=0.0001,
+        high=0.5,
+        step=0.0001,
+        scale="decades",
+        label="Learning rate",
+        expert=True,
+        help="Highest learning rate; AdamW wants about a hundredth of what SGD wants.",
+    ),
+]
+BatchSize = Annotated[
+    int,
+    Range(
+        low=16,
+        high=1024,
+        step=16,
+        scale="log",
+        unit="samples",
+        label="Batch size",
+        help="Samples a training step.",
+        expert=True,
+    ),
+]
+WeightDecay = Annotated[
+    float,
+    Range(
+        low=0.0,
+        high=0.1,
+        step=0.0005,
+        label="Weight decay",
+        help="Pulls weights towards zero, all alike; biases and norms are left out.",
+        expert=True,
+    ),
+]
+Shift = Annotated[
+    int,
+    Range(
+        low=0,
+        high=8,
+        step=1,
+        unit="pixels",
+        label="Random shift",
+        expert=True,
+        help="Largest random shift while training, for images of 32 pixels; others in proportion.",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -53,45 +123,12 @@ class TrainingStep(Step):
 
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "training"
 
-    epochs: Annotated[
-        int,
-        Range(
-            low=0,
-            high=100,
-            step=1,
-            unit="epochs",
-            label="Epochs",
-            help="Passes over the training data.",
-        ),
-    ] = 12
+    epochs: Epochs = 12
 
     # --- how fast -------------------------------------------------------------------------------
 
-    learning_rate: Annotated[
-        float,
-        Range(
-            low=0.0001,
-            high=0.8192,
-            step=0.0001,
-            scale="log",
-            label="Learning rate",
-            expert=True,
-            help="Highest learning rate; AdamW wants about a hundredth of what SGD wants.",
-        ),
-    ] = 0.1
-    batch_size: Annotated[
-        int,
-        Range(
-            low=16,
-            high=1024,
-            step=16,
-            scale="log",
-            unit="samples",
-            label="Batch size",
-            help="Samples a training step.",
-            expert=True,
-        ),
-    ] = 128
+    learning_rate: LearningRate = 0.1
+    batch_size: BatchSize = 128
     optimizer: Annotated[
         Literal["sgd", "adamw"],
         Choice(
@@ -153,17 +190,7 @@ class TrainingStep(Step):
 
     # --- what keeps it from learning by heart ---------------------------------------------------
 
-    weight_decay: Annotated[
-        float,
-        Range(
-            low=0.0,
-            high=0.1,
-            step=0.0005,
-            label="Weight decay",
-            help="Pulls weights towards zero, all alike; biases and norms are left out.",
-            expert=True,
-        ),
-    ] = 0.0005
+    weight_decay: WeightDecay = 0.0005
     l1: Annotated[
         float,
         Range(
@@ -196,18 +223,7 @@ class TrainingStep(Step):
             expert=True,
         ),
     ] = "equal"
-    shift: Annotated[
-        int,
-        Range(
-            low=0,
-            high=8,
-            step=1,
-            unit="pixels",
-            label="Random shift",
-            expert=True,
-            help="Largest random shift of an image while training.",
-        ),
-    ] = 3
+    shift: Shift = 3
     flip: Annotated[
         bool,
         Choice(
@@ -225,7 +241,8 @@ class TrainingStep(Step):
             step=2,
             unit="pixels",
             label="Cutout",
-            help="Side of a square that is blanked out of every image, each its own.",
+            help="Side of a square that is blanked out of every image, each its own; for images of "
+            "32 pixels, others in proportion.",
             expert=True,
         ),
     ] = 0
@@ -383,7 +400,11 @@ class TrainingStep(Step):
                 objective,
                 schedule,
                 generator=context.generator(),
-                augment=Augment(shift=self.shift, flip=self.flip, cutout=self.cutout),
+                augment=Augment(
+                    shift=_in_proportion(self.shift, inputs),
+                    flip=self.flip,
+                    cutout=_in_proportion(self.cutout, inputs),
+                ),
                 mix=Mix(self.mixup, self.cutmix),
                 masks=masks,
                 validation=_validation(context),
@@ -465,15 +486,23 @@ class TrainingStep(Step):
         """Say which settings have no meaning for the data."""
         wanted = self.changed()
         only = {
+            "shift": "a random shift",
             "flip": "mirroring",
             "cutout": "cutout",
             "cutmix": "CutMix",
             "start_resolution": "a first resolution",
         }
-        idle = [title for name, title in only.items() if name in wanted]
+        idle = [title for name, title in only.items() if wanted.get(name)]
         if images or not idle:
             return []
         return [f"Only images have {' and '.join(idle)}; these samples were left as they are."]
+
+
+def _in_proportion(pixels: int, inputs: Tensor) -> int:
+    """Return pixels of an image of 32 pixels as pixels of images ``(N, C, H, W)``."""
+    if inputs.ndim != 4 or not pixels:
+        return 0
+    return max(1, round(pixels * min(inputs.shape[2:]) / 32))
 
 
 def _validation(context: Context) -> tuple[Any, Any] | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from optim.errors import ConfigError
+from optim.hashing import digest, digest_arrays
 from optim.layers.masks import global_masks, lowest_mask
 
 __all__ = ["Gradual", "GradualMasks", "MaskScope", "Masks", "Removal"]
@@ -35,6 +36,11 @@ class Masks:
     def __init__(self, masks: Mapping[str, Tensor]) -> None:
         self.current: dict[str, Tensor] = dict(masks)
         self._weights: dict[str, nn.Parameter] = {}
+
+    @property
+    def key(self) -> str:
+        """Identity of all that decides the masks besides the weights."""
+        return _hash_of(self.current)
 
     def attach(self, module: nn.Module, device: torch.device) -> None:
         """Find the weights in a module, and move the masks to them."""
@@ -168,6 +174,11 @@ class GradualMasks(Masks):
         self._layers = tuple(shapes)
         self.settings = settings
 
+    @property
+    def key(self) -> str:
+        """Identity of all that decides the masks besides the weights."""
+        return digest(asdict(self.settings), list(self._layers), _hash_of(self._fixed))
+
     def attach(self, module: nn.Module, device: torch.device) -> None:
         """Find the weights in a module, and move the masks to them."""
         super().attach(module, device)
@@ -229,3 +240,7 @@ class GradualMasks(Masks):
         kept = mask & lowest_mask(size, count)
         pull = torch.where(fixed & ~kept, weight.grad.abs(), -1.0)
         self.current[name] = kept | lowest_mask(pull, pull.numel() - count)
+
+
+def _hash_of(masks: Mapping[str, Tensor]) -> str:
+    return digest_arrays({name: mask.cpu().numpy() for name, mask in masks.items()})

@@ -17,7 +17,7 @@ def field_widget(control: Control, value: Any, key: str) -> Any:
 
     Args:
         control: The field.
-        value: What it shows at first; between two stops, the nearest one.
+        value: What it shows at first.
         key: Of the widget.
 
     Raises:
@@ -36,11 +36,12 @@ def field_widget(control: Control, value: Any, key: str) -> Any:
     if not isinstance(kind, Range):
         raise ConfigError(f"{control.name} has no single value.", field=control.name)
     whole = isinstance(control.default, int)
-    stops = [int(stop) if whole else stop for stop in kind.stops()]
+    # What lies between two stops is legal, and must not change by being shown.
+    stops = sorted({*(int(stop) if whole else stop for stop in kind.stops()), value})
     found: Any = st.select_slider(
         kind.label,
         stops,
-        min(stops, key=lambda stop: abs(stop - value)),
+        value,
         format_func=lambda stop: _text(kind, stop),
         key=key,
         help=kind.help,

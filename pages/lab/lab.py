@@ -8,9 +8,9 @@ from pages.components.lab.actions import commit_steps, run_command
 from pages.components.lab.delivery import show_delivery
 from pages.components.lab.header import header
 from pages.components.lab.more import more
-from pages.components.lab.recover import finished_run, show_recovery
 from pages.components.lab.words import samples_of
 from pages.components.live_panel import PanelEvents, live_panel
+from pages.components.runs.followed import finished_run, show_followed
 from pages.components.server import evaluator
 
 with shown_errors():
@@ -20,7 +20,7 @@ with shown_errors():
     info = evaluator().ask("model", recipe)
     header(recipe, info)
     show_delivery(recipe)
-    show_recovery(recipe)
+    show_followed(recipe)
     live_panel(
         recipe,
         PanelEvents(commit=commit_steps, command=run_command),

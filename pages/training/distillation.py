@@ -7,14 +7,19 @@ import base64
 import streamlit as st
 
 from pages.components import charts, state
-from pages.components.distillation import headline, outcome_picker, temperature_slider
+from pages.components.alternatives.results import results
+from pages.components.distillation.answers import headline, outcome_picker, temperature_slider
+from pages.components.distillation.lesson import TOPIC, is_fresh, lesson
 from pages.components.errors import shown_errors
+from pages.components.runs.followed import show_followed
 from pages.components.server import evaluator
 
 with shown_errors():
     recipe = state.recipe()
     state.write_link()
-    found = evaluator().ask("imitation", recipe)
+    st.subheader("Distillation", anchor=False)
+    with st.spinner("Asking teacher and student about every sample"):
+        found = evaluator().ask("imitation", recipe)
     headline(recipe, found)
     left, right = st.columns([1, 2])
     with left, st.container(border=True):
@@ -39,3 +44,19 @@ with shown_errors():
             f"and leaves {100 * info['teacher']['beside']:.0f} % to other classes: that is what a "
             "label does not say and a student can learn."
         )
+    below, beside = st.columns([1, 2])
+    with below, st.container(border=True), shown_errors():
+        st.markdown("**Train a student**")
+        lesson(recipe, temperature)
+    with beside, shown_errors():
+        if is_fresh():
+            results(TOPIC)
+        elif state.followed():
+            show_followed(recipe)
+        else:
+            with st.container(border=True, horizontal_alignment="center"):
+                st.markdown("**No student in training**")
+                st.caption(
+                    "Choose what the student learns from, and press *Train the student*. When it "
+                    "is done, what stands above is about the trained one."
+                )

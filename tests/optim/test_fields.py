@@ -40,6 +40,10 @@ class Knife(Config):
         (Range(low=0, high=1, step=0.25, label="", help=""), [0, 0.25, 0.5, 0.75, 1]),
         (Range(low=0, high=0.3, step=0.1, label="", help=""), [0, 0.1, 0.2, 0.3]),
         (Range(low=16, high=128, step=1, scale="log", label="", help=""), [16, 32, 64, 128]),
+        (
+            Range(low=0.002, high=0.1, step=0.001, scale="decades", label="", help=""),
+            [0.002, 0.005, 0.01, 0.02, 0.05, 0.1],
+        ),
         (Range(low=3, high=9, step=3, label="", help=""), [3, 6, 9]),
     ],
 )

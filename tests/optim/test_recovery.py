@@ -5,7 +5,7 @@ import pytest
 from optim.errors import ConfigError
 from optim.presets import PRESETS, preset_recipe
 from optim.recipe import Recipe
-from optim.recovery import recovery
+from optim.recovery import distilled, recovery
 from optim.techniques import TECHNIQUES
 
 
@@ -109,3 +109,29 @@ def test_every_preset_recovers_legally_and_twice_is_once(name):
     assert recovery(found) == found
     assert names(found)[-1] == "finetune_quantized"
     assert {e.id for e in preset_recipe(name, "m", "d").entries} <= {e.id for e in found.entries}
+
+
+def test_distillation_is_put_before_the_first_rounding():
+    step = TECHNIQUES["distill"](epochs=3)
+    assert names(distilled(recipe(PRUNE, QUANTIZE), step)) == [
+        "prune_channels",
+        "distill",
+        "quantize",
+    ]
+    assert names(distilled(recipe(PRUNE), step)) == ["prune_channels", "distill"]
+
+
+def test_a_distillation_that_is_there_is_replaced_where_it_stands():
+    before = recipe({"distill": {"epochs": 5}}, PRUNE, {"distill": {"epochs": 0}}, QUANTIZE)
+    found = distilled(before, TECHNIQUES["distill"](epochs=3))
+    assert [e.id for e in found.entries] == [e.id for e in before.entries]
+    assert [e.step.epochs for e in found.entries if e.name == "distill"] == [5, 3]
+
+
+def test_a_distillation_that_is_switched_off_is_switched_on():
+    before = recipe(PRUNE, {"distill": {"epochs": 5}})
+    before = before.with_enabled("distill", False)
+    assert names(distilled(before, TECHNIQUES["distill"](epochs=3))) == [
+        "prune_channels",
+        "distill",
+    ]

@@ -15,7 +15,7 @@ from pages.components import state
 from pages.components.fields import field_widget
 from pages.components.server import run_store, wake_engine
 
-__all__ = ["KIND", "chooser"]
+__all__ = ["KIND", "chooser", "seeds_slider", "start_comparison"]
 
 KIND = "alternatives"
 """Kind of the runs that are started here."""
@@ -55,26 +55,50 @@ def chooser(topic: Topic, name: str) -> None:
     with left:
         st.select_slider("Epochs", _EPOCHS, 5, key=f"{name}_epochs", help="Of every training.")
     with right:
-        seeds: int = st.select_slider(
-            "Seeds",
-            _SEEDS,
-            3,
-            key=f"{name}_seeds",
-            help="Every alternative is trained once a seed; intervals are over seeds.",
-        )
+        seeds = seeds_slider(name)
     count = seeds * (1 + len(others))
     st.button(
         f"Train {count} networks" if others else "Train",
         type="primary",
         icon=":material/model_training:",
         disabled=not others,
-        on_click=_start,
-        args=(topic, name, card, [base, *others], seeds),
+        on_click=start_comparison,
+        args=(name, f"{topic.title}: {card.title}", card, [base, *others], seeds),
         help="Trains in the background; you may close the tab."
         if others
         else "Choose something to change first.",
         key=f"{name}_start",
     )
+
+
+def seeds_slider(name: str) -> int:
+    """Draw the number of seeds of a topic and return it."""
+    seeds: int = st.select_slider(
+        "Seeds",
+        _SEEDS,
+        3,
+        key=f"{name}_seeds",
+        help="Every alternative is trained once a seed; intervals are over seeds.",
+    )
+    return seeds
+
+
+def start_comparison(
+    name: str, title: str, card: ModelCard, alternatives: list[Alternative], seeds: int
+) -> None:
+    """Start the run of a topic's comparison on the data that are shown."""
+    spec: dict[str, Any] = {
+        "topic": name,
+        "model": card.name,
+        "data": state.recipe().data,
+        "seeds": list(range(seeds)),
+        "alternatives": [alternative.to_json() for alternative in alternatives],
+    }
+    try:
+        run_store().submit(KIND, spec, title=title)
+        wake_engine()
+    except OptimError as error:
+        state.notice(error)
 
 
 def _card() -> ModelCard:
@@ -96,23 +120,6 @@ def _alternative(
         st.caption("That is the baseline; it is left out.")
         return None
     return varied(topic, base, offer, value)
-
-
-def _start(
-    topic: Topic, name: str, card: ModelCard, alternatives: list[Alternative], seeds: int
-) -> None:
-    spec: dict[str, Any] = {
-        "topic": name,
-        "model": card.name,
-        "data": state.recipe().data,
-        "seeds": list(range(seeds)),
-        "alternatives": [alternative.to_json() for alternative in alternatives],
-    }
-    try:
-        run_store().submit(KIND, spec, title=f"{topic.title}: {card.title}")
-        wake_engine()
-    except OptimError as error:
-        state.notice(error)
 
 
 def _number(key: str, default: int) -> int:

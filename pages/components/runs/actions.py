@@ -1,11 +1,12 @@
-"""Cancel, pause, resume, delete and restore runs; what cannot be done is said in a sentence."""
+"""What can be done with runs, from starting to deleting; what cannot is said in a sentence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 from optim.errors import OptimError
-from optim.runs.run import ACTIVE, ENDED, RESUMABLE, Run
+from optim.recipe import Recipe
+from optim.runs.run import ACTIVE, ENDED, RESUMABLE, Run, State
 from pages.components import state
 from pages.components.server import run_store, wake_engine
 
@@ -18,7 +19,25 @@ __all__ = [
     "pause",
     "restore",
     "resume",
+    "train_recipe",
 ]
+
+
+def train_recipe(wanted: Recipe, title: str) -> None:
+    """Start the run of a recipe and follow it, or follow the one that does or did the same."""
+
+    def start() -> None:
+        store, spec = run_store(), {"recipe": wanted.to_json()}
+        same = [
+            run
+            for run in store.runs(states=[*ACTIVE, State.PAUSED, State.FINISHED])
+            if run.kind == "recipe" and run.spec == spec
+        ]
+        run = same[0] if same else store.submit("recipe", spec, title=title)
+        state.follow(run.id)
+        wake_engine()
+
+    _noticed(start)
 
 
 def can_cancel(run: Run) -> bool:

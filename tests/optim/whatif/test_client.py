@@ -175,7 +175,7 @@ def test_it_ends_when_it_is_stopped_and_tells_nobody(recipe):
     client = EvaluatorClient()
     inbox = queue.Queue()
     client.listen("panel", inbox.put)
-    client.start()
+    client.ask("model", recipe)  # so that it does not stand in the middle of its start
     process = client._process
     client.stop()
     assert process.wait(timeout=WAIT_S) == 0

@@ -76,14 +76,65 @@ def test_a_store_that_cannot_be_opened_is_explained(no_store):
     assert "The run store" in at.error[0].value
 
 
-def test_runs_of_models_that_others_uploaded_are_not_listed(worked, page, page_home):
+@pytest.fixture
+def secret_model(page_home):
+    """The name of a model that only who has its link may see."""
     from optim.library import add_model
 
-    name = add_model(page_home / "small.safetensors", data="digits", title="Secret", listed=False)
-    worked.queued("mine alone", small_recipe(model=name))
+    return add_model(page_home / "small.safetensors", data="digits", title="Secret", listed=False)
+
+
+@pytest.fixture
+def secret_data(page_home, tmp_path):
+    """The name of data that only who has its link may see."""
+    from PIL import Image
+
+    from optim.data.added import add_data
+
+    for label in ("even", "odd"):
+        folder = tmp_path / "images" / label
+        folder.mkdir(parents=True)
+        for i in range(6):
+            Image.new("L", (8, 8), 40 * i).save(folder / f"{i}.png")
+    return add_data(tmp_path / "images", title="Secret", listed=False).name
+
+
+def recipe_run(worked, model="small-resnet", data="digits"):
+    return worked.queued("mine alone", small_recipe(model=model, data=data))
+
+
+def alternatives_run(worked, model="small-resnet", data="digits"):
+    spec = {"topic": "regularisation", "model": model, "data": data, "seeds": [0]}
+    return worked.store.submit("alternatives", {**spec, "alternatives": []}, title="mine alone")
+
+
+def taught_run(worked, model):
+    return worked.queued("mine alone", small_recipe(steps=[{"distill": {"teacher": [model]}}]))
+
+
+@pytest.mark.parametrize("submit", [recipe_run, alternatives_run, taught_run])
+def test_runs_on_models_that_others_uploaded_are_not_listed(worked, page, secret_model, submit):
+    submit(worked, model=secret_model)
     assert "No runs yet" in texts(page())
-    owner = open_app(small_recipe(model=name)).switch_page(PAGE).run()
+    owner = open_app(small_recipe(model=secret_model)).switch_page(PAGE).run()
     assert titles(owner) == ["mine alone"]
+
+
+@pytest.mark.parametrize("submit", [recipe_run, alternatives_run])
+def test_runs_on_data_that_others_uploaded_are_not_listed(worked, page, secret_data, submit):
+    run = submit(worked, data=secret_data)
+    worked.queued("for all")
+    at = page()
+    assert titles(at) == ["for all"]
+    at.text_input(key="runs_text").set_value(run.id).run()
+    assert "No run matches" in texts(at)
+    owner = open_app(small_recipe(data=secret_data)).switch_page(PAGE).run()
+    assert set(titles(owner)) == {"mine alone", "for all"}
+
+
+def test_a_row_of_any_kind_of_work_says_on_what(worked, page):
+    alternatives_run(worked)
+    assert "Small ResNet · Digits" in texts(page())
 
 
 # --- filters and sorts --------------------------------------------------------------------------

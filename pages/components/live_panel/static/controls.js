@@ -10,7 +10,7 @@ export function valueText(control, value) {
     return control.unit && typeof value === "number" ? `${text} ${control.unit}` : text;
   }
   if (control.scale === "percent") return `${Math.round(value * 100)} %`;
-  const text = Number.isInteger(value) ? String(value) : String(Math.round(value * 1000) / 1000);
+  const text = Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
   return control.unit ? `${text} ${control.unit}` : text;
 }
 

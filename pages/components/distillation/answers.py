@@ -1,4 +1,4 @@
-"""Parts of the Distillation page: what was learned, which sample, which temperature."""
+"""What was learned: in one line, by sample, at a temperature."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ _OUTCOMES = {
 
 def headline(recipe: Recipe, found: Mapping[str, Any]) -> None:
     """Say in one line how far the student follows its teacher, and what stands behind it."""
-    st.subheader("Distillation", anchor=False)
     st.markdown(
         f"Student and teacher choose the same class for **{found['agreement']['text']}** of the "
         f"samples; against its teacher, the student {_verdict(found['change'])}."
