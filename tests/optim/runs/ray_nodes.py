@@ -57,7 +57,9 @@ class Nodes:
 
     def kill(self, home):
         """Kill the raylet of a node as a power cut would: no process of it says good-bye."""
-        raylet = self.nodes.pop(home).all_processes["raylet"][0].process
+        node = self.nodes.pop(home)
+        self.cluster.worker_nodes.discard(node)  # nobody waits for it any more
+        raylet = node.all_processes["raylet"][0].process
         raylet.send_signal(signal.SIGKILL)
         raylet.wait()  # as a zombie it would look alive to its workers
 

@@ -24,14 +24,15 @@ from tests.optim.runs.kinds import PATH, chain
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 240
-RECIPE = """\
+EPOCHS = 80
+RECIPE = f"""\
 version: 1
-model: {model}
-data: wine
-seed: {seed}
+model: digits-resnet8
+data: digits
+seed: SEED
 steps:
   - prune_channels: {{pruning_ratio: 0.25}}
-  - distill: {{epochs: 40}}
+  - distill: {{epochs: {EPOCHS}}}
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(900)]
@@ -122,12 +123,17 @@ def messages(store, run):
 
 
 def figures(store, run):
-    return [(row.step, row.epoch, row.figures) for row in store.epochs(run.id)]
+    """Return what every epoch gave, but for the time it took."""
+    rows = store.epochs(run.id)
+    return [
+        (row.step, row.epoch, {k: v for k, v in row.figures.items() if k != "seconds"})
+        for row in rows
+    ]
 
 
 def test_a_training_whose_node_is_killed_ends_as_one_that_was_not(cluster, nodes):
     store = cluster
-    recipes = [Recipe.from_yaml(RECIPE.format(model="wine-mlp", seed=seed)) for seed in (1, 2, 3)]
+    recipes = [Recipe.from_yaml(RECIPE.replace("SEED", str(seed))) for seed in (1, 2, 3)]
     spec = [{"recipe": recipe.to_json()} for recipe in recipes]
     runs = [store.submit("recipe", each, title=f"seed {i}") for i, each in enumerate(spec, 1)]
     engine = RayEngine(options=("--idle", "60"))
@@ -160,7 +166,7 @@ def test_a_training_whose_node_is_killed_ends_as_one_that_was_not(cluster, nodes
     assert (found.state, found.attempt) == (State.FINISHED, 1), found.error
     assert "trained before" not in str(found.result["steps"]), "it was not trained at all"
     assert figures(store, unbroken) == figures(store, victim)
-    assert len(figures(store, victim)) == 40
+    assert len(figures(store, victim)) == EPOCHS
     files = [{f.name: f.hash for f in store.artefacts(r.id)} for r in (unbroken, victim)]
     assert files[0]["model.onnx"] == files[1]["model.onnx"]
     for artefact in store.artefacts(victim.id):
@@ -184,7 +190,7 @@ def test_it_is_stopped_within_two_seconds_paused_and_resumed(cluster):
     store.resume(paused.id)
     urgent = store.submit("count", {"steps": 2}, priority=9)
     until(lambda: not store.has_active(), store)
-    assert store.get(paused.id).result == store.get(paused.id).result == {"value": chain(60)}
+    assert store.get(paused.id).result == {"value": chain(60)}
     assert store.get(urgent.id).state is State.FINISHED
     assert store.get(cancelled.id).state is State.CANCELLED
 
@@ -196,9 +202,9 @@ def test_a_driver_that_is_killed_loses_nothing(cluster):
     engine.ensure()
     until(lambda: store.get(run.id).progress > 0.1, store)
     process = worker(store, run)
-    for driver in drivers(store):
-        driver.send_signal(signal.SIGKILL)
-    until(lambda: not drivers(store), store)
+    [driver] = drivers(store)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait(30)  # its lock is free when all of it is gone
     engine.ensure()
     until(lambda: not store.has_active(), store)
     assert not process.is_running()
