@@ -118,7 +118,7 @@ def engine() -> Engine:
     if package and find_spec(package) is None:
         raise MissingDependencyError(
             f"The engine {name!r} needs {package}, which is not installed.",
-            hint=f"Install it: pip install {package}",
+            hint=f"Install it: make {package}, or pip install {package}",
         )
     if name not in ENGINES:
         raise ConfigError(

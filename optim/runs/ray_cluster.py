@@ -86,7 +86,7 @@ def require_ray() -> None:
     if find_spec("ray") is None:
         raise MissingDependencyError(
             "The engine 'ray' needs ray, which is not installed.",
-            hint="Install it: pip install ray",
+            hint="Install it: make ray, or pip install ray",
         )
 
 

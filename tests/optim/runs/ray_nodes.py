@@ -1,8 +1,14 @@
-"""Two nodes of a Ray cluster on this machine, each with a folder of its own; one can be killed."""
+"""A Ray cluster on this machine, each node with a folder of its own; nodes can be killed.
 
+:class:`Held` starts it in a process of its own, because Ray reaps, logs and warns in the process
+that holds a cluster.
+"""
+
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,27 +20,21 @@ class Nodes:
 
     Args:
         folder: For the folders of the nodes.
-        cpus: Of each node.
+        number: How many nodes.
         path: What else Python finds on the nodes.
     """
 
-    def __init__(self, folder, *, number=2, cpus=1, path=()):
+    def __init__(self, folder, *, number=2, path=""):
         from ray.cluster_utils import Cluster
 
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         self.folder = folder
-        self.cpus = cpus
-        self.path = os.pathsep.join(map(str, (ROOT, *path)))
+        self.path = os.pathsep.join([str(ROOT), *([path] if path else [])])
         self.started = 0
-        self.cluster = Cluster(initialize_head=True, head_node_args=self.arguments("head", 0))
         self.nodes = {}
+        self.cluster = Cluster(initialize_head=True, head_node_args=self.arguments("head", 0))
         for _ in range(number):
             self.add()
-        self.cluster.wait_for_nodes()
-
-    @property
-    def address(self):
-        return self.cluster.address
 
     def arguments(self, name, cpus):
         home = self.folder / name
@@ -48,9 +48,9 @@ class Nodes:
         }
 
     def add(self):
-        """Start one more; return its folder."""
+        """Start one more with one core; return its folder."""
         self.started += 1
-        arguments = self.arguments(f"node-{self.started}", self.cpus)
+        arguments = self.arguments(f"node-{self.started}", 1)
         home = arguments["env_vars"]["OPTIM_HOME"]
         self.nodes[home] = self.cluster.add_node(**arguments)
         return home
@@ -63,34 +63,70 @@ class Nodes:
         raylet.send_signal(signal.SIGKILL)
         raylet.wait()  # as a zombie it would look alive to its workers
 
+    def forget(self):
+        """Remove what was trained on the nodes."""
+        for home in self.nodes:
+            shutil.rmtree(Path(home) / "store" / "students", ignore_errors=True)
+
+
+class Held:
+    """A cluster that another process holds; it ends when its input is closed."""
+
+    def __init__(self, folder, path=""):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.optim.runs.ray_nodes", str(folder), str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self.address = self._answer()
+
+    def add(self):
+        return self._tell("add")
+
+    def kill(self, home):
+        self._tell(f"kill {home}")
+
+    def forget(self):
+        self._tell("forget")
+
     def close(self):
-        self.cluster.shutdown()
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+    def _tell(self, order):
+        self.process.stdin.write(f"{order}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        for line in self.process.stdout:
+            if line.startswith("> "):
+                return line[2:].strip()
+        raise AssertionError("the cluster ended")
 
 
 def main():
-    """Hold a cluster, and do what standard input says: ``kill HOME``, ``add``, ``forget``.
-
-    Ray reaps, logs and warns in the process that holds it, which is therefore not that of a test.
-    """
-    nodes = Nodes(Path(sys.argv[1]))
-    sys.stdout.write(f"> {nodes.address}\n")
-    sys.stdout.flush()
+    """Hold a cluster, and do what standard input says: ``add``, ``kill HOME``, ``forget``."""
+    folder, path = sys.argv[1:]
+    nodes = Nodes(Path(folder), path=path)
     try:
+        _say(nodes.cluster.address)
         for line in sys.stdin:
-            what, _, home = line.strip().partition(" ")
-            answer = ""
-            if what == "kill":
-                nodes.kill(home)
-            elif what == "add":
-                answer = nodes.add()
-                nodes.cluster.wait_for_nodes()
-            elif what == "forget":
-                for known in nodes.nodes:
-                    shutil.rmtree(Path(known) / "store" / "students", ignore_errors=True)
-            sys.stdout.write(f"> {answer}\n")
-            sys.stdout.flush()
+            what, *arguments = line.split(maxsplit=1)
+            do = {"add": nodes.add, "kill": nodes.kill, "forget": nodes.forget}[what]
+            _say(do(*(argument.strip() for argument in arguments)) or "")
     finally:
-        nodes.close()
+        nodes.cluster.shutdown()
+
+
+def _say(what):
+    sys.stdout.write(f"> {what}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

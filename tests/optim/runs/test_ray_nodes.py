@@ -6,10 +6,7 @@ The nodes share a folder by ``OPTIM_FILES`` and nothing else: each has a home of
 import importlib.util
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -21,8 +18,8 @@ from optim.runs.ray_engine import RayEngine
 from optim.runs.run import State
 from optim.runs.store import RunStore
 from tests.optim.runs.kinds import PATH, chain
+from tests.optim.runs.ray_nodes import Held
 
-ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 240
 EPOCHS = 80
 RECIPE = f"""\
@@ -40,40 +37,9 @@ if importlib.util.find_spec("ray") is None:
     pytestmark.append(pytest.mark.skip(reason="ray is not installed: make ray"))
 
 
-class Nodes:
-    """The cluster, in a process of its own; what it is told is one line each."""
-
-    def __init__(self, folder):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.optim.runs.ray_nodes", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        self.address = self.answer()
-
-    def answer(self):
-        for line in self.process.stdout:
-            if line.startswith("> "):
-                return line[2:].strip()
-        raise AssertionError("the cluster ended")
-
-    def tell(self, *words):
-        self.process.stdin.write(" ".join(words) + "\n")
-        self.process.stdin.flush()
-        return self.answer()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(60)
-        self.process.stdout.close()
-
-
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    nodes = Nodes(tmp_path_factory.mktemp("nodes"))
+    nodes = Held(tmp_path_factory.mktemp("nodes"))
     yield nodes
     nodes.close()
 
@@ -145,7 +111,7 @@ def test_a_training_whose_node_is_killed_ends_as_one_that_was_not(cluster, nodes
     process = worker(store, victim)
     home = process.environ()["OPTIM_HOME"]
     assert home != os.environ["OPTIM_HOME"]
-    nodes.tell("kill", home)
+    nodes.kill(home)
     until(lambda: not store.has_active(), store)
     assert not process.is_running()
     for run in runs:
@@ -154,11 +120,11 @@ def test_a_training_whose_node_is_killed_ends_as_one_that_was_not(cluster, nodes
     assert store.get(victim.id).attempt >= 2
     assert "Its node died. It goes on from its last checkpoint." in messages(store, victim)
     # The same recipe without a break, on a node that knows nothing of the other run.
-    replaced = nodes.tell("add")
+    replaced = nodes.add()
     assert replaced not in (home, "")
     for path in (store.kept.root / "students").glob("*"):
         path.unlink()
-    nodes.tell("forget")
+    nodes.forget()
     unbroken = store.submit("recipe", spec[0], title="unbroken")
     engine.ensure()
     until(lambda: not store.has_active(), store)
@@ -171,7 +137,7 @@ def test_a_training_whose_node_is_killed_ends_as_one_that_was_not(cluster, nodes
     assert files[0]["model.onnx"] == files[1]["model.onnx"]
     for artefact in store.artefacts(victim.id):
         assert hash_of(store.read(artefact)) == artefact.hash
-    assert store.kept.names("checkpoints") == []
+    until(lambda: store.kept.names("checkpoints") == [], store)
 
 
 def test_it_is_stopped_within_two_seconds_paused_and_resumed(cluster):
