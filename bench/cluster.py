@@ -100,11 +100,10 @@ def kill_node(side: Side, nodes: Held) -> tuple[float, float]:
     until(side.progressed(run))
     home = side.worker(run).environ()["OPTIM_HOME"]
     events = len(side.store.events(run.id))
-    again = side.progressed(run)
     nodes.kill(home)
     requeued = until(lambda: len(side.store.events(run.id)) > events)
     assert side.store.events(run.id)[-1].message.startswith("Its node died.")
-    taken = requeued + until(again)
+    taken = requeued + until(side.progressed(run))
     side.cancel(run)
     nodes.add()
     return requeued, taken
