@@ -67,6 +67,7 @@ def rows() -> list[tuple[str, str, str]]:
             ("Start to first chart", f"{startup['first_chart_s']['median']:.1f} s", "startup"),
             ("`import optim`", f"{startup['import_optim_s']['median']:.2f} s", "startup"),
         ]
+    found += [(*row, "recover") for row in recovered()]
     if evaluate := results("evaluate"):
         ours = evaluate["ours"]["times_plain_loop"]
         found.append(
@@ -85,7 +86,7 @@ def rows() -> list[tuple[str, str, str]]:
             ),
             ("Worker killed: its run gets on after", _seconds(killed["no_waiting_child"])),
             (
-                "Supervisor killed: all gets on, once it is started, after",
+                "Supervisor killed and started again: its run gets on after",
                 _seconds(runs["supervisor_restarted_until_progress"]),
             ),
             ("Run cancelled: its process is gone after", _seconds(runs["cancelled_until_gone"])),
@@ -117,6 +118,28 @@ def _seconds(times: dict[str, float]) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def recovered() -> list[tuple[str, str]]:
+    """Return what training won back at each size, after each length that was run."""
+    from recover import EPOCHS, TARGETS, group, mean_accuracy, read
+
+    kept = read()
+    rows = []
+    for target in TARGETS:
+        for epochs in EPOCHS:
+            if not (ours := group(kept, "ours", target, epochs)):
+                continue
+            fewer = kept["original"]["macs"] / max(result["macs"] for result in ours.values())
+            before = 100 * kept["original"]["accuracy_test"]["value"]
+            rows.append(
+                (
+                    f"ResNet-20, CIFAR-10: {fewer:.1f}x fewer MACs, distilled for {epochs} "
+                    f"epoch{'s' * (epochs > 1)}, test accuracy",
+                    f"{mean_accuracy(ours)} % of {before:.1f} %",
+                )
+            )
+    return rows
 
 
 def _points(value: float) -> str:
