@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from optim.runs.run import EpochRow
 
 __all__ = ["Checkpoint", "checkpoints_of", "forget_checkpoints"]
 
+_LOG = logging.getLogger(__name__)
 INTERVAL_S = 60.0
 """After this long without a save another is due."""
 GENERATIONS = 2
@@ -77,9 +79,21 @@ class Checkpoint:
         return self._history[row.epoch]
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state that was saved last and can be read; None if there is none."""
+        """Return the state that was saved last and can be read; None if there is none.
+
+        Raises:
+            RunError: If it cannot be known whether there is one.
+        """
+        try:
+            files = self._files()
+        except OSError as error:
+            raise RunError(
+                f"The checkpoints of {self.step!r} cannot be looked for: "
+                f"{error.strerror or error}.",
+                hint="Check the place that OPTIM_FILES names; then resume the run.",
+            ) from error
         damaged = 0
-        for fence, number, name in self._files():
+        for fence, number, name in files:
             try:
                 content = _unpacked(self._folder.read(name))
             except _UNREADABLE:
@@ -119,9 +133,12 @@ class Checkpoint:
             ) from error
         self._number = number
         self.saved_at = self._clock()
-        for fence, _, old in self._files()[GENERATIONS:]:
-            if fence <= self._fence:
-                self._folder.remove(old)
+        try:
+            for fence, _, old in self._files()[GENERATIONS:]:
+                if fence <= self._fence:
+                    self._folder.remove(old)
+        except OSError as error:
+            _LOG.warning("old checkpoints of %r stay: %s", self.step, error)
 
     def due(self) -> bool:
         """Whether so much time has passed that a state in mid-epoch should be saved as well."""
@@ -139,8 +156,11 @@ def checkpoints_of(files: Files, run_id: str) -> Files:
 
 
 def forget_checkpoints(files: Files, run_id: str) -> None:
-    """Remove the checkpoints of a run that needs none any more."""
-    files.remove(f"checkpoints/{run_id}")
+    """Remove the checkpoints of a run that needs none any more; what stays is removed later."""
+    try:
+        files.remove(f"checkpoints/{run_id}")
+    except OSError as error:
+        _LOG.warning("checkpoints of run %s stay: %s", run_id, error)
 
 
 def _packed(content: dict[str, Any]) -> bytes:

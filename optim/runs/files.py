@@ -8,11 +8,12 @@ and read from as it is used, and nothing of it needs to be on the machine that c
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, Self
 from urllib.parse import unquote, urlsplit
@@ -160,43 +161,38 @@ class SharedFiles:
     def names(self, folder: str = "") -> list[str]:
         """Return the plain names in a folder."""
         try:
-            found = self._system.ls(self._at(folder), detail=False, refresh=True)
+            with _faults(folder):
+                found = self._system.ls(self._at(folder), detail=False, refresh=True)
         except FileNotFoundError:
             return []
         return sorted(name.rstrip("/").rpartition("/")[2] for name in found)
 
     def read(self, name: str) -> bytes:
         """Return a content."""
-        content: bytes = self._system.cat_file(self._at(name))
+        with _faults(name):
+            content: bytes = self._system.cat_file(self._at(name))
         return content
 
     def write(self, name: str, content: bytes) -> None:
         """Keep a content; under another name first where a part of it could be seen."""
         path = self._at(name)
-        if self._protocol in _WHOLE:
-            self._system.pipe_file(path, content)
-            return
-        folder, _, last = path.rpartition("/")
-        self._system.makedirs(folder, exist_ok=True)
-        temporary = f"{folder}/.{last}.{secrets.token_hex(6)}"
-        try:
-            self._system.pipe_file(temporary, content)
-            self._system.mv(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._system.rm_file(temporary)
-            raise
+        with _faults(name):
+            if self._protocol in _WHOLE:
+                self._system.pipe_file(path, content)
+            else:
+                self._write_whole(path, content)
 
     def has(self, name: str, size: int, content_hash: str) -> bool:
         """Whether a content of this size is there: the place itself answers for its bytes."""
         try:
-            return int(self._system.info(self._at(name), refresh=True)["size"]) == size
+            with _faults(name):
+                return int(self._system.info(self._at(name), refresh=True)["size"]) == size
         except FileNotFoundError:
             return False
 
     def remove(self, name: str) -> None:
         """Remove a content or a folder."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), _faults(name):
             self._system.rm(self._at(name), recursive=True)
 
     def remove_leftovers(self, older_than_s: float) -> None:
@@ -216,6 +212,31 @@ class SharedFiles:
 
     def _at(self, name: str) -> str:
         return f"{self.root}/{name}".rstrip("/")
+
+    def _write_whole(self, path: str, content: bytes) -> None:
+        folder, _, last = path.rpartition("/")
+        self._system.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/.{last}.{secrets.token_hex(6)}"
+        try:
+            self._system.pipe_file(temporary, content)
+            self._system.mv(temporary, path)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._system.rm_file(temporary)
+            raise
+
+
+@contextlib.contextmanager
+def _faults(name: str) -> Iterator[None]:
+    """Raise as ``OSError`` whatever the libraries behind fsspec raise."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, error.strerror or "No such file", name) from error
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(errno.EIO, str(error).rstrip(".") or type(error).__name__, name) from error
 
 
 def files_url() -> str:

@@ -110,6 +110,40 @@ def test_a_place_that_refuses_is_a_sentence(shared_files, monkeypatch):
         Checkpoint(shared_files, "train").save({})
 
 
+def test_errors_of_other_libraries_are_sentences_as_well(shared_files, monkeypatch):
+    class EndpointConnectionError(Exception):
+        pass
+
+    def unreachable(*args, **options):
+        raise EndpointConnectionError("Could not connect to the endpoint.")
+
+    for name in ("pipe_file", "cat_file", "ls", "info", "rm"):
+        monkeypatch.setattr(shared_files._system, name, unreachable)
+    for use in (
+        lambda: shared_files.names("a"),
+        lambda: shared_files.read("a"),
+        lambda: shared_files.write("a", b"x"),
+        lambda: shared_files.has("a", 1, "0"),
+        lambda: shared_files.remove("a"),
+    ):
+        with pytest.raises(OSError, match="Could not connect to the endpoint"):
+            use()
+
+
+def test_a_place_that_is_lost_does_not_look_like_one_without_checkpoints(shared_files, monkeypatch):
+    states = Checkpoint(checkpoints_of(shared_files, "abc"), "train")
+    states.save({"epoch": 1})
+    states.save({"epoch": 2})
+    monkeypatch.setattr(shared_files._system, "ls", _refuse)
+    monkeypatch.setattr(shared_files._system, "rm", _refuse)
+    with pytest.raises(RunError, match=r"'train' cannot be looked for: Permission denied\. Check"):
+        Checkpoint(checkpoints_of(shared_files, "abc"), "train", 2).load()
+    states.save({"epoch": 3})
+    forget_checkpoints(shared_files, "abc")
+    monkeypatch.undo()
+    assert Checkpoint(checkpoints_of(shared_files, "abc"), "train", 2).load() == {"epoch": 3}
+
+
 def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):
     kept = LocalFiles(tmp_path)
     kept.write("checkpoints/run/step/1.checkpoint", b"x")

@@ -17,6 +17,7 @@ from optim.runs.queue import Queue
 from optim.runs.ray_engine import RayEngine
 from optim.runs.run import State
 from optim.runs.store import RunStore
+from tests.optim.runs import postgres
 from tests.optim.runs.kinds import PATH, chain
 from tests.optim.runs.ray_nodes import Held
 
@@ -44,9 +45,30 @@ def nodes(tmp_path_factory):
     nodes.close()
 
 
+@pytest.fixture(scope="module")
+def database():
+    """Return the URL of a PostgreSQL database."""
+    if why := postgres.why_not():
+        pytest.skip(why)
+    with postgres.server() as url:
+        yield url
+
+
 @pytest.fixture
 def cluster(store, nodes, tmp_path, monkeypatch):
     """The store, with files that all nodes reach, and an engine for its queue."""
+    yield from opened(nodes, tmp_path, monkeypatch)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_cluster(request, store, nodes, tmp_path, monkeypatch):
+    """The same with either database."""
+    if request.param == "postgresql":
+        monkeypatch.setenv("OPTIM_STORE", request.getfixturevalue("database"))
+    yield from opened(nodes, tmp_path, monkeypatch)
+
+
+def opened(nodes, tmp_path, monkeypatch):
     monkeypatch.setenv("OPTIM_FILES", f"file://{tmp_path / 'share'}")
     monkeypatch.setenv("RAY_ADDRESS", nodes.address)
     store = RunStore.open()
@@ -58,11 +80,11 @@ def cluster(store, nodes, tmp_path, monkeypatch):
 
 
 def drivers(store):
-    found = []
+    found, url = [], store.database.url.render_as_string(hide_password=False)
     for process in psutil.process_iter(["cmdline"]):
         try:
             if "optim.runs.ray_driver" in (process.info["cmdline"] or []):
-                ours = process.environ().get("OPTIM_STORE") == str(store.database.url)
+                ours = process.environ().get("OPTIM_STORE") == url
                 found += [process] if ours else []
         except psutil.Error:
             continue
@@ -140,8 +162,8 @@ def test_a_training_whose_node_is_killed_ends_as_one_that_was_not(cluster, nodes
     until(lambda: store.kept.names("checkpoints") == [], store)
 
 
-def test_it_is_stopped_within_two_seconds_paused_and_resumed(cluster):
-    store = cluster
+def test_it_is_stopped_within_two_seconds_paused_and_resumed(any_cluster):
+    store = any_cluster
     engine = RayEngine(options=("--jobs", PATH, "--idle", "60"))
     spec = {"steps": 60, "seconds": 0.1}
     paused, cancelled = store.submit("count", spec), store.submit("count", spec)
@@ -161,8 +183,8 @@ def test_it_is_stopped_within_two_seconds_paused_and_resumed(cluster):
     assert store.get(cancelled.id).state is State.CANCELLED
 
 
-def test_a_driver_that_is_killed_loses_nothing(cluster):
-    store = cluster
+def test_a_driver_that_is_killed_loses_nothing(any_cluster):
+    store = any_cluster
     engine = RayEngine(options=("--jobs", PATH, "--idle", "60"))
     run = store.submit("count", {"steps": 60, "seconds": 0.1})
     engine.ensure()
