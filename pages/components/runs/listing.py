@@ -13,7 +13,7 @@ from optim.runs.run import ACTIVE, Run, State
 from pages.components import state
 from pages.components.runs import actions
 from pages.components.runs.compare import compare_button, show_comparison
-from pages.components.runs.figures import accuracy_of
+from pages.components.runs.figures import accuracy_of, highest_of
 from pages.components.runs.polled import polled
 from pages.components.runs.words import (
     STATES,
@@ -197,7 +197,7 @@ def _outcome(run: Run) -> None:
     elif run.state is State.QUEUED:
         st.caption(doing(run))
     else:
-        st.caption(f"stands at {100 * run.progress:.0f} %")
+        st.caption(highest_of(run) or f"stands at {100 * run.progress:.0f} %")
 
 
 def _nothing(*, filtered: bool) -> None:

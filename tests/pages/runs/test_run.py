@@ -5,7 +5,7 @@ import json
 import pytest
 
 from optim.runs.run import EpochRow, State
-from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
+from tests.pages.helpers import OTHER, click, open_app, recipe_of, small_recipe, texts
 from tests.pages.worked import scorecard, trainable
 
 PAGE = "pages/runs/run.py"
@@ -280,3 +280,20 @@ def test_work_that_follows_no_recipe_has_a_log_and_no_recipe(worked):
     assert "Recipe" not in at.segmented_control(key="run_section").options
     assert "Open in the Lab" not in labels(at)
     assert "Submitted." in at.table[0].value.to_string()
+
+
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("regularisation", "What keeps a network"),
+        ("speed", "What shortens training"),
+        ("distillation", "Train a student"),
+    ],
+)
+def test_a_comparison_leads_to_the_page_that_shows_it(worked, topic, words):
+    spec = {"topic": topic, "model": OTHER, "data": "wine", "seeds": [0], "alternatives": []}
+    run = worked.store.submit("alternatives", spec, title="Side by side")
+    at = click(open_run(run.id), "See the comparison")
+    assert not at.exception
+    assert words in texts(at)
+    assert (recipe_of(at).model, recipe_of(at).data) == (OTHER, "wine")
