@@ -15,7 +15,7 @@ from optim.processes import child_environment
 from optim.runs.lock import Lock
 from optim.runs.store import files_of, store_url
 
-__all__ = ["ENGINES", "Engine", "LocalEngine", "engine"]
+__all__ = ["ENGINES", "Engine", "LocalEngine", "engine", "is_attended", "start_apart"]
 
 _LOG_BYTES = 1_000_000
 
