@@ -48,6 +48,11 @@ class Ended:
 class Cluster(Protocol):
     """Where tasks run; every method raises ``RunError`` when it cannot be reached."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be asked."""
+        ...
+
     def connect(self) -> None:
         """Be connected; does nothing if it is."""
         ...
@@ -106,6 +111,11 @@ class RayCluster:
         self._ended: list[Ended] = []
         self._pending: list[Any] = []
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be asked."""
+        return self._ray is not None and bool(self._ray.is_initialized())
+
     def connect(self) -> None:
         """Be connected; a cluster of one node is started where none is named or found.
 
@@ -113,7 +123,7 @@ class RayCluster:
             MissingDependencyError: If Ray is not installed.
             RunError: If the cluster cannot be reached.
         """
-        if self._ray is not None and self._ray.is_initialized():
+        if self.is_connected:
             return
         require_ray()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
@@ -141,7 +151,9 @@ class RayCluster:
                     f"No Ray cluster can be started on this machine: {_first_line(error)}.",
                     hint="Name one by RAY_ADDRESS, or work without: OPTIM_ENGINE=local.",
                 ) from error
-            _LOG.info("RAY_ADDRESS names no cluster and none was found: one of this machine works")
+            if not self.address:
+                _LOG.info("RAY_ADDRESS names no cluster and none was found")
+            _LOG.info("a cluster of this machine alone is started")
         self._ray = ray
         self._task = ray.remote(attempt)
         nodes = [node for node in ray.nodes() if node["Alive"]]
@@ -184,7 +196,7 @@ class RayCluster:
 
     def wait(self, seconds: float) -> None:
         """Wait, at most until a task ends."""
-        if self._pending and self._ray is not None and self._ray.is_initialized():
+        if self._pending and self.is_connected:
             self._ray.wait(self._pending, num_returns=1, timeout=seconds, fetch_local=False)
         else:
             time.sleep(seconds)

@@ -108,8 +108,7 @@ class Driver:
         try:
             self._connect()
         except OptimError as error:
-            waiting = [run.id for run in self.queue.active() if run.state is State.QUEUED]
-            self.queue.explain(waiting, str(error))
+            self._explain(str(error))
             raise RunError(error.message, hint=error.hint) from error
         self._reap()
         active = self.queue.active()
@@ -143,7 +142,9 @@ class Driver:
 
     def _connect(self) -> None:
         """Be connected, and have put a file where nodes look for it."""
-        self._cluster.connect()
+        if not self._cluster.is_connected:
+            self._explain("waits for the cluster to answer")
+            self._cluster.connect()
         if self._probe[1]:
             return
         content = secrets.token_hex(8)
@@ -156,6 +157,11 @@ class Driver:
                 hint="Make it writable, or name another place by OPTIM_FILES.",
             ) from error
         self._probe = (self._probe[0], content)
+
+    def _explain(self, why: str) -> None:
+        """Say to all that wait why they do."""
+        waiting = [run.id for run in self.queue.active() if run.state is State.QUEUED]
+        self.queue.explain(waiting, why)
 
     # --- tasks ------------------------------------------------------------------------------
 

@@ -21,11 +21,12 @@ class Cluster:
         self.orders, self.needs, self.over, self.withdrawn = {}, {}, [], []
         self.cores = 2
         self.fault = None
-        self.is_closed = False
+        self.is_closed = self.is_connected = False
 
     def connect(self):
         if self.fault:
             raise self.fault
+        self.is_connected = True
 
     def largest(self):
         return self.cores
