@@ -78,7 +78,7 @@ class Work:
     def checkpoint(self, step: str) -> Checkpoint:
         """Return where a step keeps its states."""
         self._checkpoint = Checkpoint(
-            checkpoints_of(self._lease.store.files, self.run.id),
+            checkpoints_of(self._lease.store.kept, self.run.id),
             step,
             self._lease.fence,
             on_history=self._record,
@@ -110,7 +110,7 @@ class Work:
         Raises:
             RunError: If it cannot be written.
         """
-        kept = keep(self._lease.store.files, name, content)
+        kept = keep(self._lease.store.kept, name, content)
         self._insist(lambda: self._lease.artefact(kept))
         return kept
 

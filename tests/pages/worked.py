@@ -105,8 +105,8 @@ class Worked:
         lease = self.lease(run)
         lease.started({"optim": "0.1.0", "threads": 1, "versions": {"torch": "2.13.0"}})
         self.train(lease, 4)
-        lease.artefact(keep(self.store.files, "recipe.yaml", recipe.to_yaml().encode()))
-        lease.artefact(keep(self.store.files, "model.onnx", b"not really"))
+        lease.artefact(keep(self.store.kept, "recipe.yaml", recipe.to_yaml().encode()))
+        lease.artefact(keep(self.store.kept, "model.onnx", b"not really"))
         lease.finish(scorecard(recipe, **figures))
         return self.store.get(run.id)
 

@@ -14,7 +14,7 @@ from optim.errors import OptimError
 from optim.models.cards import model_cards
 from optim.quantity import Quantity
 from optim.recipe import Recipe
-from optim.runs.run import ACTIVE, Artefact, EpochRow, Run, State
+from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import charts, state
 from pages.components.errors import show_error
 from pages.components.runs import actions
@@ -289,7 +289,8 @@ def _log(run: Run, recipe: Recipe | None) -> None:
 
 
 def _files(run: Run, recipe: Recipe | None) -> None:
-    artefacts = run_store().artefacts(run.id)
+    store = run_store()
+    artefacts = store.artefacts(run.id)
     if not artefacts:
         st.caption("No files yet: they are written and verified at the end of the run.")
         return
@@ -299,10 +300,10 @@ def _files(run: Run, recipe: Recipe | None) -> None:
             size = Quantity.exact(artefact.bytes, "bytes")
             st.markdown(f"**{artefact.name}** · {size}")
             st.space("stretch")
-            if artefact.path.is_file():
+            if store.has(artefact):
                 st.download_button(
                     "Download",
-                    partial(_read, artefact),
+                    partial(store.read, artefact),
                     file_name=artefact.name,
                     key=f"artefact_{artefact.hash}_{artefact.name}",
                     on_click="ignore",
@@ -310,10 +311,6 @@ def _files(run: Run, recipe: Recipe | None) -> None:
                 )
             else:
                 st.caption("is no longer on this machine", width="content")
-
-
-def _read(artefact: Artefact) -> bytes:
-    return artefact.path.read_bytes()
 
 
 def _recipe(run: Run, recipe: Recipe | None) -> None:

@@ -37,7 +37,7 @@ def test_this_machine_works_unless_another_engine_is_named(store, monkeypatch):
 
 def test_an_engine_nobody_knows_is_refused(store, monkeypatch):
     monkeypatch.setenv("OPTIM_ENGINE", "slurm")
-    with pytest.raises(ConfigError, match=r"OPTIM_ENGINE must be one of local.*'slurm'"):
+    with pytest.raises(ConfigError, match=r"OPTIM_ENGINE must be one of local, ray.*'slurm'"):
         engine()
 
 

@@ -36,7 +36,7 @@ def test_what_waits_is_done_and_its_checkpoints_are_removed(store, drive):
     [file] = store.artefacts(run.id)
     assert file.path.read_text() == chain(4)
     assert messages(store, run) == ["Submitted.", "Started, attempt 1 of 3.", "Finished."]
-    assert not checkpoints_of(store.files, run.id).exists()
+    assert not checkpoints_of(store.kept, run.id).root.exists()
 
 
 def test_higher_priority_goes_first_and_then_whoever_came_first(store, drive):
