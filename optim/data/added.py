@@ -15,7 +15,14 @@ from optim.data.options import DataOptions
 from optim.errors import ConfigError, DataError
 from optim.storage import checked_name, store_home, write_atomic
 
-__all__ = ["DataCard", "add_data", "data_cards", "open_registered_data", "set_data_options"]
+__all__ = [
+    "DataCard",
+    "add_data",
+    "data_cards",
+    "open_registered_data",
+    "options_of",
+    "set_data_options",
+]
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,18 @@ def set_data_options(name: str, options: DataOptions) -> DataCard:
             options=options.changed(),
         )
     )
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """Return the options in the card of added data; empty for all others.
+
+    Who keeps what was made from data of a name has to keep it by these as well.
+    """
+    try:
+        text = (_folder() / f"{checked_name(name)}.json").read_text(encoding="utf-8")
+        return dict(json.loads(text).get("options", {}))
+    except (OSError, ValueError):  # also a name that cannot be one: a built-in one with fields
+        return {}
 
 
 def _written(card: DataCard) -> DataCard:

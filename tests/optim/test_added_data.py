@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from optim.data import DataOptions
-from optim.data.added import add_data, data_cards, open_registered_data, set_data_options
+from optim.data.added import (
+    add_data,
+    data_cards,
+    open_registered_data,
+    options_of,
+    set_data_options,
+)
 from optim.errors import ConfigError, DataError
 
 
@@ -100,6 +106,18 @@ def test_options_of_built_in_or_unknown_data_cannot_be_changed():
     for name in ("wine", "nothing"):
         with pytest.raises(DataError, match="There is no added data"):
             set_data_options(name, DataOptions())
+
+
+@pytest.mark.parametrize("name", ["wine", "wine?seed=3", "../../secret", "a/b", "nothing", ""])
+def test_only_added_data_have_options_of_their_own(name, own_home):
+    (own_home / "store" / "data").mkdir(parents=True)
+    (own_home / "secret.json").write_text('{"options": {"seed": 1}}')
+    assert options_of(name) == {}
+
+
+def test_options_are_read_from_the_card_alone(pets):
+    card = add_data(pets, options=DataOptions(seed=3))
+    assert options_of(card.name) == {"seed": 3}
 
 
 def test_a_card_of_an_earlier_version_is_read(pets, own_home):

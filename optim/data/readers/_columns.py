@@ -65,12 +65,9 @@ class Scan:
         if isinstance(cells, np.ndarray):
             numbers, absent = cells, np.isnan(cells)
         else:
-            absent = np.array([is_missing(cell) for cell in cells])
-            numbers, text = _as_numbers(cells)
-            strange = text & ~absent
-            if strange.any() and self.text is None:
-                row = int(np.flatnonzero(strange)[0])
-                self.text = (cells[row], self.rows + row + 1)
+            numbers, absent, text = _as_numbers(cells)
+            if text is not None and self.text is None:
+                self.text = (cells[text], self.rows + text + 1)
             if len(self.values) <= _MANY:
                 self.values |= {cell for cell in set(cells) if not is_missing(cell)}
         known = numbers[~np.isnan(numbers)]
@@ -223,19 +220,21 @@ class Encoder:
         return ((filled - self.mean) / self.std).astype(np.float32)[:, None]
 
 
-def _as_numbers(cells: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return cells as numbers, NaN for the others, and which of them are text."""
+def _as_numbers(cells: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, int | None]:
+    """Return cells as numbers with NaN for the others, which are missing, and the first text."""
     try:
-        return np.array([c or "nan" for c in cells], np.float64), np.zeros(len(cells), bool)
+        numbers = np.array(cells, np.float64)
+        return numbers, np.isnan(numbers), None
     except ValueError:
         pass
-    numbers, text = np.full(len(cells), np.nan), np.zeros(len(cells), bool)
-    for i, cell in enumerate(cells):
+    absent = np.array([is_missing(cell) for cell in cells])
+    numbers, text = np.full(len(cells), np.nan), None
+    for i in np.flatnonzero(~absent):
         try:
-            numbers[i] = float(cell) if "_" not in cell else float("")
+            numbers[i] = float(cells[i])
         except ValueError:
-            text[i] = True
-    return numbers, text
+            text = int(i) if text is None else text
+    return numbers, absent, text
 
 
 def _number_text(value: float) -> str:

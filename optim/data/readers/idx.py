@@ -19,6 +19,7 @@ import numpy as np
 from optim.data._containers import MAX_ARRAY_BYTES, MAX_RATIO
 from optim.data._tar import gunzip
 from optim.data.dataset import Dataset
+from optim.data.folder import is_sample
 from optim.data.options import NO_LABELS, DataOptions
 from optim.data.readers.reader import Place, Reader, ordered_parts, role_of
 from optim.data.source import RawPart, Source, dataset_of
@@ -48,11 +49,15 @@ class _Header:
 
 
 def _takes(files: Sequence[str]) -> bool:
-    return any(_NAME.search(file) for file in files)
+    return any(_is_idx(file) for file in files)
+
+
+def _is_idx(file: str) -> bool:
+    return _NAME.search(file) is not None and not is_sample(file)
 
 
 def _open(place: Place, options: DataOptions) -> Dataset:
-    files = [file for file in place.files if _NAME.search(file)]
+    files = [file for file in place.files if _is_idx(file)]
     with place.container.reader() as read:
         headers = {}
         for file in files:

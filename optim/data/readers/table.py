@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -65,16 +67,17 @@ def _open(place: Place, options: DataOptions) -> Dataset:
     seed = options.seed if len(files) == 1 else 0
     source = digest("table", content)
     identity = digest(source, _VERSION, options.target, seed)
-    found = _Found(
-        **cached_json(
-            identity, "table", lambda: asdict(_read(place, files, options, identity).found)
-        )
-    )
 
-    def part_of(part: str) -> Samples:
-        return cached_part(
-            identity, part, lambda: _read(place, files, options, identity).samples[part]
-        )
+    def look() -> dict[str, Any]:
+        arrays = _read(place, files, options)
+        for part in arrays.samples:  # looked through once, whichever part is asked for first
+            cached_part(identity, part, partial(arrays.samples.__getitem__, part))
+        return asdict(arrays.found)
+
+    def load(part: str) -> Samples:
+        return cached_part(identity, part, lambda: _read(place, files, options).samples[part])
+
+    found = _Found(**cached_json(identity, "table", look))
 
     task = Classification(tuple(found.class_names)) if found.class_names else Unlabelled()
     return Dataset(
@@ -84,7 +87,7 @@ def _open(place: Place, options: DataOptions) -> Dataset:
         hash=identity,
         parts=found.sizes,
         input_shape=(len(found.features),),
-        load=part_of,
+        load=load,
         notes=tuple(found.notes),
         origin=cut_origin(source, seed)
         if len(files) == 1
@@ -107,7 +110,7 @@ def _files(place: Place) -> dict[str, str]:
     return ordered_parts(parts, place.container.name)
 
 
-def _read(place: Place, files: Mapping[str, str], options: DataOptions, identity: str) -> _Arrays:
+def _read(place: Place, files: Mapping[str, str], options: DataOptions) -> _Arrays:
     """Look through the tables, learn from the train part, and return everything as numbers."""
     with place.container.reader() as read:
         tables = {part: table_file(read(file), file) for part, file in files.items()}

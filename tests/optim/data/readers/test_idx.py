@@ -77,6 +77,11 @@ def test_other_types_become_float32(unpack, kind):
     np.testing.assert_array_equal(samples.inputs[:, 0], x.astype(np.float32))
 
 
+def test_pictures_that_are_called_like_it_are_pictures(pack, image):
+    files = {f"{name}/frame_idx1_3.png": image() for name in ("cat", "dog")}
+    assert open_data(pack(files)).task == Classification(("cat", "dog"))
+
+
 def lie(shape, kind=8):
     return bytes([0, 0, kind, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + bytes(100)
 
