@@ -106,10 +106,9 @@ def _read(path: Path, options: DataOptions, ref: str) -> Dataset:
     title = path.resolve().name if path.is_dir() else _without_ending(path.name)
     reader = next(reader for reader in READERS.values() if reader.takes(files))
     if isinstance(container, FileContainer) and not reader.endings:
-        raise DataError(
-            f"{path.name!r} is no file of data that is known.",
-            hint=f"Files end in {', '.join(ENDINGS)}; a picture belongs into a zip or folder.",
-        )
+        # What was copied has another name and the same ending.
+        ending = ending_of(path.name)
+        reader = next(reader for reader in READERS.values() if ending in reader.endings)
     return reader.open(Place(container, entries, ref, title), options)
 
 

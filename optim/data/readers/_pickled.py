@@ -13,6 +13,7 @@ the one everybody has: it is what the authors' page lists first and what torchvi
 from __future__ import annotations
 
 import pickletools
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +88,10 @@ def read_pickled(data: bytes) -> dict[str, Any]:
         ValueError: If the file holds anything else. Its text says what.
     """
     try:
-        found = _plain(_Machine().run(data))
+        with warnings.catch_warnings():
+            # pickletools decodes what an instruction is given before it is known to be refused.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found = _plain(_Machine().run(data))
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError) as error:
         # What pickletools and numpy say of damage is meant for somebody else.
         text = str(error)

@@ -56,6 +56,9 @@ def _takes_python(files: Sequence[str]) -> bool:
 def _open_binary(place: Place, options: DataOptions) -> Dataset:
     ten = _found(place.files, ".bin", _BATCHES)
     found = ten or _found(place.files, ".bin", _HUNDRED)
+    if not found:  # one file of any name: its size says which
+        found = {"all": place.files}
+        ten = found if place.container.size(place.files[0]) % (1 + _PIXELS) == 0 else {}
     n_labels = 1 if ten else 2
     record = n_labels + _PIXELS
     for file in (file for files in found.values() for file in files):

@@ -57,7 +57,7 @@ def _is_idx(file: str) -> bool:
 
 
 def _open(place: Place, options: DataOptions) -> Dataset:
-    files = [file for file in place.files if _is_idx(file)]
+    files = [file for file in place.files if _is_idx(file)] or place.files
     with place.container.reader() as read:
         headers = {}
         for file in files:

@@ -199,6 +199,7 @@ BROKEN = {
     "a list": b"\x80\x02].",
     "a string longer than the file": b"\x80\x02T\xff\xff\xff\x7fabc.",
     "keys without value": b"\x80\x02}(U\x01au.",
+    "odd escapes": b"\x80\x02}S'\\Q'\n.",
     "too many instructions": b"\x80\x02}" + b"q\x00" * 3_000_010 + b".",
 }
 

@@ -1,5 +1,6 @@
 """What works for each format: tried with files made here, and held against docs/formats.md."""
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from optim.data import Unlabelled, open_data
+from optim.data.added import add_data, open_registered_data
 from optim.data.readers import READERS
 from optim.errors import DataError
 from optim.intake import ENDINGS
@@ -200,3 +202,31 @@ def test_files_of_a_format_are_taken_by_that_format(name):
     files = sorted(ONE_PART[name])
     taken = next(key for key, reader in READERS.items() if reader.takes(files))
     assert taken == name
+
+
+ANY_NAME = {
+    "idx": ("train-images-idx3-ubyte", idx(X)),
+    "gzipped idx": ("train-images-idx3-ubyte.gz", gzip.compress(idx(X))),
+    "cifar": ("data_batch_1.bin", batch()),
+    "array": ("x_train.npy", npy(X)),
+    "arrays": ("digits.npz", npz(x=X, y=Y)),
+    "table": ("train.csv", table()),
+}
+
+
+@pytest.mark.parametrize(("file", "content"), ANY_NAME.values(), ids=ANY_NAME)
+def test_what_was_copied_under_another_name_is_still_what_it_was(
+    tmp_path, own_cache, file, content
+):
+    (tmp_path / file).write_bytes(content)
+    card = add_data(tmp_path / file, copy=True)
+    one, other = open_data(tmp_path / file), open_registered_data(card.name)
+    assert (one.hash, one.parts, one.task) == (other.hash, other.parts, other.task)
+    part = next(iter(one.parts))
+    np.testing.assert_array_equal(one.part(part).inputs, other.part(part).inputs)
+
+
+def test_a_gzip_of_something_else_is_refused(tmp_path):
+    (tmp_path / "table.csv.gz").write_bytes(gzip.compress(table()))
+    with pytest.raises(DataError, match=r"'table\.csv\.gz' is not an IDX file"):
+        open_data(tmp_path / "table.csv.gz")
