@@ -17,9 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-BENCHES := default_pair evaluate interactive startup runs one_click cluster
+BENCHES := default_pair evaluate interactive startup runs one_click train cluster
 
-.PHONY: app test test-all check style bench browser ray clean
+.PHONY: app test test-all check style bench recover browser ray clean
 
 app: $(VENV)/app
 	$(BIN)/streamlit run app.py --server.port $(PORT)
@@ -41,6 +41,11 @@ style: $(VENV)/dev
 
 bench: $(VENV)/dev browser ray
 	for name in $(BENCHES); do $(BIN)/python bench/$$name.py || exit 1; done
+	$(BIN)/python bench/readme_table.py
+
+# Hours of training. What was done before is kept; what was stopped goes on.
+recover: $(VENV)/dev
+	$(BIN)/python bench/recover.py --run
 	$(BIN)/python bench/readme_table.py
 
 # Browser tests use a Chromium that is there; failing that, one is fetched where that is possible.

@@ -6,9 +6,9 @@
 ``engine``      who works on the queue: this machine or a Ray cluster; ``engine().ensure()``
 ==============  ==============================================================================
 
-Behind them: ``database`` and ``schema`` (SQL), ``files`` and ``artefacts``, ``lease`` (what a worker
-may write, and until when), ``checkpoint`` (where a step goes on), ``supervisor`` and ``job`` (the
-processes), ``jobs`` (the kinds of work), ``tidy``. For several machines: ``ray_engine``,
+Behind them: ``database`` and ``schema`` (SQL), ``files`` and ``artefacts``, ``lease`` (what a
+worker may write, and until when), ``checkpoint`` (where a step goes on), ``supervisor`` and ``job``
+(the processes), ``jobs`` (the kinds of work), ``tidy``. For several machines: ``ray_engine``,
 ``ray_driver`` (the queue), ``ray_cluster`` (all that knows Ray), ``ray_task`` (what a node does),
 ``exchange`` (what is carried between them).
 """

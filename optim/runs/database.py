@@ -170,7 +170,8 @@ class Database:
         @event.listens_for(engine, "connect")
         def configure(connection: Any, record: object) -> None:
             connection.isolation_level = None  # transactions begin below, not in the driver
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            # FULL flushes every change, so that a finished run stays finished if the power fails.
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}").close()
 
         @event.listens_for(engine, "begin")

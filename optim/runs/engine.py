@@ -15,7 +15,7 @@ from optim.processes import child_environment
 from optim.runs.lock import Lock
 from optim.runs.store import files_of, store_url
 
-__all__ = ["ENGINES", "Engine", "LocalEngine", "engine"]
+__all__ = ["ENGINES", "Engine", "LocalEngine", "engine", "is_attended", "start_apart"]
 
 _LOG_BYTES = 1_000_000
 
@@ -66,8 +66,7 @@ def is_attended(url: str) -> bool:
     Raises:
         RunError: If the folder of the store cannot be used.
     """
-    with Lock(files_of(url) / "supervisor.lock") as lock:
-        return not lock.take()
+    return Lock(files_of(url) / "supervisor.lock").is_held()
 
 
 def start_apart(module: str, url: str, options: tuple[str, ...]) -> None:

@@ -38,7 +38,20 @@ from optim.runs.run import State
 from optim.runs.store import RunStore
 from optim.runs.tidy import tidy
 
-__all__ = ["Attendant", "Supervisor", "attend", "default_slots", "main", "place_of", "work"]
+__all__ = [
+    "CORES_A_JOB",
+    "GRACE_S",
+    "IDLE_S",
+    "POLL_S",
+    "STALE_S",
+    "Attendant",
+    "Supervisor",
+    "attend",
+    "default_slots",
+    "main",
+    "place_of",
+    "work",
+]
 
 _LOG = logging.getLogger(__name__)
 POLL_S = 0.2

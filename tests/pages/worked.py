@@ -129,6 +129,11 @@ class Worked:
         (active,) = [found for found in queue.active() if found.id == run.id]
         return Lease(self.store, run.id, queue.take(active, "here:0:0:0"))
 
+    def lease_of(self, run: Run) -> Lease:
+        """Return the right to write about a run that was taken before."""
+        (active,) = [found for found in Queue(self.store).active() if found.id == run.id]
+        return Lease(self.store, run.id, active.fence)
+
     def train(self, lease: Lease, epochs: int, *, step: str = "distill", of: int = 4) -> None:
         """Record epochs of a training step."""
         for epoch in range(1, epochs + 1):

@@ -35,6 +35,14 @@ _GROWING = frozenset({"Steps", "Log"})
 """Sections that change while a run is active."""
 
 
+_COMPARISONS = {
+    "regularisation": "pages/training/regularisation.py",
+    "speed": "pages/training/speed.py",
+    "distillation": "pages/training/distillation.py",
+}
+"""Pages that show what came of a comparison, by topic."""
+
+
 def no_run() -> None:
     """Say that the address names no run, and where there are some."""
     with st.container(border=True, horizontal_alignment="center"):
@@ -108,6 +116,11 @@ def _header(run: Run, recipe: Recipe | None) -> None:
             state.commit(recipe)
             state.follow(run.id)
             st.switch_page(LAB)
+        page = _COMPARISONS.get(str(run.spec.get("topic")))
+        if page and st.button("See the comparison", icon=":material/balance:", type="primary"):
+            model, data = str(run.spec.get("model")), str(run.spec.get("data"))
+            state.commit(state.with_model(state.recipe(), model, data))
+            st.switch_page(page)
     about = [subject_of(run, model_cards(), data_cards()), f"id {run.id}"]
     if run.parents:
         about.append(f"continues {', '.join(run.parents)}")

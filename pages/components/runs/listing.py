@@ -13,7 +13,7 @@ from optim.runs.run import ACTIVE, Run, State
 from pages.components import state
 from pages.components.runs import actions
 from pages.components.runs.compare import compare_button, show_comparison
-from pages.components.runs.figures import accuracy_of
+from pages.components.runs.figures import accuracy_of, highest_of
 from pages.components.runs.polled import polled
 from pages.components.runs.words import (
     STATES,
@@ -65,10 +65,17 @@ def run_list() -> None:
     chosen, text, order = _choices()
     wanted = FILTERS[chosen]
 
+    places: dict[str, int] = {}
+
     def read() -> list[Run]:
         """Return what stands in this session's list; the link of a run opens it anyway."""
         found = run_store().runs(states=wanted, text=text.strip(), deleted=chosen == "Deleted")
-        return sorted((run for run in found if not names_any(run, hidden)), key=SORTS[order])
+        seen = [run for run in found if not names_any(run, hidden)]
+        if not places:
+            seen.sort(key=SORTS[order])
+            places.update({run.id: place for place, run in enumerate(seen)})
+        # A row keeps its place while somebody looks, even where runs are ordered by their time.
+        return sorted(seen, key=lambda run: places.get(run.id, -1))
 
     def subject(run: Run) -> str:
         return subject_of(run, models, data)
@@ -190,7 +197,7 @@ def _outcome(run: Run) -> None:
     elif run.state is State.QUEUED:
         st.caption(doing(run))
     else:
-        st.caption(f"stands at {100 * run.progress:.0f} %")
+        st.caption(highest_of(run) or f"stands at {100 * run.progress:.0f} %")
 
 
 def _nothing(*, filtered: bool) -> None:

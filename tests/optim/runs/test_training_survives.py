@@ -116,6 +116,23 @@ def test_a_run_that_is_killed_wherever_it_can_be_ends_bit_by_bit_like_an_unbroke
     assert not checkpoints_of(store.files, run.id).exists()
 
 
+@pytest.mark.chaos
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(store, drive, unbroken):
+    run = submit(store, dies=[["step", "distill", 13]])
+    driver = drive(jobs=PATH, threads=1)
+    driver.until(lambda: any("killed by signal 9" in text for text in messages(store, run)))
+    _, newest = sorted(checkpoints_of(store.files, run.id).glob("*/*.checkpoint"))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    driver.until_idle()
+    assert resumed(store, run) == ["distill from epoch 2, step 0"]
+    assert (
+        "The newest checkpoint of 'distill' is damaged; the one before it, of attempt 1, is used."
+    ) in messages(store, run)
+    assert outcome(store, run) == unbroken
+
+
 # --- asked to stop ------------------------------------------------------------------------------
 
 

@@ -175,6 +175,24 @@ def test_a_store_that_does_not_recover_fails_the_attempt(store, work, clock, mon
         perform(work, {"mine": Kind("Mine", lambda work: {})})
 
 
+def test_a_result_that_cannot_be_stored_for_long_makes_no_failed_run(
+    store, run, work, clock, monkeypatch
+):
+    def sleep(seconds):
+        clock.now += seconds
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def done(work):
+            broken(store, patch, times=80)  # it recovers before a failure could be told as well
+            return {}
+
+        with pytest.raises(RunError, match="locked"):
+            perform(work, {"mine": Kind("Mine", done)})
+    assert (store.get(run.id).state, store.get(run.id).error) == (State.RUNNING, None)
+
+
 def test_what_it_ran_with_is_written_down(store, run, work):
     perform(work, {"mine": Kind("Mine", lambda work: {"seen": work.run.spec["a"]})})
     found = store.get(run.id)

@@ -48,9 +48,10 @@ REACHES = {
     "weight_decay": (0.01, lambda o: o["schedule"].weight_decay == 0.01),
     "l1": (0.0005, lambda o: o["schedule"].l1 == 0.0005),
     "start_resolution": (0.5, lambda o: o["schedule"].start_resolution == 0.5),
-    "shift": (5, lambda o: o["augment"].shift == 5),
+    # In proportion: the images of the tiny model have 16 pixels, not 32.
+    "shift": (8, lambda o: o["augment"].shift == 4),
     "flip": (True, lambda o: o["augment"].flip is True),
-    "cutout": (6, lambda o: o["augment"].cutout == 6),
+    "cutout": (16, lambda o: o["augment"].cutout == 8),
     "mixup": (0.3, lambda o: o["mix"].mixup == 0.3),
     "cutmix": (0.7, lambda o: o["mix"].cutmix == 0.7),
     # Two epochs of two steps each: the average is four steps long.

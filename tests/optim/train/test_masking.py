@@ -201,6 +201,17 @@ def test_fixed_masks_of_layers_that_are_not_removed_from_are_kept():
     assert zeros(masks)["a"] == 10
 
 
+def test_a_layer_can_have_a_sparsity_of_its_own():
+    masks = GradualMasks(Gradual(0.4, "linear", updates=4, end=1.0), SHAPES, None, {"b": 0.9})
+    masks.attach(Two(), CPU)
+    found = []
+    for step in range(5):
+        masks.update(step, 5)
+        found.append(zeros(masks))
+    assert found[2] == {"a": round(0.2 * 20), "b": round(0.45 * 30)}
+    assert found[4] == {"a": round(0.4 * 20), "b": round(0.9 * 30)}
+
+
 # --- re-growth ------------------------------------------------------------------------------------
 
 
