@@ -230,6 +230,12 @@ class RayCluster:
             return Ended(handle, lost="Its process on the node died.")
         except exceptions.RayError as error:
             _LOG.warning("a task failed", exc_info=True)
+            if "No module named 'optim" in str(error):
+                return Ended(
+                    handle,
+                    problem="A node does not find this program. "
+                    "Install the same on all nodes: docs/deploy.md.",
+                )
             return Ended(handle, problem=f"Its task failed: {_last_line(error)}.")
 
 
