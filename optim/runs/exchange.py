@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from optim.data.open import ending_of
 from optim.errors import RunError
 from optim.hashing import digest_file
 from optim.runs.files import Files
@@ -154,7 +155,9 @@ def _added(name: str) -> Iterator[tuple[Offer, Path | None]]:
         if path.is_file():
             stat = path.stat()
             content_hash = _hash_of(path, stat.st_mtime_ns, stat.st_size)
-            yield Offer(folder, name, card, f"{name}{path.suffix}", content_hash), path
+            # What a file is opened as follows from its whole ending: .tar.gz is no .gz.
+            ending = ending_of(path.name) or path.suffix
+            yield Offer(folder, name, card, f"{name}{ending}", content_hash), path
         else:
             yield Offer(folder, name, card), None
 

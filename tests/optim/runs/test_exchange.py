@@ -2,11 +2,13 @@
 
 import io
 import json
+import tarfile
 import zipfile
 
 import pytest
 from PIL import Image
 
+from optim.data import DataOptions
 from optim.data.added import add_data, open_registered_data
 from optim.errors import RunError
 from optim.runs.exchange import Offer, accept, give_students, offers, take_students
@@ -140,3 +142,18 @@ def test_what_was_trained_is_found_by_all(own_home, kept, elsewhere, tmp_path):
     elsewhere("home")
     take_students(kept)
     assert trained() == {"a", "b"}
+
+
+def test_data_keep_their_options_and_their_whole_ending(own_home, kept, elsewhere, tmp_path):
+    path = zip_of_images(tmp_path / "images.zip")
+    with zipfile.ZipFile(path) as archive, tarfile.open(tmp_path / "images.tar.gz", "w:gz") as tar:
+        for name in archive.namelist():
+            info, content = tarfile.TarInfo(name), archive.read(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    options = DataOptions(resize=(4, 4), class_names=("dog", "cat"))
+    add_data(tmp_path / "images.tar.gz", name="pictures", copy=True, options=options)
+    carried(kept, {"data": "pictures"}, elsewhere)
+    found = open_registered_data("pictures")
+    assert found.input_shape == (3, 4, 4)
+    assert found.task.class_names == ("dog", "cat")
