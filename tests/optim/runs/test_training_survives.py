@@ -113,7 +113,7 @@ def test_a_run_that_is_killed_wherever_it_can_be_ends_bit_by_bit_like_an_unbroke
         "distill from epoch 4, step 0",
         "distill from epoch 4, step 0",
     ]
-    assert not checkpoints_of(store.files, run.id).exists()
+    assert not checkpoints_of(store.kept, run.id).root.exists()
 
 
 @pytest.mark.chaos
@@ -121,7 +121,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(store, drive,
     run = submit(store, dies=[["step", "distill", 13]])
     driver = drive(jobs=PATH, threads=1)
     driver.until(lambda: any("killed by signal 9" in text for text in messages(store, run)))
-    _, newest = sorted(checkpoints_of(store.files, run.id).glob("*/*.checkpoint"))
+    _, newest = sorted(checkpoints_of(store.kept, run.id).root.glob("*/*.checkpoint"))
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
