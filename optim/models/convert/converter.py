@@ -47,7 +47,7 @@ def convert(
 
     Convolutions, dense layers, normalisations, activation functions and pooling are layers of
     ``torch.nn`` with names made from those in the file; what is left are calls of functions. Half
-    precision becomes float32.
+    precision becomes float32. A weight that several nodes read becomes one of each.
 
     Args:
         model: A checked model.

@@ -32,6 +32,8 @@ _ALIKE = (
 """Layers that treat every value alike, wherever it stands."""
 
 _FIRST = (0, 3, 1, 2)
+_MOVES = 20
+"""Moves for each node of a graph, after which what is left stays where it is."""
 
 
 def take_channels_first(to: Builder) -> None:
@@ -49,12 +51,17 @@ def take_channels_first(to: Builder) -> None:
 
 def settle_layout(to: Builder) -> None:
     """Move transpositions down and remove those that cancel, in place."""
+    left = _MOVES * len(to.graph.nodes)
     changed = True
-    while changed:
+    while changed and left > 0:
         changed = False
         for node in list(to.graph.nodes):
-            if _order(node) is not None and node.users:
-                changed |= _cancelled(to, node) or _moved(to, node)
+            if (
+                _order(node) is not None
+                and node.users
+                and (_cancelled(to, node) or _moved(to, node))
+            ):
+                changed, left = True, left - 1
 
 
 def _order(node: Any) -> tuple[int, ...] | None:
@@ -77,14 +84,18 @@ def _cancelled(to: Builder, node: fx.Node) -> bool:
 
 
 def _moved(to: Builder, node: fx.Node) -> bool:
-    """Move a transposition behind its one reader, if it may stand there as well."""
-    if len(node.users) != 1:
-        return False
-    (user,) = node.users
+    """Move a transposition behind one of its readers, if it may stand there as well.
+
+    For the other readers it stays where it is.
+    """
     order = _order(node)
     assert order is not None
+    return any(_moved_behind(to, user, order) for user in list(node.users))
+
+
+def _moved_behind(to: Builder, user: fx.Node, order: tuple[int, ...]) -> bool:
     if layer_at(to, user, *_ALIKE) is not None:
-        path, x = str(user.target), value_of(node.all_input_nodes[0])
+        path, x = str(user.target), value_of(user.all_input_nodes[0].all_input_nodes[0])
         if sum(str(n.target) == path for n in to.graph.nodes) > 1:
             return False
         replace(to, user, lambda: to.call("permute", to.call_layer(path, x), order))
@@ -165,7 +176,7 @@ def _arguments(
 
 def _before(to: Builder, part: Any, order: tuple[int, ...]) -> Traced | None:
     """Return what a transposition gives ``part`` from; of a constant, the constant moved back."""
-    if _order(part) == order and len(part.users) == 1:
+    if _order(part) == order:
         return value_of(part.all_input_nodes[0])
     constant = constant_of(to, part)
     if constant is None or len(part.users) != 1:

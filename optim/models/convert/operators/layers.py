@@ -91,8 +91,7 @@ def _conv(to: Builder, op: Operation) -> Value:
             )
         return _filled(layer, weight=weight, bias=bias)
 
-    shared = ("conv", op.inputs[1:], strides, tuple(before), dilations, group)
-    return to.layer(op, "conv", make, x, weight=1, shared=shared)
+    return to.layer(op, "conv", make, x, weight=1)
 
 
 def _conv_transpose(to: Builder, op: Operation) -> Value:
@@ -187,8 +186,7 @@ def _gemm(to: Builder, op: Operation) -> Value:
             shift = _row(bias.array, kernel.shape[0])
             shift = shift * np.float32(beta) if shift is not None else None
         if bias is None or shift is not None:
-            shared = ("gemm", op.inputs[1:], op.get("transB", 0), alpha, beta)
-            return to.layer(op, "linear", lambda: _dense(kernel, shift), x, weight=1, shared=shared)
+            return to.layer(op, "linear", lambda: _dense(kernel, shift), x, weight=1)
     other = to.traced(op, 1)
     result = to.call("matmul", x, to.call("permute", other, (1, 0)) if op.get("transB") else other)
     result = to.call("mul", result, alpha) if alpha != 1 else result
@@ -212,10 +210,7 @@ def _matmul(to: Builder, op: Operation) -> Value:
     if isinstance(left, Traced) and isinstance(right, Constant) and right.array.ndim == 2:
         weight = right.array
         if weight.dtype == np.float32:
-            shared = ("matmul", op.inputs[1])
-            return to.layer(
-                op, "linear", lambda: _dense(weight.T, None), left, weight=1, shared=shared
-            )
+            return to.layer(op, "linear", lambda: _dense(weight.T, None), left, weight=1)
     return to.call("matmul", to.traced(op, 0), to.traced(op, 1))
 
 
@@ -301,7 +296,7 @@ def embedding(to: Builder, op: Operation, weight: np.ndarray, index: Traced) -> 
     def make() -> nn.Module:
         return nn.Embedding.from_pretrained(torch.from_numpy(np.array(weight)), freeze=False)
 
-    return to.layer(op, "embedding", make, index, weight=0, shared=("embedding", op.inputs[0]))
+    return to.layer(op, "embedding", make, index, weight=0)
 
 
 def _dropout(to: Builder, op: Operation) -> Value:
