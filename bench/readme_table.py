@@ -67,11 +67,35 @@ def rows() -> list[tuple[str, str, str]]:
             ("Start to first chart", f"{startup['first_chart_s']['median']:.1f} s", "startup"),
             ("`import optim`", f"{startup['import_optim_s']['median']:.2f} s", "startup"),
         ]
+    found += [(*row, "recover") for row in recovered()]
     if evaluate := results("evaluate"):
         ours = evaluate["ours"]["times_plain_loop"]
         found.append(
             ("Accuracy evaluation against a plain PyTorch loop", f"{ours:.1f}x", "evaluate")
         )
+    if train := results("train"):
+        ways = {"": "ours", "compiled ": "ours, compiled", "in bfloat16 ": "ours, bfloat16"}
+        figure = ", ".join(f"{how}{train[w]['times_plain_loop']:.1f}x" for how, w in ways.items())
+        found.append(("Training ResNet-20 on CIFAR-10 against a DataLoader loop", figure, "train"))
+    if runs := results("runs"):
+        killed = runs["job_killed_until_progress"]
+        found += [
+            (
+                "Worker killed: its run waits again after",
+                _seconds(runs["job_killed_until_requeued"]),
+            ),
+            ("Worker killed: its run gets on after", _seconds(killed["no_waiting_child"])),
+            (
+                "Supervisor killed and started again: its run gets on after",
+                _seconds(runs["supervisor_restarted_until_progress"]),
+            ),
+            ("Run cancelled: its process is gone after", _seconds(runs["cancelled_until_gone"])),
+            (
+                "Run cancelled that is stuck: its process is gone after",
+                _seconds(runs["cancelled_until_gone_stuck"]),
+            ),
+        ]
+        found = [row if len(row) == 3 else (*row, "runs") for row in found]
     for model, clicked in results("one_click").items():
         if isinstance(clicked, dict):
             before, after = (
@@ -88,8 +112,34 @@ def rows() -> list[tuple[str, str, str]]:
     return found
 
 
+def _seconds(times: dict[str, float]) -> str:
+    return f"{times['median_s']:.2f} s (at most {times['max_s']:.2f} s)"
+
+
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def recovered() -> list[tuple[str, str]]:
+    """Return what training won back at each size, after each length that was run."""
+    from recover import EPOCHS, TARGETS, group, mean_accuracy, read
+
+    kept = read()
+    rows = []
+    for target in TARGETS:
+        for epochs in EPOCHS:
+            if not (ours := group(kept, "ours", target, epochs)):
+                continue
+            fewer = kept["original"]["macs"] / max(result["macs"] for result in ours.values())
+            before = 100 * kept["original"]["accuracy_test"]["value"]
+            rows.append(
+                (
+                    f"ResNet-20, CIFAR-10: {fewer:.1f}x fewer MACs, distilled for {epochs} "
+                    f"epoch{'s' * (epochs > 1)}, test accuracy",
+                    f"{mean_accuracy(ours)} % of {before:.1f} %",
+                )
+            )
+    return rows
 
 
 def _points(value: float) -> str:

@@ -10,6 +10,7 @@ from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
 from optim.data.dataset import Dataset, Samples
 from optim.data.splits import overlap, stratified_order, with_validation
+from optim.data.task import Unlabelled
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
@@ -76,7 +77,8 @@ def open_subject(
     else:
         data = _open_any_data(recipe.data, base)
         bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
-    if spec is not None:
+    spec = spec or _spec_of(bundle, data)
+    if spec != bundle.spec:
         bundle = replace(bundle, spec=spec)
     check_fit(bundle, data)
     seen = bundle.provenance.seen
@@ -91,6 +93,15 @@ def _open_any_data(ref: str, base: Path) -> Dataset:
     return open_data(base / Path(ref).expanduser())
 
 
+def _spec_of(bundle: ModelBundle, data: Dataset) -> InputSpec:
+    """Return the model's input, changed where the options of the data say so."""
+    asked, own = data.normalisation, bundle.spec
+    if asked is None:
+        return own
+    mean, std = (asked.mean, asked.std) if asked.mean else (own.mean, own.std)
+    return replace(own, scale=asked.scale or own.scale, mean=mean, std=std)
+
+
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:
     """Refuse data whose samples or classes the model does not take.
 
@@ -103,6 +114,8 @@ def check_fit(bundle: ModelBundle, data: Dataset) -> None:
             f"{data.input_shape}.",
             hint="Choose data of that shape, or another model.",
         )
+    if isinstance(data.task, Unlabelled):
+        return
     if data.task.n_classes > bundle.task.n_classes:
         raise DataError(
             f"{data.title} has {data.task.n_classes} classes; {bundle.name} knows "

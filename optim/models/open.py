@@ -146,6 +146,7 @@ def fresh_model(
     Args:
         architecture: What is built.
         data: Gives input size and class names; the architecture's own, and ten classes, if None.
+            Data without labels give the size only.
         seed: Initial weights.
         source: How it was asked for.
 
@@ -153,7 +154,9 @@ def fresh_model(
         UnsupportedModelError: If the architecture cannot take such inputs.
     """
     shape = data.input_shape if data else architecture.spec.shape
-    task = data.task if data else Classification(tuple(str(i) for i in range(10)))
+    task = data.task if data else None
+    if not isinstance(task, Classification):  # nobody says how many classes there are
+        task = Classification(tuple(str(i) for i in range(10)))
     return ModelBundle(
         name=architecture.title,
         content=TorchModel(architecture.build(shape, task.n_classes, seed).eval(), architecture),

@@ -6,6 +6,7 @@ labels of the fields where it must, and calls :meth:`TrainingStep.train` with a 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -23,6 +24,7 @@ __all__ = [
     "Epochs",
     "LearningRate",
     "Shift",
+    "TaughtStep",
     "Trained",
     "TrainingStep",
     "WeightDecay",
@@ -486,15 +488,55 @@ class TrainingStep(Step):
         """Say which settings have no meaning for the data."""
         wanted = self.changed()
         only = {
+            "shift": "a random shift",
             "flip": "mirroring",
             "cutout": "cutout",
             "cutmix": "CutMix",
             "start_resolution": "a first resolution",
         }
-        idle = [title for name, title in only.items() if name in wanted]
+        idle = [title for name, title in only.items() if wanted.get(name)]
         if images or not idle:
             return []
         return [f"Only images have {' and '.join(idle)}; these samples were left as they are."]
+
+
+class TaughtStep(TrainingStep):
+    """Base of the techniques that train on labels and on what the original model answers."""
+
+    alpha: Annotated[
+        float,
+        Range(
+            low=0.0,
+            high=1.0,
+            step=0.05,
+            scale="percent",
+            label="Soft weight",
+            help="Weight of what the original model answers; the rest is the true label's.",
+        ),
+    ] = 0.5
+    temperature: Annotated[
+        float,
+        Range(
+            low=1.0,
+            high=10.0,
+            step=0.5,
+            label="Temperature",
+            help="Softens the original model's answers: higher shows more of what it finds second "
+            "best.",
+            expert=True,
+        ),
+    ] = 2.0
+
+    def taught_loss(self, context: Context) -> Objective:
+        """Return the loss on labels and on the original model's answers."""
+        from optim.device import compute_device
+        from optim.train import distillation_loss
+
+        hard = self.label_loss(context)
+        if self.alpha == 0:
+            return hard
+        teacher = copy.deepcopy(context.reference.module).to(compute_device()).eval()
+        return distillation_loss(teacher.requires_grad_(False), self.temperature, self.alpha, hard)
 
 
 def _in_proportion(pixels: int, inputs: Tensor) -> int:

@@ -1,12 +1,14 @@
 """Uploads are opened in a process of their own, within limits, and never run."""
 
 import contextlib
+import gzip
 import io
 import json
 import os
 import pickle
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import numpy as np
@@ -161,6 +163,113 @@ def test_a_zip_of_class_folders_is_taken_in():
     assert open_registered_data(name).parts == {"all": 6}
     assert data_cards()[name].title == "Pets"
     assert data_cards()[name].listed is False
+
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def tarred(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def table(n=40):
+    return "a,b,y\n" + "\n".join(f"{i}.5,{'xyz'[i % 3]},{i % 2}" for i in range(n))
+
+
+def parquet(n=40):
+    pandas = pytest.importorskip("pandas", reason="writes Parquet")
+    buffer = io.BytesIO()
+    pandas.read_csv(io.StringIO(table(n))).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+X, Y = np.zeros((6, 8, 8, 3), np.uint8), np.arange(6) % 2
+IDX = bytes([0, 0, 8, 3, 0, 0, 0, 6, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(6 * 64)
+CUT = {"train": 24, "validation": 8, "test": 8}
+FORMATS = {
+    "npz": (npz(x=X, y=Y), "Data.NPZ", {"all": 6}, 2),
+    "npz without labels": (npz(x=X), "data.npz", {"all": 6}, 0),
+    "npy": (io.BytesIO(), "data.npy", {"all": 6}, 0),
+    "csv": (table().encode(), "my table.csv", CUT, 2),
+    "tsv": (table().replace(",", "\t").encode(), "data.tsv", CUT, 2),
+    "parquet": (parquet, "data.parquet", CUT, 2),
+    "idx": (IDX, "images.idx", {"all": 6}, 0),
+    "tar": (
+        tarred({f"{c}/{i}.png": image(40 * i) for c in ("cat", "dog") for i in range(3)}),
+        "pets.tar.gz",
+        {"all": 6},
+        2,
+    ),
+    "cifar": (
+        tarred({"cifar-10-batches-bin/test_batch.bin": bytes(range(4)) * 3073}),
+        "cifar-10-binary.tgz",
+        {"all": 4},
+        10,
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "name", "parts", "classes"), FORMATS.values(), ids=FORMATS)
+def test_every_format_is_taken_in(content, name, parts, classes):
+    if isinstance(content, io.BytesIO):
+        np.save(content, X)
+        content = content.getvalue()
+    content = content() if callable(content) else content
+    added = take_data(content, name, title="Mine")
+    data = open_registered_data(added)
+    assert (data.parts, data.task.n_classes) == (parts, classes)
+    assert data_cards()[added].n_classes == classes
+    assert not data_cards()[added].listed
+
+
+def test_options_come_along_and_stay_in_the_card():
+    name = take_data(npz(x=X, y=Y, z=Y[::-1]), "a.npz", options={"target": "z", "resize": "4,4"})
+    data = open_registered_data(name)
+    assert data.input_shape == (3, 4, 4)
+    assert data.targets("all").tolist() == Y[::-1].tolist()
+    assert data_cards()[name].options == {"target": "z", "resize": [4, 4]}
+
+
+HOSTILE = {
+    "a shape beyond the file": (
+        b"\x93NUMPY\x01\0\x4c\0{'descr': '<f8', 'fortran_order': False, "
+        b"'shape': (999999999, 999999999), }\n",
+        "a.npy",
+        "declares 7,999,999,984,000,000,008 bytes and holds 0",
+    ),
+    "objects": (npz(x=np.array([{}])), "a.npz", "Python objects, which are never loaded"),
+    "bomb": (npz(x=np.zeros(64_000_000, np.uint8)), "a.npz", "200 times its size"),
+    "gzip bomb": (gzip.compress(bytes(300_000_000)), "a.tar.gz", "200 times its size"),
+    "tar that leaves": (tarred({"../../evil/1.png": b"x"}), "a.tgz", "outside the tar"),
+    "a million columns": (b"a" + b",1" * 10**6, "a.csv", "columns: at most"),
+    "no finite value": (npz(x=np.full((9, 2), np.nan), y=np.arange(9)), "a.npz", "not finite"),
+    "one class": (npz(x=X, y=Y * 0), "a.npz", "of one class"),
+    "empty table": (b"", "a.csv", "'file.csv' is empty"),
+    "empty array": (b"", "a.npy", "is not an array of numpy"),
+    "no parquet": (b"PAR1" * 20, "a.parquet", "is not a Parquet file"),
+    "unknown option": (npz(x=X, y=Y), "a.npz", "no labels 'w'|no array 'w'"),
+}
+
+
+@pytest.mark.parametrize(("content", "name", "reason"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_data_are_one_sentence_and_leave_nothing(content, name, reason, own_home):
+    options = {"target": "w"} if "'w'" in reason else {}
+    with pytest.raises(DataError, match=reason) as caught:
+        take_data(content, name, options=options)
+    assert "optim-" not in str(caught.value)
+    assert "tmp" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(own_home.rglob("*.json"))
+    assert not list(own_home.parent.rglob("evil"))
 
 
 def test_a_zip_bomb_is_refused():
