@@ -237,7 +237,7 @@ def _input_spec(model: onnx.ModelProto, path: Path, data: Dataset | None) -> Inp
     if not shape or any(size <= 0 for size in shape):
         raise UnsupportedModelError(
             f"{path.name!r} does not say the size of its input: got {shape}.",
-            hint="Export it with fixed sizes; only the batch may be dynamic.",
+            hint="Export it with fixed sizes, or give data whose samples have that size.",
         )
     return InputSpec(shape, scale=255.0 if len(shape) == 3 else 1.0)
 

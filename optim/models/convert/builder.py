@@ -319,7 +319,7 @@ class Builder:
         if first == x.shape and second == tuple(x.samples[1].shape):
             return x
         keeps_batch = x.batch_axes == (0,) and target[0] == -1 and first[0] == x.shape[0]
-        if keeps_batch and len(target) == 2:
+        if keeps_batch and len(target) == 2 and x.rank > 2:
             return self.call("flatten", x, 1)
         added = _added_axes(x.shape, first) if keeps_batch else None
         if added is not None:
@@ -346,9 +346,9 @@ def _inherited_outer(node: fx.Node, value: Traced) -> int:
     size = value.shape[value.batch_axes[0]]
     for source in node.all_input_nodes:
         known = source.meta.get("value")
-        is_batch = isinstance(known, Traced) and known.batch_axes
-        if is_batch and known.shape[known.batch_axes[0]] == size:
-            return int(known.outer)
+        axes = known.batch_axes if isinstance(known, Traced) else ()
+        if isinstance(known, Traced) and axes and known.shape[axes[0]] == size:
+            return known.outer
     return 1
 
 

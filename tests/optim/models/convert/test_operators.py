@@ -401,6 +401,14 @@ CASES = {
     "Reshape": (plain("Reshape", inputs="x s", constants={"s": whole(0, 4, 30)}), (7, 13, 21)),
     "Reshape the rest": (plain("Reshape", inputs="x s", constants={"s": whole(-1, 120)}), (7, 14)),
     "Reshape by size": (flatten_by_shape, (9, 13)),
+    "Reshape a number": (
+        chain(
+            node("ReduceMax", "x", "m", axes=[1, 2, 3], keepdims=0),
+            node("Reshape", "m s"),
+            s=whole(-1, 1),
+        ),
+        (7, 13),
+    ),
     "Flatten": (plain("Flatten"), (7, 13)),
     "Squeeze": (with_axes("Squeeze", [2], (4, 1, 5)), (7, 13)),
     "Squeeze all": (lambda o: graph(node("Squeeze", "x"), (4, 1, 5), opset=o), (7, 13)),

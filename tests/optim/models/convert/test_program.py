@@ -62,7 +62,9 @@ def test_other_wiring_of_the_same_weights_is_another_model():
 def test_numbers_that_are_not_finite_survive():
     graph = fx.Graph()
     x = graph.placeholder("x")
-    graph.output(graph.call_function(torch.where, (graph.call_function(torch.gt, (x, 0)), x, -1e999)))
+    graph.output(
+        graph.call_function(torch.where, (graph.call_function(torch.gt, (x, 0)), x, -1e999))
+    )
     module = fx.GraphModule(nn.Module(), graph)
     described = json.loads(json.dumps(describe(module), allow_nan=False))
     assert build(described, max_parameters=LIMIT)(torch.tensor([-1.0, 2.0])).tolist() == [
@@ -92,12 +94,16 @@ HOSTILE = {
     "another operation": with_node("call_anything", "f", "add", [], {"names": {}}),
     "a name that is code": with_node("placeholder", "x, y=print(1)", "x", [], {"names": {}}),
     "a target that is code": with_node("placeholder", "z", "x=print(1)", [], {"names": {}}),
-    "a node that is not there": with_node("call_function", "f", "relu", [{"node": "no"}], {"names": {}}),
+    "a node that is not there": with_node(
+        "call_function", "f", "relu", [{"node": "no"}], {"names": {}}
+    ),
     "an unknown argument": with_node("call_function", "f", "relu", [{"code": "1"}], {"names": {}}),
     "deep nesting": with_node("call_function", "f", "relu", [[[[[[[[[[[1]]]]]]]]]]], {"names": {}}),
     "an unknown layer": with_layer("Lazy", {}),
     "a layer of other arguments": with_layer("Linear", {"in_features": 3, "device": "cuda"}),
-    "a huge layer": with_layer("Linear", {"in_features": 2**23, "out_features": 2**23, "bias": True}),
+    "a huge layer": with_layer(
+        "Linear", {"in_features": 2**23, "out_features": 2**23, "bias": True}
+    ),
     "a layer larger than any": with_layer(
         "Linear", {"in_features": 2**60, "out_features": 1, "bias": True}
     ),
