@@ -346,9 +346,10 @@ def _inherited_outer(node: fx.Node, value: Traced) -> int:
     size = value.shape[value.batch_axes[0]]
     for source in node.all_input_nodes:
         known = source.meta.get("value")
-        is_batch = isinstance(known, Traced) and known.batch_axes
-        if is_batch and known.shape[known.batch_axes[0]] == size:
-            return int(known.outer)
+        if not isinstance(known, Traced) or not known.batch_axes:
+            continue
+        if known.shape[known.batch_axes[0]] == size:
+            return known.outer
     return 1
 
 
