@@ -346,8 +346,9 @@ def _inherited_outer(node: fx.Node, value: Traced) -> int:
     size = value.shape[value.batch_axes[0]]
     for source in node.all_input_nodes:
         known = source.meta.get("value")
-        axes = known.batch_axes if isinstance(known, Traced) else ()
-        if isinstance(known, Traced) and axes and known.shape[axes[0]] == size:
+        if not isinstance(known, Traced) or not known.batch_axes:
+            continue
+        if known.shape[known.batch_axes[0]] == size:
             return known.outer
     return 1
 
