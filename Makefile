@@ -17,9 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-BENCHES := default_pair evaluate interactive startup runs
+BENCHES := default_pair evaluate interactive startup runs one_click train cluster
 
-.PHONY: app test test-all check style bench recover browser clean
+.PHONY: app test test-all check style bench recover browser ray clean
 
 app: $(VENV)/app
 	$(BIN)/streamlit run app.py --server.port $(PORT)
@@ -27,7 +27,7 @@ app: $(VENV)/app
 test: $(VENV)/dev browser
 	$(BIN)/python -m pytest -q
 
-test-all: $(VENV)/dev browser
+test-all: $(VENV)/dev browser ray
 	$(BIN)/python -m pytest -q -m ""
 
 check: $(VENV)/dev
@@ -39,7 +39,7 @@ style: $(VENV)/dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/dev browser
+bench: $(VENV)/dev browser ray
 	for name in $(BENCHES); do $(BIN)/python bench/$$name.py || exit 1; done
 	$(BIN)/python bench/readme_table.py
 
@@ -55,6 +55,10 @@ browser: $(VENV)/dev
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || $(BIN)/playwright install chromium || true
+
+# For runs on several machines. Where it cannot be installed, its tests are skipped and say so.
+ray: $(VENV)/app
+	@$(PIP) install -q -r requirements-ray.txt || echo "ray is not installed: its tests are skipped"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

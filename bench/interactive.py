@@ -15,11 +15,10 @@ import statistics
 import tempfile
 import time
 
-from common import ROOT, record
+from cifar import resnet20
+from common import record
 from server import browser_page, running_app
 
-from optim.data.added import add_data
-from optim.library import add_model
 from optim.presets import default_recipe, preset_recipe
 
 PRESSES = 120
@@ -31,7 +30,6 @@ SLIDERS = (
     "distill.epochs",
 )
 KEYS = (*("ArrowLeft", "ArrowRight") * 3, *("PageUp", "PageDown") * 2, "Home", "End")
-CIFAR = ROOT.parent / "shared" / "data"
 
 
 def trace(page, presses: int, seed: int, pause_ms: tuple[int, int]) -> list[dict]:
@@ -122,24 +120,10 @@ def measure(address: str, recipe, goals: dict, *, drag: bool) -> dict:
         return result
 
 
-def cifar_recipe():
-    """Return a recipe for ResNet-20 on CIFAR-10, registered in the store; None without data."""
-    if not CIFAR.is_dir():
-        return None
-    data = add_data(CIFAR / "cifar10", name="cifar-10", title="CIFAR-10")
-    model = add_model(
-        CIFAR / "weights" / "resnet20_cifar10_jpeg.safetensors",
-        architecture="resnet20",
-        data=data.name,
-        title="ResNet-20",
-    )
-    return preset_recipe("balanced", model, data.name)
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["OPTIM_HOME"] = home
-        cifar = cifar_recipe()
+        model = resnet20()
         with running_app() as address:
             results = {
                 "Default model": measure(
@@ -150,11 +134,11 @@ def main() -> None:
                 ),
                 "ResNet-20, CIFAR-10": measure(
                     address,
-                    cifar,
+                    preset_recipe("balanced", *model),
                     {"hits": "median <= 100 ms", "misses": "first answer (n >= 128) <= 400 ms"},
                     drag=False,
                 )
-                if cifar
+                if model
                 else "not run: no data",
             }
     record("interactive", results)

@@ -73,7 +73,51 @@ def rows() -> list[tuple[str, str, str]]:
         found.append(
             ("Accuracy evaluation against a plain PyTorch loop", f"{ours:.1f}x", "evaluate")
         )
+    if train := results("train"):
+        ways = {"": "ours", "compiled ": "ours, compiled", "in bfloat16 ": "ours, bfloat16"}
+        figure = ", ".join(f"{how}{train[w]['times_plain_loop']:.1f}x" for how, w in ways.items())
+        found.append(("Training ResNet-20 on CIFAR-10 against a DataLoader loop", figure, "train"))
+    if runs := results("runs"):
+        killed = runs["job_killed_until_progress"]
+        found += [
+            (
+                "Worker killed: its run waits again after",
+                _seconds(runs["job_killed_until_requeued"]),
+            ),
+            ("Worker killed: its run gets on after", _seconds(killed["no_waiting_child"])),
+            (
+                "Supervisor killed and started again: its run gets on after",
+                _seconds(runs["supervisor_restarted_until_progress"]),
+            ),
+            ("Run cancelled: its process is gone after", _seconds(runs["cancelled_until_gone"])),
+            (
+                "Run cancelled that is stuck: its process is gone after",
+                _seconds(runs["cancelled_until_gone_stuck"]),
+            ),
+        ]
+        found = [row if len(row) == 3 else (*row, "runs") for row in found]
+    for model, clicked in results("one_click").items():
+        if isinstance(clicked, dict):
+            before, after = (
+                f"{100 * clicked[f'accuracy_{name}']['value']:.1f}"
+                for name in ("compressed", "recovered")
+            )
+            found.append(
+                (
+                    f"{model}: half the channels and int8, *Recover accuracy*",
+                    f"{before} to {after} % in {_duration(clicked['seconds'])}",
+                    "one_click",
+                )
+            )
     return found
+
+
+def _seconds(times: dict[str, float]) -> str:
+    return f"{times['median_s']:.2f} s (at most {times['max_s']:.2f} s)"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def recovered() -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ comes with the first model.
 ``measure_model``   measure one model by name or file
 ``TECHNIQUES``      the steps by name
 ``open_model``      a model by name or file
-``open_data``       data by name, zip or folder
+``open_data``       data by name, file or folder
 ``Quantity``        a number with unit, interval and origin
 ``OptimError``      what every error of this package is
 ==================  ========================================================================

@@ -19,22 +19,27 @@ from optim import errors
 from optim.errors import OptimError, RunError
 from optim.processes import child_environment
 
-__all__ = ["main", "take_data", "take_model"]
+__all__ = ["ENDINGS", "main", "take_data", "take_model"]
 
 _MEMORY_BYTES = 6 * 2**30
 _CPU_S = 120
 _WRITE_BYTES = 2 * 2**30
 _WAIT_S = 180
-_SUFFIXES = {
-    "model": (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin"),
-    "data": (".zip",),
+ENDINGS = {
+    "model": (".safetensors", ".onnx", ".pt", ".pth", ".th", ".ckpt", ".bin"),
+    # Formats that are known by the name of the file itself come in a zip or tar.
+    "data": (
+        *(".zip", ".npz", ".npy", ".csv", ".tsv", ".parquet", ".idx"),
+        *(".tar", ".tar.gz", ".tgz"),
+    ),
 }
+"""How the names of uploads end."""
 
 
 def take_model(
     content: bytes, filename: str, *, data: str, architecture: str = "", title: str = ""
 ) -> str:
-    """Add uploaded weights to the models pages can use, unlisted.
+    """Add an uploaded model to those pages can use, unlisted.
 
     Args:
         content: The file.
@@ -54,8 +59,16 @@ def take_model(
     )
 
 
-def take_data(content: bytes, filename: str, *, title: str = "") -> str:
-    """Add an uploaded zip of class folders to the data pages can use, unlisted.
+def take_data(
+    content: bytes, filename: str, *, title: str = "", options: dict[str, Any] | None = None
+) -> str:
+    """Add uploaded data to those pages can use, unlisted.
+
+    Args:
+        content: The file.
+        filename: What the browser called it; only its ending is used.
+        title: Name for a reader.
+        options: Fields of :class:`optim.data.DataOptions`.
 
     Returns:
         The data's name.
@@ -63,21 +76,25 @@ def take_data(content: bytes, filename: str, *, title: str = "") -> str:
     Raises:
         OptimError: Naming what is wrong with the file.
     """
-    return _take("data", content, filename, {"title": title})
+    return _take("data", content, filename, {"title": title, "options": options or {}})
 
 
-def _take(kind: str, content: bytes, filename: str, options: dict[str, str]) -> str:
-    suffix = Path(filename).suffix.lower()
-    if suffix not in _SUFFIXES[kind]:
+def _take(kind: str, content: bytes, filename: str, options: dict[str, Any]) -> str:
+    longest = sorted(ENDINGS[kind], key=len, reverse=True)
+    name = Path(filename).name.lower()
+    # Behind a name: ".zip" alone has no ending.
+    suffix = next((ending for ending in longest if name[1:].endswith(ending)), "")
+    if not suffix:
+        found = Path(filename).suffix.lower()
         raise errors.UnsupportedModelError(
-            f"A {kind} file ends in {', '.join(_SUFFIXES[kind])}: got {suffix or 'no ending'}.",
+            f"A {kind} file ends in {', '.join(ENDINGS[kind])}: got {found or 'no ending'}.",
             hint="TorchScript, .pt2 and pickled models run code when opened and are refused; save "
-            "the weights as .safetensors or as a state dict."
+            "the weights as .safetensors or as a state dict, or export to ONNX."
             if kind == "model"
             else "",
         )
     with tempfile.TemporaryDirectory(prefix="optim-") as folder:
-        path = Path(folder) / f"upload{suffix}"
+        path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
         request = json.dumps({"kind": kind, "path": str(path), "options": options})
         try:
@@ -100,7 +117,7 @@ def _answer(output: str) -> str:
     if not lines:
         raise RunError(
             "The file could not be opened within the limits of memory and time.",
-            hint="Check that it is a plain weights file or a zip of images.",
+            hint="Check that it is a weights file, an ONNX file, or data of a known format.",
         )
     answer: dict[str, Any] = json.loads(lines[-1])
     if "name" in answer:
@@ -119,23 +136,26 @@ def main() -> None:
         try:
             answer = {"name": _add(request["kind"], path, options)}
         except OptimError as error:
-            message = error.message.replace("upload.", "file.")
-            answer = {"kind": type(error).__name__, "message": message, "hint": error.hint}
+            answer = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
         except MemoryError:
             answer = {"kind": "RunError", "message": "The file needs too much memory.", "hint": ""}
     sys.stdout.write(json.dumps(answer) + "\n")
 
 
-def _add(kind: str, path: Path, options: dict[str, str]) -> str:
+def _add(kind: str, path: Path, options: dict[str, Any]) -> str:
     if kind == "model":
         from optim.library import add_model
 
         return add_model(path, listed=False, **options)
-    from optim.data.added import add_data, open_registered_data
+    from optim.data.added import add_data
+    from optim.data.open import open_data
+    from optim.data.options import DataOptions
 
-    card = add_data(path, copy=True, listed=False, **options)
-    open_registered_data(card.name).part("all")  # decoded here, within the limits, and cached
-    return card.name
+    how = DataOptions(**options["options"])
+    data = open_data(path, options=how)
+    for part in data.parts:
+        data.load(part)  # decoded here, within the limits, and cached
+    return add_data(path, title=options["title"], copy=True, listed=False, options=how).name
 
 
 def _limit() -> None:

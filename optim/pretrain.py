@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from optim.data import open_data, trained_on
+from optim.data import Classification, open_data, trained_on
 from optim.errors import ConfigError
 from optim.fields import Range, controls
 from optim.measure.evaluate import predict
@@ -139,6 +139,8 @@ def pretrain(
 
 def _train(name: str, plan: Plan, on_epoch: Callable[[Epoch, int], None]) -> ModelBundle:
     data = open_data(plan.data)
+    task = data.task
+    assert isinstance(task, Classification), "what ships is trained on labelled data"
     train = data.part("train")
     spec = plan.architecture.spec
     if train.inputs.dtype.kind == "f":
@@ -147,7 +149,7 @@ def _train(name: str, plan: Plan, on_epoch: Callable[[Epoch, int], None]) -> Mod
         spec = replace(spec, shape=data.input_shape)
     else:
         spec = InputSpec(data.input_shape, mean=(0.5,), std=(0.25,), scale=255.0)
-    module = plan.architecture.build(spec.shape, data.task.n_classes, plan.seed)
+    module = plan.architecture.build(spec.shape, task.n_classes, plan.seed)
     fit(
         module,
         spec.normalise(train.inputs),
@@ -162,7 +164,7 @@ def _train(name: str, plan: Plan, on_epoch: Callable[[Epoch, int], None]) -> Mod
         name=plan.title,
         content=TorchModel(module, plan.architecture),
         spec=spec,
-        task=data.task,
+        task=task,
         provenance=Provenance(name, seen=trained_on(data)),
     )
 

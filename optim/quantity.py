@@ -39,7 +39,7 @@ class Quantity:
         value: The best single figure, in ``unit``.
         unit: One of ``UNITS``: ``"fraction"`` (0 to 1, shown as %), ``"points"`` (percentage
             points), ``"ms"``, ``"s"``, ``"bytes"``, ``"macs"``, ``"params"``, ``"x"`` (a ratio),
-            ``"per_s"``, ``"count"``, ``"j"``.
+            ``"per_s"``, ``"count"``, ``"j"``, ``"db"`` (decibels), ``"nats"``, ``"cosine"``.
         low: Lower end of the 95 % interval; equal to ``value`` for an exact count.
         high: Upper end of the 95 % interval.
         n: Number of samples, runs or rounds behind it; ``None`` for an exact count.
@@ -198,6 +198,9 @@ UNITS: dict[str, _Unit] = {
     "per_s": _Unit(tuple((a, b, c.rstrip() + " /s") for a, b, c in _DECIMAL)),
     "count": _Unit(((0.0, 1.0, ""),)),
     "j": _Unit(((1.0, 1.0, " J"), (1e-3, 1e-3, " mJ"), (0.0, 1e-6, " µJ"))),
+    "db": _Unit(((0.0, 1.0, " dB"),)),
+    "nats": _Unit(((0.0, 1.0, " nats"),)),
+    "cosine": _Unit(((0.0, 1.0, ""),), digits=4),
 }
 
 _WHOLE = frozenset({"bytes", "macs", "params", "count"})

@@ -74,8 +74,10 @@ def _quantizes(entry: Entry) -> bool:
 
 def _removes(entry: Entry) -> bool:
     """Whether a step makes the floating-point model smaller."""
-    repairs = entry.name in _REPAIRS or entry.step.cost == "training"
-    return entry.is_active and not repairs and not _quantizes(entry)
+    if not entry.is_active or entry.name in _REPAIRS or _quantizes(entry):
+        return False
+    # Training makes nothing smaller, unless it prunes on the way.
+    return entry.step.cost != "training" or "sparsity" in type(entry.step).model_fields
 
 
 def _trains(entry: Entry) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
+from optim.data.task import Unlabelled
 from optim.errors import CalibrationError
 from optim.fields import Config
 from optim.hashing import digest
@@ -225,7 +226,12 @@ class Context:
         if self.data is None or not self.data.is_split:
             raise CalibrationError(
                 "This step trains, and the data set has no training part.",
-                hint="Use a folder or zip with train and test parts.",
+                hint="Use data with train and test parts, or have them made: split=made.",
+            )
+        if isinstance(self.data.task, Unlabelled):
+            raise CalibrationError(
+                f"This step trains on labels, and {self.data.title} has none.",
+                hint="Steps that do not train work without labels.",
             )
         return self._tensors("train")
 
@@ -238,7 +244,7 @@ class Context:
         if self.data is None or "validation" not in self.data.parts:
             raise CalibrationError(
                 "This step selects on validation samples, and the data set has none.",
-                hint="Use a folder or zip with train and test parts.",
+                hint="Use data with train and test parts, or have them made: split=made.",
             )
         return self._tensors("validation")
 

@@ -10,6 +10,7 @@ from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
 from optim.data.dataset import Dataset, Samples
 from optim.data.splits import overlap, stratified_order, with_validation
+from optim.data.task import Unlabelled
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
@@ -55,6 +56,7 @@ def open_subject(
     base: Path = Path(),
     spec: InputSpec | None = None,
     registered_only: bool = False,
+    as_graph: bool = False,
 ) -> Subject:
     """Open the model and the data of a recipe.
 
@@ -63,6 +65,7 @@ def open_subject(
         base: Folder that relative files are looked up in.
         spec: Replaces the input normalisation the model brings.
         registered_only: Whether only registered names are allowed, as for a link from anybody.
+        as_graph: Whether an ONNX file stays as it is, to be measured, even if it could be trained.
 
     Raises:
         UnsupportedModelError: If the model cannot be opened.
@@ -73,8 +76,9 @@ def open_subject(
         bundle = open_registered_model(recipe.model)
     else:
         data = _open_any_data(recipe.data, base)
-        bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed)
-    if spec is not None:
+        bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
+    spec = spec or _spec_of(bundle, data)
+    if spec != bundle.spec:
         bundle = replace(bundle, spec=spec)
     check_fit(bundle, data)
     seen = bundle.provenance.seen
@@ -89,6 +93,15 @@ def _open_any_data(ref: str, base: Path) -> Dataset:
     return open_data(base / Path(ref).expanduser())
 
 
+def _spec_of(bundle: ModelBundle, data: Dataset) -> InputSpec:
+    """Return the model's input, changed where the options of the data say so."""
+    asked, own = data.normalisation, bundle.spec
+    if asked is None:
+        return own
+    mean, std = (asked.mean, asked.std) if asked.mean else (own.mean, own.std)
+    return replace(own, scale=asked.scale or own.scale, mean=mean, std=std)
+
+
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:
     """Refuse data whose samples or classes the model does not take.
 
@@ -101,6 +114,8 @@ def check_fit(bundle: ModelBundle, data: Dataset) -> None:
             f"{data.input_shape}.",
             hint="Choose data of that shape, or another model.",
         )
+    if isinstance(data.task, Unlabelled):
+        return
     if data.task.n_classes > bundle.task.n_classes:
         raise DataError(
             f"{data.title} has {data.task.n_classes} classes; {bundle.name} knows "

@@ -26,7 +26,14 @@ Model = Annotated[
     str,
     typer.Argument(help="A name, zoo-name:weights-file, or a file (.onnx, .safetensors, .pt)."),
 ]
-Data = Annotated[str, typer.Option("--data", help="A built-in name, a zip, or a folder.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="A built-in name, or a zip, a folder or a file of any format, with options behind a "
+        "question mark: samples.npz?layout=NHWC.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 Seed = Annotated[int, typer.Option(help="Decides how data without a validation part are split.")]
 Part = Annotated[

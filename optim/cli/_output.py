@@ -27,6 +27,7 @@ __all__ = [
     "print_scorecard",
     "print_table",
     "progress_bar",
+    "say_checks",
     "say_overlap",
 ]
 
@@ -74,6 +75,13 @@ def say_overlap(overlap: Overlap, part: str) -> None:
 
     if note := overlap_note(overlap, part):
         STDERR.print(f"Note: {note}", markup=False, soft_wrap=True)
+
+
+def say_checks(sentences: Sequence[str]) -> None:
+    if sentences:
+        STDERR.print("Accuracy is near chance. What to check:")
+    for sentence in sentences:
+        STDERR.print(f"  - {sentence}", markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,10 +26,15 @@ from optim.cli._output import (
     print_json,
     print_scorecard,
     progress_bar,
+    say_checks,
     say_overlap,
 )
 from optim.errors import ConfigError, OptimError
 from optim.storage import write_atomic
+
+if TYPE_CHECKING:
+    from optim.measure.chance import Check
+    from optim.runner import Measured
 
 __all__ = ["check", "measure", "run", "verify"]
 
@@ -68,11 +73,14 @@ def measure(
         )
     if save_baseline:
         Baseline.of(found, seed=seed).save(save_baseline)
+    checks = _checks(found)
     if as_json:
-        print_json({**found.to_json(), "model": model, "data": data})
+        more = {"checks": [check.to_json() for check in checks]} if checks else {}
+        print_json({**found.to_json(), "model": model, "data": data, **more})
         return
     print_scorecard(found.scorecard, found.part)
     say_overlap(found.overlap, found.part)
+    say_checks([check.sentence for check in checks])
 
 
 @cli.command()
@@ -217,6 +225,16 @@ def check(
         typer.echo(f"\n{result.outcome}")
         say_overlap(found.overlap, found.part)
     raise typer.Exit(result.exit_code)
+
+
+def _checks(found: Measured) -> list[Check]:
+    """Return what to check where accuracy is near chance; nothing otherwise."""
+    from optim.measure.chance import is_near_chance, what_to_check
+
+    if not is_near_chance(found.predictions):
+        return []
+    subject = found.subject
+    return what_to_check(subject.bundle, subject.data, subject.samples(found.part))
 
 
 def _check_baseline_path(path: Path) -> None:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optim.cli._app import cli
-from optim.cli._output import progress_bar
+from optim.cli._output import print_table, progress_bar
 from optim.errors import ConfigError, MissingDependencyError
 from optim.storage import ASSETS
 
 if TYPE_CHECKING:
+    from optim.data.download import Download
     from optim.train import Epoch
 
-__all__ = ["add_data", "add_model", "app", "prepare", "pretrain"]
+__all__ = ["add_data", "add_model", "app", "download", "prepare", "pretrain"]
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
@@ -42,20 +43,50 @@ def add_model(
 
 @cli.command("add-data")
 def add_data(
-    path: Annotated[Path, typer.Argument(help="A zip or a folder of class folders.")],
+    path: Annotated[str, typer.Argument(help="What --data takes, with options if wanted.")],
     title: Annotated[str, typer.Option(help="Name for a reader.")] = "",
     name: Annotated[str, typer.Option(help="How to ask for it.")] = "",
     copy: Annotated[bool, typer.Option("--copy", help="Copy the file into the store.")] = False,
 ) -> None:
-    """Add a zip or folder to the data that the pages list."""
+    """Add files to the data that the pages list."""
     from optim.data import added
+    from optim.data.open import path_and_options
 
-    if copy and path.is_dir():
+    file, options = path_and_options(path)
+    if copy and file.is_dir():
         raise ConfigError(
-            f"--copy takes a zip, and {path.name!r} is a folder.",
+            f"--copy takes a file, and {file.resolve().name!r} is a folder.",
             hint="Leave --copy out, or zip it.",
         )
-    typer.echo(added.add_data(path, title=title, name=name, copy=copy).name)
+    card = added.add_data(file, title=title, name=name, copy=copy, options=options)
+    typer.echo(card.name)
+
+
+@cli.command()
+def download(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data to fetch; they are listed if none is named.")
+    ] = None,
+) -> None:
+    """Fetch well-known data: MNIST, Fashion-MNIST, CIFAR-10 and -100, spoken words.
+
+    Resumed where it stopped, checked by SHA-256, and then known by name: --data mnist.
+    """
+    from optim.data.download import DOWNLOADS
+    from optim.data.download import download as fetch
+
+    if not names:
+        rows = [(name, of.title, _mebibytes(of), of.about) for name, of in DOWNLOADS.items()]
+        print_table("Data to fetch", ("name", "title", "size", "about"), rows)
+        return
+    for name in names:
+        with progress_bar() as progress:
+            card = fetch(name, progress=progress)
+        typer.echo(card.name)
+
+
+def _mebibytes(of: Download) -> str:
+    return f"{sum(file.size for file in of.files) / 2**20:.0f} MiB"
 
 
 @cli.command()

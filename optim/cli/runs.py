@@ -57,7 +57,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
                 "run": run.to_json(),
                 "epochs": [asdict(row) for row in epochs],
                 "events": [asdict(event) for event in events],
-                "artefacts": [{**asdict(file), "path": str(file.path)} for file in files],
+                "artefacts": [{**asdict(file), "path": store.where(file)} for file in files],
             }
         )
         return
@@ -70,7 +70,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
         ]
         print_table("\nEpochs", ("step", "epoch", *names), rows)
     if files:
-        rows = [(file.name, f"{file.bytes:,} bytes", file.path) for file in files]
+        rows = [(file.name, f"{file.bytes:,} bytes", store.where(file)) for file in files]
         print_table("\nFiles", ("name", "size", "path"), rows)
     print_table("\nEvents", ("time", "", ""), [(_time(e.at), e.level, e.message) for e in events])
 

@@ -25,7 +25,7 @@ from optim.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "decode_image", "describe_shape"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "decode_image", "describe_shape", "resize_images"]
 
 MAX_PIXELS = 4096 * 4096
 """Pixels of one picture: 48 MiB when decoded."""
@@ -69,6 +69,21 @@ def decode_image(data: bytes, name: str) -> np.ndarray:
         # Decoders fail on hostile bytes with whatever error they happen to meet.
         raise DataError(f"{name!r} is damaged and cannot be decoded.") from error
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def resize_images(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return ``(N, C, height, width)`` images of the same type, scaled bilinearly.
+
+    Shrinking averages over what falls together, as an image program does.
+    """
+    from PIL import Image
+
+    scaled = np.empty((*images.shape[:2], height, width), images.dtype)
+    for i, image in enumerate(images):
+        for channel, plane in enumerate(image):
+            picture = Image.fromarray(np.ascontiguousarray(plane))
+            scaled[i, channel] = picture.resize((width, height), Image.Resampling.BILINEAR)
+    return scaled
 
 
 def describe_shape(shape: tuple[int, ...]) -> str:

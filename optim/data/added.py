@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from optim.data.dataset import Dataset
-from optim.data.open import DATASETS, open_builtin, open_data
+from optim.data.open import DATASETS, ending_of, open_builtin, open_data
+from optim.data.options import DataOptions
 from optim.errors import ConfigError, DataError
 from optim.storage import checked_name, store_home, write_atomic
 
-__all__ = ["DataCard", "add_data", "data_cards", "open_registered_data"]
+__all__ = [
+    "DataCard",
+    "add_data",
+    "data_cards",
+    "open_registered_data",
+    "options_of",
+    "set_data_options",
+]
 
 
 @dataclass(frozen=True)
@@ -24,9 +33,11 @@ class DataCard:
         name: How to ask for it.
         title: Name for a reader.
         input_shape: Shape of one sample.
-        n_classes: Number of classes.
+        n_classes: Number of classes; 0 if the data have no labels.
         path: Where it lies; empty for what is built in. Never shown on a page.
         listed: Whether everybody sees it in lists.
+        options: How the files are read: those of :class:`~optim.data.DataOptions` that differ from
+            their defaults.
     """
 
     name: str
@@ -35,6 +46,7 @@ class DataCard:
     n_classes: int
     path: str = ""
     listed: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def data_cards() -> dict[str, DataCard]:
@@ -60,13 +72,20 @@ def open_registered_data(ref: str) -> Dataset:
         raise DataError(
             f"There is no registered data {ref!r}.", hint="Choose one from the list, or add it."
         )
-    return replace(open_data(card.path), ref=ref, title=card.title)
+    data = open_data(Path(card.path), options=DataOptions(**card.options))
+    return replace(data, ref=ref, title=card.title)
 
 
 def add_data(
-    path: Path, *, title: str = "", name: str = "", copy: bool = False, listed: bool = True
+    path: Path,
+    *,
+    title: str = "",
+    name: str = "",
+    copy: bool = False,
+    listed: bool = True,
+    options: DataOptions | None = None,
 ) -> DataCard:
-    """Add a zip or a folder of images to the data that pages can use.
+    """Add a file or a folder to the data that pages can use.
 
     Args:
         path: What :func:`optim.data.open_data` accepts.
@@ -74,13 +93,14 @@ def add_data(
         name: How to ask for it; made from the content if empty.
         copy: Whether the file is copied into the store, or only remembered where it is.
         listed: Whether everybody sees it in lists.
+        options: How the files are read.
 
     Raises:
         ConfigError: If the name is not a plain one, or that of built-in data.
         DataError: If it cannot be used.
     """
-    path = path.resolve()
-    data = open_data(path)
+    path, options = path.resolve(), options or DataOptions()
+    data = open_data(path, options=options)
     name = checked_name(name or f"my-{data.hash[:16]}")
     if name in DATASETS:
         raise ConfigError(
@@ -89,14 +109,63 @@ def add_data(
             field="name",
         )
     if copy:
-        kept = _folder() / f"{name}{path.suffix}"
+        kept = _folder() / f"{name}{ending_of(path.name)}"
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, kept)
         path = kept
     card = DataCard(
-        name, title or path.stem, data.input_shape, data.task.n_classes, str(path), listed
+        name,
+        title or path.stem,
+        data.input_shape,
+        data.task.n_classes,
+        str(path),
+        listed,
+        options.changed(),
     )
-    write_atomic(_folder() / f"{name}.json", json.dumps(asdict(card), indent=1).encode())
+    return _written(card)
+
+
+def set_data_options(name: str, options: DataOptions) -> DataCard:
+    """Change how added data are read.
+
+    Args:
+        name: The data's name.
+        options: All options; those left out have their defaults.
+
+    Raises:
+        DataError: If there is no such data that was added, or the options do not fit it; the card
+            is then unchanged.
+    """
+    card = data_cards().get(name)
+    if card is None or not card.path:
+        raise DataError(
+            f"There is no added data {name!r}.", hint="Built-in data are varied by their fields."
+        )
+    data = open_data(Path(card.path), options=options)
+    return _written(
+        replace(
+            card,
+            input_shape=data.input_shape,
+            n_classes=data.task.n_classes,
+            options=options.changed(),
+        )
+    )
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """Return the options in the card of added data; empty for all others.
+
+    Who keeps what was made from data of a name has to keep it by these as well.
+    """
+    try:
+        text = (_folder() / f"{checked_name(name)}.json").read_text(encoding="utf-8")
+        return dict(json.loads(text).get("options", {}))
+    except (OSError, ValueError):  # also a name that cannot be one: a built-in one with fields
+        return {}
+
+
+def _written(card: DataCard) -> DataCard:
+    write_atomic(_folder() / f"{card.name}.json", json.dumps(asdict(card), indent=1).encode())
     return card
 
 

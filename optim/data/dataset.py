@@ -1,4 +1,4 @@
-"""A data set: named parts of labelled samples, a task, and a content hash.
+"""A data set: named parts of samples, a task, and a content hash.
 
 Arrays are numpy so that a page can preview data without loading torch. Nothing is read or
 generated before a part is asked for, and decoded parts are kept on disk.
@@ -6,34 +6,37 @@ generated before a part is asked for, and decoded parts are kept on disk.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from optim.data.task import Classification
+from optim.data.options import Normalisation
+from optim.data.task import Task
 from optim.errors import DataError
 from optim.fields import Config
 from optim.hashing import digest
 from optim.storage import cache_home, write_atomic
 
-__all__ = ["DataConfig", "Dataset", "PartName", "Samples", "cached_part"]
+__all__ = ["DataConfig", "Dataset", "PartName", "Samples", "cached_json", "cached_part"]
 
 PartName = Literal["train", "validation", "test", "all"]
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Labelled samples.
+    """Samples with their labels.
 
     Attributes:
         inputs: ``(N, C, H, W)`` uint8 images in 0..255, or ``(N, ...)`` float32 values.
-        targets: ``(N,)`` int64 class indices.
+        targets: ``(N,)`` int64 class indices; -1 where nobody says what a sample is.
         ids: ``(N,)`` int64, unique within the data set's source and stable over splits.
     """
 
@@ -67,11 +70,12 @@ class Dataset:
         notes: Things a reader should know: where it comes from, how it was split.
         origin: ``{part name: part hashes}`` of other parts its samples were taken from, such as
             the train part that validation was carved from (see :mod:`optim.data.splits`).
+        normalisation: What replaces the normalisation a model brings, if somebody said so.
     """
 
     ref: str
     title: str
-    task: Classification
+    task: Task
     hash: str
     parts: Mapping[str, int]
     input_shape: tuple[int, ...]
@@ -79,6 +83,7 @@ class Dataset:
     load_targets: Callable[[str], np.ndarray] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     origin: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    normalisation: Normalisation | None = None
 
     def part(self, name: str) -> Samples:
         """Return one part; read on first use and kept.
@@ -164,6 +169,21 @@ def cached_part(identity: str, part: str, make: Callable[[], Samples]) -> Sample
         except OSError:
             break
     return samples
+
+
+def cached_json(identity: str, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return plain data about a data set from the cache folder, making it where it is missing."""
+    path = cache_home() / "data" / identity / f"{name}.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    except (OSError, ValueError):
+        pass
+    made = make()
+    with suppress(OSError):
+        write_atomic(path, json.dumps(made).encode())
+    return made
 
 
 def _forget_oldest(folder: Path, keep_bytes: int) -> None:

@@ -1,15 +1,17 @@
-"""Images in class folders, in a zip or on disk: ``cat/1.png``, ``dog/1.png``.
+"""Images or sounds in class folders, in a zip, tar or on disk: ``cat/1.png``, ``dog/1.png``.
 
 What is accepted:
 
 - a zip of class folders, or a folder of them: one part, ``all``;
 - a zip or folder with ``train/`` and ``test/`` (and ``validation/`` or ``val/``) of class folders;
 - a folder with ``train.zip`` and ``test.zip`` (and ``validation.zip`` or ``val.zip``); what else
-  lies in it is not looked at.
+  lies in it is not looked at;
+- files without any class folder: samples without labels.
 
 One folder wrapped around all others is looked through. Classes are numbered in the alphabetical
 order of their folders, images in that of their names. All images must have one size and all be
-grey or all be in colour: how to bring them there is the user's decision, not ours.
+grey or all be in colour: how to bring them there is the user's decision, not ours. The option
+``resize`` is one; of sounds, which are rarely of one length, it is the number of samples.
 
 Opening lists the names, hashes the bytes and decodes a single image; the others are decoded when
 their part is first used (10,000 small ones take about a second) and kept in the cache under the
@@ -25,15 +27,23 @@ from pathlib import Path
 
 import numpy as np
 
-from optim.data._containers import Container, FolderContainer, ZipContainer
-from optim.data._images import SUFFIXES, decode_image, describe_shape
+from optim.data._containers import Container, ZipContainer, is_image
+from optim.data._images import SUFFIXES, decode_image, describe_shape, resize_images
+from optim.data._sounds import decode_sound, is_sound
 from optim.data.dataset import Dataset, Samples, cached_part
+from optim.data.options import NO_LABELS, DataOptions
 from optim.data.splits import part_hash
-from optim.data.task import Classification
+from optim.data.task import NO_LABEL, Classification, Unlabelled
 from optim.errors import DataError
 from optim.hashing import digest
 
-__all__ = ["MAX_CLASSES", "MAX_DECODED_BYTES", "open_folder", "open_zip"]
+__all__ = [
+    "MAX_CLASSES",
+    "MAX_DECODED_BYTES",
+    "is_sample",
+    "open_class_folders",
+    "open_part_zips",
+]
 
 MAX_CLASSES = 1_000
 """Class folders: as many as ImageNet; tables of confusions grow with the square."""
@@ -49,33 +59,43 @@ _PART_OF_FOLDER = {
     "test": "test",
 }
 _LAYOUT = "Images lie in one folder a class: cat/1.png, dog/1.png."
+_RESIZE = {
+    3: "Scale them, as in resize=32,32.",
+    2: "Bring them to one length, as in resize=16000.",
+}
 
 
-def open_zip(path: Path, *, ref: str = "") -> Dataset:
-    """Open a zip of class folders.
+def open_class_folders(
+    container: Container, options: DataOptions, *, title: str, ref: str
+) -> Dataset:
+    """Open class folders, or files without any.
 
     Args:
-        path: The file.
-        ref: How it was asked for; the path if empty.
+        container: Where they lie.
+        options: ``resize`` is followed while the files are decoded, ``target=none`` takes the
+            folders for no classes.
+        title: Name for a reader.
+        ref: How it was asked for.
 
     Raises:
-        DataError: If the zip is unsafe, damaged or laid out differently.
+        DataError: If the container is unsafe, damaged or laid out differently.
     """
-    return _dataset(_folders_in(ZipContainer(path)), path.stem, ref or str(path))
+    return _dataset(_folders_in(container, options), title, ref)
 
 
-def open_folder(path: Path, *, ref: str = "") -> Dataset:
-    """Open a folder of class folders, or one that holds a zip for each part.
+def open_part_zips(path: Path, options: DataOptions, *, ref: str) -> Dataset | None:
+    """Open a folder that holds a zip of class folders for each part; None if it holds none.
 
     Args:
         path: The folder.
-        ref: How it was asked for; the path if empty.
+        options: See :func:`open_class_folders`.
+        ref: How it was asked for.
 
     Raises:
-        DataError: If the folder holds links, or is laid out differently.
+        DataError: If a zip is a link, unsafe, damaged or laid out differently.
     """
-    parts = _zips_in(path) or _folders_in(FolderContainer(path))
-    return _dataset(parts, path.resolve().name, ref or str(path))
+    parts = _zips_in(path, options)
+    return _dataset(parts, path.resolve().name, ref) if parts else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +105,15 @@ class _ClassFolders:
     Attributes:
         container: Where they lie.
         prefix: What the class folders' names begin with inside it.
-        classes: ``{class name: file names}``, both in alphabetical order.
+        classes: ``{class name: file names}``, both in alphabetical order; one without a name
+            holds files that nobody has put into classes.
+        size: ``(height, width)`` or ``(length,)`` that samples are brought to; empty for their own.
     """
 
     container: Container
     prefix: str
     classes: Mapping[str, tuple[str, ...]]
+    size: tuple[int, ...] = ()
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -98,20 +121,38 @@ class _ClassFolders:
         return tuple(file for files in self.classes.values() for file in files)
 
     @cached_property
+    def source(self) -> str:
+        """Hash of the files: that of a data set with these images, as they are, as its part."""
+        return digest("images", _VERSION, self.container.content_hash(self.prefix, self.files))
+
+    @property
     def identity(self) -> str:
-        """Content hash: that of a data set with these images as its only part."""
-        content = self.container.content_hash(self.prefix, self.files)
-        return digest("images", _VERSION, content)
+        """Hash of what becomes of the files."""
+        if self.is_labelled and not self.size:
+            return self.source
+        return digest(self.source, list(self.size), self.is_labelled)
 
     @cached_property
-    def shape(self) -> tuple[int, ...]:
-        """``(C, H, W)`` of the first image."""
+    def first(self) -> np.ndarray:
+        """The first sample."""
         with self.container.reader() as read:
-            return decode_image(read(self.files[0]), self.files[0]).shape
+            return self._decoded(read(self.files[0]), self.files[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(C, H, W)`` of an image or ``(C, L)`` of a sound."""
+        return self.first.shape
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the folders are classes."""
+        return "" not in self.classes
 
     def targets(self) -> np.ndarray:
         """Return ``(N,)`` class indices."""
         counts = [len(files) for files in self.classes.values()]
+        if not self.is_labelled:
+            return np.full(sum(counts), NO_LABEL, np.int64)
         return np.repeat(np.arange(len(counts), dtype=np.int64), counts)
 
     def samples(self) -> Samples:
@@ -121,14 +162,29 @@ class _ClassFolders:
     def _decode(self) -> Samples:
         # One thread: decoding small images is bound by Python, and two threads took 1.5 times
         # as long as one.
-        inputs = np.empty((len(self.files), *self.shape), np.uint8)
+        inputs = np.empty((len(self.files), *self.shape), self.first.dtype)
         with self.container.reader() as read:
             for i, name in enumerate(self.files):
-                pixels = decode_image(read(name), name)
-                if pixels.shape != self.shape:
-                    raise DataError(_shapes_differ(self.files[0], self.shape, name, pixels.shape))
-                inputs[i] = pixels
+                sample = self._decoded(read(name), name)
+                if sample.shape != self.shape:
+                    raise DataError(
+                        _shapes_differ(self.files[0], self.shape, name, sample.shape),
+                        hint=_RESIZE[len(self.shape)],
+                    )
+                inputs[i] = sample
         return Samples(inputs, self.targets(), np.arange(len(self.files), dtype=np.int64))
+
+    def _decoded(self, data: bytes, name: str) -> np.ndarray:
+        if is_sound(name):
+            sound, _ = decode_sound(data, name)
+            if len(self.size) != 1:
+                return sound
+            kept = sound[:, : self.size[0]]
+            return np.pad(kept, ((0, 0), (0, self.size[0] - kept.shape[1])))
+        image = decode_image(data, name)
+        if len(self.size) != 2 or image.shape[1:] == self.size:
+            return image
+        return resize_images(image[None], *self.size)[0]
 
 
 def _dataset(parts: Mapping[str, _ClassFolders], title: str, ref: str) -> Dataset:
@@ -151,18 +207,18 @@ def _dataset(parts: Mapping[str, _ClassFolders], title: str, ref: str) -> Datase
     return Dataset(
         ref=ref,
         title=title,
-        task=Classification(tuple(first.classes)),
+        task=Classification(tuple(first.classes)) if first.is_labelled else Unlabelled(),
         hash=first.identity if lone else digest({n: f.identity for n, f in parts.items()}),
         parts=sizes,
         input_shape=first.shape,
         load=load,
         load_targets=lambda part: parts[part].targets(),
-        # A model may have been trained on the same files opened alone.
-        origin={} if lone else {n: (part_hash(f.identity, "all"),) for n, f in parts.items()},
+        # A model may have been trained on the same files opened alone or as they are.
+        origin={n: (part_hash(f.source, "all"),) for n, f in parts.items()},
     )
 
 
-def _zips_in(path: Path) -> dict[str, _ClassFolders]:
+def _zips_in(path: Path, options: DataOptions) -> dict[str, _ClassFolders]:
     """Return the parts of a folder that holds a zip for each, nothing if it holds none."""
     zips = {name: path / f"{name}.zip" for name in _PART_OF_FOLDER}
     found = {name: file for name, file in zips.items() if file.is_file()}
@@ -173,23 +229,28 @@ def _zips_in(path: Path) -> dict[str, _ClassFolders]:
             raise DataError(f"{file.name!r} is a link.", hint="Put the file itself there.")
     parts = {}
     for part, name in _by_part(found).items():
-        inside = _folders_in(ZipContainer(found[name]))
+        inside = _folders_in(ZipContainer(found[name]), options)
         if "all" not in inside:
             raise DataError(f"{name}.zip is itself split into train and test.", hint=_LAYOUT)
         parts[part] = inside["all"]
     return parts
 
 
-def _folders_in(container: Container) -> dict[str, _ClassFolders]:
+def _folders_in(container: Container, options: DataOptions) -> dict[str, _ClassFolders]:
     """Return the parts in a zip or folder: ``all``, or train, test and perhaps validation."""
     entries = container.entries()
+    samples = sorted(entry for entry in entries if is_sample(entry))
+    if samples and (options.target == NO_LABELS or not any("/" in entry for entry in samples)):
+        _check_kind(samples)
+        unnamed = {"": tuple(samples)}
+        return {"all": _ClassFolders(container, _wrapper(entries), unnamed, options.resize)}
     prefix = _wrapper(entries)
     inside = [entry.removeprefix(prefix) for entry in entries if entry.startswith(prefix)]
     folders = _top_folders(inside)
     if not folders or not folders <= set(_PART_OF_FOLDER) or _has_images_near_top(inside):
-        return {"all": _class_folders(container, prefix, entries)}
+        return {"all": _class_folders(container, prefix, entries, options.resize)}
     return {
-        part: _class_folders(container, f"{prefix}{name}/", entries)
+        part: _class_folders(container, f"{prefix}{name}/", entries, options.resize)
         for part, name in _by_part(folders).items()
     }
 
@@ -225,39 +286,52 @@ def _top_folders(entries: list[str]) -> set[str]:
 
 def _has_images_near_top(entries: list[str]) -> bool:
     """Whether images lie at the top or one folder below, as in a class folder."""
-    return any(_is_image(entry) and entry.count("/") <= 1 for entry in entries)
+    return any(is_sample(entry) and entry.count("/") <= 1 for entry in entries)
 
 
-def _class_folders(container: Container, prefix: str, entries: list[str]) -> _ClassFolders:
+def _class_folders(
+    container: Container, prefix: str, entries: list[str], size: tuple[int, ...]
+) -> _ClassFolders:
     """Sort the entries under ``prefix`` into classes."""
     classes: dict[str, list[str]] = {}
     for entry in entries:
         if not entry.startswith(prefix):
             continue
         name, slash, file = entry.removeprefix(prefix).partition("/")
-        if not slash and _is_image(entry):
+        if not slash and is_sample(entry):
             raise DataError(f"{entry!r} lies in no class folder.", hint=_LAYOUT)
         if not slash:
             continue
         files = classes.setdefault(name, [])
         if "/" in file:
             raise DataError(f"{entry!r} lies deeper than a class folder.", hint=_LAYOUT)
-        if file and not _is_image(file):
+        if file and not is_sample(file):
             raise DataError(
                 f"{entry!r} is in a class folder and is not an image.",
-                hint=f"Take it out. Images end in {', '.join(sorted(SUFFIXES))}.",
+                hint=f"Take it out. Images end in {', '.join(sorted(SUFFIXES))}, sounds in .wav.",
             )
         if file:
             files.append(entry)
     _check_classes(container.name, classes)
     ordered = {name: tuple(sorted(classes[name])) for name in sorted(classes)}
-    return _ClassFolders(container, prefix, ordered)
+    _check_kind([file for files in ordered.values() for file in files])
+    return _ClassFolders(container, prefix, ordered, size)
+
+
+def _check_kind(files: list[str]) -> None:
+    """Refuse sounds among images."""
+    odd = [file for file in files if is_sound(file) != is_sound(files[0])]
+    if odd:
+        raise DataError(f"There are images and sounds together: {files[0]!r} and {odd[0]!r}.")
 
 
 def _check_classes(where: str, classes: Mapping[str, list[str]]) -> None:
     if len(classes) < 2:
         found = f"one ({next(iter(classes))!r})" if classes else "none"
-        raise DataError(f"{where} needs at least two class folders: found {found}.", hint=_LAYOUT)
+        raise DataError(
+            f"{where} needs at least two class folders: found {found}.",
+            hint=f"{_LAYOUT} To read them without labels, say target=none." if classes else _LAYOUT,
+        )
     if len(classes) > MAX_CLASSES:
         raise DataError(
             f"{where} has {len(classes):,} class folders: at most {MAX_CLASSES:,} are allowed."
@@ -268,10 +342,10 @@ def _check_classes(where: str, classes: Mapping[str, list[str]]) -> None:
 
 
 def _check_decoded_size(folders: _ClassFolders) -> None:
-    size = len(folders.files) * int(np.prod(folders.shape))
+    size = len(folders.files) * int(np.prod(folders.shape)) * folders.first.dtype.itemsize
     if size > MAX_DECODED_BYTES:
         raise DataError(
-            f"{folders.container.name} holds {size / 2**30:.1f} GiB of pixels: "
+            f"{folders.container.name} holds {size / 2**30:.1f} GiB of samples: "
             f"at most {MAX_DECODED_BYTES / 2**30:g} GiB are allowed.",
             hint="Scale the images down or use fewer of them.",
         )
@@ -280,10 +354,19 @@ def _check_decoded_size(folders: _ClassFolders) -> None:
 def _shapes_differ(
     first: str, first_shape: tuple[int, ...], other: str, other_shape: tuple[int, ...]
 ) -> str:
+    if len(first_shape) == 2:
+        return (
+            "All sounds must have one length and as many channels: "
+            f"{first!r} is {_clip(first_shape)}, {other!r} is {_clip(other_shape)}."
+        )
     return (
         "All images must have one size and all be grey or all in colour: "
         f"{first!r} is {describe_shape(first_shape)}, {other!r} is {describe_shape(other_shape)}."
     )
+
+
+def _clip(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]:,} samples long with {shape[0]} channel{'s' if shape[0] > 1 else ''}"
 
 
 def _classes_differ(
@@ -294,5 +377,6 @@ def _classes_differ(
     return f"All parts need the same classes: {has} has {odd!r}, {lacks} does not."
 
 
-def _is_image(entry: str) -> bool:
-    return Path(entry).suffix.lower() in SUFFIXES and not entry.endswith("/")
+def is_sample(entry: str) -> bool:
+    """Whether an entry is an image or a sound by its name."""
+    return not entry.endswith("/") and (is_image(entry) or is_sound(entry))

@@ -19,9 +19,11 @@ from optim.errors import ConfigError, DataError
 from optim.hashing import digest
 
 __all__ = [
+    "PART_SHARES",
     "Overlap",
     "SplitPolicy",
     "cut_origin",
+    "cut_parts",
     "overlap",
     "part_hash",
     "stratified_order",
@@ -39,6 +41,9 @@ Overlap = Literal["unseen", "unknown", "seen"]
 
 VALIDATION_SHARE = 0.1
 """Share of the train part that becomes validation where it is carved from there."""
+
+PART_SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
+"""Shares of the parts of data that come without any."""
 
 _HELD_OUT = "-held-out"
 """Follows the name of what was kept to name what was held out."""
@@ -124,6 +129,34 @@ def with_validation(
     if policy == "auto":
         carve = _overlap(_held_out(dataset, seed), seen) == "unseen"
     return _with_train_carved(dataset, seed) if carve else _with_test_halved(dataset, seed)
+
+
+def cut_parts(dataset: Dataset, seed: int) -> Dataset:
+    """Give data without parts a train, a validation and a test part, drawn by class.
+
+    Args:
+        dataset: The data as they were opened; data that have parts are returned unchanged.
+        seed: Decides the draw. Sample ids stay what they were.
+
+    Returns:
+        Parts of the shares of :data:`PART_SHARES`, with a hash of their own and a note.
+
+    Raises:
+        DataError: If there are too few samples.
+    """
+    if dataset.is_split:
+        return dataset
+    pieces = stratified_split(dataset.targets("all"), tuple(PART_SHARES.values()), seed)
+    rows = {part: ("all", index) for part, index in zip(PART_SHARES, pieces, strict=True)}
+    note = (
+        f"Train, validation and test: {', '.join(f'{len(index):,}' for index in pieces)} of the "
+        f"{dataset.parts['all']:,} samples, drawn by class with seed {seed}."
+    )
+    identity = digest(dataset.hash, "cut", list(PART_SHARES.values()), seed)
+    kept = tuple(_kept(name, seed) for name in trained_on(dataset, "all"))
+    held_out = tuple(name + _HELD_OUT for name in kept)
+    origin = {"train": kept, "validation": held_out, "test": held_out}
+    return _split(dataset, rows, origin, note, identity)
 
 
 def cut_origin(source: str, seed: int) -> dict[str, tuple[str, ...]]:

@@ -43,6 +43,8 @@ class ChannelPadShortcut(nn.Module):
         self.register_buffer("source", index, persistent=False)
         self.in_channels = in_channels
         self.stride = stride
+        # Asked of the index in every pass, it would stop compilation and wait for a GPU.
+        self._padding: tuple[int, int] | None = (before, out_channels - in_channels - before)
 
     @property
     def out_channels(self) -> int:
@@ -60,13 +62,7 @@ class ChannelPadShortcut(nn.Module):
 
     def padding(self) -> tuple[int, int] | None:
         """Return the zero channels before and after, or None if it is more than padding."""
-        live = torch.nonzero(self.source >= 0).flatten()
-        before = int(live[0]) if len(live) else 0
-        after = self.out_channels - before - self.in_channels
-        whole = torch.arange(self.in_channels)
-        if after < 0 or not torch.equal(self.source[before : before + self.in_channels], whole):
-            return None
-        return (before, after) if len(live) == self.in_channels else None
+        return self._padding
 
     def select(self, keep_in: Tensor, keep_out: Tensor) -> ChannelPadShortcut:
         """Return a shortcut between these input and output channels only."""
@@ -80,4 +76,16 @@ class ChannelPadShortcut(nn.Module):
         shortcut = cls(0, 0, stride)
         shortcut.source = source
         shortcut.in_channels = in_channels
+        shortcut._padding = _padding_of(source, in_channels)
         return shortcut
+
+
+def _padding_of(source: Tensor, in_channels: int) -> tuple[int, int] | None:
+    """Return the zero channels before and after, or None if an index is more than padding."""
+    live = torch.nonzero(source >= 0).flatten()
+    before = int(live[0]) if len(live) else 0
+    after = len(source) - before - in_channels
+    whole = torch.arange(in_channels, device=source.device)
+    if after < 0 or not torch.equal(source[before : before + in_channels], whole):
+        return None
+    return (before, after) if len(live) == in_channels else None

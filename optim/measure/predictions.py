@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from optim.data.task import NO_LABEL
 from optim.errors import DataError, MeasurementError
 from optim.measure.intervals import paired_difference, wilson
 from optim.quantity import Comparison, How, Quantity
@@ -21,12 +22,13 @@ __all__ = ["Predictions", "accuracy_change", "batches"]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Outputs of one model on labelled samples.
+    """Outputs of one model on samples, with or without labels.
 
     Attributes:
         ids: ``(N,)`` sample ids.
         outputs: ``(N, classes)`` float32 logits.
-        targets: ``(N,)`` class indices.
+        targets: ``(N,)`` class indices; all -1 where nobody says what the samples are. What needs
+            no labels, such as agreement, can then be asked; accuracy and confusion cannot.
         how: ``MEASURED`` for the model as it is or in its runtime, ``SIMULATED`` for fake
             quantization.
     """
@@ -38,7 +40,11 @@ class Predictions:
 
     def __post_init__(self) -> None:
         classes = self.outputs.shape[1]
-        if len(self.targets) and not 0 <= self.targets.min() <= self.targets.max() < classes:
+        if self.is_labelled and self.targets.min() < 0:
+            raise DataError(
+                "Some samples have labels and others have none.", hint="Leave the others out."
+            )
+        if self.is_labelled and not 0 <= self.targets.min() <= self.targets.max() < classes:
             raise DataError(
                 f"The data has class {int(self.targets.max())}, the model only {classes} outputs.",
                 hint="Choose data with the classes the model was trained on.",
@@ -63,8 +69,18 @@ class Predictions:
         return self.outputs.argmax(axis=1)
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether somebody says what the samples are."""
+        return len(self.targets) > 0 and not bool((self.targets == NO_LABEL).all())
+
+    @property
     def correct(self) -> np.ndarray:
-        """``(N,)`` bool."""
+        """``(N,)`` bool.
+
+        Raises:
+            MeasurementError: If the samples have no labels.
+        """
+        self._check_labelled()
         return self.classes == self.targets
 
     def accuracy(self) -> Quantity:
@@ -72,14 +88,23 @@ class Predictions:
         return _share(self.correct, self.how)
 
     def class_accuracy(self) -> dict[int, Quantity]:
-        """Return the accuracy of each class that occurs."""
+        """Return the accuracy of each class that occurs.
+
+        Raises:
+            MeasurementError: If the samples have no labels.
+        """
         return {
             int(label): _share(self.correct[self.targets == label], self.how)
             for label in np.unique(self.targets)
         }
 
     def confusion(self) -> np.ndarray:
-        """Return ``(classes, classes)`` counts: rows are true classes, columns predicted ones."""
+        """Return ``(classes, classes)`` counts: rows are true classes, columns predicted ones.
+
+        Raises:
+            MeasurementError: If the samples have no labels.
+        """
+        self._check_labelled()
         classes = self.outputs.shape[1]
         flat = np.bincount(self.targets * classes + self.classes, minlength=classes**2)
         return flat.reshape(classes, classes)
@@ -106,6 +131,13 @@ class Predictions:
         """Return the largest absolute difference between the outputs of both models."""
         self._check_same_samples(other)
         return float(np.abs(self.outputs - other.outputs).max())
+
+    def _check_labelled(self) -> None:
+        if len(self.targets) and not self.is_labelled:
+            raise MeasurementError(
+                "The samples have no labels, so accuracy cannot be measured.",
+                hint="Compare with the original model on them instead: agreement needs no labels.",
+            )
 
     def _check_same_samples(self, other: Predictions) -> None:
         if not np.array_equal(self.ids, other.ids):

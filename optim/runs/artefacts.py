@@ -3,53 +3,49 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from pathlib import Path
 
 from optim.errors import RunError
 from optim.hashing import digest_file
+from optim.runs.files import Files
 from optim.runs.run import Artefact
-from optim.storage import write_atomic
 
-__all__ = ["is_intact", "keep", "path_of"]
+__all__ = ["hash_of", "is_intact", "keep", "name_of"]
 
 _LENGTH = 32
 
 
-def path_of(files: Path, content_hash: str) -> Path:
-    """Return where the file with a content lies, or would lie."""
-    return files / "artefacts" / content_hash[:2] / content_hash
+def hash_of(content: bytes) -> str:
+    """Return the hash that names a content."""
+    return hashlib.sha256(content).hexdigest()[:_LENGTH]
 
 
-def keep(
-    files: Path,
-    name: str,
-    content: bytes,
-    write: Callable[[Path, bytes], object] = write_atomic,
-) -> Artefact:
+def name_of(content_hash: str) -> str:
+    """Return the name under which a content is kept."""
+    return f"artefacts/{content_hash[:2]}/{content_hash}"
+
+
+def keep(files: Files, name: str, content: bytes) -> Artefact:
     """Keep a file; a reader finds all of it or none.
 
     Args:
-        files: Folder of the store's files.
+        files: Where files of the store are kept.
         name: For a reader.
         content: The bytes.
-        write: Writes them to a path, whole or not at all.
 
     Raises:
         RunError: If it cannot be written; everything kept before is untouched.
     """
-    content_hash = hashlib.sha256(content).hexdigest()[:_LENGTH]
-    path = path_of(files, content_hash)
-    artefact = Artefact(name, content_hash, len(content), path)
-    if not is_intact(artefact):
-        try:
-            write(path, content)
-        except OSError as error:
-            raise RunError(
-                f"The file {name!r} cannot be kept: {error.strerror}.",
-                hint="Free some space, or make the folder writable; then resume the run.",
-            ) from error
-    return artefact
+    content_hash = hash_of(content)
+    kept = name_of(content_hash)
+    try:
+        if not files.has(kept, len(content), content_hash):
+            files.write(kept, content)
+    except OSError as error:
+        raise RunError(
+            f"The file {name!r} cannot be kept: {error.strerror or error}.",
+            hint="Free some space, or make the folder writable; then resume the run.",
+        ) from error
+    return Artefact(name, content_hash, len(content), files.path(kept))
 
 
 def is_intact(artefact: Artefact) -> bool:

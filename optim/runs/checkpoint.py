@@ -1,8 +1,8 @@
 """Where a training step goes on after its worker was killed.
 
 A checkpoint is one file: a line with the checksum, then the state and the figures of all epochs so
-far, as torch writes them. It is written to a temporary name, flushed to the disk and renamed; the
-one before stays until the next, so that a damaged file costs one save and not the run. The figures
+far, as torch writes them. It is there whole or not at all (:mod:`optim.runs.files`); the one before
+stays until the next, so that a damaged file costs one save and not the run. The figures
 travel inside: a row that was recorded and not yet stored when the worker died is stored again.
 
 A file's name holds the attempt that wrote it. A worker that lost its run and does not know it yet
@@ -13,20 +13,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
-import shutil
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from pickle import UnpicklingError  # only to know what torch raises
 from typing import Any
 
 from optim.errors import RunError
+from optim.runs.files import Files
 from optim.runs.run import EpochRow
-from optim.storage import write_atomic
 
 __all__ = ["Checkpoint", "checkpoints_of", "forget_checkpoints"]
 
+_LOG = logging.getLogger(__name__)
 INTERVAL_S = 60.0
 """After this long without a save another is due."""
 GENERATIONS = 2
@@ -47,12 +47,11 @@ class Checkpoint:
         on_damage: Called with a sentence when a file turns out to be damaged.
         is_urgent: Whether a state should be saved now, because the worker is about to stop.
         clock: Monotonic seconds.
-        write: Writes bytes to a path, whole or not at all.
     """
 
     def __init__(
         self,
-        folder: Path,
+        folder: Files,
         step: str,
         fence: int = 1,
         *,
@@ -60,11 +59,10 @@ class Checkpoint:
         on_damage: Callable[[str], None] = lambda message: None,
         is_urgent: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
-        write: Callable[[Path, bytes], object] = write_atomic,
     ) -> None:
         self.step = step
         self.saved_at = clock()
-        self._folder = folder / hashlib.sha256(step.encode()).hexdigest()[:16]
+        self._folder = folder.within(hashlib.sha256(step.encode()).hexdigest()[:16])
         self._fence = fence
         self._number = 0
         self._history: dict[int, EpochRow] = {}
@@ -72,18 +70,32 @@ class Checkpoint:
         self._on_damage = on_damage
         self._is_urgent = is_urgent
         self._clock = clock
-        self._write = write
 
-    def remember(self, row: EpochRow) -> None:
-        """Put figures into the checkpoints to come."""
-        self._history[row.epoch] = row
+    def remember(self, row: EpochRow) -> EpochRow:
+        """Put figures into the checkpoints to come; return them as they were recorded first."""
+        known = self._history.get(row.epoch)
+        if known is None or known.figures != row.figures:
+            self._history[row.epoch] = row
+        return self._history[row.epoch]
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state that was saved last and can be read; None if there is none."""
+        """Return the state that was saved last and can be read; None if there is none.
+
+        Raises:
+            RunError: If it cannot be known whether there is one.
+        """
+        try:
+            files = self._files()
+        except OSError as error:
+            raise RunError(
+                f"The checkpoints of {self.step!r} cannot be looked for: "
+                f"{error.strerror or error}.",
+                hint="Check the place that OPTIM_FILES names; then resume the run.",
+            ) from error
         damaged = 0
-        for fence, number, path in self._files():
+        for fence, number, name in files:
             try:
-                content = _unpacked(path.read_bytes())
+                content = _unpacked(self._folder.read(name))
             except _UNREADABLE:
                 damaged += 1
                 continue
@@ -111,39 +123,44 @@ class Checkpoint:
         """
         history = [(row.epoch, dict(row.figures), row.at) for row in self._history.values()]
         number = self._number + 1
-        path = self._folder / f"{self._fence:08d}-{number:08d}.checkpoint"
+        name = f"{self._fence:08d}-{number:08d}.checkpoint"
         try:
-            self._write(path, _packed({"state": state, "history": history}))
+            self._folder.write(name, _packed({"state": state, "history": history}))
         except OSError as error:
             raise RunError(
-                f"A checkpoint of {self.step!r} cannot be written: {error.strerror}.",
+                f"A checkpoint of {self.step!r} cannot be written: {error.strerror or error}.",
                 hint="Free some space, or make the folder writable; then resume the run.",
             ) from error
         self._number = number
         self.saved_at = self._clock()
-        for fence, _, old in self._files()[GENERATIONS:]:
-            if fence <= self._fence:
-                old.unlink(missing_ok=True)
+        try:
+            for fence, _, old in self._files()[GENERATIONS:]:
+                if fence <= self._fence:
+                    self._folder.remove(old)
+        except OSError as error:
+            _LOG.warning("old checkpoints of %r stay: %s", self.step, error)
 
     def due(self) -> bool:
         """Whether so much time has passed that a state in mid-epoch should be saved as well."""
         return self._is_urgent() or self._clock() - self.saved_at >= INTERVAL_S
 
-    def _files(self) -> list[tuple[int, int, Path]]:
-        """Return attempt, number and path of every file, newest first."""
-        found = [(_NAME.fullmatch(path.name), path) for path in self._folder.glob("*.checkpoint")]
-        files = [(int(name[1]), int(name[2]), path) for name, path in found if name]
-        return sorted(files, reverse=True)
+    def _files(self) -> list[tuple[int, int, str]]:
+        """Return attempt, number and name of every file, newest first."""
+        found = [_NAME.fullmatch(name) for name in self._folder.names()]
+        return sorted(((int(m[1]), int(m[2]), m[0]) for m in found if m), reverse=True)
 
 
-def checkpoints_of(files: Path, run_id: str) -> Path:
+def checkpoints_of(files: Files, run_id: str) -> Files:
     """Return the folder for the checkpoints of a run."""
-    return files / "checkpoints" / run_id
+    return files.within(f"checkpoints/{run_id}")
 
 
-def forget_checkpoints(files: Path, run_id: str) -> None:
-    """Remove the checkpoints of a run that needs none any more."""
-    shutil.rmtree(checkpoints_of(files, run_id), ignore_errors=True)
+def forget_checkpoints(files: Files, run_id: str) -> None:
+    """Remove the checkpoints of a run that needs none any more; what stays is removed later."""
+    try:
+        files.remove(f"checkpoints/{run_id}")
+    except OSError as error:
+        _LOG.warning("checkpoints of run %s stay: %s", run_id, error)
 
 
 def _packed(content: dict[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 SQLite is told to wait for a lock, to survive the kill of any process (WAL), and to begin every
 change by taking the write lock, so that what was read within it is still true when it is written.
+Elsewhere a change that met another is refused by the database, and made again.
 A fault becomes a :class:`~optim.errors.RunError` that says what to do; a lost connection is
 replaced and the change made again, so changes must be harmless to repeat.
 """
@@ -9,6 +10,7 @@ replaced and the change made again, so changes must be harmless to repeat.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,12 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_S = 5.0
 """How long SQLite waits for another program's lock."""
 TRIES = 3
+TRIES_AGAINST_OTHERS = 20
+"""How often a change is made again that another one has met."""
+_CLASHES = ("40001", "40P01")
+"""SQLSTATE of changes that met."""
+_MIGRATION_LOCK = 0x6F7074696D
+"""Held by whoever brings a PostgreSQL store to the newest form."""
 
 T = TypeVar("T")
 
@@ -121,18 +129,31 @@ class Database:
 
     def _within(self, work: Callable[[Connection], T], *, writes: bool) -> T:
         engine = self.engine.execution_options(writes=writes)
-        for attempt in range(1, TRIES + 1):
+        if writes and self._level:
+            engine = engine.execution_options(isolation_level=self._level)
+        lost = clashed = 0
+        while True:
             try:
                 with engine.begin() as connection:
                     return work(connection)
             except SQLAlchemyError as error:
-                if attempt < TRIES and _is_lost(error):
+                if lost + 1 < TRIES and _is_lost(error):
+                    lost += 1
                     _LOG.warning("%s: connection lost (%s)", self.name, _words(error))
                     self.engine.dispose()
-                    time.sleep(0.05 * attempt)
-                    continue
-                raise self._fault(error) from error
-        raise AssertionError("the last try returns or raises")
+                    time.sleep(0.05 * lost)
+                elif clashed + 1 < TRIES_AGAINST_OTHERS and _is_clash(error):
+                    clashed += 1
+                    time.sleep(random.uniform(0, 0.01 * clashed))
+                else:
+                    raise self._fault(error) from error
+
+    @property
+    def _level(self) -> str:
+        """How far changes are kept apart; SQLite makes one after the other anyway."""
+        # In PostgreSQL this level notices two changes of one row. Others only lock at the highest.
+        levels = {"sqlite": "", "postgresql": "REPEATABLE READ"}
+        return levels.get(self.url.get_backend_name(), "SERIALIZABLE")
 
     def _fault(self, error: SQLAlchemyError) -> RunError:
         words = _words(error)
@@ -149,7 +170,8 @@ class Database:
         @event.listens_for(engine, "connect")
         def configure(connection: Any, record: object) -> None:
             connection.isolation_level = None  # transactions begin below, not in the driver
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            # FULL flushes every change, so that a finished run stays finished if the power fails.
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}").close()
 
         @event.listens_for(engine, "begin")
@@ -162,8 +184,17 @@ class Database:
     # --- migrations -------------------------------------------------------------------------
 
     def _migrate(self) -> None:
-        if self.read(_version) != schema.HEAD:
+        if self.read(_version) == schema.HEAD:
+            return
+        if self.url.get_backend_name() == "postgresql":
+            self.read(self._upgrade_alone)
+        else:
             self.write(self._upgrade)
+
+    def _upgrade_alone(self, connection: Connection) -> None:
+        """Wait until nobody else upgrades; what they have done is seen at this isolation."""
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        self._upgrade(connection)
 
     def _upgrade(self, connection: Connection) -> None:
         """Bring the tables to the newest form, in one transaction."""
@@ -222,6 +253,12 @@ def _parsed(url: str) -> URL:
 
 def _words(error: SQLAlchemyError) -> str:
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0].rstrip(".")
+
+
+def _is_clash(error: SQLAlchemyError) -> bool:
+    """Whether the change met another, and may succeed when it is made again."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return state in _CLASHES
 
 
 def _is_lost(error: SQLAlchemyError) -> bool:

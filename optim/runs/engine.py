@@ -15,7 +15,7 @@ from optim.processes import child_environment
 from optim.runs.lock import Lock
 from optim.runs.store import files_of, store_url
 
-__all__ = ["ENGINES", "Engine", "LocalEngine", "engine"]
+__all__ = ["ENGINES", "Engine", "LocalEngine", "engine", "is_attended", "start_apart"]
 
 _LOG_BYTES = 1_000_000
 
@@ -49,26 +49,10 @@ class LocalEngine:
         Raises:
             RunError: If it cannot be started.
         """
-        files = files_of(self.url)
-        with Lock(files / "supervisor.lock") as lock:
-            if not lock.take():
-                return
-        log = files / "supervisor.log"
+        if is_attended(self.url):
+            return
         try:
-            fresh = not log.exists() or log.stat().st_size > _LOG_BYTES
-            with log.open("wb" if fresh else "ab") as output:
-                # Should two be started at once, one gets the lock and the other ends.
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "optim.runs.supervisor", *self.options],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                    cwd=files,
-                    env={**child_environment(), "OPTIM_STORE": self.url},
-                )
-            # It outlives this process or not; if not, it is not to stay as a zombie.
-            threading.Thread(target=process.wait, daemon=True).start()
+            start_apart("optim.runs.supervisor", self.url, self.options)
         except OSError as error:
             raise RunError(
                 f"The supervisor of runs cannot be started: {error.strerror}.",
@@ -76,7 +60,47 @@ class LocalEngine:
             ) from error
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"local": LocalEngine}
+def is_attended(url: str) -> bool:
+    """Whether a process of this machine works on the queue of a store.
+
+    Raises:
+        RunError: If the folder of the store cannot be used.
+    """
+    return Lock(files_of(url) / "supervisor.lock").is_held()
+
+
+def start_apart(module: str, url: str, options: tuple[str, ...]) -> None:
+    """Start a module that works on the queue of a store, and outlives this process.
+
+    Should two be started at once, one gets the lock and the other ends.
+
+    Raises:
+        OSError: If it cannot be started.
+    """
+    files = files_of(url)
+    log = files / "supervisor.log"
+    fresh = not log.exists() or log.stat().st_size > _LOG_BYTES
+    with log.open("wb" if fresh else "ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=files,
+            env={**child_environment(), "OPTIM_STORE": url},
+        )
+    # It outlives this process or not; if not, it is not to stay as a zombie.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _ray() -> Engine:
+    from optim.runs.ray_engine import RayEngine
+
+    return RayEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"local": LocalEngine, "ray": _ray}
 _OPTIONAL = {"ray": "ray"}
 """Engines that need a package: its name."""
 
@@ -93,7 +117,7 @@ def engine() -> Engine:
     if package and find_spec(package) is None:
         raise MissingDependencyError(
             f"The engine {name!r} needs {package}, which is not installed.",
-            hint=f"Install it: pip install {package}",
+            hint=f"Install it: make {package}, or pip install {package}",
         )
     if name not in ENGINES:
         raise ConfigError(

@@ -13,6 +13,7 @@ exit code  0: the store knows what came of it; else the attempt has failed
 from __future__ import annotations
 
 import argparse
+import errno
 import faulthandler
 import importlib
 import json
@@ -28,7 +29,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from optim import __version__
-from optim.errors import Cancelled, ConfigError, OptimError
+from optim.errors import Cancelled, ConfigError, OptimError, RunError
 from optim.runs.lease import Lease
 from optim.runs.store import RunStore
 from optim.runs.work import Kind, Work
@@ -40,6 +41,8 @@ JOBS_PATH = "optim.runs.jobs:JOBS"
 NICENESS = 10
 _ORPHANED = 3
 _LOOK_EVERY_S = 1.0
+_NOT_WRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Faults of a disk that no part of a technique knows about."""
 _PACKAGES = ("torch", "numpy", "onnx", "onnxruntime")
 
 
@@ -87,13 +90,14 @@ def perform(work: Work, kinds: Mapping[str, Kind]) -> None:
                 hint=f"Kinds are: {', '.join(kinds)}.",
             )
         result = kinds[work.run.kind].work(work)
-        work.finish(result)
     except Cancelled:
         _LOG.info("run %s: stopped", work.run.id)
     except Exception as error:
         # Whatever it was, the reader of the run must learn of it.
         _LOG.warning("run %s failed", work.run.id, exc_info=True)
         _fail(work, error)
+    else:
+        _finish(work, result)
 
 
 def kinds_of(path: str) -> Mapping[str, Kind]:
@@ -103,7 +107,22 @@ def kinds_of(path: str) -> Mapping[str, Kind]:
     return kinds
 
 
+def _finish(work: Work, result: Mapping[str, Any]) -> None:
+    """Store the result; a store that cannot be reached makes a failed attempt, not a failed run."""
+    try:
+        work.finish(result)
+    except Cancelled:
+        _LOG.info("run %s: stopped", work.run.id)
+    except ConfigError as error:
+        _fail(work, error)
+
+
 def _fail(work: Work, error: Exception) -> None:
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
+        error = RunError(
+            f"A file cannot be written: {error.strerror}.",
+            hint="Free some space, or make the folder writable; then resume the run.",
+        )
     known = isinstance(error, OptimError)
     try:
         work.fail(

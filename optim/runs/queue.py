@@ -50,10 +50,12 @@ class Queue:
 
     Args:
         store: Where they are kept.
+        only: Id of the run that is looked at; all if empty.
     """
 
-    def __init__(self, store: RunStore) -> None:
+    def __init__(self, store: RunStore, only: str = "") -> None:
         self.store = store
+        self.only = only
 
     def active(self) -> list[Active]:
         """Return all that waits or runs, first what is to be started first."""
@@ -64,6 +66,8 @@ class Queue:
             .where(runs.c.deleted_at.is_(None))
             .order_by(runs.c.priority.desc(), runs.c.created_at, runs.c.id)
         )
+        if self.only:
+            chosen = chosen.where(runs.c.id == self.only)
         now = self.store.clock()
         rows = self.store.database.read(lambda connection: connection.execute(chosen).all())
         return [
@@ -168,6 +172,16 @@ class Queue:
             self.store.note(connection, run_id, why, "warning")
 
         self.store.database.write(write)
+
+    def explain(self, run_ids: Collection[str], why: str) -> None:
+        """Say why these runs still wait; nothing is said of those that do not."""
+        runs = self.store.tables.runs
+        waiting = runs.update().where(
+            runs.c.id.in_(list(run_ids)), runs.c.state == str(State.QUEUED), runs.c.message != why
+        )
+        self.store.database.write(
+            lambda connection: connection.execute(waiting.values(message=why))
+        )
 
     def beat(self, run_ids: Collection[str]) -> None:
         """Say that the workers of these runs are alive."""

@@ -14,8 +14,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from optim.errors import ConfigError
+from optim.errors import ConfigError, RunError
 from optim.hashing import digest
+from optim.runs.artefacts import hash_of, name_of
+from optim.runs.files import Files, LocalFiles, files_url, open_files
 from optim.runs.run import ACTIVE, RESUMABLE, Artefact, EpochRow, Event, Run, State
 from optim.storage import store_home
 
@@ -37,17 +39,23 @@ class RunStore:
 
     Args:
         database: Where rows go.
-        files: Folder for artefacts and checkpoints.
+        files: Folder of the store on this machine.
         clock: Seconds since 1970.
+        kept: Where artefacts and checkpoints are; in the folder by default.
     """
 
     def __init__(
-        self, database: Database, files: Path, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        files: Path,
+        clock: Callable[[], float] = time.time,
+        kept: Files | None = None,
     ) -> None:
         from optim.runs import schema
 
         self.database = database
         self.files = files
+        self.kept = kept or LocalFiles(files)
         self.clock = clock
         self.tables = schema
 
@@ -56,13 +64,14 @@ class RunStore:
         """Open a store, by default that of :func:`store_url`; it is made if there is none.
 
         Raises:
-            ConfigError: If the URL is none.
+            ConfigError: If the URL is none, or ``OPTIM_FILES`` names no place.
             RunError: If the database cannot be used.
         """
         from optim.runs.database import Database
 
         url = url or store_url()
-        return cls(Database(url), files_of(url))
+        files = files_of(url)
+        return cls(Database(url), files, kept=open_files(files_url(), files))
 
     # --- looking ----------------------------------------------------------------------------
 
@@ -123,14 +132,42 @@ class RunStore:
 
     def artefacts(self, run_id: str) -> list[Artefact]:
         """Return the files that a run has made, by name."""
-        from optim.runs.artefacts import path_of
-
         table = self.tables.artefacts
         chosen = table.select().where(table.c.run_id == run_id).order_by(table.c.name)
         rows = self.database.read(lambda connection: connection.execute(chosen).all())
         return [
-            Artefact(row.name, row.hash, row.bytes, path_of(self.files, row.hash)) for row in rows
+            Artefact(row.name, row.hash, row.bytes, self.kept.path(name_of(row.hash)))
+            for row in rows
         ]
+
+    def has(self, artefact: Artefact) -> bool:
+        """Whether the content of a file can be read."""
+        if self.kept.is_shared:
+            return True  # to ask the place for every file of a page would take longer than to read
+        return artefact.path.is_file()
+
+    def read(self, artefact: Artefact) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            RunError: If it is gone, damaged or cannot be reached.
+        """
+        try:
+            content = self.kept.read(name_of(artefact.hash))
+        except OSError as error:
+            raise RunError(
+                f"The file {artefact.name!r} cannot be read: {error.strerror or error}.",
+                hint="Was it removed, or is OPTIM_FILES another than when the run was made?",
+            ) from error
+        if hash_of(content) != artefact.hash:
+            raise RunError(
+                f"The file {artefact.name!r} is damaged.", hint="Run the recipe again to make it."
+            )
+        return content
+
+    def where(self, artefact: Artefact) -> str:
+        """Return what tells a reader where a file is: a path or a URL."""
+        return self.kept.where(name_of(artefact.hash))
 
     def has_active(self) -> bool:
         """Whether anything runs or waits to run."""

@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import psutil
 
@@ -37,7 +38,20 @@ from optim.runs.run import State
 from optim.runs.store import RunStore
 from optim.runs.tidy import tidy
 
-__all__ = ["Supervisor", "default_slots", "main", "work"]
+__all__ = [
+    "CORES_A_JOB",
+    "GRACE_S",
+    "IDLE_S",
+    "POLL_S",
+    "STALE_S",
+    "Attendant",
+    "Supervisor",
+    "attend",
+    "default_slots",
+    "main",
+    "place_of",
+    "work",
+]
 
 _LOG = logging.getLogger(__name__)
 POLL_S = 0.2
@@ -87,6 +101,9 @@ class Supervisor:
         threads: Threads a job computes with; by default all cores but one, shared by the slots.
         jobs: ``module:name`` of the kinds of work.
         warm: Whether one child is kept waiting.
+        only: Id of the run to do; all that wait if empty.
+        place: What its workers' names begin with, as ``host:place:``; made of this machine and
+            its folder if empty.
         clock: Monotonic seconds.
     """
 
@@ -98,16 +115,17 @@ class Supervisor:
         threads: int | None = None,
         jobs: str = JOBS_PATH,
         warm: bool = True,
+        only: str = "",
+        place: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.queue = Queue(store)
+        self.queue = Queue(store, only)
         self.slots = slots or default_slots()
         self.threads = threads or max(1, ((os.cpu_count() or 1) - 1) // self.slots)
         self.children: list[_Child] = []
         self.busy_at = clock()
-        self._files = store.files
         # Two supervisors of one database have different folders, or are on different machines.
-        self._place = f"{platform.node()}:{digest(str(store.files.resolve()))[:8]}:"
+        self._place = place or place_of(store)
         self._command = [sys.executable, "-m", "optim.runs.job", "--jobs", jobs]
         self._environment = {
             **child_environment(),
@@ -120,8 +138,11 @@ class Supervisor:
 
     # --- one round --------------------------------------------------------------------------
 
-    def tick(self) -> None:
+    def tick(self, *, takes: bool = True) -> None:
         """Look once at children and store, and act.
+
+        Args:
+            takes: Whether runs that wait are begun.
 
         Raises:
             RunError: If the store cannot be reached; children go on meanwhile.
@@ -131,7 +152,8 @@ class Supervisor:
         active = self.queue.active()
         self._adopt(active)
         self._follow({run.id: run for run in active})
-        self._start([run for run in active if run.state is State.QUEUED])
+        if takes:
+            self._start([run for run in active if run.state is State.QUEUED])
         self._keep_warm()
         self._beat()
         if active or self._busy:
@@ -201,7 +223,7 @@ class Supervisor:
         cause = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         state = self.queue.give_back(child.run_id, child.fence, f"Its worker {cause}.")
         if state is None and self.queue.store.get(child.run_id).state is State.FINISHED:
-            forget_checkpoints(self._files, child.run_id)
+            forget_checkpoints(self.queue.store.kept, child.run_id)
 
     def _follow(self, active: dict[str, Active]) -> None:
         """Stop children whose run is no longer theirs, or has had its time."""
@@ -319,10 +341,37 @@ def work(
         Whether it did; False if another process does already.
     """
     store = RunStore.open()
+    return attend(
+        store,
+        lambda: Supervisor(store, slots=slots, threads=threads, jobs=jobs, warm=warm),
+        idle_s,
+    )
+
+
+class Attendant(Protocol):
+    """Whoever does what the queue of a store says."""
+
+    busy_at: float
+
+    def tick(self) -> None:
+        """Do one round."""
+        ...
+
+    def wait(self) -> None:
+        """Wait for the next one."""
+        ...
+
+    def shut_down(self) -> None:
+        """Stop what runs; it waits for the next attendant."""
+        ...
+
+
+def attend(store: RunStore, begin: Callable[[], Attendant], idle_s: float | None) -> bool:
+    """Let one attendant work, the only one of this store on this machine; see :func:`work`."""
     with Lock(store.files / "supervisor.lock") as lock:
         if not lock.take():
             return False
-        supervisor = Supervisor(store, slots=slots, threads=threads, jobs=jobs, warm=warm)
+        supervisor = begin()
         stop: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: stop.append(number))
@@ -344,13 +393,18 @@ def work(
     return True
 
 
-def _round(supervisor: Supervisor) -> None:
+def _round(supervisor: Attendant) -> None:
     """Do one round; a store that cannot be reached is asked again in the next."""
     try:
         supervisor.tick()
     except RunError as error:
         _LOG.warning("%s", error)
         time.sleep(1.0)
+
+
+def place_of(store: RunStore) -> str:
+    """Return what the names of workers begin with that this machine starts for a store."""
+    return f"{platform.node()}:{digest(str(store.files.resolve()))[:8]}:"
 
 
 def _name_of(pid: int) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optim.runs.artefacts import path_of
+from optim.runs.artefacts import name_of
 from optim.runs.checkpoint import forget_checkpoints
 from optim.runs.run import State
 from optim.runs.store import RunStore
@@ -31,14 +29,13 @@ def tidy(store: RunStore) -> None:
         RunError: If the store cannot be reached.
     """
     for content_hash in store.database.write(lambda connection: _purge(connection, store)):
-        path_of(store.files, content_hash).unlink(missing_ok=True)
+        store.kept.remove(name_of(content_hash))
     needed = {run.id for run in store.runs() if run.state is not State.FINISHED}
     needed |= {run.id for run in store.runs(deleted=True)}
-    for folder in (store.files / "checkpoints").glob("*"):
-        if folder.name not in needed:
-            forget_checkpoints(store.files, folder.name)
-    for path in _leftovers(store.files):
-        path.unlink(missing_ok=True)
+    for run_id in store.kept.names("checkpoints"):
+        if run_id not in needed:
+            forget_checkpoints(store.kept, run_id)
+    store.kept.remove_leftovers(LEFTOVER_S)
 
 
 def _purge(connection: Connection, store: RunStore) -> list[str]:
@@ -56,9 +53,3 @@ def _purge(connection: Connection, store: RunStore) -> list[str]:
     connection.execute(runs.delete().where(runs.c.id.in_(ids)))
     kept = {row.hash for row in connection.execute(artefacts.select())} if freed else set()
     return sorted(freed - kept)
-
-
-def _leftovers(files: Path) -> list[Path]:
-    before = time.time() - LEFTOVER_S
-    found = [*files.glob("artefacts/*/.*"), *files.glob("checkpoints/*/*/.*")]
-    return [path for path in found if path.stat().st_mtime < before]

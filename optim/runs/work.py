@@ -78,7 +78,7 @@ class Work:
     def checkpoint(self, step: str) -> Checkpoint:
         """Return where a step keeps its states."""
         self._checkpoint = Checkpoint(
-            checkpoints_of(self._lease.store.files, self.run.id),
+            checkpoints_of(self._lease.store.kept, self.run.id),
             step,
             self._lease.fence,
             on_history=self._record,
@@ -97,7 +97,7 @@ class Work:
         values = {name: float(value) for name, value in figures.items() if name != "epoch"}
         row = EpochRow(step, int(figures["epoch"]), values, self._lease.store.clock())
         if self._checkpoint is not None and self._checkpoint.step == step:
-            self._checkpoint.remember(row)
+            row = self._checkpoint.remember(row)
         self._record([row])
 
     def event(self, message: str, level: str = "info") -> None:
@@ -110,7 +110,7 @@ class Work:
         Raises:
             RunError: If it cannot be written.
         """
-        kept = keep(self._lease.store.files, name, content)
+        kept = keep(self._lease.store.kept, name, content)
         self._insist(lambda: self._lease.artefact(kept))
         return kept
 

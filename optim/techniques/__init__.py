@@ -15,6 +15,7 @@ from optim.techniques.distill import Distill
 from optim.techniques.finetune import FineTune
 from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_channels import PruneChannels
+from optim.techniques.prune_gradually import PruneGradually
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
@@ -24,6 +25,7 @@ __all__ = ["TECHNIQUES", "name_of"]
 TECHNIQUES: dict[str, type[Step]] = {
     "prune_channels": PruneChannels,
     "prune_weights": PruneWeights,
+    "prune_gradually": PruneGradually,
     "reestimate_batchnorm": ReestimateBatchNorm,
     "finetune": FineTune,
     "distill": Distill,

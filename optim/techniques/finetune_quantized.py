@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from optim.fields import Range
 from optim.step import Applied, Context, LayerReport, StepReport
 from optim.techniques.training import (
     BatchSize,
     Epochs,
     LearningRate,
     Shift,
-    TrainingStep,
+    TaughtStep,
     WeightDecay,
 )
 
@@ -27,12 +26,11 @@ if TYPE_CHECKING:
 
     from optim.layers.table import CompressionTable
     from optim.models.bundle import ModelBundle
-    from optim.train import Objective
 
 __all__ = ["FineTuneQuantized"]
 
 
-class FineTuneQuantized(TrainingStep):
+class FineTuneQuantized(TaughtStep):
     """Quantization-aware training with learned step sizes.
 
     **Differs from the papers**: steps start from those that calibration found; batch norm is folded
@@ -53,29 +51,6 @@ class FineTuneQuantized(TrainingStep):
     batch_size: BatchSize = 64
     weight_decay: WeightDecay = 0.0001
     shift: Shift = 0
-    alpha: Annotated[
-        float,
-        Range(
-            low=0.0,
-            high=1.0,
-            step=0.05,
-            scale="percent",
-            label="Soft weight",
-            help="Weight of what the original model answers; the rest is the true label's.",
-        ),
-    ] = 0.5
-    temperature: Annotated[
-        float,
-        Range(
-            low=1.0,
-            high=10.0,
-            step=0.5,
-            label="Temperature",
-            help="Softens the original model's answers: higher shows more of what it finds second "
-            "best.",
-            expert=True,
-        ),
-    ] = 2.0
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained model with the learned grids in its table."""
@@ -88,7 +63,7 @@ class FineTuneQuantized(TrainingStep):
         trained = self.train(
             traced,
             context,
-            self._objective(context),
+            self.taught_loss(context),
             masks={f"{name}.layer": mask for name, mask in bundle.table.masks.items()},
             frozen=frozen,
         )
@@ -96,16 +71,6 @@ class FineTuneQuantized(TrainingStep):
         layers = _layers(module, bundle.table, table, frozen)
         result = bundle.with_module(module, table).having_seen(context.seen())
         return Applied(result, StepReport(trained.summary, layers, trained.notes))
-
-    def _objective(self, context: Context) -> Objective:
-        from optim.device import compute_device
-        from optim.train import distillation_loss
-
-        hard = self.label_loss(context)
-        if self.alpha == 0:
-            return hard
-        teacher = copy.deepcopy(context.reference.module).to(compute_device()).eval()
-        return distillation_loss(teacher.requires_grad_(False), self.temperature, self.alpha, hard)
 
 
 def _layers(

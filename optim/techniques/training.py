@@ -6,6 +6,7 @@ labels of the fields where it must, and calls :meth:`TrainingStep.train` with a 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -23,6 +24,7 @@ __all__ = [
     "Epochs",
     "LearningRate",
     "Shift",
+    "TaughtStep",
     "Trained",
     "TrainingStep",
     "WeightDecay",
@@ -86,7 +88,7 @@ Shift = Annotated[
         unit="pixels",
         label="Random shift",
         expert=True,
-        help="Largest random shift of an image while training.",
+        help="Largest random shift while training, for images of 32 pixels; others in proportion.",
     ),
 ]
 
@@ -241,7 +243,8 @@ class TrainingStep(Step):
             step=2,
             unit="pixels",
             label="Cutout",
-            help="Side of a square that is blanked out of every image, each its own.",
+            help="Side of a square that is blanked out of every image, each its own; for images of "
+            "32 pixels, others in proportion.",
             expert=True,
         ),
     ] = 0
@@ -399,7 +402,11 @@ class TrainingStep(Step):
                 objective,
                 schedule,
                 generator=context.generator(),
-                augment=Augment(shift=self.shift, flip=self.flip, cutout=self.cutout),
+                augment=Augment(
+                    shift=_in_proportion(self.shift, inputs),
+                    flip=self.flip,
+                    cutout=_in_proportion(self.cutout, inputs),
+                ),
                 mix=Mix(self.mixup, self.cutmix),
                 masks=masks,
                 validation=_validation(context),
@@ -481,15 +488,62 @@ class TrainingStep(Step):
         """Say which settings have no meaning for the data."""
         wanted = self.changed()
         only = {
+            "shift": "a random shift",
             "flip": "mirroring",
             "cutout": "cutout",
             "cutmix": "CutMix",
             "start_resolution": "a first resolution",
         }
-        idle = [title for name, title in only.items() if name in wanted]
+        idle = [title for name, title in only.items() if wanted.get(name)]
         if images or not idle:
             return []
         return [f"Only images have {' and '.join(idle)}; these samples were left as they are."]
+
+
+class TaughtStep(TrainingStep):
+    """Base of the techniques that train on labels and on what the original model answers."""
+
+    alpha: Annotated[
+        float,
+        Range(
+            low=0.0,
+            high=1.0,
+            step=0.05,
+            scale="percent",
+            label="Soft weight",
+            help="Weight of what the original model answers; the rest is the true label's.",
+        ),
+    ] = 0.5
+    temperature: Annotated[
+        float,
+        Range(
+            low=1.0,
+            high=10.0,
+            step=0.5,
+            label="Temperature",
+            help="Softens the original model's answers: higher shows more of what it finds second "
+            "best.",
+            expert=True,
+        ),
+    ] = 2.0
+
+    def taught_loss(self, context: Context) -> Objective:
+        """Return the loss on labels and on the original model's answers."""
+        from optim.device import compute_device
+        from optim.train import distillation_loss
+
+        hard = self.label_loss(context)
+        if self.alpha == 0:
+            return hard
+        teacher = copy.deepcopy(context.reference.module).to(compute_device()).eval()
+        return distillation_loss(teacher.requires_grad_(False), self.temperature, self.alpha, hard)
+
+
+def _in_proportion(pixels: int, inputs: Tensor) -> int:
+    """Return pixels of an image of 32 pixels as pixels of images ``(N, C, H, W)``."""
+    if inputs.ndim != 4 or not pixels:
+        return 0
+    return max(1, round(pixels * min(inputs.shape[2:]) / 32))
 
 
 def _validation(context: Context) -> tuple[Any, Any] | None:

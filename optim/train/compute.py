@@ -100,8 +100,9 @@ def compiled(
             # Statistics that change in a step can make the compiler start again in the second.
             cost = timed(fast) + timed(fast)
         except (RuntimeError, ImportError, OSError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
             raise RunError(
-                f"torch.compile does not work here: {str(error).splitlines()[0]}",
+                f"torch.compile does not work here: {reason}.",
                 hint="Train without it, or install a C++ compiler.",
             ) from error
         quick = min(timed(fast) for _ in range(_TIMED))

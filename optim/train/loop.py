@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from optim.device import compute_device
 from optim.errors import CalibrationError, ConfigError, RunError
-from optim.hashing import digest
+from optim.hashing import digest, digest_arrays
 from optim.train.augment import Augment, Mix
 from optim.train.averaging import Average
 from optim.train.compute import Compute, compiled
@@ -45,6 +45,8 @@ _EVALUATED = 512
 """Samples of one pass in validation."""
 _LOOKED_AT = 32
 """Steps after which losses are looked at; every look waits for the processor."""
+_HASHED = 64
+"""Samples by which data are told from others, evenly spaced; to hash all would take seconds."""
 _TOLD_S = 2.0
 """Seconds between two words on progress within an epoch."""
 
@@ -245,6 +247,7 @@ class _Training:
         self.history: list[Epoch] = []
         self.best: dict[str, Any] | None = None
         self.good = copied(tensors_of(self.module))
+        self.fingerprint = "" if self.resume is None else self._fingerprint()
         self._clear_sums()
 
     def _count_outputs(self) -> int:
@@ -468,7 +471,9 @@ class _Training:
     # --- stopped and resumed --------------------------------------------------------------------
 
     def _fingerprint(self) -> str:
-        """Return the identity of all settings that decide the result."""
+        """Return the identity of all settings and data that decide the result."""
+        every = max(1, len(self.inputs) // _HASHED)
+        data = {"inputs": self.inputs[::every], "targets": self.targets}
         return digest(
             [
                 asdict(s)
@@ -476,7 +481,10 @@ class _Training:
             ],
             self.decay,
             sorted(self.frozen),
-            [list(self.inputs.shape), list(self.targets.shape), self.validation is None],
+            self.masks.key,
+            self.generator.initial_seed(),
+            digest_arrays({name: part.cpu().numpy() for name, part in data.items()}),
+            [list(self.inputs.shape), self.validation is None],
             {name: list(t.shape) for name, t in tensors_of(self.module).items()},
         )
 
@@ -491,7 +499,7 @@ class _Training:
         own = None if self.own_objective is None else tensors_of(self.own_objective)
         state = {
             "version": _STATE_VERSION,
-            "settings": self._fingerprint(),
+            "settings": self.fingerprint,
             "threads": torch.get_num_threads(),
             "epoch": self.number,
             "position": self.position,
@@ -516,13 +524,14 @@ class _Training:
         if state is None:
             return
         try:
-            if (state["version"], state["settings"]) != (_STATE_VERSION, self._fingerprint()):
+            if (state["version"], state["settings"]) != (_STATE_VERSION, self.fingerprint):
                 raise RunError(
                     "The saved state belongs to a training with other settings or data.",
                     hint="Start this one anew.",
                 )
             self._restore(copied(state))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            overwrite_(self.module, self.good)
             raise RunError(
                 f"The saved state of this training cannot be used: {error}.",
                 hint="Start it anew.",

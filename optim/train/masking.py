@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from optim.errors import ConfigError
+from optim.hashing import digest, digest_arrays
 from optim.layers.masks import global_masks, lowest_mask
 
 __all__ = ["Gradual", "GradualMasks", "MaskScope", "Masks", "Removal"]
@@ -35,6 +36,11 @@ class Masks:
     def __init__(self, masks: Mapping[str, Tensor]) -> None:
         self.current: dict[str, Tensor] = dict(masks)
         self._weights: dict[str, nn.Parameter] = {}
+
+    @property
+    def key(self) -> str:
+        """Identity of all that decides the masks besides the weights."""
+        return _hash_of(self.current)
 
     def attach(self, module: nn.Module, device: torch.device) -> None:
         """Find the weights in a module, and move the masks to them."""
@@ -154,6 +160,7 @@ class GradualMasks(Masks):
         settings: When how many.
         shapes: ``{layer: shape}`` of the weights that are removed.
         fixed: ``{layer: mask}`` of earlier steps; what is zero there never comes back.
+        sparsities: ``{layer: sparsity}`` of layers that have one of their own.
     """
 
     def __init__(
@@ -161,12 +168,26 @@ class GradualMasks(Masks):
         settings: Gradual,
         shapes: Mapping[str, Sequence[int]],
         fixed: Mapping[str, Tensor] | None = None,
+        sparsities: Mapping[str, float] | None = None,
     ) -> None:
         free = {name: torch.ones(tuple(shape), dtype=torch.bool) for name, shape in shapes.items()}
         self._fixed = {**free, **{n: m.cpu() for n, m in (fixed or {}).items()}}
         super().__init__({name: mask.clone() for name, mask in self._fixed.items()})
         self._layers = tuple(shapes)
+        own = dict(sparsities or {})
+        alone = [n for n in shapes if n in own or settings.scope == "local"]
+        self._groups = [
+            (replace(settings, sparsity=own.get(n, settings.sparsity)), [n]) for n in alone
+        ]
+        if together := [n for n in shapes if n not in alone]:
+            self._groups.append((settings, together))
         self.settings = settings
+
+    @property
+    def key(self) -> str:
+        """Identity of all that decides the masks besides the weights."""
+        groups = [[asdict(settings), names] for settings, names in self._groups]
+        return digest(groups, _hash_of(self._fixed))
 
     def attach(self, module: nn.Module, device: torch.device) -> None:
         """Find the weights in a module, and move the masks to them."""
@@ -192,32 +213,19 @@ class GradualMasks(Masks):
 
     def _remove(self, update: int) -> None:
         """Remove the smallest weights; what was removed before stays so."""
-        scores = {
-            name: torch.where(
-                self._fixed[name],
-                torch.where(self.current[name], self._weights[name].abs(), -1.0),
-                -2.0,
-            )
-            for name in self._layers
-        }
-        if self.settings.scope == "global":
-            total = sum(score.numel() for score in scores.values())
-            removed = sum(int((~self._fixed[name]).sum()) for name in self._layers)
-            masks = global_masks(scores, self._count(update, total, removed))
-        else:
-            masks = {
-                name: lowest_mask(
-                    score,
-                    self._count(update, score.numel(), int((~self._fixed[name]).sum())),
+        for settings, names in self._groups:
+            scores = {
+                name: torch.where(
+                    self._fixed[name],
+                    torch.where(self.current[name], self._weights[name].abs(), -1.0),
+                    -2.0,
                 )
-                for name, score in scores.items()
+                for name in names
             }
-        for name, mask in masks.items():
-            self.current[name] = mask
-
-    def _count(self, update: int, total: int, removed: int) -> int:
-        """Return how many of ``total`` weights are zero, ``removed`` of them since ever."""
-        return max(removed, round(self.settings.sparsity_at(update, removed / total) * total))
+            total = sum(score.numel() for score in scores.values())
+            removed = sum(int((~self._fixed[name]).sum()) for name in names)
+            wanted = round(settings.sparsity_at(update, removed / total) * total)
+            self.current.update(global_masks(scores, max(removed, wanted)))
 
     def _exchange(self, name: str, share: float) -> None:
         """Drop the smallest weights of a layer and grow as many where the loss pulls most."""
@@ -229,3 +237,7 @@ class GradualMasks(Masks):
         kept = mask & lowest_mask(size, count)
         pull = torch.where(fixed & ~kept, weight.grad.abs(), -1.0)
         self.current[name] = kept | lowest_mask(pull, pull.numel() - count)
+
+
+def _hash_of(masks: Mapping[str, Tensor]) -> str:
+    return digest_arrays({name: mask.cpu().numpy() for name, mask in masks.items()})

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from torch import fx
 
+from optim.data.added import options_of
 from optim.data.dataset import Samples
 from optim.device import compute_device
 from optim.export.deploy import onnx_bytes
@@ -265,7 +266,8 @@ class Engine:
 
     def workbench(self, recipe: Recipe) -> Workbench:
         """Return the workbench of a recipe's model and data."""
-        key = digest(recipe.model, recipe.data, recipe.seed, recipe.split)
+        how = options_of(recipe.data)  # somebody may read the same files otherwise by now
+        key = digest(recipe.model, recipe.data, how, recipe.seed, recipe.split)
         return self._workbenches.get_or(
             key,
             lambda: Workbench(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
+WATCH_S = 5.0
+"""How often the server sees to it that somebody works on the runs that wait."""
 
 
 @cache
@@ -79,14 +83,40 @@ def panel_routes() -> list[BaseRoute]:
 async def lifespan(app: Any) -> AsyncIterator[None]:
     """Start the evaluator with the server, so that it is warm when the first page opens.
 
-    Runs that were queued or interrupted when the server ended go on as well.
+    Runs that were queued or interrupted when the server ended go on as well; and as long as it
+    serves, so do those whose supervisor died.
     """
     evaluator().start()
     try:
         wake_engine()
     except OptimError as error:
         _LOG.warning("runs have to wait: %s", error)
+    watch = asyncio.create_task(_watch_runs())
     try:
         yield
     finally:
+        watch.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watch
         evaluator().stop()
+
+
+async def _watch_runs() -> None:
+    """Wake the engine whenever there is work; what keeps that from being done is logged once."""
+    told = ""
+    while True:
+        await asyncio.sleep(WATCH_S)
+        problem = await asyncio.to_thread(_keep_working)
+        if problem and problem != told:
+            _LOG.warning("runs have to wait: %s", problem)
+        told = problem
+
+
+def _keep_working() -> str:
+    """Wake the engine if there is work; return what keeps it from being done."""
+    try:
+        if run_store().has_active():
+            wake_engine()
+    except OptimError as error:
+        return str(error)
+    return ""

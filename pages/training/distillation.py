@@ -17,7 +17,9 @@ from pages.components.server import evaluator
 with shown_errors():
     recipe = state.recipe()
     state.write_link()
-    found = evaluator().ask("imitation", recipe)
+    st.subheader("Distillation", anchor=False)
+    with st.spinner("Asking teacher and student about every sample"):
+        found = evaluator().ask("imitation", recipe)
     headline(recipe, found)
     left, right = st.columns([1, 2])
     with left, st.container(border=True):

@@ -4,6 +4,7 @@ import pytest
 from conftest import wait_for_answer
 
 from optim.presets import preset_recipe
+from optim.techniques.distill import Distill
 
 pytestmark = pytest.mark.browser
 
@@ -54,6 +55,38 @@ def test_a_recovery_goes_on_without_its_tab_and_lands_in_the_lab(app, open_page,
     row = other.locator(".st-key-runs_rows")
     row.get_by_role("link", name="Recover ResNet-8").wait_for()
     assert "finished" in row.inner_text()
+
+
+def test_a_dropped_connection_and_a_second_browser_show_the_same_live_state(app, open_page):
+    recipe = preset_recipe("balanced", "digits-resnet8", "digits")
+    entry = next(e for e in recipe.entries if isinstance(e.step, Distill))
+    long = recipe.with_fields(entry.id, epochs=100)
+    page, sockets = open_page(), []
+
+    def through(socket):
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    page.route_web_socket("**/_stcore/stream", through)
+    page.goto(f"{app.url}/?r={long.to_link()}")
+    wait_for_answer(page)
+    page.get_by_role("button", name="Recover accuracy").click()
+    card = page.locator(CARD)
+    card.get_by_text("epoch").first.wait_for(timeout=60_000)
+
+    before = len(sockets)
+    sockets[-1].close()
+    page.wait_for_function(
+        "first => document.querySelector('.st-key-followed_card').innerText !== first",
+        arg=card.inner_text(),
+        timeout=60_000,
+    )
+    assert len(sockets) > before, "the page did not connect again"
+
+    other = open_page(page.url)
+    other.locator(CARD).get_by_role("button", name="Cancel").click(timeout=60_000)
+    for shown in (other, page):
+        shown.locator(CARD).get_by_text("cancelled").first.wait_for(timeout=30_000)
 
 
 def test_a_deep_link_to_a_run_that_is_not_here_is_explained(app, open_page):

@@ -4,10 +4,18 @@ import io
 import json
 import zipfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from optim.data.added import add_data, data_cards, open_registered_data
+from optim.data import DataOptions
+from optim.data.added import (
+    add_data,
+    data_cards,
+    open_registered_data,
+    options_of,
+    set_data_options,
+)
 from optim.errors import ConfigError, DataError
 
 
@@ -73,3 +81,57 @@ def test_cards_never_show_where_data_lie_unless_asked(pets, own_home):
 def test_a_link_opens_registered_data_only(ref):
     with pytest.raises(DataError, match="no registered data"):
         open_registered_data(ref)
+
+
+def test_options_are_kept_in_the_card_and_can_be_changed(pets):
+    card = add_data(pets, options=DataOptions(resize=(3, 3)))
+    assert card.options == {"resize": [3, 3]}
+    assert open_registered_data(card.name).input_shape == (3, 3, 3)
+    changed = set_data_options(card.name, DataOptions(resize=(4, 5), class_names=("dog", "cat")))
+    assert changed.input_shape == (3, 4, 5)
+    assert data_cards()[card.name] == changed
+    data = open_registered_data(card.name)
+    assert data.task.class_names == ("dog", "cat")
+    assert (data.ref, data.title) == (card.name, card.title)
+
+
+def test_options_that_do_not_fit_leave_the_card_as_it_was(pets):
+    card = add_data(pets)
+    with pytest.raises(DataError, match="does not fit"):
+        set_data_options(card.name, DataOptions(resize=(5,)))
+    assert data_cards()[card.name] == card
+
+
+def test_options_of_built_in_or_unknown_data_cannot_be_changed():
+    for name in ("wine", "nothing"):
+        with pytest.raises(DataError, match="There is no added data"):
+            set_data_options(name, DataOptions())
+
+
+@pytest.mark.parametrize("name", ["wine", "wine?seed=3", "../../secret", "a/b", "nothing", ""])
+def test_only_added_data_have_options_of_their_own(name, own_home):
+    (own_home / "store" / "data").mkdir(parents=True)
+    (own_home / "secret.json").write_text('{"options": {"seed": 1}}')
+    assert options_of(name) == {}
+
+
+def test_options_are_read_from_the_card_alone(pets):
+    card = add_data(pets, options=DataOptions(seed=3))
+    assert options_of(card.name) == {"seed": 3}
+
+
+def test_a_card_of_an_earlier_version_is_read(pets, own_home):
+    card = add_data(pets)
+    path = own_home / "store" / "data" / f"{card.name}.json"
+    fields = json.loads(path.read_text())
+    del fields["options"]
+    path.write_text(json.dumps(fields))
+    assert open_registered_data(card.name).parts == {"all": 4}
+
+
+def test_data_without_labels_have_no_classes(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((5, 4), np.float32))
+    card = add_data(tmp_path / "x.npy", copy=True)
+    assert card.n_classes == 0
+    assert card.path.endswith(".npy")
+    assert open_registered_data(card.name).part("all").targets.tolist() == [-1] * 5

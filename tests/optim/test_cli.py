@@ -23,6 +23,7 @@ from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.checkpoint import save_checkpoint
 from optim.models.mlp import MLP
+from optim.recipe import Recipe
 from optim.train import Schedule, classification_loss, fit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,7 +180,7 @@ def test_run_writes_its_four_files_and_verify_reads_the_model(optim, tmp_path):
         ),
         pytest.param(["pretrain", "gpt"], "clutter-resnet8", id="plan"),
         pytest.param(["pretrain", "gpt", "--students"], "'gpt'", id="students"),
-        pytest.param(["add-data", ".", "--copy"], "takes a zip", id="copy of a folder"),
+        pytest.param(["add-data", ".", "--copy"], "takes a file", id="copy of a folder"),
         pytest.param(["add-model", "nosuch", "--data", "wine"], "'", id="model to add"),
         pytest.param(["measure", "mlp"], "--data", id="usage"),
         pytest.param(["run", "nosuch.yaml", "--out", "o"], "'nosuch.yaml'", id="recipe"),
@@ -420,3 +421,89 @@ def test_the_published_resnet20_has_its_published_accuracy(optim, shared):
     assert code == 0
     assert found["n"] == 10_000
     assert np.isclose(found["value"], 0.8103, atol=0.0005)
+
+
+@pytest.fixture
+def wine_files(folder):
+    """The wine data in files of several formats, as the model of the folder takes them."""
+    samples = open_data("wine").part("test")
+    x, y = np.asarray(samples.inputs), np.asarray(samples.targets)
+    np.savez(folder / "wine.npz", x=x, y=y)
+    np.savez(folder / "bare.npz", x=x)
+    np.savez(folder / "turned.npz", x=x, y=(y + 1) % 3)
+    np.savez(folder / "named.npz", x=x, y=y * 0, kind=y)
+    return folder
+
+
+@pytest.mark.parametrize("data", ["wine.npz", "named.npz?target=kind"])
+def test_a_file_of_arrays_is_measured_like_the_data_it_came_from(optim, wine_files, data):
+    code, text, err = optim("measure", "wine.safetensors", "--data", data, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert (found["part"], found["accuracy"]["n"]) == ("all", 36)
+    _, text, _ = optim("measure", "wine.safetensors", "--data", "wine", "--part", "test", "--json")
+    assert found["accuracy"]["value"] == json.loads(text)["accuracy"]["value"]
+    assert "checks" not in found
+
+
+def test_near_chance_says_what_to_check(optim, wine_files):
+    arguments = ("measure", "wine.safetensors", "--data", "turned.npz")
+    code, text, err = optim(*arguments)
+    assert code == 0
+    assert "Accuracy is near chance. What to check:" in err
+    assert "If the classes were numbered as the answers suggest" in err
+    _, text, _ = optim(*arguments, "--json")
+    found = json.loads(text)
+    assert obeys_schema(found)
+    (order,) = [check for check in found["checks"] if check["name"] == "label order"]
+    names = ",".join(order["options"]["class_names"])
+    _, text, _ = optim(*arguments[:3], f"turned.npz?class_names={names}", "--json")
+    assert json.loads(text)["accuracy"]["value"] > 0.9
+
+
+def test_normalisation_behind_a_file_replaces_the_models(optim, wine_files):
+    arguments = ("measure", "wine.safetensors", "--data")
+    _, plain, _ = optim(*arguments, "wine.npz", "--json")
+    _, moved, _ = optim(*arguments, "wine.npz?mean=5&std=0.2", "--json")
+    assert json.loads(plain)["accuracy"]["value"] > json.loads(moved)["accuracy"]["value"] + 0.2
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("bare.npz", "have no labels, so accuracy cannot be measured"),
+        ("wine.npz?target=z", "has no array 'z'; it has x, y"),
+        ("wine.npz?colour=red", "has no field 'colour'"),
+        ("missing.csv?target=y", "There is no data set, zip or folder 'missing.csv'"),
+    ],
+)
+def test_files_that_cannot_be_measured_are_a_sentence(optim, wine_files, data, words):
+    code, text, err = optim("measure", "wine.safetensors", "--data", data)
+    assert (code, text) == (2, "")
+    assert words in err
+
+
+@pytest.mark.usefixtures("own_home")
+def test_options_are_kept_with_added_data(optim, wine_files):
+    code, name, _ = optim("add-data", "named.npz?target=kind", "--name", "own-wine", "--copy")
+    assert (code, name) == (0, "own-wine\n")
+    _, text, _ = optim("data", "--json")
+    assert obeys_schema(json.loads(text))
+    (card,) = [card for card in json.loads(text)["data"] if card["name"] == "own-wine"]
+    assert (card["n_classes"], card["options"]) == (3, {"target": "kind"})
+    code, text, _ = optim("measure", "wine.safetensors", "--data", "own-wine", "--json")
+    assert json.loads(text)["accuracy"]["n"] == 36
+
+
+def test_a_recipe_runs_on_a_table_and_is_found_from_its_folder(optim, wine_files, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [[*rng.normal(i % 3, 1, 13).round(3), "abc"[i % 3]] for i in range(90)]
+    lines = [",".join([*(f"f{i}" for i in range(13)), "kind"])]
+    lines += [",".join(map(str, row)) for row in rows]
+    (wine_files / "own.csv").write_text("\n".join(lines))
+    recipe = RECIPE.replace("data: wine", "data: own.csv?target=kind")
+    (wine_files / "own.yaml").write_text(recipe)
+    assert optim("run", "own.yaml", "--out", tmp_path / "out")[0] == 0
+    written = Recipe.load(tmp_path / "out" / "recipe.yaml")
+    assert open_data(tmp_path / "out" / written.data).parts["validation"] == 18

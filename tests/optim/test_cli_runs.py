@@ -59,7 +59,7 @@ def finished(store):
     run = store.submit("recipe", {"recipe": {}}, title="Mine")
     lease = Lease(store, run.id, Queue(store).take(Queue(store).active()[0], "here:1:1:1"))
     lease.epochs([EpochRow("distill", 1, {"loss": 0.51234, "accuracy": 0.9}, 5.0)])
-    lease.artefact(keep(store.files, "report.txt", b"report"))
+    lease.artefact(keep(store.kept, "report.txt", b"report"))
     lease.finish({"verdict": "It is smaller."})
     return run.id
 

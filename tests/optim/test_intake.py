@@ -1,23 +1,28 @@
 """Uploads are opened in a process of their own, within limits, and never run."""
 
 import contextlib
+import gzip
 import io
 import json
 import os
 import pickle
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from optim import intake
 from optim.data.added import data_cards, open_registered_data
 from optim.errors import DataError, RunError, UnsupportedModelError
 from optim.intake import take_data, take_model
+from optim.models.cards import model_cards
 from optim.models.open import open_registered_model
 from optim.models.zoo import ZOO
 
@@ -61,6 +66,76 @@ def test_weights_are_taken_in_unlisted():
     assert torch.equal(open_registered_model(name).module.fc1.weight, state["fc1.weight"])
 
 
+def onnx_for_wine(**changes):
+    nodes = changes.get("nodes") or [helper.make_node("Gemm", ["x", "w"], ["y"], name="last")]
+    weight = changes.get("weight") or numpy_helper.from_array(
+        np.arange(39, dtype=np.float32).reshape(13, 3), "w"
+    )
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 13])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+        [weight],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own.domain", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+
+
+def test_an_onnx_file_is_taken_in_and_can_be_changed():
+    name = take_model(onnx_for_wine(), "Wine.ONNX", data="wine", title="Mine")
+    module = open_registered_model(name).module
+    assert module.last.weight.T.flatten().tolist() == list(range(39))
+
+
+def outside_onnx():
+    weight = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[13, 3])
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="/etc/passwd")
+    return onnx_for_wine(weight=weight)
+
+
+def node(op_type, inputs, outputs, **attributes):
+    return helper.make_node(op_type, inputs, outputs, **attributes)
+
+
+HOSTILE_ONNX = {
+    "no model": lambda: b"\x00" * 400,
+    "cut off": lambda: onnx_for_wine()[:-40],
+    "outside": outside_onnx,
+    "a cycle": lambda: onnx_for_wine(
+        nodes=[node("Add", ["x", "b"], ["a"]), node("Gemm", ["a", "w"], ["b"])]
+    ),
+    "text": lambda: onnx_for_wine(
+        weight=helper.make_tensor("w", TensorProto.STRING, [13, 3], [b"a"] * 39)
+    ),
+    "own operators": lambda: onnx_for_wine(
+        nodes=[node("Evil", ["x", "w"], ["y"], domain="own.domain")]
+    ),
+    "too many nodes": lambda: onnx_for_wine(
+        nodes=[node("Identity", ["x"], [f"v{i}"]) for i in range(50_001)]
+    ),
+    "much out of little": lambda: onnx_for_wine(
+        nodes=[
+            node("Constant", [], ["n"], value_ints=[2**40]),
+            node("ConstantOfShape", ["n"], ["z"]),
+            node("ReduceSum", ["z"], ["s"], keepdims=0),
+            node("Gemm", ["x", "w"], ["g"]),
+            node("Add", ["g", "s"], ["y"]),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE_ONNX.values(), ids=HOSTILE_ONNX)
+def test_a_hostile_onnx_file_is_refused_in_one_sentence(make):
+    with pytest.raises(UnsupportedModelError) as caught:
+        take_model(make(), "evil.onnx", data="wine")
+    assert caught.value.message.count("\n") == 0
+    assert "tmp" not in str(caught.value)
+    assert model_cards().keys() == {c for c in model_cards() if not c.startswith("my-")}
+
+
 def test_a_pickle_does_not_run_and_the_message_names_no_path(tmp_path):
     proof = tmp_path / "it-ran"
     for content in (pickle.dumps(Payload(proof)), saved({"w": Payload(proof)})):
@@ -73,7 +148,7 @@ def test_a_pickle_does_not_run_and_the_message_names_no_path(tmp_path):
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("name", ["m.pt2", "m.pkl", "m", "m.onnx", "m.py", ".pt/..", "m.pt\0.sh"])
+@pytest.mark.parametrize("name", ["m.pt2", "m.pkl", "m", "m.ort", "m.py", ".pt/..", "m.pt\0.sh"])
 def test_other_endings_are_refused_without_a_process(name, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("started a process"))
     with pytest.raises(UnsupportedModelError, match="A model file ends in"):
@@ -88,6 +163,113 @@ def test_a_zip_of_class_folders_is_taken_in():
     assert open_registered_data(name).parts == {"all": 6}
     assert data_cards()[name].title == "Pets"
     assert data_cards()[name].listed is False
+
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def tarred(members):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def table(n=40):
+    return "a,b,y\n" + "\n".join(f"{i}.5,{'xyz'[i % 3]},{i % 2}" for i in range(n))
+
+
+def parquet(n=40):
+    pandas = pytest.importorskip("pandas", reason="writes Parquet")
+    buffer = io.BytesIO()
+    pandas.read_csv(io.StringIO(table(n))).to_parquet(buffer)
+    return buffer.getvalue()
+
+
+X, Y = np.zeros((6, 8, 8, 3), np.uint8), np.arange(6) % 2
+IDX = bytes([0, 0, 8, 3, 0, 0, 0, 6, 0, 0, 0, 8, 0, 0, 0, 8]) + bytes(6 * 64)
+CUT = {"train": 24, "validation": 8, "test": 8}
+FORMATS = {
+    "npz": (npz(x=X, y=Y), "Data.NPZ", {"all": 6}, 2),
+    "npz without labels": (npz(x=X), "data.npz", {"all": 6}, 0),
+    "npy": (io.BytesIO(), "data.npy", {"all": 6}, 0),
+    "csv": (table().encode(), "my table.csv", CUT, 2),
+    "tsv": (table().replace(",", "\t").encode(), "data.tsv", CUT, 2),
+    "parquet": (parquet, "data.parquet", CUT, 2),
+    "idx": (IDX, "images.idx", {"all": 6}, 0),
+    "tar": (
+        tarred({f"{c}/{i}.png": image(40 * i) for c in ("cat", "dog") for i in range(3)}),
+        "pets.tar.gz",
+        {"all": 6},
+        2,
+    ),
+    "cifar": (
+        tarred({"cifar-10-batches-bin/test_batch.bin": bytes(range(4)) * 3073}),
+        "cifar-10-binary.tgz",
+        {"all": 4},
+        10,
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "name", "parts", "classes"), FORMATS.values(), ids=FORMATS)
+def test_every_format_is_taken_in(content, name, parts, classes):
+    if isinstance(content, io.BytesIO):
+        np.save(content, X)
+        content = content.getvalue()
+    content = content() if callable(content) else content
+    added = take_data(content, name, title="Mine")
+    data = open_registered_data(added)
+    assert (data.parts, data.task.n_classes) == (parts, classes)
+    assert data_cards()[added].n_classes == classes
+    assert not data_cards()[added].listed
+
+
+def test_options_come_along_and_stay_in_the_card():
+    name = take_data(npz(x=X, y=Y, z=Y[::-1]), "a.npz", options={"target": "z", "resize": "4,4"})
+    data = open_registered_data(name)
+    assert data.input_shape == (3, 4, 4)
+    assert data.targets("all").tolist() == Y[::-1].tolist()
+    assert data_cards()[name].options == {"target": "z", "resize": [4, 4]}
+
+
+HOSTILE = {
+    "a shape beyond the file": (
+        b"\x93NUMPY\x01\0\x4c\0{'descr': '<f8', 'fortran_order': False, "
+        b"'shape': (999999999, 999999999), }\n",
+        "a.npy",
+        "declares 7,999,999,984,000,000,008 bytes and holds 0",
+    ),
+    "objects": (npz(x=np.array([{}])), "a.npz", "Python objects, which are never loaded"),
+    "bomb": (npz(x=np.zeros(64_000_000, np.uint8)), "a.npz", "200 times its size"),
+    "gzip bomb": (gzip.compress(bytes(300_000_000)), "a.tar.gz", "200 times its size"),
+    "tar that leaves": (tarred({"../../evil/1.png": b"x"}), "a.tgz", "outside the tar"),
+    "a million columns": (b"a" + b",1" * 10**6, "a.csv", "columns: at most"),
+    "no finite value": (npz(x=np.full((9, 2), np.nan), y=np.arange(9)), "a.npz", "not finite"),
+    "one class": (npz(x=X, y=Y * 0), "a.npz", "of one class"),
+    "empty table": (b"", "a.csv", "'file.csv' is empty"),
+    "empty array": (b"", "a.npy", "is not an array of numpy"),
+    "no parquet": (b"PAR1" * 20, "a.parquet", "is not a Parquet file"),
+    "unknown option": (npz(x=X, y=Y), "a.npz", "no labels 'w'|no array 'w'"),
+}
+
+
+@pytest.mark.parametrize(("content", "name", "reason"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_data_are_one_sentence_and_leave_nothing(content, name, reason, own_home):
+    options = {"target": "w"} if "'w'" in reason else {}
+    with pytest.raises(DataError, match=reason) as caught:
+        take_data(content, name, options=options)
+    assert "optim-" not in str(caught.value)
+    assert "tmp" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(own_home.rglob("*.json"))
+    assert not list(own_home.parent.rglob("evil"))
 
 
 def test_a_zip_bomb_is_refused():

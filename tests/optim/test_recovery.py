@@ -135,3 +135,13 @@ def test_a_distillation_that_is_switched_off_is_switched_on():
         "prune_channels",
         "distill",
     ]
+
+
+def test_pruning_while_training_costs_accuracy_too():
+    found = recovery(recipe({"prune_gradually": {"sparsity": 0.9}}))
+    assert names(found) == ["prune_gradually", "reestimate_batchnorm", "distill"]
+
+
+def test_training_alone_costs_none():
+    with pytest.raises(ConfigError, match="nothing to recover"):
+        recovery(recipe({"finetune": {"epochs": 2}}))

@@ -1,6 +1,11 @@
 """One evaluator and one store for all tests of the pages; runs are worked on by nobody."""
 
+from functools import partial
+
 import pytest
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+from streamlit.testing.v1 import app_test, local_script_runner
 
 from pages.components import server
 from pages.components.server import evaluator
@@ -67,3 +72,62 @@ def no_store(monkeypatch, tmp_path):
     """A store of runs that cannot be opened."""
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("OPTIM_STORE", f"sqlite:///{tmp_path / 'file' / 'runs.db'}")
+
+
+class Timers:
+    """The parts of the page shown last that a browser lets run again by themselves.
+
+    AppTest keeps no time. This notes what the page asks a browser to repeat, and repeats it.
+    """
+
+    def __init__(self, monkeypatch):
+        self._patch, self._asked = monkeypatch, {}
+        runner = local_script_runner.LocalScriptRunner
+        forward_msgs = runner.forward_msgs
+
+        def noted(this):
+            messages = forward_msgs(this)
+            self._note(messages)
+            return messages
+
+        monkeypatch.setattr(runner, "forward_msgs", noted)
+
+    def _note(self, messages):
+        kinds = [message.WhichOneof("type") for message in messages]
+        if "navigation" in kinds:  # the whole page ran, and timers of the one before are gone
+            self._asked = {}
+        for message, kind in zip(messages, kinds, strict=True):
+            if kind == "auto_rerun":
+                self._asked[message.auto_rerun.fragment_id] = message.auto_rerun.interval
+
+    @property
+    def seconds(self):
+        """Between two runs of each part."""
+        return sorted(self._asked.values())
+
+    def tick(self, at):
+        """Let each part run once; what is shown then is the last of them, or the whole page."""
+
+        class Pages(PagesManager):
+            """Knows the pages, as that of a session does; AppTest begins with none."""
+
+            def __init__(self, *args, **options):
+                super().__init__(*args, **options)
+                self.set_pages_and_resolve(dict(at._registered_pages))
+
+        for fragment in list(self._asked):
+            if fragment not in self._asked:
+                break  # one before it had the whole page run
+            data = partial(RerunData, fragment_id_queue=[fragment], is_auto_rerun=True)
+            with self._patch.context() as patch:
+                patch.setattr(local_script_runner, "RerunData", data)
+                patch.setattr(app_test, "PagesManager", Pages)
+                at.run()
+            assert not at.exception
+        return at
+
+
+@pytest.fixture
+def timers(monkeypatch):
+    """What a browser repeats by itself, and a hand to let it."""
+    return Timers(monkeypatch)

@@ -105,8 +105,8 @@ class Worked:
         lease = self.lease(run)
         lease.started({"optim": "0.1.0", "threads": 1, "versions": {"torch": "2.13.0"}})
         self.train(lease, 4)
-        lease.artefact(keep(self.store.files, "recipe.yaml", recipe.to_yaml().encode()))
-        lease.artefact(keep(self.store.files, "model.onnx", b"not really"))
+        lease.artefact(keep(self.store.kept, "recipe.yaml", recipe.to_yaml().encode()))
+        lease.artefact(keep(self.store.kept, "model.onnx", b"not really"))
         lease.finish(scorecard(recipe, **figures))
         return self.store.get(run.id)
 
@@ -128,6 +128,11 @@ class Worked:
         queue = Queue(self.store)
         (active,) = [found for found in queue.active() if found.id == run.id]
         return Lease(self.store, run.id, queue.take(active, "here:0:0:0"))
+
+    def lease_of(self, run: Run) -> Lease:
+        """Return the right to write about a run that was taken before."""
+        (active,) = [found for found in Queue(self.store).active() if found.id == run.id]
+        return Lease(self.store, run.id, active.fence)
 
     def train(self, lease: Lease, epochs: int, *, step: str = "distill", of: int = 4) -> None:
         """Record epochs of a training step."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from optim.errors import CalibrationError
 from optim.fields import Range
 from optim.techniques.importances.method import ImportanceMethod, scores_of
 
@@ -48,6 +49,11 @@ class Taylor(ImportanceMethod):
 
         module = copy.deepcopy(bundle.module).eval()
         x, targets = context.calibration(self.samples)
+        if bool((targets < 0).any()):
+            raise CalibrationError(
+                "Taylor importance needs labels, and the data have none.",
+                hint="Choose magnitude or FPGM.",
+            )
         for start in range(0, len(x), 128):
             context.check()
             batch = slice(start, start + 128)

@@ -25,7 +25,6 @@ _OUTCOMES = {
 
 def headline(recipe: Recipe, found: Mapping[str, Any]) -> None:
     """Say in one line how far the student follows its teacher, and what stands behind it."""
-    st.subheader("Distillation", anchor=False)
     st.markdown(
         f"Student and teacher choose the same class for **{found['agreement']['text']}** of the "
         f"samples; against its teacher, the student {_verdict(found['change'])}."

@@ -14,7 +14,7 @@ from optim.errors import OptimError
 from optim.models.cards import model_cards
 from optim.quantity import Quantity
 from optim.recipe import Recipe
-from optim.runs.run import ACTIVE, Artefact, EpochRow, Run, State
+from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import charts, state
 from pages.components.errors import show_error
 from pages.components.runs import actions
@@ -33,6 +33,14 @@ _COLORS = {"better": "green", "worse": "red", "same": "gray"}
 _PLOT = {"displayModeBar": False}
 _GROWING = frozenset({"Steps", "Log"})
 """Sections that change while a run is active."""
+
+
+_COMPARISONS = {
+    "regularisation": "pages/training/regularisation.py",
+    "speed": "pages/training/speed.py",
+    "distillation": "pages/training/distillation.py",
+}
+"""Pages that show what came of a comparison, by topic."""
 
 
 def no_run() -> None:
@@ -108,6 +116,11 @@ def _header(run: Run, recipe: Recipe | None) -> None:
             state.commit(recipe)
             state.follow(run.id)
             st.switch_page(LAB)
+        page = _COMPARISONS.get(str(run.spec.get("topic")))
+        if page and st.button("See the comparison", icon=":material/balance:", type="primary"):
+            model, data = str(run.spec.get("model")), str(run.spec.get("data"))
+            state.commit(state.with_model(state.recipe(), model, data))
+            st.switch_page(page)
     about = [subject_of(run, model_cards(), data_cards()), f"id {run.id}"]
     if run.parents:
         about.append(f"continues {', '.join(run.parents)}")
@@ -289,7 +302,8 @@ def _log(run: Run, recipe: Recipe | None) -> None:
 
 
 def _files(run: Run, recipe: Recipe | None) -> None:
-    artefacts = run_store().artefacts(run.id)
+    store = run_store()
+    artefacts = store.artefacts(run.id)
     if not artefacts:
         st.caption("No files yet: they are written and verified at the end of the run.")
         return
@@ -299,10 +313,10 @@ def _files(run: Run, recipe: Recipe | None) -> None:
             size = Quantity.exact(artefact.bytes, "bytes")
             st.markdown(f"**{artefact.name}** · {size}")
             st.space("stretch")
-            if artefact.path.is_file():
+            if store.has(artefact):
                 st.download_button(
                     "Download",
-                    partial(_read, artefact),
+                    partial(store.read, artefact),
                     file_name=artefact.name,
                     key=f"artefact_{artefact.hash}_{artefact.name}",
                     on_click="ignore",
@@ -310,10 +324,6 @@ def _files(run: Run, recipe: Recipe | None) -> None:
                 )
             else:
                 st.caption("is no longer on this machine", width="content")
-
-
-def _read(artefact: Artefact) -> bytes:
-    return artefact.path.read_bytes()
 
 
 def _recipe(run: Run, recipe: Recipe | None) -> None:

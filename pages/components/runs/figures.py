@@ -14,7 +14,7 @@ from optim.measure.scorecard import Scorecard, ratio
 from optim.quantity import Comparison, Quantity
 from optim.runs.run import Run
 
-__all__ = ["Figure", "accuracy_of", "conditions_of", "figures_of", "verdict_of"]
+__all__ = ["Figure", "accuracy_of", "conditions_of", "figures_of", "highest_of", "verdict_of"]
 
 _SCHEMA = "optim.scorecard/1"
 
@@ -101,3 +101,12 @@ def _card(run: Run) -> Mapping[str, Any] | None:
     if run.result is None or run.result.get("schema") != _SCHEMA:
         return None
     return run.result
+
+
+def highest_of(run: Run) -> str:
+    """Return which alternative of a finished comparison came out highest; else an empty text."""
+    outcomes = (run.result or {}).get("outcomes")
+    if not outcomes:
+        return ""
+    first = max(outcomes, key=lambda outcome: outcome["accuracy"]["value"])
+    return f"highest of {len(outcomes)}: {first['title']}, {Quantity.from_json(first['accuracy'])}"

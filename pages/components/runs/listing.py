@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import streamlit as st
 
-from optim.data.added import DataCard, data_cards
-from optim.models.cards import ModelCard, model_cards
+from optim.data.added import data_cards
+from optim.models.cards import model_cards
 from optim.runs.run import ACTIVE, Run, State
 from pages.components import state
 from pages.components.runs import actions
 from pages.components.runs.compare import compare_button, show_comparison
-from pages.components.runs.figures import accuracy_of
+from pages.components.runs.figures import accuracy_of, highest_of
 from pages.components.runs.polled import polled
-from pages.components.runs.words import STATES, age, doing, duration, left, plain, subject_of
+from pages.components.runs.words import (
+    STATES,
+    age,
+    doing,
+    duration,
+    left,
+    names_any,
+    plain,
+    subject_of,
+)
 from pages.components.server import run_store
 
 __all__ = ["FILTERS", "LAB", "RUN", "SORTS", "run_list"]
@@ -46,32 +54,34 @@ SORTS: dict[str, Callable[[Run], tuple[float | str, ...]]] = {
 """Choices of the order and what they sort by."""
 
 
-@dataclass(frozen=True)
-class _Cards:
-    """Titles of models and data, and which of them this session may see."""
-
-    models: dict[str, ModelCard]
-    data: dict[str, DataCard]
-
-    def may_see(self, run: Run) -> bool:
-        """Return whether a run stands in this session's list; its link opens it anyway."""
-        recipe = run.spec.get("recipe") or {}
-        model, data = self.models.get(recipe.get("model")), self.data.get(recipe.get("data"))
-        return all(card is None or state.may_see(card.name, card.listed) for card in (model, data))
-
-
 def run_list() -> None:
     """Draw the list with everything that belongs to it."""
-    cards = _Cards(model_cards(), data_cards())
+    models, data = model_cards(), data_cards()
+    hidden = {
+        card.name
+        for card in (*models.values(), *data.values())
+        if not state.may_see(card.name, card.listed)
+    }
     chosen, text, order = _choices()
     wanted = FILTERS[chosen]
 
+    places: dict[str, int] = {}
+
     def read() -> list[Run]:
+        """Return what stands in this session's list; the link of a run opens it anyway."""
         found = run_store().runs(states=wanted, text=text.strip(), deleted=chosen == "Deleted")
-        return sorted(filter(cards.may_see, found), key=SORTS[order])
+        seen = [run for run in found if not names_any(run, hidden)]
+        if not places:
+            seen.sort(key=SORTS[order])
+            places.update({run.id: place for place, run in enumerate(seen)})
+        # A row keeps its place while somebody looks, even where runs are ordered by their time.
+        return sorted(seen, key=lambda run: places.get(run.id, -1))
+
+    def subject(run: Run) -> str:
+        return subject_of(run, models, data)
 
     _undo_line()
-    polled(read, lambda runs: _draw(runs, cards, filtered=chosen != "All" or bool(text)))
+    polled(read, lambda runs: _draw(runs, subject, filtered=chosen != "All" or bool(text)))
     show_comparison()
 
 
@@ -114,7 +124,7 @@ def _undo_line() -> None:
         )
 
 
-def _draw(runs: list[Run], cards: _Cards, *, filtered: bool) -> None:
+def _draw(runs: list[Run], subject: Callable[[Run], str], *, filtered: bool) -> None:
     if not runs:
         _nothing(filtered=filtered)
         return
@@ -123,7 +133,7 @@ def _draw(runs: list[Run], cards: _Cards, *, filtered: bool) -> None:
     page = min(int(st.session_state.get("runs_page", 1)), pages)
     with st.container(border=True, gap="xsmall", key="runs_rows"):
         for run in runs[(page - 1) * _ROWS : page * _ROWS]:
-            _row(run, cards)
+            _row(run, subject(run))
     if pages > 1:
         st.pagination(pages, key="runs_page")
 
@@ -153,7 +163,7 @@ def _toolbar(picked: list[Run]) -> None:
             button("Delete", ":material/delete:", lambda run: not run.deleted, actions.delete)
 
 
-def _row(run: Run, cards: _Cards) -> None:
+def _row(run: Run, subject: str) -> None:
     pick, title, badge, result, time_, when = st.columns(
         _WIDTHS, vertical_alignment="center", gap="small"
     )
@@ -162,7 +172,7 @@ def _row(run: Run, cards: _Cards) -> None:
         st.checkbox(f"Select {plain(run.title)}", key=_key(run), label_visibility="collapsed")
     with title, st.container(gap=None):
         st.page_link(RUN, label=plain(run.title), query_params={"id": run.id})
-        if subject := subject_of(run, cards.models, cards.data):
+        if subject:
             st.caption(subject)
     with badge:
         st.badge(look.title, color=look.color, icon=look.icon, help=look.about)
@@ -187,7 +197,7 @@ def _outcome(run: Run) -> None:
     elif run.state is State.QUEUED:
         st.caption(doing(run))
     else:
-        st.caption(f"stands at {100 * run.progress:.0f} %")
+        st.caption(highest_of(run) or f"stands at {100 * run.progress:.0f} %")
 
 
 def _nothing(*, filtered: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,17 @@ from optim.data.added import DataCard
 from optim.models.cards import ModelCard
 from optim.runs.run import Run, State
 
-__all__ = ["STATES", "Look", "age", "doing", "duration", "left", "plain", "subject_of"]
+__all__ = [
+    "STATES",
+    "Look",
+    "age",
+    "doing",
+    "duration",
+    "left",
+    "names_any",
+    "plain",
+    "subject_of",
+]
 
 
 @dataclass(frozen=True)
@@ -106,8 +117,9 @@ def doing(run: Run) -> str:
 
 def subject_of(run: Run, models: dict[str, ModelCard], data: dict[str, DataCard]) -> str:
     """Return model and data of a run by their titles; empty if it is about something else."""
-    recipe = run.spec.get("recipe") or {}
-    model, source = recipe.get("model"), recipe.get("data")
+    # A recipe names its own; other kinds of work name theirs beside what they do.
+    about = run.spec.get("recipe") or run.spec
+    model, source = about.get("model"), about.get("data")
     if not model or not source:
         return ""
     return " · ".join(
@@ -116,3 +128,24 @@ def subject_of(run: Run, models: dict[str, ModelCard], data: dict[str, DataCard]
             data[source].title if source in data else str(source),
         )
     )
+
+
+def names_any(run: Run, names: Collection[str]) -> bool:
+    """Return whether a run has to do with a model or data of one of these names.
+
+    Wherever it names it: as what is compressed, as a teacher, with options after a ``?``, and
+    whatever its kind is.
+    """
+    return bool(names) and any(text.partition("?")[0] in names for text in _texts_in(run.spec))
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """Yield every text in plain data, keys left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts_in(item)

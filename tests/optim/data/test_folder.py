@@ -188,7 +188,7 @@ def test_too_many_classes_are_refused(monkeypatch, pack, two_classes, image):
 
 def test_too_many_pixels_in_all_are_refused(monkeypatch, pack, two_classes):
     monkeypatch.setattr(folder_module, "MAX_DECODED_BYTES", 3 * 36 - 1)
-    with pytest.raises(DataError, match="GiB of pixels"):
+    with pytest.raises(DataError, match="GiB of samples"):
         open_data(pack(two_classes))
 
 

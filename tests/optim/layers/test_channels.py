@@ -66,7 +66,10 @@ def silence(module, group, gone):
             layer = module.get_submodule(member.layer)
             at = member.index[torch.isin(member.channel, gone)]
             if member.side == "out" and isinstance(layer, ChannelPadShortcut):
-                layer.source[at] = -1
+                source = layer.source.clone()
+                source[at] = -1
+                silent = ChannelPadShortcut.from_source(source, layer.in_channels, layer.stride)
+                module.set_submodule(member.layer, silent)
             elif member.side == "out":
                 layer.weight[at] = 0
                 if layer.bias is not None:

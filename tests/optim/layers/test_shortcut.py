@@ -54,3 +54,18 @@ def test_padding_is_recognised_only_where_it_is_nothing_else():
     assert torch.equal(scattered(x)[:, [0, 2]], x)
     assert not scattered(x)[:, 1].any()
     assert torch.equal(swapped(x)[:, [1, 0]], x)
+
+
+def test_a_pass_asks_nothing_that_depends_on_values():
+    """Such a question would stop compilation, and wait for a GPU in every pass."""
+    module = ChannelPadShortcut(4, 8, stride=2)
+    exported = torch.export.export(module, (torch.randn(2, 4, 6, 6),))
+    x = torch.randn(2, 4, 6, 6)
+    assert torch.equal(exported.module()(x), module(x))
+
+
+def test_the_gaps_of_a_pruned_shortcut_are_moved_with_it(device):
+    whole = ChannelPadShortcut(4, 8, stride=1)
+    pruned = whole.select(torch.tensor([0, 2]), torch.tensor([1, 2, 4]))
+    x = torch.randn(1, 2, 3, 3)
+    assert torch.equal(pruned.to(device)(x.to(device)).cpu(), pruned.cpu()(x))

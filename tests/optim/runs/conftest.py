@@ -5,6 +5,7 @@ import pytest
 from optim.runs.lease import Lease
 from optim.runs.queue import Queue
 from optim.runs.store import RunStore
+from tests.optim.runs.driver import Driver
 
 
 @pytest.fixture
@@ -27,6 +28,20 @@ def take(store):
         return Lease(store, run_id, queue.take(run, worker))
 
     return take
+
+
+@pytest.fixture
+def drive(store):
+    """Return a function that gives the store a supervisor, driven by the test."""
+    drivers = []
+
+    def drive(**options):
+        drivers.append(Driver(store, **options))
+        return drivers[-1]
+
+    yield drive
+    for driver in drivers:
+        driver.close()
 
 
 @pytest.fixture

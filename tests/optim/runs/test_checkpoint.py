@@ -7,6 +7,7 @@ import torch
 
 from optim.errors import RunError
 from optim.runs.checkpoint import Checkpoint, checkpoints_of, forget_checkpoints
+from optim.runs.files import LocalFiles
 from optim.runs.run import EpochRow
 from optim.step import Resume
 
@@ -33,11 +34,11 @@ def equal(found, expected):
 
 @pytest.fixture
 def folder(tmp_path):
-    return tmp_path / "checkpoints"
+    return LocalFiles(tmp_path / "checkpoints")
 
 
 def files(folder):
-    return sorted(folder.rglob("*.checkpoint"))
+    return sorted(folder.root.rglob("*.checkpoint"))
 
 
 def test_it_is_what_a_step_resumes_with(folder):
@@ -59,7 +60,7 @@ def test_steps_do_not_share_states(folder):
     Checkpoint(folder, "../distill-2").save(state(2))
     assert equal(Checkpoint(folder, "distill").load(), state(1))
     assert equal(Checkpoint(folder, "../distill-2").load(), state(2))
-    assert all(folder in path.parents for path in files(folder.parent))
+    assert all(folder.root in path.parents for path in files(LocalFiles(folder.root.parent)))
 
 
 @pytest.mark.parametrize("damage", [b"", b"optim checkpoint 1 ", "cut", "flipped"], ids=str)
@@ -142,7 +143,7 @@ def test_another_is_due_after_a_minute_or_before_a_stop(folder, clock):
 
 def test_a_full_disk_is_a_sentence_and_leaves_the_state_before(folder, full_disk):
     Checkpoint(folder, "distill").save(state(1))
-    full = Checkpoint(folder, "distill", 2, write=full_disk)
+    full = Checkpoint(LocalFiles(folder.root, full_disk), "distill", 2)
     full.load()
     with pytest.raises(RunError, match=r"'distill' cannot be written: No space left"):
         full.save(state(2))
@@ -176,8 +177,9 @@ def test_files_of_others_are_left_alone(folder):
 
 
 def test_a_run_that_is_over_needs_none(tmp_path):
-    Checkpoint(checkpoints_of(tmp_path, "abc"), "distill").save(state(1))
-    Checkpoint(checkpoints_of(tmp_path, "def"), "distill").save(state(1))
+    kept = LocalFiles(tmp_path)
+    Checkpoint(checkpoints_of(kept, "abc"), "distill").save(state(1))
+    Checkpoint(checkpoints_of(kept, "def"), "distill").save(state(1))
     for _ in range(2):
-        forget_checkpoints(tmp_path, "abc")
+        forget_checkpoints(kept, "abc")
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["def"]

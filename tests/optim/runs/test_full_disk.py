@@ -115,7 +115,7 @@ store.database.close()
 os.system(f"mount -o remount,ro {disk}") and sys.exit("cannot remount")
 refused(RunStore.open, "The run store 'runs.db' cannot be opened")
 refused(lambda: LocalEngine().ensure(), "Read-only file system")
-refused(lambda: keep(store.files, "a.txt", b"new"), "Read-only file system")
+refused(lambda: keep(store.kept, "a.txt", b"new"), "Read-only file system")
 os.system(f"mount -o remount,rw {disk}") and sys.exit("cannot remount")
 store = RunStore.open()
 assert store.get(early.id) == early

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from optim.errors import Cancelled, ConfigError, RunError
-from optim.runs.artefacts import is_intact, keep, path_of
+from optim.runs.artefacts import is_intact, keep, name_of
+from optim.runs.files import LocalFiles
 from optim.runs.queue import Queue
 from optim.runs.run import Artefact, EpochRow, State
 
@@ -21,7 +22,7 @@ WRITES = {
     "started": lambda lease: lease.started({"threads": 1}),
     "epochs": lambda lease: lease.epochs([row(1)]),
     "event": lambda lease: lease.event("Something happened."),
-    "artefact": lambda lease: lease.artefact(keep(lease.store.files, "a.txt", b"a")),
+    "artefact": lambda lease: lease.artefact(keep(lease.store.kept, "a.txt", b"a")),
     "finish": lambda lease: lease.finish({"a": 1}, [row(2)]),
     "fail": lambda lease: lease.fail(ERROR, [row(2)]),
 }
@@ -109,26 +110,27 @@ def test_files_are_found_by_content_and_kept_once(store, take):
     run = store.submit("recipe", {})
     lease = take(run.id)
     for name, content in (("b", b"same"), ("a", b"same"), ("c", b"other"), ("c", b"newer")):
-        lease.artefact(keep(store.files, name, content))
+        lease.artefact(keep(store.kept, name, content))
     found = store.artefacts(run.id)
     assert [file.name for file in found] == ["a", "b", "c"]
-    assert found[0].path == found[1].path == path_of(store.files, found[0].hash)
+    assert found[0].path == found[1].path == store.files / name_of(found[0].hash)
     assert [file.path.read_bytes() for file in found] == [b"same", b"same", b"newer"]
     assert all(map(is_intact, found))
 
 
 def test_a_damaged_file_is_noticed_and_replaced(tmp_path):
-    kept = keep(tmp_path, "a", b"content")
+    files = LocalFiles(tmp_path)
+    kept = keep(files, "a", b"content")
     for damage in (b"c0ntent", b"cont"):
         kept.path.write_bytes(damage)
         assert not is_intact(kept)
-        assert is_intact(keep(tmp_path, "a", b"content"))
+        assert is_intact(keep(files, "a", b"content"))
     assert not is_intact(Artefact("gone", "0" * 32, 1, tmp_path / "gone"))
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_what_was_kept(tmp_path, full_disk):
-    before = keep(tmp_path, "a", b"content")
+    before = keep(LocalFiles(tmp_path), "a", b"content")
     with pytest.raises(RunError, match=r"'b' cannot be kept: No space left on device\. Free some"):
-        keep(tmp_path, "b", b"other content", write=full_disk)
+        keep(LocalFiles(tmp_path, full_disk), "b", b"other content")
     assert is_intact(before)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [before.path]

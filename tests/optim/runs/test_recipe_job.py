@@ -1,6 +1,9 @@
 """A recipe as a run: the files of ``optim run``, trained steps kept, and no files for strangers."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +68,34 @@ def test_what_was_trained_is_found_by_the_next_run(store, done, recipe):
     again = done(recipe=recipe.to_json())
     assert again.result["result"]["accuracy"] == first.result["result"]["accuracy"]
     assert "trained before" in again.result["steps"]["distill"]["summary"]
+
+
+def test_what_was_trained_is_not_trained_again_after_the_disk_was_full(
+    store, done, take, recipe, monkeypatch
+):
+    fsync = os.fsync
+
+    def full(file):
+        if "students" in str(Path(f"/proc/self/fd/{file}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/path")
+        fsync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        run = done(recipe=recipe.to_json())
+    assert run.state is State.FAILED
+    assert run.error == {
+        "kind": "RunError",
+        "message": "A file cannot be written: No space left on device.",
+        "hint": "Free some space, or make the folder writable; then resume the run.",
+        "traceback": "",
+    }
+    [row] = store.epochs(run.id)
+    store.resume(run.id)
+    perform(Work(store.get(run.id), take(run.id), threads=1), JOBS)
+    assert store.get(run.id).state is State.FINISHED
+    # Equal seconds: it is the same epoch, and not another one.
+    assert [again.figures for again in store.epochs(run.id)] == [row.figures]
 
 
 def test_figures_of_a_training_step_are_recorded_under_its_name(store, done, recipe, monkeypatch):

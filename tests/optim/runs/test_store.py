@@ -197,7 +197,7 @@ def test_it_lies_in_the_users_folder_and_survives_kills(store):
         names = ("journal_mode", "synchronous", "foreign_keys")
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
-    assert store.database.read(pragmas) == ["wal", 1, 1]
+    assert store.database.read(pragmas) == ["wal", 2, 1]
 
 
 def test_another_database_is_named_by_its_url(store, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ def run(store, take):
         made = store.submit("recipe", {}, title=name, **fields)
         lease = take(made.id)
         for content in (b"shared", name.encode()):
-            lease.artefact(keep(store.files, content.decode(), content))
+            lease.artefact(keep(store.kept, content.decode(), content))
         lease.epochs([EpochRow("distill", 1, {"loss": 1.0}, 0.0)])
         lease.finish({})
         return made.id
@@ -55,14 +55,14 @@ def test_checkpoints_stay_for_runs_that_may_go_on(store, run):
     finished, waiting, binned = run("done"), store.submit("a", {}).id, store.submit("b", {}).id
     store.delete(binned)
     for run_id in (finished, waiting, binned, "unknown"):
-        checkpoints_of(store.files, run_id).mkdir(parents=True)
+        checkpoints_of(store.kept, run_id).root.mkdir(parents=True)
     tidy(store)
     left = {path.name for path in (store.files / "checkpoints").iterdir()}
     assert left == {waiting, binned}
 
 
 def test_files_half_written_long_ago_are_removed(store):
-    kept = keep(store.files, "a", b"content")
+    kept = keep(store.kept, "a", b"content")
     young, old = kept.path.with_name(".young.1"), kept.path.with_name(".old.2")
     for path in (young, old):
         path.write_bytes(b"half")

@@ -5,6 +5,7 @@ import pytest
 from optim.errors import Cancelled, RunError
 from optim.runs import work as module
 from optim.runs.job import perform
+from optim.runs.queue import Queue
 from optim.runs.run import State
 from optim.runs.work import Kind, Work
 
@@ -127,8 +128,6 @@ def test_the_end_brings_figures_that_are_still_to_be_written(store, run, work, m
 
 
 def test_figures_of_earlier_attempts_come_back_from_the_checkpoint(store, run, work, take, clock):
-    from optim.runs.queue import Queue
-
     states = work.checkpoint("distill")
     with pytest.MonkeyPatch.context() as patch:
         broken(store, patch)
@@ -139,6 +138,23 @@ def test_figures_of_earlier_attempts_come_back_from_the_checkpoint(store, run, w
     again = Work(store.get(run.id), take(run.id), clock=clock)
     assert again.checkpoint("distill").load() == {"epoch": 1}
     assert [(row.epoch, row.figures) for row in store.epochs(run.id)] == [(1, {"loss": 0.7})]
+
+
+def test_figures_that_a_resumed_step_tells_again_keep_the_time_they_were_recorded_at(
+    store, run, work, take, clock
+):
+    states, ticks = work.checkpoint("distill"), iter(range(100, 200))
+    store.clock = lambda: float(next(ticks))
+    work.record("distill", {"epoch": 1, "loss": 0.7})
+    states.save({"epoch": 1})
+    before = store.epochs(run.id)
+    Queue(store).give_back(run.id, 1, "It died.")
+    again = Work(store.get(run.id), take(run.id), clock=clock)
+    again.checkpoint("distill").load()
+    again.record("distill", {"epoch": 1, "loss": 0.7})
+    assert store.epochs(run.id) == before
+    again.record("distill", {"epoch": 1, "loss": 0.6})
+    assert [row.figures for row in store.epochs(run.id)] == [{"loss": 0.6}]
 
 
 def test_a_store_that_recovers_gets_the_end(store, run, work, clock, monkeypatch):
@@ -157,6 +173,24 @@ def test_a_store_that_does_not_recover_fails_the_attempt(store, work, clock, mon
     monkeypatch.setattr(module.time, "sleep", sleep)
     with pytest.raises(RunError, match="locked"):
         perform(work, {"mine": Kind("Mine", lambda work: {})})
+
+
+def test_a_result_that_cannot_be_stored_for_long_makes_no_failed_run(
+    store, run, work, clock, monkeypatch
+):
+    def sleep(seconds):
+        clock.now += seconds
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def done(work):
+            broken(store, patch, times=80)  # it recovers before a failure could be told as well
+            return {}
+
+        with pytest.raises(RunError, match="locked"):
+            perform(work, {"mine": Kind("Mine", done)})
+    assert (store.get(run.id).state, store.get(run.id).error) == (State.RUNNING, None)
 
 
 def test_what_it_ran_with_is_written_down(store, run, work):

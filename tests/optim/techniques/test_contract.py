@@ -33,6 +33,7 @@ from tests.helpers import (
 SETTINGS = {
     "prune_channels": {"pruning_ratio": 0.5},
     "prune_weights": {"sparsity": 0.5},
+    "prune_gradually": {"epochs": 1, "batch_size": 32, "regrow": 0.2},
     "reestimate_batchnorm": {"samples": 64},
     "finetune": {"epochs": 1, "batch_size": 32},
     "distill": {"epochs": 1, "batch_size": 32},
@@ -284,6 +285,7 @@ def test_settings_that_change_nothing_are_known(technique, bundle, context):
     neutral = {
         "prune_channels": {"pruning_ratio": 0.0},
         "prune_weights": {"sparsity": 0.0},
+        "prune_gradually": {"epochs": 0},
         "finetune": {"epochs": 0},
         "distill": {"epochs": 0},
         "finetune_quantized": {"epochs": 0},

@@ -11,6 +11,7 @@ from optim.layers.rewrite import weights_of
 from optim.measure.evaluate import predict
 from optim.techniques.distill import Distill
 from optim.techniques.prune_weights import PruneWeights
+from optim.techniques.training import _in_proportion
 from optim.train import distillation_loss
 from tests.helpers import context_for, data_for, tiny_bundle
 
@@ -95,3 +96,16 @@ def test_a_student_wins_back_what_pruning_cost(trained):
     student = Distill(epochs=2, batch_size=64, shift=0).apply(pruned, context).bundle
     change = predict(student, samples).against(predict(pruned, samples))
     assert change.direction == "better"
+
+
+def test_images_are_shifted_in_proportion_to_their_size():
+    def shift(pixels, size):
+        return _in_proportion(pixels, torch.zeros(2, 1, *size))
+
+    assert shift(3, (32, 32)) == 3
+    assert shift(8, (32, 32)) == 8
+    assert shift(3, (28, 28)) == 3
+    assert shift(3, (8, 8)) == 1
+    assert shift(4, (64, 96)) == 8
+    assert shift(0, (8, 8)) == 0
+    assert _in_proportion(3, torch.zeros(2, 13)) == 0

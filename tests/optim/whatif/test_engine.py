@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from optim.data import DataOptions, open_data
+from optim.data.added import add_data, set_data_options
 from optim.errors import Cancelled, DataError, UnsupportedModelError
 from optim.models.checkpoint import save_checkpoint
 from optim.recipe import Recipe
@@ -66,6 +68,20 @@ def test_sessions_share_what_is_known(engine, recipe, applied):
     engine.workbench(recipe).prepare(recipe, draft=False)
     engine.workbench(recipe).prepare(recipe, draft=False)
     assert counted(applied) == ALL
+
+
+def test_data_that_are_read_otherwise_are_opened_anew(engine, recipe, tmp_path):
+    samples = open_data("digits").part("test")
+    np.savez(tmp_path / "own.npz", x=samples.inputs, y=samples.targets)
+    options = DataOptions(layout="NCHW")
+    name = add_data(tmp_path / "own.npz", copy=True, listed=False, options=options).name
+    own = replace(recipe, data=name)
+    before = engine.workbench(own)
+    assert engine.workbench(own) is before
+    set_data_options(name, options.replace(class_names=tuple("9876543210")))
+    after = engine.workbench(own)
+    assert after.subject.data.task.class_names == tuple("9876543210")
+    assert after.subject.hash != before.subject.hash
 
 
 def test_memory_is_bounded_and_what_was_dropped_is_made_again(recipe, applied):

@@ -93,6 +93,45 @@ def test_a_server_whose_engine_cannot_start_serves_all_the_same(recorder, monkey
     assert "runs have to wait" in caplog.text
 
 
+def serve_until(holds):
+    async def some_time():
+        async with server.lifespan(None):
+            async with asyncio.timeout(30):
+                while not holds():
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(some_time())
+
+
+def test_while_there_is_work_somebody_is_on_it(recorder, worked, woken, monkeypatch):
+    monkeypatch.setattr(server, "WATCH_S", 0.01)
+    run = worked.queued()
+    serve_until(lambda: len(woken) >= 4)
+    worked.store.cancel(run.id)
+    looked, has_active = [], server.run_store().has_active
+    monkeypatch.setattr(server.run_store(), "has_active", lambda: looked.append(1) or has_active())
+    woken.clear()
+    serve_until(lambda: len(looked) >= 4)
+    assert woken == ["ensure"]  # once, when the server starts
+
+
+def test_a_store_that_fails_for_a_while_is_told_once_and_asked_again(
+    recorder, worked, woken, monkeypatch, caplog
+):
+    monkeypatch.setattr(server, "WATCH_S", 0.01)
+    asked = []
+
+    def fails_at_first():
+        asked.append(1)
+        if len(asked) <= 5:
+            raise RunError("The run store is locked.")
+        return True
+
+    monkeypatch.setattr(server.run_store(), "has_active", fails_at_first)
+    serve_until(lambda: len(woken) >= 3)
+    assert caplog.text.count("The run store is locked.") == 1
+
+
 def test_there_is_one_store_for_each_address(worked, tmp_path, monkeypatch):
     first = server.run_store()
     assert server.run_store() is first

@@ -114,9 +114,25 @@ def test_own_images_are_taken_in_before_the_weights_that_belong_to_them(lab, tak
         ("data", b"images"),
         ("model", b"weights"),
     ]
+    assert taken[0][3] == {"title": "pets.zip", "options": {}}
     assert taken[1][3]["data"] == "digits"
     assert not lab.error
     assert recipe_of(lab).model == "small-resnet"
+
+
+def test_what_is_said_about_the_data_goes_with_them(lab, taken):
+    lab.file_uploader(key="upload_weights").set_value(("mine.pt", b"weights", ""))
+    lab.selectbox(key="upload_data").set_value(upload._NEW)
+    lab.run()
+    lab.file_uploader(key="upload_images").set_value(("iris.csv", b"table", "text/csv"))
+    lab.text_input(key="upload_target").set_value(" species ")
+    lab.checkbox(key="upload_split").check()
+    lab.run()
+    click(lab, "Open")
+    assert taken[0][3] == {
+        "title": "iris.csv",
+        "options": {"target": "species", "split": "made"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -145,6 +161,7 @@ def test_a_refusal_is_shown_in_the_form_and_nothing_is_lost(lab, taken, monkeypa
 
 def test_files_of_other_kinds_are_not_even_offered(lab):
     assert lab.file_uploader(key="upload_weights").allowed_type == [
+        ".onnx",
         ".safetensors",
         ".pt",
         ".pth",

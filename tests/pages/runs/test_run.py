@@ -5,8 +5,8 @@ import json
 import pytest
 
 from optim.runs.run import EpochRow, State
-from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
-from tests.pages.worked import trainable
+from tests.pages.helpers import OTHER, click, open_app, recipe_of, small_recipe, texts
+from tests.pages.worked import scorecard, trainable
 
 PAGE = "pages/runs/run.py"
 
@@ -96,6 +96,58 @@ def test_it_can_be_paused_resumed_and_cancelled(worked, woken):
     click(at, "Cancel")
     assert worked.store.get(run.id).state is State.CANCELLED
     assert "Pause" not in labels(at)
+
+
+# --- looks by itself ----------------------------------------------------------------------------
+
+
+def test_curves_grow_without_the_page_while_it_trains(worked, timers):
+    run = worked.running(epochs=1)
+    at = section(open_run(run.id), "Environment")
+    assert timers.seconds == [1.0]
+    before = charts(at)[1]
+    worked.train(worked.lease_of(run), 3)
+    timers.tick(at)
+    assert not at.subheader  # only progress and curves ran
+    (bar,) = at.main.get("progress")
+    assert bar.proto.text.startswith("48 % · epoch 3 of 4, loss")
+    after = charts(at)[1]
+    assert len(after["data"][0]["x"]) == len(before["data"][0]["x"]) + 2
+    assert after["layout"]["xaxis"]["range"] == before["layout"]["xaxis"]["range"]
+
+
+def test_steps_and_log_grow_as_well(worked, timers):
+    run = worked.running(epochs=1)
+    at = section(open_run(run.id), "Log")
+    assert timers.seconds == [1.0, 1.0]
+    worked.lease_of(run).event("A checkpoint is damaged.", "warning")
+    timers.tick(at)
+    assert at.table[0].value["What happened"][0] == "A checkpoint is damaged."
+
+
+def test_when_it_ends_the_page_shows_what_came_of_it_and_looks_no_more(worked, timers):
+    run = worked.running()
+    at = open_run(run.id)
+    worked.lease_of(run).finish(scorecard(trainable()))
+    timers.tick(at)
+    assert at.metric[0].value == "92 ± 2 %"
+    assert "Pause" not in labels(at)
+    assert timers.seconds == []
+
+
+@pytest.mark.parametrize("kind", ["finished", "failed"])
+def test_a_run_that_has_ended_is_not_looked_at(worked, timers, kind):
+    open_run(getattr(worked, kind)().id)
+    assert timers.seconds == []
+
+
+def test_what_another_browser_does_is_seen(worked, timers):
+    run = worked.running()
+    at, other = open_run(run.id), open_run(run.id)
+    click(other, "Pause")
+    at.run()
+    assert "Resume" in labels(at)
+    assert timers.seconds == []
 
 
 # --- what came of it ----------------------------------------------------------------------------
@@ -228,3 +280,20 @@ def test_work_that_follows_no_recipe_has_a_log_and_no_recipe(worked):
     assert "Recipe" not in at.segmented_control(key="run_section").options
     assert "Open in the Lab" not in labels(at)
     assert "Submitted." in at.table[0].value.to_string()
+
+
+@pytest.mark.parametrize(
+    ("topic", "words"),
+    [
+        ("regularisation", "What keeps a network"),
+        ("speed", "What shortens training"),
+        ("distillation", "Train a student"),
+    ],
+)
+def test_a_comparison_leads_to_the_page_that_shows_it(worked, topic, words):
+    spec = {"topic": topic, "model": OTHER, "data": "wine", "seeds": [0], "alternatives": []}
+    run = worked.store.submit("alternatives", spec, title="Side by side")
+    at = click(open_run(run.id), "See the comparison")
+    assert not at.exception
+    assert words in texts(at)
+    assert (recipe_of(at).model, recipe_of(at).data) == (OTHER, "wine")

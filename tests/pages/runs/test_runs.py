@@ -3,6 +3,7 @@
 import pytest
 
 from optim.runs.run import State
+from pages.components import server
 from pages.components.runs.listing import SORTS
 from tests.pages.helpers import click, open_app, small_recipe, texts
 
@@ -76,14 +77,65 @@ def test_a_store_that_cannot_be_opened_is_explained(no_store):
     assert "The run store" in at.error[0].value
 
 
-def test_runs_of_models_that_others_uploaded_are_not_listed(worked, page, page_home):
+@pytest.fixture
+def secret_model(page_home):
+    """The name of a model that only who has its link may see."""
     from optim.library import add_model
 
-    name = add_model(page_home / "small.safetensors", data="digits", title="Secret", listed=False)
-    worked.queued("mine alone", small_recipe(model=name))
+    return add_model(page_home / "small.safetensors", data="digits", title="Secret", listed=False)
+
+
+@pytest.fixture
+def secret_data(page_home, tmp_path):
+    """The name of data that only who has its link may see."""
+    from PIL import Image
+
+    from optim.data.added import add_data
+
+    for label in ("even", "odd"):
+        folder = tmp_path / "images" / label
+        folder.mkdir(parents=True)
+        for i in range(6):
+            Image.new("L", (8, 8), 40 * i).save(folder / f"{i}.png")
+    return add_data(tmp_path / "images", title="Secret", listed=False).name
+
+
+def recipe_run(worked, model="small-resnet", data="digits"):
+    return worked.queued("mine alone", small_recipe(model=model, data=data))
+
+
+def alternatives_run(worked, model="small-resnet", data="digits"):
+    spec = {"topic": "regularisation", "model": model, "data": data, "seeds": [0]}
+    return worked.store.submit("alternatives", {**spec, "alternatives": []}, title="mine alone")
+
+
+def taught_run(worked, model):
+    return worked.queued("mine alone", small_recipe(steps=[{"distill": {"teacher": [model]}}]))
+
+
+@pytest.mark.parametrize("submit", [recipe_run, alternatives_run, taught_run])
+def test_runs_on_models_that_others_uploaded_are_not_listed(worked, page, secret_model, submit):
+    submit(worked, model=secret_model)
     assert "No runs yet" in texts(page())
-    owner = open_app(small_recipe(model=name)).switch_page(PAGE).run()
+    owner = open_app(small_recipe(model=secret_model)).switch_page(PAGE).run()
     assert titles(owner) == ["mine alone"]
+
+
+@pytest.mark.parametrize("submit", [recipe_run, alternatives_run])
+def test_runs_on_data_that_others_uploaded_are_not_listed(worked, page, secret_data, submit):
+    run = submit(worked, data=secret_data)
+    worked.queued("for all")
+    at = page()
+    assert titles(at) == ["for all"]
+    at.text_input(key="runs_text").set_value(run.id).run()
+    assert "No run matches" in texts(at)
+    owner = open_app(small_recipe(data=secret_data)).switch_page(PAGE).run()
+    assert set(titles(owner)) == {"mine alone", "for all"}
+
+
+def test_a_row_of_any_kind_of_work_says_on_what(worked, page):
+    alternatives_run(worked)
+    assert "Small ResNet · Digits" in texts(page())
 
 
 # --- filters and sorts --------------------------------------------------------------------------
@@ -211,35 +263,107 @@ def test_a_compared_run_that_is_gone_is_explained_and_the_others_stand(worked, p
     assert "there" in at.table[0].value.columns
 
 
-# --- polls --------------------------------------------------------------------------------------
+# --- looks by itself ----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def polls(monkeypatch):
-    """Seconds between two looks of every part that is drawn again by itself."""
-    import streamlit as st
-
-    found, fragment = [], st.fragment
-
-    def noted(func=None, *, run_every=None, **options):
-        found.append(run_every)
-        return fragment(func, run_every=run_every, **options)
-
-    monkeypatch.setattr(st, "fragment", noted)
-    return found
+def bars(at):
+    return [bar.proto.text for bar in at.main.get("progress")]
 
 
-def test_the_list_is_read_every_second_only_while_a_run_is_active(worked, page, polls):
+def test_progress_moves_without_the_page_while_a_run_is_active(worked, page, timers):
     run = worked.running()
     at = page()
-    assert polls[-1] == 1.0
+    assert timers.seconds == [1.0]
+    assert bars(at)[0].startswith("35 % · epoch 2 of 4")
+    worked.train(worked.lease_of(run), 3)
+    timers.tick(at)
+    assert bars(at)[0].startswith("48 % · epoch 3 of 4")
+    assert not at.segmented_control  # only the rows ran
+    assert timers.seconds == [1.0]
+
+
+def test_when_the_last_run_has_ended_the_page_shows_it_and_looks_no_more(worked, page, timers):
+    run = worked.running()
+    at = page()
     worked.store.cancel(run.id)
-    at.run()
-    assert polls[-1] is None
+    timers.tick(at)
+    assert "cancelled" in texts(at)
+    assert at.segmented_control(key="runs_filter")  # the whole page ran
+    assert timers.seconds == []
 
 
-def test_runs_that_wait_for_somebody_are_not_polled(worked, page, polls):
+def test_runs_that_wait_for_somebody_are_not_looked_at(worked, page, timers):
     worked.store.pause(worked.queued().id)
     worked.finished()
+    worked.failed()
     page()
-    assert polls == [None]
+    assert timers.seconds == []
+
+
+@pytest.mark.parametrize(("choice", "seconds"), [("Active", [1.0]), ("Finished", [])])
+def test_only_what_is_shown_counts(worked, page, timers, choice, seconds):
+    worked.running()
+    worked.finished()
+    at = page()
+    at.segmented_control(key="runs_filter").set_value(choice).run()
+    assert timers.seconds == seconds
+
+
+def test_two_browsers_show_the_same(worked, page, timers):
+    run = worked.running("shared")
+    first, second = page(), page()
+    click(pick(second, run), "Pause")
+    first.run()
+    assert "paused" in texts(first)
+    assert timers.seconds == []
+    click(pick(first, run), "Resume")
+    second.run()
+    assert "queued" in texts(second)
+    assert timers.seconds == [1.0]
+    worked.queued("from elsewhere")
+    timers.tick(second)
+    assert titles(second) == ["from elsewhere", "shared"]
+
+
+def test_what_was_selected_stays_selected_while_rows_are_drawn_again(worked, page, timers):
+    run = worked.running()
+    at = pick(page(), run)
+    timers.tick(at)
+    assert at.checkbox(key=f"pick_{run.id}").value
+    assert not is_off(at, "Pause")
+
+
+def test_rows_keep_their_places_while_somebody_looks(worked, page, timers):
+    now = [1000.0]
+    worked.store.clock = lambda: now[0]
+    ahead = worked.running("ahead", epochs=1)
+    worked.lease_of(ahead).finish({})
+    behind = worked.running("behind", epochs=1)
+    at = page()
+    at.selectbox(key="runs_order").set_value("Longest first").run()
+    assert titles(at) == ["ahead", "behind"]
+    now[0] += 100
+    worked.train(worked.lease_of(behind), 3)
+    timers.tick(at)
+    assert bars(at)[0].startswith("48 %")
+    assert titles(at) == ["ahead", "behind"]
+    at.run()
+    assert titles(at) == ["behind", "ahead"]
+
+
+def test_a_store_that_is_locked_for_a_moment_is_asked_again(worked, page, timers, monkeypatch):
+    from optim.errors import RunError
+
+    def locked(work):
+        raise RunError("The run store is locked.")
+
+    worked.running()
+    at = page()
+    with monkeypatch.context() as patch:
+        patch.setattr(server.run_store().database, "read", locked)
+        timers.tick(at)
+        assert "locked" in at.error[0].value
+        assert timers.seconds == [1.0]
+    timers.tick(at)
+    assert not at.error
+    assert titles(at)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from optim.quantity import Comparison, How
-from pages.components.runs.figures import accuracy_of, figures_of, verdict_of
+from optim.quantity import Comparison, How, Quantity
+from pages.components.runs.figures import accuracy_of, figures_of, highest_of, verdict_of
 from tests.pages.worked import scorecard, trainable
 
 
@@ -61,3 +61,14 @@ def test_a_run_without_a_known_scorecard_has_no_figures(run, result):
 
 def test_the_verdict_is_the_stored_sentence(run):
     assert verdict_of(run).startswith("This network is 4.1x smaller")
+
+
+def test_of_a_comparison_the_highest_is_named(run):
+    def outcome(title, value):
+        figure = Quantity(value, "fraction", value - 0.02, value + 0.02, 3)
+        return {"title": title, "accuracy": figure.to_json()}
+
+    compared = replace(run, result={"outcomes": [outcome("a", 0.5), outcome("b", 0.7)]})
+    assert highest_of(compared) == "highest of 2: b, 70 ± 2 %"
+    assert highest_of(run) == ""
+    assert highest_of(replace(run, result=None)) == ""

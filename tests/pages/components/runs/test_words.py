@@ -7,7 +7,16 @@ import pytest
 from optim.data.added import data_cards
 from optim.models.cards import model_cards
 from optim.runs.run import State
-from pages.components.runs.words import STATES, age, doing, duration, left, plain, subject_of
+from pages.components.runs.words import (
+    STATES,
+    age,
+    doing,
+    duration,
+    left,
+    names_any,
+    plain,
+    subject_of,
+)
 
 
 def test_every_state_has_a_look_of_its_own():
@@ -60,6 +69,33 @@ def test_model_and_data_go_by_their_titles_and_unknown_ones_by_their_names(worke
     assert subject_of(run, model_cards(), data_cards()) == "Small ResNet · Digits"
     assert subject_of(run, {}, {}) == "small-resnet · digits"
     assert subject_of(replace(run, spec={}), {}, {}) == ""
+
+
+def test_work_of_another_kind_names_its_model_and_data_beside_what_it_does(worked):
+    run = worked.store.submit("alternatives", {"model": "small-resnet", "data": "digits"})
+    assert subject_of(run, model_cards(), data_cards()) == "Small ResNet · Digits"
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        pytest.param({"recipe": {"model": "mine", "data": "digits"}}, True, id="model"),
+        pytest.param({"recipe": {"model": "open", "data": "mine?seed=3"}}, True, id="options"),
+        pytest.param(
+            {"recipe": {"model": "open", "steps": [{"distill": {"teacher": ["mine"]}}]}},
+            True,
+            id="teacher",
+        ),
+        pytest.param({"model": "open", "data": "mine", "seeds": [0]}, True, id="other kind"),
+        pytest.param({"recipe": {"model": "mine-too", "data": "digits"}}, False, id="longer name"),
+        pytest.param({"mine": "open"}, False, id="key"),
+        pytest.param({}, False, id="nothing"),
+    ],
+)
+def test_a_run_names_a_model_or_data_wherever_it_stands(worked, spec, found):
+    run = worked.store.submit("anything", spec)
+    assert names_any(run, {"mine"}) is found
+    assert not names_any(run, set())
 
 
 def test_a_title_cannot_format_the_page():

@@ -1,0 +1,227 @@
+"""A first look at data: samples, classes, values, and how a model would want them read.
+
+Everything is plain data that a page can show. Guesses are made from what the arrays hold and what a
+model says about its input; each comes with its reason, and all of them are options that can be set.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from optim.data.dataset import Dataset, Samples
+from optim.data.options import DataOptions
+from optim.data.splits import stratified_order
+from optim.data.task import Unlabelled
+
+__all__ = ["Expected", "Guess", "guess_options", "preview"]
+
+_LOOKED_AT = 2_000
+"""Samples whose values are looked at."""
+_POINTS = 256
+"""Most values of a series that are handed over."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a model says about its input, as far as it says it.
+
+    Attributes:
+        shape: Of one sample.
+        scale: What raw values are divided by.
+        mean: Subtracted per channel after that.
+        std: Divided by after that.
+        class_names: Names of its outputs.
+    """
+
+    shape: tuple[int, ...]
+    scale: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Options, and why.
+
+    Attributes:
+        options: What was asked for, with guesses where nothing was.
+        reasons: ``{field: why it was guessed}``.
+    """
+
+    options: DataOptions
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def guess_options(dataset: Dataset, model: Expected, options: DataOptions | None = None) -> Guess:
+    """Guess how data have to be read so that a model understands them.
+
+    Args:
+        dataset: The data as ``options`` read them.
+        model: What the model expects.
+        options: What was said so far; only fields that still have their default are guessed.
+    """
+    options = options or DataOptions()
+    said = set(options.changed())
+    found: dict[str, tuple[Any, str]] = {
+        **_shape_guess(dataset.input_shape, model.shape),
+        **_value_guess(_some(dataset), model),
+        **_name_guess(dataset, model),
+    }
+    fields = {name: value for name, (value, _) in found.items() if name not in said}
+    reasons = {name: reason for name, (_, reason) in found.items() if name in fields}
+    if "mean" in said:
+        fields = {name: value for name, value in fields.items() if name not in ("mean", "std")}
+    return Guess(options.replace(**fields) if fields else options, reasons)
+
+
+def preview(
+    dataset: Dataset, *, guess: Guess | None = None, count: int = 12, seed: int = 0
+) -> dict[str, Any]:
+    """Return a first look at data as plain data for a page.
+
+    Args:
+        dataset: The data.
+        guess: Options that were guessed for a model, with their reasons.
+        count: How many samples to show, drawn so that all classes occur.
+        seed: Decides which.
+
+    Returns:
+        ``title``, ``task``, ``parts``, ``input_shape``, ``classes`` (names and counts by part),
+        ``values`` (type, range, mean and deviation by channel), ``samples`` (id, label, and a PNG
+        as ``data:`` address or numbers), ``notes``, ``options`` and ``reasons``.
+    """
+    samples = _some(dataset, seed)
+    shown = samples.take(np.arange(min(count, len(samples))))
+    names = dataset.task.class_names
+    return {
+        "title": dataset.title,
+        "task": dataset.task.kind,
+        "parts": dict(dataset.parts),
+        "input_shape": list(dataset.input_shape),
+        "classes": _classes(dataset),
+        "values": _values(samples.inputs),
+        "samples": [
+            {
+                "id": int(shown.ids[i]),
+                "label": names[shown.targets[i]] if names else None,
+                **_picture(shown.inputs[i]),
+            }
+            for i in range(len(shown))
+        ],
+        "notes": list(dataset.notes),
+        "options": guess.options.changed() if guess else {},
+        "reasons": dict(guess.reasons) if guess else {},
+    }
+
+
+def _some(dataset: Dataset, seed: int = 0) -> Samples:
+    """Return samples of the first part, of all classes alike."""
+    samples = dataset.part(next(iter(dataset.parts)))
+    return samples.take(stratified_order(samples.targets, seed)[:_LOOKED_AT])
+
+
+def _classes(dataset: Dataset) -> list[dict[str, Any]]:
+    if isinstance(dataset.task, Unlabelled):
+        return []
+    names = dataset.task.class_names
+    counts = {
+        part: np.bincount(dataset.targets(part), minlength=len(names)) for part in dataset.parts
+    }
+    return [
+        {"name": name, "counts": {part: int(of[i]) for part, of in counts.items()}}
+        for i, name in enumerate(names)
+    ]
+
+
+def _values(inputs: np.ndarray) -> dict[str, Any]:
+    axes = (0, *range(2, inputs.ndim))
+    values = inputs.astype(np.float64)
+    return {
+        "type": inputs.dtype.name,
+        "low": float(values.min()),
+        "high": float(values.max()),
+        "mean": [round(float(v), 6) for v in values.mean(axis=axes)[:16]],
+        "std": [round(float(v), 6) for v in values.std(axis=axes)[:16]],
+        "n": len(inputs),
+    }
+
+
+def _picture(sample: np.ndarray) -> dict[str, Any]:
+    """Return an image as PNG, and anything else as numbers."""
+    if sample.ndim != 3 or sample.shape[0] not in (1, 3):
+        flat = sample.reshape(sample.shape[0], -1)
+        return {"values": [[float(f"{v:.5g}") for v in row[:_POINTS]] for row in flat[:16]]}
+    from PIL import Image
+
+    if sample.dtype != np.uint8:
+        low, high = float(sample.min()), float(sample.max())
+        sample = ((sample - low) * (255 / (high - low or 1))).astype(np.uint8)
+    pixels = sample[0] if sample.shape[0] == 1 else sample.transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return {"image": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()}
+
+
+def _shape_guess(own: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, tuple[Any, str]]:
+    if own == wanted:
+        return {}
+    if len(own) == len(wanted) == 3:
+        if own[0] == wanted[0]:
+            size = f"{wanted[1]}x{wanted[2]}"
+            return {"resize": (wanted[1:], f"the model takes {size}, the data have {_size(own)}")}
+        # Read as (C, H, W), the last axis is what the model calls channels, or the other way round.
+        if own[2] == wanted[0]:
+            return {"layout": ("NHWC", f"the model takes {wanted[0]} channels, the last axis")}
+        if own[1] == wanted[0]:
+            return {"layout": ("NCHW", f"the model takes {wanted[0]} channels, the first axis")}
+    if len(own) == 2 and len(wanted) == 3 and wanted == (1, *own):
+        return {"layout": ("NHW", "the model takes grey images of that size")}
+    if len(own) == len(wanted) == 2:
+        if own[::-1] == wanted:
+            return {"layout": ("NLC", "the model takes channels first")}
+        if own[0] == wanted[0]:
+            return {"resize": (wanted[1:], f"the model takes {wanted[1]} values, not {own[1]}")}
+    return {}
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape[1:]))
+
+
+def _value_guess(samples: Samples, model: Expected) -> dict[str, tuple[Any, str]]:
+    """Guess from the range of the values what they were divided by before."""
+    if samples.inputs.ndim != 4:
+        return {}
+    low, high = float(samples.inputs.min()), float(samples.inputs.max())
+    seen = f"values lie in {low:g} to {high:g}"
+    if low < 0 and high < 30 and model.mean:
+        n = len(model.mean)
+        return {
+            "scale": (1.0, f"{seen}: they look normalised already"),
+            "mean": ((0.0,) * n, f"{seen}: they look normalised already"),
+            "std": ((1.0,) * n, f"{seen}: they look normalised already"),
+        }
+    if low >= 0 and high <= 1 and samples.inputs.dtype != np.uint8 and model.scale > 1:
+        return {"scale": (1.0, f"{seen}; the model would divide them by {model.scale:g}")}
+    in_unit = model.scale == 1 and bool(model.mean) and max(model.mean) <= 1
+    if low >= 0 and 1 < high <= 255 and in_unit:
+        return {"scale": (255.0, f"{seen}; the model's means are those of 0 to 1")}
+    return {}
+
+
+def _name_guess(dataset: Dataset, model: Expected) -> dict[str, tuple[Any, str]]:
+    own, wanted = dataset.task.class_names, model.class_names
+    if not own or own == wanted or len(set(wanted)) < len(wanted):
+        return {}
+    if set(own) == set(wanted):
+        return {"class_names": (wanted, "the model numbers the same classes in another order")}
+    unnamed = own == tuple(map(str, range(len(own))))
+    if unnamed and len(own) <= len(wanted):
+        return {"class_names": (wanted, "the data number their classes, the model names them")}
+    return {}

@@ -1,0 +1,166 @@
+"""How closely a model follows another one, where nobody knows what is right.
+
+Agreement needs no labels, only samples: for data without them, for tasks without classes, and for
+noticing what accuracy hides, because two models may be right equally often about other samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from optim.errors import MeasurementError
+from optim.measure.intervals import mean_interval, wilson
+from optim.quantity import How, Quantity
+
+__all__ = ["Fidelity", "fidelity"]
+
+_RESAMPLES = 1000
+_BLOCK = 64
+"""Resamples drawn at once: their weights are ``(block, samples)``."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """What two models' outputs on the same samples have in common.
+
+    Attributes:
+        agreement: Share of samples of the same largest output; None where outputs are no classes.
+        divergence: Kullback-Leibler divergence of the original's probabilities from the
+            candidate's, in nats, mean over samples; None where outputs are no classes.
+        sqnr: Energy of the original's outputs over that of the difference, in dB; None if there is
+            no difference at all.
+        cosine: Cosine between the outputs of both, mean over samples.
+    """
+
+    agreement: Quantity | None
+    divergence: Quantity | None
+    sqnr: Quantity | None
+    cosine: Quantity
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{name: figure or None}`` as plain data."""
+        return {
+            name: None if value is None else value.to_json()
+            for name, value in (
+                ("agreement", self.agreement),
+                ("divergence", self.divergence),
+                ("sqnr", self.sqnr),
+                ("cosine", self.cosine),
+            )
+        }
+
+
+def fidelity(
+    original: np.ndarray,
+    candidate: np.ndarray,
+    *,
+    classes: bool = True,
+    how: How = How.MEASURED,
+    seed: int = 0,
+) -> Fidelity:
+    """Compare the outputs of two models sample by sample.
+
+    Args:
+        original: ``(N, ...)`` outputs; logits ``(N, classes)`` where they are classes.
+        candidate: Outputs of the same shape on the same samples.
+        classes: Whether outputs are logits of classes.
+        how: How the candidate's were obtained.
+        seed: Of the resampling behind the interval of the SQNR.
+
+    Raises:
+        MeasurementError: If shapes differ, there is no sample, or outputs are not finite.
+    """
+    _check(original, candidate, classes)
+    n = len(original)
+    before = original.reshape(n, -1).astype(np.float64)
+    after = candidate.reshape(n, -1).astype(np.float64)
+    signal, noise = (before**2).sum(1), ((before - after) ** 2).sum(1)
+    agreement = divergence = None
+    if classes:
+        same = int((before.argmax(1) == after.argmax(1)).sum())
+        agreement = Quantity(same / n, "fraction", *wilson(same, n), n, how)
+        divergence = _mean(_divergences(before, after), "nats", 0.0, np.inf, how)
+    lengths = np.sqrt(signal * (after**2).sum(1))
+    cosines = np.where(
+        lengths > 0, (before * after).sum(1) / np.maximum(lengths, 1e-300), noise == 0
+    )
+    return Fidelity(
+        agreement,
+        divergence,
+        _sqnr(signal, noise, how, np.random.default_rng(seed)),
+        _mean(np.clip(cosines, -1.0, 1.0), "cosine", -1.0, 1.0, how),
+    )
+
+
+def _check(original: np.ndarray, candidate: np.ndarray, classes: bool) -> None:
+    if original.shape != candidate.shape:
+        raise MeasurementError(
+            "Two models can only be compared by outputs of one shape: got "
+            f"{original.shape[1:]} and {candidate.shape[1:]} on {len(original)} and "
+            f"{len(candidate)} samples."
+        )
+    if not len(original):
+        raise MeasurementError("Fidelity needs at least one sample.")
+    if classes and (original.ndim != 2 or original.shape[1] < 2):
+        raise MeasurementError(
+            f"Outputs of classes are (samples, classes): got {original.shape}.",
+            hint="Compare them as plain numbers.",
+        )
+    for name, outputs in (("original", original), ("candidate", candidate)):
+        if not np.isfinite(outputs).all():
+            raise MeasurementError(
+                f"The {name} model gives outputs that are not finite.",
+                hint="Check the normalisation of its inputs.",
+            )
+
+
+def _divergences(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the divergence ``(N,)`` between the probabilities of ``(N, classes)`` logits."""
+    own, other = _log_softmax(before), _log_softmax(after)
+    found: np.ndarray = (np.exp(own) * (own - other)).sum(1)
+    return np.maximum(found, 0.0)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    found: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return found
+
+
+def _mean(values: np.ndarray, unit: str, least: float, most: float, how: How) -> Quantity:
+    mean, low, high = mean_interval(values)
+    return Quantity(
+        mean, unit, min(mean, max(low, least)), max(mean, min(high, most)), len(values), how
+    )
+
+
+def _sqnr(
+    signal: np.ndarray, noise: np.ndarray, how: How, generator: np.random.Generator
+) -> Quantity | None:
+    """Return the ratio of two sums with its percentile interval over resampled samples."""
+    if not noise.any() or not signal.any():
+        return None
+    n = len(signal)
+    both = np.stack([signal, noise], axis=1)
+
+    def decibels(sums: np.ndarray) -> np.ndarray:
+        tiny = np.finfo(np.float64).tiny
+        found: np.ndarray = 10 * np.log10(
+            np.maximum(sums[..., 0], tiny) / np.maximum(sums[..., 1], tiny)
+        )
+        return found
+
+    draws = _drawn(lambda size: generator.multinomial(n, np.full(n, 1 / n), size) @ both)
+    value = float(decibels(both.sum(0)))
+    low, high = np.quantile(decibels(draws), [0.025, 0.975])
+    return Quantity(value, "db", min(value, float(low)), max(value, float(high)), n, how)
+
+
+def _drawn(draw: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Return :data:`_RESAMPLES` rows, drawn a few at a time so that memory stays small."""
+    sizes = [min(_BLOCK, _RESAMPLES - start) for start in range(0, _RESAMPLES, _BLOCK)]
+    return np.concatenate([draw(size) for size in sizes])
