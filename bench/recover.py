@@ -41,7 +41,8 @@ from optim.measure.intervals import mean_interval
 from optim.measure.predictions import accuracy_change
 from optim.quantity import Quantity
 from optim.recipe import Recipe
-from optim.runs.checkpoint import Checkpoint, forget_checkpoints
+from optim.runs.checkpoint import Checkpoint, checkpoints_of, forget_checkpoints
+from optim.runs.files import LocalFiles
 from optim.runs.lock import Lock
 from optim.step import Context, Step
 from optim.storage import cache_home, write_atomic
@@ -303,7 +304,7 @@ def compute(cell: Cell, files: Path) -> dict[str, Any]:
             subject.data, subject.bundle, cell.seed, entry.id, progress=told if trains else _silent
         )
         if trains:
-            states = Checkpoint(files / "checkpoints" / cell.settings, entry.id)
+            states = Checkpoint(checkpoints_of(LocalFiles(files), cell.settings), entry.id)
             context = replace(
                 context, resume=states, record=lambda row: figures.update({row["epoch"]: row})
             )
@@ -407,7 +408,7 @@ def run(wanted: Iterable[Cell]) -> None:
             print(f"{datetime.now():%H:%M:%S} {cell.key}", file=sys.stderr, flush=True)
             result = compute(cell, files)
             write(lambda results, c=cell, r=result: results["cells"].update({c.key: r}), files)
-            forget_checkpoints(files, cell.settings)
+            forget_checkpoints(LocalFiles(files), cell.settings)
             accuracy = Quantity.from_json(result["accuracy_test"])
             print(f"{datetime.now():%H:%M:%S} {cell.key}: {accuracy}", file=sys.stderr, flush=True)
 
