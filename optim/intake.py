@@ -26,7 +26,7 @@ _CPU_S = 120
 _WRITE_BYTES = 2 * 2**30
 _WAIT_S = 180
 ENDINGS = {
-    "model": (".safetensors", ".pt", ".pth", ".th", ".ckpt", ".bin"),
+    "model": (".safetensors", ".onnx", ".pt", ".pth", ".th", ".ckpt", ".bin"),
     # Formats that are known by the name of the file itself come in a zip or tar.
     "data": (
         *(".zip", ".npz", ".npy", ".csv", ".tsv", ".parquet", ".idx"),
@@ -39,7 +39,7 @@ ENDINGS = {
 def take_model(
     content: bytes, filename: str, *, data: str, architecture: str = "", title: str = ""
 ) -> str:
-    """Add uploaded weights to the models pages can use, unlisted.
+    """Add an uploaded model to those pages can use, unlisted.
 
     Args:
         content: The file.
@@ -89,7 +89,7 @@ def _take(kind: str, content: bytes, filename: str, options: dict[str, Any]) -> 
         raise errors.UnsupportedModelError(
             f"A {kind} file ends in {', '.join(ENDINGS[kind])}: got {found or 'no ending'}.",
             hint="TorchScript, .pt2 and pickled models run code when opened and are refused; save "
-            "the weights as .safetensors or as a state dict."
+            "the weights as .safetensors or as a state dict, or export to ONNX."
             if kind == "model"
             else "",
         )
@@ -117,7 +117,8 @@ def _answer(output: str) -> str:
     if not lines:
         raise RunError(
             "The file could not be opened within the limits of memory and time.",
-            hint="Check that it is a plain weights file, or data of a format that is known.",
+            hint="Check that it is a plain weights file, an ONNX file, or data of a format that is "
+            "known.",
         )
     answer: dict[str, Any] = json.loads(lines[-1])
     if "name" in answer:

@@ -1,7 +1,8 @@
 """Add models to those that pages can use.
 
-A model is always stored as our own checkpoint, whatever it came as. The name of what a browser
-added holds the hash of its content: only who has the file, or was given a link, knows it.
+A model that can be changed is stored as our own checkpoint, whatever it came as; an ONNX file that
+cannot be converted is stored as it is. The name of what a browser added holds the hash of its
+content: only who has the file, or was given a link, knows it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import torch
 from optim.data.added import open_registered_data
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.hashing import digest, digest_file
+from optim.measure.graph_costs import graph_costs
 from optim.measure.macs import layer_costs
-from optim.models.bundle import ModelBundle, TorchModel
+from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.checkpoint import save_checkpoint
 from optim.models.open import open_model
 from optim.models.zoo import ZOO, architecture_to_json
@@ -36,12 +38,12 @@ def add_model(
     name: str = "",
     listed: bool = True,
 ) -> str:
-    """Add weights to the models that pages can use.
+    """Add a model to those that pages can use.
 
     Args:
-        path: A weights file, or a checkpoint.
+        path: A weights file, a checkpoint, or an ONNX file.
         data: Registered data the model belongs to; gives input size and class names.
-        architecture: Name in the zoo; guessed from the shapes if empty.
+        architecture: Name in the zoo; guessed from the shapes if empty. ONNX files need none.
         title: Name for a reader; the file's name if empty.
         name: How to ask for it; made from the content if empty.
         listed: Whether everybody sees it in lists.
@@ -57,14 +59,10 @@ def add_model(
     """
     path = path.resolve()
     dataset = open_registered_data(data)
+    if path.suffix.lower() == ".onnx":
+        architecture = ""
     bundle = open_model(f"{architecture}:{path}" if architecture else str(path), data=dataset)
     check_fit(bundle, dataset)
-    content = bundle.content
-    if not isinstance(content, TorchModel) or content.architecture is None:
-        raise UnsupportedModelError(
-            "Only weights of an architecture of the zoo can be added to the list.",
-            hint="ONNX files can be measured and verified from the command line.",
-        )
     _check_runs(bundle)
     name = checked_name(name or f"my-{digest(digest_file(path), data, architecture)[:16]}")
     if name in ZOO or (ASSETS / "models" / f"{name}.json").is_file():
@@ -75,21 +73,38 @@ def add_model(
         )
     folder = store_home() / "models"
     bundle = replace(bundle, name=title or path.stem)
-    save_checkpoint(bundle, folder / f"{name}.safetensors")
+    checkpoint, graph = folder / f"{name}.safetensors", folder / f"{name}.onnx"
+    content = bundle.content
+    if isinstance(content, GraphModel):
+        write_atomic(graph, content.onnx)
+        checkpoint.unlink(missing_ok=True)
+        params, macs, _ = graph_costs(content.onnx)
+        costs = {"params": int(params.value), "macs": int(macs.value)}
+        built_from = None
+    else:
+        save_checkpoint(bundle, checkpoint)
+        graph.unlink(missing_ok=True)
+        layers = layer_costs(content.module, bundle.spec.shape)
+        params_of = sum(p.numel() for p in content.module.parameters())
+        costs = {"params": params_of, "macs": sum(c.macs for c in layers)}
+        built_from = content.architecture
     card: dict[str, Any] = {
         "title": bundle.name,
         "data": data,
-        "architecture": architecture_to_json(content.architecture),
-        "params": sum(p.numel() for p in content.module.parameters()),
-        "macs": sum(c.macs for c in layer_costs(content.module, bundle.spec.shape)),
+        "architecture": architecture_to_json(built_from) if built_from else {},
+        **costs,
         "listed": listed,
     }
+    if bundle.provenance.note:
+        card["note"] = bundle.provenance.note
     write_atomic(folder / f"{name}.json", json.dumps(card, indent=1).encode())
     return name
 
 
 def _check_runs(bundle: ModelBundle) -> None:
     """Refuse a model that was read but whose parts do not belong together."""
+    if isinstance(bundle.content, GraphModel):
+        return  # opening it ran it
     try:
         with torch.inference_mode():
             output = bundle.simulated()(torch.zeros(1, *bundle.spec.shape))

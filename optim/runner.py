@@ -431,6 +431,8 @@ def measure_model(
 ) -> Measured:
     """Measure a model by name or file, its latency in ONNX Runtime included.
 
+    An ONNX file is measured as it is, whether or not it could be changed.
+
     Args:
         model: As in a recipe: a name, ``zoo-name:weights-file``, or a file.
         data: As in a recipe: a built-in name, a zip, or a folder.
@@ -447,7 +449,8 @@ def measure_model(
         OptimError: Naming what is wrong with the model, the data or the part.
     """
     progress(0.0, "opening model and data")
-    subject = open_subject(Recipe(model, data, seed=seed, split=split), base=Path(base))
+    recipe = Recipe(model, data, seed=seed, split=split)
+    subject = open_subject(recipe, base=Path(base), as_graph=True)
     if normalisation is not None:
         spec = replace(subject.bundle.spec, mean=normalisation[0], std=normalisation[1])
         subject = replace(subject, bundle=replace(subject.bundle, spec=spec))

@@ -56,6 +56,7 @@ def open_subject(
     base: Path = Path(),
     spec: InputSpec | None = None,
     registered_only: bool = False,
+    as_graph: bool = False,
 ) -> Subject:
     """Open the model and the data of a recipe.
 
@@ -64,6 +65,7 @@ def open_subject(
         base: Folder that relative files are looked up in.
         spec: Replaces the input normalisation the model brings.
         registered_only: Whether only registered names are allowed, as for a link from anybody.
+        as_graph: Whether an ONNX file stays as it is, to be measured, even if it could be trained.
 
     Raises:
         UnsupportedModelError: If the model cannot be opened.
@@ -74,7 +76,7 @@ def open_subject(
         bundle = open_registered_model(recipe.model)
     else:
         data = _open_any_data(recipe.data, base)
-        bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed)
+        bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
     spec = spec or _spec_of(bundle, data)
     if spec != bundle.spec:
         bundle = replace(bundle, spec=spec)

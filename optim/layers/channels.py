@@ -10,7 +10,7 @@ which takes milliseconds, so that a slider can follow.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import lcm
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedModelError
-from optim.layers.graph import COMPUTE, fork, kind_of, nodes_of, with_parameters
+from optim.layers.graph import COMPUTE, attribute_of, fork, kind_of, nodes_of, with_parameters
 from optim.layers.shortcut import ChannelPadShortcut
 
 __all__ = [
@@ -33,6 +33,10 @@ __all__ = [
     "resized_layer",
     "slice_masks",
 ]
+
+
+_Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d
+_Conv = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,17 +104,30 @@ def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
     names = {layer: name for name, layer in module.named_modules()}
     protected = _protected_layers(module)
     groups = []
-    for source in _dependency_groups(module, input_shape):
+    for source in _dependency_groups(module, input_shape, protected):
         group, reason = _read_group(source, names)
         reason = reason or next((protected[m] for m in group.makers if m in protected), "")
         if reason:
             protected.update(dict.fromkeys(group.makers, reason))
         else:
             groups.append(group)
+    found = {maker for group in groups for maker in group.makers}
+    for name, layer in module.named_modules():
+        if isinstance(layer, _ROOTS) and name not in found:
+            protected.setdefault(name, "its channels are those of a layer that cannot lose any")
     return Channels(tuple(groups), protected)
 
 
-def _dependency_groups(module: nn.Module, input_shape: tuple[int, ...]) -> list[Any]:
+_ROOTS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+
+
+def _dependency_groups(
+    module: nn.Module, input_shape: tuple[int, ...], protected: Iterable[str]
+) -> list[Any]:
+    """Return torch-pruning's groups without those that pass through protected layers.
+
+    Where channels are shuffled, following them could take minutes and would lead nowhere.
+    """
     import torch_pruning as tp
 
     class ShortcutSides(tp.BasePruningFunc):
@@ -133,11 +150,12 @@ def _dependency_groups(module: nn.Module, input_shape: tuple[int, ...]) -> list[
             warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
             graph = tp.DependencyGraph().build_dependency(
                 module,
-                example_inputs=torch.zeros(1, *input_shape),
+                example_inputs=(torch.zeros(1, *input_shape),),
                 customized_pruners={ChannelPadShortcut: ShortcutSides()},
             )
-            roots = [nn.Conv1d, nn.Conv2d, nn.Linear]
-            return list(graph.get_all_groups(root_module_types=roots))
+            ignored = [module.get_submodule(name) for name in protected]
+            groups = graph.get_all_groups(ignored_layers=ignored, root_module_types=list(_ROOTS))
+            return list(groups)
     except Exception as error:
         raise UnsupportedModelError(
             f"The dependencies between the channels of {type(module).__name__} cannot be "
@@ -176,13 +194,22 @@ def _read_group(source: Any, names: Mapping[nn.Module, str]) -> tuple[ChannelGro
 
 def _divisions(layer: nn.Module) -> int:
     """Return into how many equal runs a layer divides its channels; 1 if it does not."""
-    if isinstance(layer, nn.Conv1d | nn.Conv2d) and not _is_depthwise(layer):
+    if isinstance(layer, nn.Conv1d | nn.Conv2d | _Transposed) and not _is_depthwise(layer):
         return layer.groups
     return layer.num_groups if isinstance(layer, nn.GroupNorm) else 1
 
 
-def _is_depthwise(layer: nn.Conv1d | nn.Conv2d) -> bool:
+def _is_depthwise(layer: _Conv) -> bool:
     return layer.groups == layer.in_channels == layer.out_channels and layer.groups > 1
+
+
+_REARRANGING = frozenset(
+    {
+        *("argmax", "cumsum", "einsum", "expand", "gather", "local_response_norm", "log_softmax"),
+        *("other", "permute", "reshape", "select", "tile", "token", "unflatten"),
+    }
+)
+"""Kinds of operations behind which a channel is no longer what it was, or where sizes are fixed."""
 
 
 def _protected_layers(module: nn.Module) -> dict[str, str]:
@@ -191,13 +218,63 @@ def _protected_layers(module: nn.Module) -> dict[str, str]:
     for node in nodes_of(module):
         if node.op == "output":
             reason = "its outputs are the model's outputs"
-        elif kind_of(node) in ("unflatten", "other") and node.op != "placeholder":
+        elif node.op == "placeholder":
+            continue
+        elif _rearranges(node):
             reason = "its outputs are divided into attention heads or rearranged"
+        elif any(_has_channels(module, source) for source in node.all_input_nodes):
+            reason = "a constant outside any layer has these channels"
         else:
             continue
         for name in _nearest_makers(node):
             protected.setdefault(name, reason)
+        if node.op != "output":
+            for name in _depthwise_behind(module, node):
+                protected.setdefault(name, "its inputs are rearranged channels")
     return protected
+
+
+def _depthwise_behind(module: nn.Module, node: fx.Node) -> set[str]:
+    """Return the depthwise layers whose channels are those of a node's result."""
+    found, queue = set(), list(node.users)
+    while queue:
+        user = queue.pop()
+        if kind_of(user) in COMPUTE:
+            name = str(user.target)
+            layer = module.get_submodule(name)
+            if name in found or not isinstance(layer, _Conv) or not _is_depthwise(layer):
+                continue
+            found.add(name)
+        elif _rearranges(user):
+            continue
+        queue.extend(user.users)
+    return found
+
+
+def _rearranges(node: fx.Node) -> bool:
+    """Whether a node does more than pass channels on, each for itself."""
+    kind = kind_of(node)
+    if kind == "pad":
+        widths = node.args[1]
+        return not isinstance(widths, tuple) or len(widths) > 4
+    if kind == "slice":
+        parts = node.args[1]
+        cuts_channels = not isinstance(parts, tuple) or slice(None) not in parts[1:2]
+        return cuts_channels and parts != slice(None)
+    if kind == "unsqueeze":
+        return not isinstance(node.args[1], int) or node.args[1] < 2
+    if kind in ("sum", "amax", "amin"):
+        axes = node.args[1]
+        return not isinstance(axes, tuple) or any(axis < 2 for axis in axes)  # type: ignore[operator]
+    return kind in _REARRANGING
+
+
+def _has_channels(module: nn.Module, source: fx.Node) -> bool:
+    """Whether a node reads a constant that may have one value a channel."""
+    if source.op != "get_attr":
+        return False
+    constant = attribute_of(module, str(source.target))
+    return isinstance(constant, Tensor) and constant.numel() > 1 and constant.shape[:2] != (1, 1)
 
 
 def _nearest_makers(node: fx.Node) -> set[str]:
@@ -314,7 +391,7 @@ def _width(layer: nn.Module, side: str) -> int:
     """Return the number of channels on one side of a layer."""
     if isinstance(layer, nn.Linear):
         return layer.in_features if side == "in" else layer.out_features
-    if isinstance(layer, nn.Conv1d | nn.Conv2d | ChannelPadShortcut):
+    if isinstance(layer, nn.Conv1d | nn.Conv2d | _Transposed | ChannelPadShortcut):
         return layer.in_channels if side == "in" else layer.out_channels
     weight = layer.weight
     assert isinstance(weight, Tensor)
@@ -329,9 +406,12 @@ def _sliced(layer: nn.Module, keep_out: Tensor | None, keep_in: Tensor | None) -
             every_in if keep_in is None else keep_in, every_out if keep_out is None else keep_out
         )
     tensors = {**layer._parameters, **layer._buffers}
+    if isinstance(layer, _Transposed):
+        return _sliced_transposed(layer, keep_out, keep_in)
     if keep_out is not None:
         tensors = {
-            name: t if t is None or t.ndim == 0 else t.detach()[keep_out]
+            # One number may serve all channels, as the slope of a PReLU does.
+            name: t if t is None or t.ndim == 0 or len(t) == 1 else t.detach()[keep_out]
             for name, t in tensors.items()
         }
     weight = tensors["weight"]
@@ -341,6 +421,21 @@ def _sliced(layer: nn.Module, keep_out: Tensor | None, keep_in: Tensor | None) -
     for name in layer._buffers:
         resized._buffers[name] = tensors[name]
     return resized
+
+
+def _sliced_transposed(
+    layer: nn.ConvTranspose1d | nn.ConvTranspose2d, keep_out: Tensor | None, keep_in: Tensor | None
+) -> nn.Module:
+    """Return a transposed convolution with only these channels; its inputs come first."""
+    weight = layer.weight.detach()
+    bias = None if layer.bias is None else layer.bias.detach()
+    if keep_in is not None:
+        weight = weight[keep_in]
+    if keep_out is not None:
+        # Of a depthwise layer the same channels leave on both sides.
+        weight = weight if layer.groups > 1 else weight[:, keep_out]
+        bias = None if bias is None else bias[keep_out]
+    return resized_layer(layer, weight, bias)
 
 
 def _slice_inputs(
@@ -379,6 +474,14 @@ def resized_layer(layer: nn.Module, weight: Tensor | None, bias: Tensor | None) 
         assert isinstance(layer, nn.Conv1d | nn.Conv2d)
         clone.groups = size if _is_depthwise(layer) else layer.groups
         clone.out_channels, clone.in_channels = size, weight.shape[1] * clone.groups
+    elif isinstance(clone, _Transposed):
+        assert isinstance(layer, _Transposed)
+        clone.groups = size if _is_depthwise(layer) else layer.groups
+        clone.in_channels, clone.out_channels = size, weight.shape[1] * clone.groups
+    elif isinstance(clone, nn.InstanceNorm1d | nn.InstanceNorm2d):
+        clone.num_features = size
+    elif isinstance(clone, nn.PReLU):
+        clone.num_parameters = size
     elif isinstance(clone, nn.BatchNorm1d | nn.BatchNorm2d):
         clone.num_features = size
         buffers = {"running_mean": torch.zeros(size), "running_var": torch.ones(size)}

@@ -20,10 +20,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedModelError
+from optim.layers.functions import FUNCTIONS
 from optim.layers.shortcut import ChannelPadShortcut
+from optim.layers.token import Token
 
 __all__ = [
     "COMPUTE",
+    "attribute_of",
     "folded_layer",
     "folded_parameters",
     "fork",
@@ -41,16 +44,29 @@ COMPUTE = ("conv", "linear")
 _MODULE_KINDS: dict[type[nn.Module], str] = {
     nn.Conv1d: "conv",
     nn.Conv2d: "conv",
+    nn.ConvTranspose1d: "conv_transpose",
+    nn.ConvTranspose2d: "conv_transpose",
     nn.Linear: "linear",
     nn.BatchNorm1d: "batch_norm",
     nn.BatchNorm2d: "batch_norm",
     nn.GroupNorm: "group_norm",
     nn.LayerNorm: "layer_norm",
+    nn.InstanceNorm1d: "instance_norm",
+    nn.InstanceNorm2d: "instance_norm",
+    nn.LocalResponseNorm: "local_response_norm",
+    nn.Embedding: "embedding",
     nn.ReLU: "relu",
     nn.ReLU6: "relu6",
     nn.GELU: "gelu",
     nn.SiLU: "silu",
     nn.Hardswish: "hardswish",
+    nn.Hardsigmoid: "hardsigmoid",
+    nn.LeakyReLU: "leaky_relu",
+    nn.PReLU: "prelu",
+    nn.ELU: "elu",
+    nn.CELU: "celu",
+    nn.Softplus: "softplus",
+    nn.Softsign: "softsign",
     nn.Mish: "mish",
     nn.Sigmoid: "sigmoid",
     nn.Tanh: "tanh",
@@ -67,21 +83,16 @@ _MODULE_KINDS: dict[type[nn.Module], str] = {
     nn.Dropout2d: "identity",
     nn.Identity: "identity",
     ChannelPadShortcut: "channel_pad",
+    Token: "token",
 }
 
 _FUNCTION_KINDS: dict[Callable[..., Any], str] = {
-    operator.add: "add",
+    **{function: kind for kind, function in FUNCTIONS.items()},
     torch.add: "add",
-    operator.mul: "mul",
     torch.mul: "mul",
-    torch.cat: "concat",
     torch.concat: "concat",
-    torch.relu: "relu",
     nn.functional.relu: "relu",
-    torch.flatten: "flatten",
-    torch.matmul: "matmul",
     operator.matmul: "matmul",
-    torch.softmax: "softmax",
     nn.functional.softmax: "softmax",
     nn.functional.gelu: "gelu",
 }
@@ -97,6 +108,7 @@ _METHOD_KINDS: dict[str, str] = {
     "softmax": "softmax",
     "matmul": "matmul",
     "contiguous": "identity",
+    "to": "cast",
 }
 
 
@@ -151,7 +163,7 @@ def trace(
     """
     graph = copy.deepcopy(_graph_of(module))
     layers: dict[str, Any] = {
-        str(node.target): _attribute(module, str(node.target))
+        str(node.target): attribute_of(module, str(node.target))
         for node in graph.nodes
         if node.op in ("call_module", "get_attr")
     }
@@ -182,7 +194,10 @@ def layer_of(node: fx.Node) -> nn.Module:
 
 
 def propagate_shapes(traced: fx.GraphModule, input_shape: tuple[int, ...]) -> None:
-    """Write the shape of every node's result, batch dimension 1, into ``node.meta["shape"]``."""
+    """Write the shape of every node's result, batch dimension 1, into ``node.meta["shape"]``.
+
+    ``node.meta["is_whole"]`` says whether it is made of whole numbers.
+    """
     _ShapeWriter(traced).run(torch.zeros(1, *input_shape))
 
 
@@ -192,6 +207,7 @@ class _ShapeWriter(fx.Interpreter):
             result = super().run_node(n)
         if isinstance(result, Tensor):
             n.meta["shape"] = tuple(result.shape)
+            n.meta["is_whole"] = not result.is_floating_point() and result.dtype != torch.bool
         return result
 
 
@@ -211,7 +227,9 @@ def fork(module: nn.Module) -> nn.Module:
 
     For those who put new tensors in place of old ones. Who writes into tensors needs a deep copy.
     """
-    clone = copy.copy(module)
+    # Not copy.copy: that of a graph module compiles it anew, and forgets what was traced.
+    clone = object.__new__(type(module))
+    clone.__dict__.update(module.__dict__)
     for name in ("_parameters", "_buffers"):
         object.__setattr__(clone, name, dict(getattr(module, name)))
     children = {name: child and fork(child) for name, child in module._modules.items()}
@@ -278,7 +296,8 @@ def _kind(node: fx.Node, module: nn.Module) -> str:
     return node.op
 
 
-def _attribute(module: nn.Module, path: str) -> Any:
+def attribute_of(module: nn.Module, path: str) -> Any:
+    """Return the layer, parameter or buffer at a dotted path."""
     found: Any = module
     for part in path.split("."):
         found = getattr(found, part)

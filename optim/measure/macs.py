@@ -24,7 +24,7 @@ class LayerCost:
 
     Attributes:
         name: Dotted path of the layer.
-        kind: ``"conv"``, ``"linear"`` or ``"matmul"``.
+        kind: ``"conv"``, ``"conv_transpose"``, ``"linear"``, ``"matmul"`` or ``"einsum"``.
         shape: Shape of the weight; empty for a product of two activations.
         params: Weights and biases of the deployed layer, batch norm folded in.
         macs: Multiply-accumulates for one sample.
@@ -48,7 +48,10 @@ def layer_costs(module: nn.Module, input_shape: tuple[int, ...]) -> list[LayerCo
     """
     traced = trace(module)
     propagate_shapes(traced, input_shape)
-    return [_cost(node) for node in traced.graph.nodes if kind_of(node) in (*COMPUTE, "matmul")]
+    return [_cost(node) for node in traced.graph.nodes if kind_of(node) in _COUNTED]
+
+
+_COUNTED = (*COMPUTE, "conv_transpose", "matmul", "einsum")
 
 
 def _cost(node: fx.Node) -> LayerCost:
@@ -56,13 +59,29 @@ def _cost(node: fx.Node) -> LayerCost:
     if kind_of(node) == "matmul":
         inner = node.all_input_nodes[0].meta["shape"][-1]
         return LayerCost(node.name, "matmul", (), 0, outputs * inner, outputs)
+    if kind_of(node) == "einsum":
+        return LayerCost(node.name, "einsum", (), 0, _einsum_macs(node), outputs)
     weight = layer_of(node).get_parameter("weight")
+    if kind_of(node) == "conv_transpose":
+        # Every input meets every weight of its channel.
+        macs = prod(node.all_input_nodes[0].meta["shape"]) * weight[0].numel()
+    else:
+        macs = outputs * weight[0].numel()
     params = sum(p.numel() for p in layer_of(node).parameters())
     return LayerCost(
         name=str(node.target),
         kind=kind_of(node),
         shape=tuple(weight.shape),
         params=params,
-        macs=outputs * weight[0].numel(),
+        macs=macs,
         activations=outputs,
     )
+
+
+def _einsum_macs(node: fx.Node) -> int:
+    """Return one MAC for each combination of indices: what a product without detours takes."""
+    terms = str(node.args[0]).partition("->")[0].split(",")
+    sizes: dict[str, int] = {}
+    for term, source in zip(terms, node.all_input_nodes, strict=True):
+        sizes |= dict(zip(term, source.meta["shape"], strict=False))
+    return prod(sizes.values())

@@ -14,6 +14,7 @@ from optim.hashing import digest, digest_arrays
 from optim.layers.quantized_graph import deployable_graph, simulated_graph
 from optim.layers.table import CompressionTable
 from optim.models.architecture import Architecture
+from optim.models.convert.program import describe
 from optim.models.input_spec import InputSpec
 
 __all__ = ["GraphModel", "ModelBundle", "Provenance", "TorchModel", "named_tensors"]
@@ -27,6 +28,7 @@ class TorchModel:
         module: Plain layers with float parameters, in evaluation mode. Never changed in place by
             anyone who did not make it.
         architecture: The configuration it was built from; its layers may have fewer channels now.
+            None for what was converted from an ONNX file: its graph module says all there is.
     """
 
     module: nn.Module
@@ -90,7 +92,8 @@ class ModelBundle:
         if isinstance(self.content, TorchModel):
             return self.content.module
         raise UnsupportedModelError(
-            f"{self.name} is an ONNX graph; pruning, quantization and training need a torch model.",
+            f"{self.name} is an ONNX graph; pruning, quantization and training need a torch model. "
+            f"{self.provenance.note}".strip(),
             hint="It can still be measured and verified. To change it, open its weights instead.",
         )
 
@@ -109,9 +112,11 @@ class ModelBundle:
     def _content_hash(self) -> str:
         if isinstance(self.content, GraphModel):
             return digest(self.content.onnx.hex())
-        tensors = named_tensors(self.content.module)
-        layers = [(name, type(m).__name__) for name, m in self.content.module.named_modules()]
-        return digest(layers, digest_arrays({k: t.cpu().numpy() for k, t in tensors.items()}))
+        module = self.content.module
+        values = digest_arrays({k: t.cpu().numpy() for k, t in named_tensors(module).items()})
+        if isinstance(module, fx.GraphModule):
+            return digest(describe(module), values)
+        return digest([(name, type(m).__name__) for name, m in module.named_modules()], values)
 
     @property
     def sparsity(self) -> float:

@@ -26,13 +26,14 @@ class ModelCard:
         name: How to ask for it.
         title: Name for a reader.
         data: The data set it was trained on or belongs to.
-        architecture: ``{family: fields}``.
+        architecture: ``{family: fields}``; empty if it came as an ONNX file.
         params: Number of parameters.
         macs: Multiply-accumulates for one sample.
         accuracy: ``{part: Quantity}`` reached when it was made; may be empty.
         command: What makes it again; empty if it came from outside.
-        weights: The checkpoint beside the card.
+        weights: The checkpoint beside the card, or the ONNX file of a model that cannot be changed.
         listed: Whether everybody sees it in lists.
+        note: What a reader should know about the file it came from.
     """
 
     name: str
@@ -45,6 +46,12 @@ class ModelCard:
     command: str
     weights: Path
     listed: bool = True
+    note: str = ""
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether it can be changed; what is kept as an ONNX graph can only be measured."""
+        return self.weights.suffix != ".onnx"
 
     @property
     def hash(self) -> str:
@@ -64,8 +71,9 @@ class ModelCard:
             macs=data["macs"],
             accuracy={k: Quantity.from_json(v) for k, v in data.get("accuracy", {}).items()},
             command=data.get("command", ""),
-            weights=path.with_suffix(".safetensors"),
+            weights=_weights_of(path) or path.with_suffix(".safetensors"),
             listed=data.get("listed", True),
+            note=data.get("note", ""),
         )
 
 
@@ -77,5 +85,11 @@ def model_cards() -> dict[str, ModelCard]:
 def _card_files() -> Iterator[Path]:
     for folder in (ASSETS / "models", store_home() / "models"):
         for path in sorted(folder.glob("*.json")):
-            if path.with_suffix(".safetensors").is_file():
+            if _weights_of(path) is not None:
                 yield path
+
+
+def _weights_of(card: Path) -> Path | None:
+    """Return the file beside a card, or None."""
+    files = (card.with_suffix(suffix) for suffix in (".safetensors", ".onnx"))
+    return next((file for file in files if file.is_file()), None)

@@ -1,7 +1,8 @@
 """Our own checkpoint: one safetensors file from which a bundle is rebuilt without any class.
 
 The tensors are the module's state and the compression table; the header holds, as JSON,
-architecture, input, task, origin, and the sizes of layers that lost channels. A file that says
+architecture, input, task, origin, and the sizes of layers that lost channels. In place of an
+architecture, a model converted from ONNX has its program: layers and calls. A file that says
 something inconsistent is refused before any large tensor is made.
 """
 
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from optim.data.task import Classification
 from optim.errors import UnsupportedModelError
@@ -24,13 +25,15 @@ from optim.layers.shortcut import ChannelPadShortcut
 from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
+from optim.models.convert.program import build, describe
 from optim.models.input_spec import InputSpec
 from optim.models.zoo import architecture_from_json, architecture_to_json
 from optim.storage import write_atomic
 
 __all__ = ["VERSION", "load_checkpoint", "save_checkpoint", "serialise"]
 
-VERSION = 1
+VERSION = 2
+"""Of checkpoints with a program; those of an architecture have version 1."""
 _TABLE = "table/"
 _MAX_PARAMETERS = 200_000_000
 
@@ -63,17 +66,10 @@ def serialise(bundle: ModelBundle, *, half: bool = False) -> bytes:
 def _header(bundle: ModelBundle) -> dict[str, Any]:
     content = bundle.content
     assert isinstance(content, TorchModel)
-    if content.architecture is None:
-        raise UnsupportedModelError(
-            f"{bundle.name} was not built from an architecture of the zoo and cannot be saved "
-            "as a checkpoint.",
-            hint="Export it to ONNX instead.",
-        )
     table = bundle.table
     return {
-        "version": VERSION,
+        **_origin(bundle.name, content),
         "name": bundle.name,
-        "architecture": architecture_to_json(content.architecture),
         "n_outputs": bundle.task.n_classes,
         "class_names": list(bundle.task.class_names),
         "spec": bundle.spec.to_json(),
@@ -86,6 +82,19 @@ def _header(bundle: ModelBundle) -> dict[str, Any]:
             if isinstance(layer, ChannelPadShortcut)
         },
     }
+
+
+def _origin(name: str, content: TorchModel) -> dict[str, Any]:
+    """Return what the module is built from."""
+    if content.architecture is not None:
+        return {"version": 1, "architecture": architecture_to_json(content.architecture)}
+    if isinstance(content.module, fx.GraphModule):
+        return {"version": VERSION, "program": describe(content.module)}
+    raise UnsupportedModelError(
+        f"{name} was not built from an architecture of the zoo and cannot be saved "
+        "as a checkpoint.",
+        hint="Export it to ONNX instead.",
+    )
 
 
 def load_checkpoint(path: Path) -> ModelBundle:
@@ -122,20 +131,26 @@ def _rebuild(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelBund
             f"The checkpoint has version {header['version']}; this program reads up to {VERSION}.",
             hint="Update Optim Studio.",
         )
-    architecture: Architecture = architecture_from_json(header["architecture"])
     spec = InputSpec.from_json(header["spec"])
     names = tuple(str(name) for name in header["class_names"])
     if header["n_outputs"] != len(names) or not names:
         raise ValueError(f"it has {header['n_outputs']} outputs and {len(names)} class names")
-    _check_sizes(architecture, spec.shape, len(names), tensors)
-    module = architecture.build(spec.shape, len(names))
+    _check_finite(tensors, header.get("program", {}).get("constants", {}))
     table = {k.removeprefix(_TABLE): v for k, v in tensors.items() if k.startswith(_TABLE)}
     state = {
         k: v.float() if v.is_floating_point() else v
         for k, v in tensors.items()
         if not k.startswith(_TABLE)
     }
-    _resize_(module, state, header["shortcuts"])
+    architecture: Architecture | None = None
+    module: nn.Module
+    if "program" in header:
+        module = build(header["program"], max_parameters=_MAX_PARAMETERS)
+    else:
+        architecture = architecture_from_json(header["architecture"])
+        _check_sizes(architecture, spec.shape, len(names), tensors)
+        module = architecture.build(spec.shape, len(names))
+        _resize_(module, state, header["shortcuts"])
     module.load_state_dict(state, strict=False)
     missing = {n for n in module.state_dict() if not n.endswith("num_batches_tracked")} - set(state)
     if missing:
@@ -153,13 +168,22 @@ def _rebuild(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelBund
     )
 
 
+def _check_finite(tensors: Mapping[str, Tensor], constants: Mapping[str, Any]) -> None:
+    """Refuse values that are not finite; a mask that is part of the program may hold them."""
+    for name, tensor in tensors.items():
+        if name in constants and not constants[name]["learned"]:
+            continue
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} holds values that are not finite")
+
+
 def _check_sizes(
     architecture: Architecture,
     input_shape: tuple[int, ...],
     n_outputs: int,
     tensors: Mapping[str, Tensor],
 ) -> None:
-    """Refuse what is too large to build, not finite, or larger than its architecture.
+    """Refuse what is too large to build, or larger than its architecture.
 
     Layers lose channels and never gain any, so that the architecture bounds every size.
     """
@@ -169,8 +193,6 @@ def _check_sizes(
     if sum(t.numel() for t in whole.values()) > _MAX_PARAMETERS:
         raise ValueError(f"its architecture has more than {_MAX_PARAMETERS:,} parameters")
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"{name} holds values that are not finite")
         if name in whole:
             limit, size = whole[name].shape, tensor.shape
             if len(size) != len(limit) or any(a > b for a, b in zip(size, limit, strict=True)):

@@ -1,4 +1,9 @@
-"""Open an ONNX file to measure and verify it as it is."""
+"""Open an ONNX file: as a module that can be changed where that is possible, or as it is.
+
+There are two lanes. In the *trainable* lane the graph becomes a torch module; it is taken only if
+the module computes what ONNX Runtime computes from the file. Everything else stays in the *graph*
+lane: it is measured, verified and timed as it is. The bundle's note says which lane it is and why.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import torch
+from torch import Tensor
 
+from optim.data.dataset import Dataset
 from optim.data.task import Classification
 from optim.errors import UnsupportedModelError
-from optim.models.bundle import GraphModel, ModelBundle, Provenance
+from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
+from optim.models.convert.converter import convert
+from optim.models.convert.parity import largest_difference, random_inputs, runtime_outputs
+from optim.models.convert.reader import MAX_NODES
 from optim.models.input_spec import InputSpec
 
 __all__ = ["METADATA_KEY", "open_onnx"]
@@ -19,45 +30,165 @@ METADATA_KEY = "optim"
 """Property of our own files that holds input, classes and recipe as JSON."""
 
 _MAX_BYTES = 2**31 - 1
+_MAX_DIFFERENCE = {False: 1e-3, True: 2e-2}
+"""Largest difference between module and file, in units of the largest output; 16-bit or not."""
+_SAMPLES = 16
+"""Samples of the data that module and file are compared on."""
 
 
-def open_onnx(path: Path) -> ModelBundle:
-    """Return an ONNX file as a bundle of the graph lane.
+def open_onnx(path: Path, data: Dataset | None = None, *, as_graph: bool = False) -> ModelBundle:
+    """Return an ONNX file as a bundle.
 
     Input normalisation and class names are read from the properties of files this program wrote;
     other files are taken to want values in 0..1.
 
+    Args:
+        path: The file; its weights may lie in further files of the same folder.
+        data: What the model shall take: resolves sizes that the file leaves free, and gives samples
+            on which a converted module is compared with the file.
+        as_graph: Whether it stays as it is even if it could be converted.
+
     Raises:
-        UnsupportedModelError: If it is not a single-file ONNX classifier with one input.
+        UnsupportedModelError: If it is not a classifier with one input that ONNX Runtime can run.
     """
-    if path.stat().st_size > _MAX_BYTES:
-        raise UnsupportedModelError(f"{path.name!r} is larger than 2 GB.")
-    data = path.read_bytes()
-    try:
-        model = onnx.load_from_string(data)
-        onnx.checker.check_model(model)
-    except Exception as error:
-        # onnx and protobuf raise classes of their own for every kind of damage.
-        raise UnsupportedModelError(f"{path.name!r} is not a valid ONNX file.") from error
-    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in model.graph.initializer):
-        raise UnsupportedModelError(
-            f"{path.name!r} keeps its weights in other files.", hint="Save it as a single file."
-        )
+    model = _read(path)
     known = _properties(model, path)
     n_outputs = _n_outputs(model, path.name)
-    names = known.names or tuple(map(str, range(n_outputs)))
+    names = known.names or _class_names(n_outputs, data)
     if len(names) != n_outputs:
         raise UnsupportedModelError(
             f"{path.name!r} names {len(names)} classes and has {n_outputs} outputs.",
             hint="Export it again.",
         )
-    return ModelBundle(
+    bundle = ModelBundle(
         name=path.stem,
-        content=GraphModel(data),
-        spec=known.spec or _input_spec(model, path),
+        content=GraphModel(model.SerializeToString()),
+        spec=known.spec or _input_spec(model, path, data),
         task=Classification(names),
         provenance=Provenance(path.name, known.seen),
     )
+    return bundle if as_graph else _converted(bundle, model, data)
+
+
+def _converted(bundle: ModelBundle, model: onnx.ModelProto, data: Dataset | None) -> ModelBundle:
+    """Return the bundle in the trainable lane, or as it is with the reason why it stays there."""
+    assert isinstance(bundle.content, GraphModel)
+    inputs, about = _inputs(bundle.spec, data)
+    expected = runtime_outputs(bundle.content.onnx, inputs)
+    try:
+        module = convert(model, {_graph_inputs(model)[0].name: bundle.spec.shape})
+    except UnsupportedModelError as error:
+        return _noted(bundle, bundle.content, f"Kept as an ONNX graph: {error.message}")
+    difference = largest_difference(module, inputs, expected)
+    is_half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
+    said = f"outputs differ from ONNX Runtime's by at most {difference:.1e} of the largest, {about}"
+    if not difference <= _MAX_DIFFERENCE[is_half]:
+        return _noted(bundle, bundle.content, f"Kept as an ONNX graph: as a module, its {said}.")
+    note = f"Converted from ONNX ({_origin(model)}): its {said}."
+    return _noted(bundle, TorchModel(module), note)
+
+
+def _noted(bundle: ModelBundle, content: GraphModel | TorchModel, note: str) -> ModelBundle:
+    provenance = Provenance(bundle.provenance.source, bundle.provenance.seen, note)
+    return ModelBundle(bundle.name, content, bundle.spec, bundle.task, provenance)
+
+
+def _origin(model: onnx.ModelProto) -> str:
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    maker = f"{model.producer_name} {model.producer_version}".strip()[:40]
+    return f"opset {opset}, {maker}" if maker else f"opset {opset}"
+
+
+def _inputs(spec: InputSpec, data: Dataset | None) -> tuple[Tensor, str]:
+    """Return what module and file are compared on, and what that is in words."""
+    drawn = random_inputs(spec.shape)
+    if data is None or data.input_shape != spec.shape:
+        return drawn, f"on {len(drawn)} random inputs"
+    part = next((p for p in ("validation", "train", "all") if p in data.parts), None)
+    if part is None:
+        return drawn, f"on {len(drawn)} random inputs"
+    samples = data.part(part).inputs[:_SAMPLES]
+    inputs = torch.cat([drawn, spec.normalise(samples)])
+    return inputs, f"on {len(drawn)} random inputs and {len(samples)} samples"
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    """Return a checked model that holds its weights itself."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise UnsupportedModelError(f"{path.name!r} is larger than 2 GB.")
+    try:
+        model = onnx.load_from_string(path.read_bytes())
+    except Exception as error:
+        # protobuf raises classes of its own for every kind of damage.
+        raise UnsupportedModelError(f"{path.name!r} is not a valid ONNX file.") from error
+    if len(model.graph.node) > MAX_NODES:
+        raise UnsupportedModelError(
+            f"{path.name!r} has {len(model.graph.node):,} nodes; at most {MAX_NODES:,} are read."
+        )
+    _load_external(model, path)
+    try:
+        onnx.checker.check_model(model)
+    except Exception as error:
+        # onnx raises classes of its own that share no base but Exception.
+        raise UnsupportedModelError(
+            f"{path.name!r} is not a valid ONNX file: {_first_line(error)}."
+        ) from error
+    if any(t.data_type == onnx.TensorProto.STRING for t in model.graph.initializer):
+        raise UnsupportedModelError(f"{path.name!r} holds text; only numbers are read.")
+    return model
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".")[:160] if lines else type(error).__name__
+
+
+def _load_external(model: onnx.ModelProto, path: Path) -> None:
+    """Read weights that lie in other files of the same folder; nothing outside it is touched."""
+    folder, total = path.resolve().parent, 0
+    for tensor in model.graph.initializer:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        file = folder / location
+        inside = file.resolve().is_relative_to(folder) and not Path(location).is_absolute()
+        if not location or not inside or file.is_symlink() or not file.is_file():
+            raise UnsupportedModelError(
+                f"{path.name!r} keeps its weights in other files, and {Path(location).name!r} does "
+                "not lie beside it.",
+                hint="Save it as a single file.",
+            )
+        size = file.stat().st_size
+        try:
+            offset = int(entries.get("offset", "0"))
+            length = int(entries.get("length", size - offset))
+        except ValueError:
+            offset, length = -1, 0
+        total += length
+        if offset < 0 or length < 0 or offset + length > size or total > _MAX_BYTES:
+            raise UnsupportedModelError(
+                f"{path.name!r} asks for more weights than {file.name!r} holds, or than 2 GB."
+            )
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            tensor.raw_data = stream.read(length)
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    weights = {t.name for t in model.graph.initializer}
+    return [i for i in model.graph.input if i.name not in weights]
+
+
+def _class_names(count: int, data: Dataset | None) -> tuple[str, ...]:
+    if data is not None and data.task.n_classes == count:
+        return data.task.class_names
+    return tuple(map(str, range(count)))
 
 
 @dataclass(frozen=True)
@@ -88,12 +219,14 @@ def _properties(model: onnx.ModelProto, path: Path) -> _Properties:
         ) from error
 
 
-def _input_spec(model: onnx.ModelProto, path: Path) -> InputSpec:
-    weights = {t.name for t in model.graph.initializer}
-    inputs = [i for i in model.graph.input if i.name not in weights]
+def _input_spec(model: onnx.ModelProto, path: Path, data: Dataset | None) -> InputSpec:
+    inputs = _graph_inputs(model)
     if len(inputs) != 1:
         raise UnsupportedModelError(f"{path.name!r} has {len(inputs)} inputs; one is needed.")
     shape = tuple(d.dim_value for d in inputs[0].type.tensor_type.shape.dim)[1:]
+    if data is not None and len(data.input_shape) == len(shape):
+        asked = zip(shape, data.input_shape, strict=True)
+        shape = tuple(own if own > 0 else given for own, given in asked)
     if not shape or any(size <= 0 for size in shape):
         raise UnsupportedModelError(
             f"{path.name!r} does not say the size of its input: got {shape}.",

@@ -6,6 +6,7 @@ import difflib
 from dataclasses import replace
 from pathlib import Path
 
+from optim.data.added import open_registered_data
 from optim.data.dataset import Dataset
 from optim.data.task import Classification
 from optim.errors import UnsupportedModelError
@@ -27,7 +28,12 @@ __all__ = ["check_pair", "fresh_model", "open_model", "open_registered_model"]
 
 
 def open_model(
-    ref: str, *, base: Path = Path(), data: Dataset | None = None, seed: int = 0
+    ref: str,
+    *,
+    base: Path = Path(),
+    data: Dataset | None = None,
+    seed: int = 0,
+    as_graph: bool = False,
 ) -> ModelBundle:
     """Open a model.
 
@@ -39,6 +45,7 @@ def open_model(
         data: Data set the model shall take; gives input size and class names where the model does
             not say them itself.
         seed: Initial weights of a fresh architecture.
+        as_graph: Whether an ONNX file stays as it is, to be measured, even if it could be trained.
 
     Raises:
         UnsupportedModelError: If there is no such model, or it cannot be opened safely.
@@ -58,7 +65,7 @@ def open_model(
             f"There is no model or file {ref!r}.",
             hint=f"Did you mean {' or '.join(close)}?" if close else "See: python -m optim models.",
         )
-    return _from_file(path, data)
+    return _from_file(path, data, as_graph)
 
 
 def open_registered_model(name: str) -> ModelBundle:
@@ -72,8 +79,13 @@ def open_registered_model(name: str) -> ModelBundle:
         raise UnsupportedModelError(
             f"There is no registered model {name!r}.", hint="Choose one from the list."
         )
-    bundle = load_checkpoint(card.weights)
-    return replace(bundle, name=card.title, provenance=replace(bundle.provenance, source=name))
+    if card.is_trainable:
+        bundle = load_checkpoint(card.weights)
+        provenance = replace(bundle.provenance, source=name)
+    else:
+        bundle = open_onnx(card.weights, open_registered_data(card.data), as_graph=True)
+        provenance = replace(bundle.provenance, source=name, note=card.note)
+    return replace(bundle, name=card.title, provenance=provenance)
 
 
 def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
@@ -96,9 +108,9 @@ def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
         )
 
 
-def _from_file(path: Path, data: Dataset | None) -> ModelBundle:
-    if path.suffix == ".onnx":
-        return open_onnx(path)
+def _from_file(path: Path, data: Dataset | None, as_graph: bool) -> ModelBundle:
+    if path.suffix.lower() == ".onnx":
+        return open_onnx(path, data, as_graph=as_graph)
     if path.suffix in (".pt2", ".ptl", ".torchscript"):
         raise UnsupportedModelError(
             f"{path.name!r} is a program; opening it would run its code.",

@@ -19,8 +19,9 @@ from torch import fx
 from optim.layers.graph import COMPUTE, kind_of, propagate_shapes
 from optim.layers.quantized_graph import integer_inputs
 from optim.layers.table import CompressionTable
+from optim.runtime.emission import Emission
 from optim.runtime.onnx_graph import OnnxGraph
-from optim.runtime.operators import Emission, emit_node
+from optim.runtime.operators import emit_node
 
 __all__ = ["INPUT", "OUTPUT", "emit_onnx", "kernel_owners"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,46 +14,11 @@ from optim.layers.graph import kind_of, layer_of
 from optim.layers.quantized_graph import FakeQuantize, bias_codes, bias_scale, grid_of
 from optim.layers.shortcut import ChannelPadShortcut
 from optim.layers.table import QuantizedEdge, QuantizedWeight
+from optim.runtime.emission import Emission, Emitter, array, simple
+from optim.runtime.functions import FUNCTION_EMITTERS
 from optim.runtime.onnx_graph import OnnxGraph, container_for
 
-__all__ = ["EMITTERS", "Emission", "emit_node", "quantize_edge"]
-
-
-@dataclass
-class Emission:
-    """What is known while a graph is written.
-
-    Attributes:
-        graph: The ONNX graph so far.
-        weights: Quantized weights by layer name.
-        integer_inputs: Grid of the input of the layers that integer kernels compute.
-        values: ONNX name of each node's result.
-    """
-
-    graph: OnnxGraph
-    weights: Mapping[str, QuantizedWeight]
-    integer_inputs: Mapping[str, QuantizedEdge]
-    values: dict[fx.Node, str] = field(default_factory=dict)
-
-    def inputs(self, node: fx.Node) -> list[str]:
-        """Return the ONNX names of a node's tensor inputs."""
-        return [self.values[source] for source in node.all_input_nodes]
-
-
-Emitter = Callable[[Emission, fx.Node], str]
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
-
-
-def _simple(op_type: str, **attributes: Any) -> Emitter:
-    """Return an emitter for an operation that ONNX has under one name."""
-
-    def emit(to: Emission, node: fx.Node) -> str:
-        return to.graph.add(op_type, to.inputs(node), node.name, **attributes)
-
-    return emit
+__all__ = ["EMITTERS", "emit_node", "quantize_edge"]
 
 
 # --- layers with weights ------------------------------------------------------------------------
@@ -103,7 +66,7 @@ def _weight_and_bias(to: Emission, node: fx.Node, transposed: bool = False) -> l
     quantized = to.weights.get(name)
     if quantized is None:
         values = weight.T if transposed else weight
-        names = [to.graph.constant(f"{name}.weight", _array(values))]
+        names = [to.graph.constant(f"{name}.weight", array(values))]
     else:
         store = _weight_for_integers if name in to.integer_inputs else _weight_for_floats
         names = [store(to.graph, name, weight, quantized, transposed)]
@@ -119,10 +82,10 @@ def _weight_for_integers(
     codes = quantized.integers(weight).reshape(weight.shape)
     codes = codes.T if transposed else codes
     bits = quantized.grid.bits
-    stored = graph.integers(f"{name}.weight_quantized", _array(codes), bits)
+    stored = graph.integers(f"{name}.weight_quantized", array(codes), bits)
     if container_for(bits) < 8:
         stored = graph.add("Cast", [stored], f"{name}.weight_int8", to=TensorProto.INT8)
-    scale, zero = _array(quantized.scale), _array(quantized.zero_point)
+    scale, zero = array(quantized.scale), array(quantized.zero_point)
     if quantized.grid.granularity == "per_tensor":
         scale, zero = scale.reshape(()), zero.reshape(())
     names = [
@@ -141,14 +104,14 @@ def _weight_for_floats(
     folded away.
     """
     rows = quantized.integers(weight)
-    value = graph.integers(f"{name}.weight_quantized", _array(rows), quantized.grid.bits)
+    value = graph.integers(f"{name}.weight_quantized", array(rows), quantized.grid.bits)
     value = graph.add("Cast", [value], f"{name}.weight_float", to=TensorProto.FLOAT)
     if quantized.zero_point.any():
         zeros = graph.constant(
-            f"{name}.weight_zero_point", _array(quantized.zero_point.float())[:, None]
+            f"{name}.weight_zero_point", array(quantized.zero_point.float())[:, None]
         )
         value = graph.add("Sub", [value, zeros], f"{name}.weight_centred")
-    scales = graph.constant(f"{name}.weight_scale", _array(quantized.scale)[:, None])
+    scales = graph.constant(f"{name}.weight_scale", array(quantized.scale)[:, None])
     value = graph.add("Mul", [value, scales], f"{name}.weight_rows")
     columns = weight.numel() // len(weight)
     if rows.numel() > weight.numel():
@@ -171,12 +134,12 @@ def _bias(
     name = f"{node.target}.bias"
     edge = to.integer_inputs.get(str(node.target))
     if quantized is None or edge is None:
-        return to.graph.constant(name, _array(bias))
+        return to.graph.constant(name, array(bias))
     codes, scale = bias_codes(bias.detach(), quantized, edge), bias_scale(quantized, edge)
     if separate or float(codes.abs().max()) >= 2**31:
-        return to.graph.constant(name, _array(codes.float() * scale))
-    stored = to.graph.constant(f"{name}_quantized", _array(codes).astype(np.int32))
-    steps = _array(scale if len(scale) > 1 else scale.reshape(()))
+        return to.graph.constant(name, array(codes.float() * scale))
+    stored = to.graph.constant(f"{name}_quantized", array(codes).astype(np.int32))
+    steps = array(scale if len(scale) > 1 else scale.reshape(()))
     scales = to.graph.constant(f"{name}_scale", steps)
     return to.graph.add("DequantizeLinear", [stored, scales], name, axis=0)
 
@@ -239,7 +202,7 @@ def _batch_norm(to: Emission, node: fx.Node) -> str:
         "mean": layer.running_mean,
         "variance": layer.running_var,
     }
-    names = [to.graph.constant(f"{node.target}.{k}", _array(t)) for k, t in tensors.items()]
+    names = [to.graph.constant(f"{node.target}.{k}", array(t)) for k, t in tensors.items()]
     return to.graph.add(
         "BatchNormalization", [*to.inputs(node), *names], node.name, epsilon=layer.eps
     )
@@ -248,10 +211,11 @@ def _batch_norm(to: Emission, node: fx.Node) -> str:
 def _layer_norm(to: Emission, node: fx.Node) -> str:
     layer = layer_of(node)
     assert isinstance(layer, nn.LayerNorm)
-    names = [
-        to.graph.constant(f"{node.target}.weight", _array(layer.weight)),
-        to.graph.constant(f"{node.target}.bias", _array(layer.bias)),
-    ]
+    shape = layer.normalized_shape
+    weight = torch.ones(shape) if layer.weight is None else layer.weight
+    names = [to.graph.constant(f"{node.target}.weight", array(weight))]
+    if layer.bias is not None:
+        names.append(to.graph.constant(f"{node.target}.bias", array(layer.bias)))
     return to.graph.add(
         "LayerNormalization",
         [*to.inputs(node), *names],
@@ -265,8 +229,8 @@ def _group_norm(to: Emission, node: fx.Node) -> str:
     layer = layer_of(node)
     assert isinstance(layer, nn.GroupNorm)
     names = [
-        to.graph.constant(f"{node.target}.weight", _array(layer.weight)),
-        to.graph.constant(f"{node.target}.bias", _array(layer.bias)),
+        to.graph.constant(f"{node.target}.weight", array(layer.weight)),
+        to.graph.constant(f"{node.target}.bias", array(layer.bias)),
     ]
     return to.graph.add(
         "GroupNormalization",
@@ -348,6 +312,8 @@ def _pool(op_type: str) -> Emitter:
         }
         if op_type == "AveragePool":
             attributes["count_include_pad"] = int(layer.count_include_pad)
+        else:
+            attributes["dilations"] = _spread(layer.dilation, dims)
         return to.graph.add(op_type, to.inputs(node), node.name, **attributes)
 
     return emit
@@ -409,7 +375,7 @@ def _channel_pad(to: Emission, node: fx.Node) -> str:
     layer = layer_of(node)
     assert isinstance(layer, ChannelPadShortcut)
     weight = np.zeros((layer.out_channels, layer.in_channels, 1, 1), dtype=np.float32)
-    source = _array(layer.source)
+    source = array(layer.source)
     live = np.flatnonzero(source >= 0)
     weight[live, source[live]] = 1
     name = f"{node.target}.weight"
@@ -436,26 +402,11 @@ def _concat(to: Emission, node: fx.Node) -> str:
     return to.graph.add("Concat", to.inputs(node), node.name, axis=_integer(axis))
 
 
-def _binary(op_type: str) -> Emitter:
-    """Return an emitter for an operation of two tensors, or of a tensor and a number."""
-
-    def emit(to: Emission, node: fx.Node) -> str:
-        names = [
-            to.values[arg]
-            if isinstance(arg, fx.Node)
-            else to.graph.constant(f"{node.name}_number", np.array(arg, dtype=np.float32))
-            for arg in node.args[:2]
-        ]
-        return to.graph.add(op_type, names, node.name)
-
-    return emit
-
-
 def _get_attr(to: Emission, node: fx.Node) -> str:
     owner: Any = node.graph.owning_module
     for part in str(node.target).split("."):
         owner = getattr(owner, part)
-    return to.graph.constant(str(node.target), _array(owner))
+    return to.graph.constant(str(node.target), array(owner))
 
 
 def _spread(value: Any, dims: int) -> list[int]:
@@ -477,6 +428,7 @@ def _quantizer_or_unsupported(to: Emission, node: fx.Node) -> str:
 
 
 EMITTERS: dict[str, Emitter] = {
+    **FUNCTION_EMITTERS,
     "conv": _conv,
     "linear": _linear,
     "batch_norm": _batch_norm,
@@ -486,10 +438,10 @@ EMITTERS: dict[str, Emitter] = {
     "relu6": _relu6,
     "gelu": _gelu,
     "silu": _silu,
-    "hardswish": _simple("HardSwish"),
-    "mish": _simple("Mish"),
-    "sigmoid": _simple("Sigmoid"),
-    "tanh": _simple("Tanh"),
+    "hardswish": simple("HardSwish"),
+    "mish": simple("Mish"),
+    "sigmoid": simple("Sigmoid"),
+    "tanh": simple("Tanh"),
     "softmax": _softmax,
     "max_pool": _moves_values(_pool("MaxPool")),
     "avg_pool": _pool("AveragePool"),
@@ -498,9 +450,6 @@ EMITTERS: dict[str, Emitter] = {
     "unflatten": _unflatten,
     "transpose": _transpose,
     "mean": _mean,
-    "matmul": _simple("MatMul"),
-    "add": _binary("Add"),
-    "mul": _binary("Mul"),
     "concat": _concat,
     "channel_pad": _moves_values(_channel_pad),
     "get_attr": _get_attr,

@@ -29,12 +29,14 @@ class InferenceSession:
         input_name: Name of the input.
         input_shape: Shape of one sample as the file declares it; 0 where it is dynamic.
         threads: Threads one inference may use.
+        batch: Samples one inference takes if the file fixes that; 0 if it takes any number.
     """
 
     session: Any
     input_name: str
     input_shape: tuple[int, ...]
     threads: int
+    batch: int = 0
 
     @classmethod
     def open(cls, model: onnx.ModelProto | bytes, threads: int = 1) -> InferenceSession:
@@ -70,14 +72,26 @@ class InferenceSession:
                 f"A model with one float32 input is needed: this one has {kinds or 'none'}."
             )
         shape = tuple(d if isinstance(d, int) else 0 for d in inputs[0].shape[1:])
-        return cls(session, inputs[0].name, shape, threads)
+        first = inputs[0].shape[0] if inputs[0].shape else 0
+        return cls(session, inputs[0].name, shape, threads, first if isinstance(first, int) else 0)
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """Return the first output for a batch ``(N, ...)`` of float32 inputs.
 
+        A file written for a fixed number of samples is run as often as it takes; the last samples
+        are repeated to fill its batch.
+
         Raises:
             MeasurementError: If the runtime fails on this input.
         """
+        if not self.batch or len(x) == self.batch:
+            return self._run(x)
+        missing = -len(x) % self.batch
+        filled = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) if missing else x
+        parts = [self._run(part) for part in np.split(filled, len(filled) // self.batch)]
+        return np.concatenate(parts)[: len(x)]
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
         try:
             return self.session.run(None, {self.input_name: x})[0]
         except Exception as error:

@@ -20,12 +20,19 @@ def model_form() -> None:
     """Draw the form; a model that opens is shown at once."""
     st.caption("Files are read, never executed. Only you see them, unless you share.")
     weights = st.file_uploader(
-        "Weights",
-        type=["safetensors", "pt", "pth", "th", "ckpt"],
+        "Model",
+        type=["onnx", "safetensors", "pt", "pth", "th", "ckpt"],
         key="upload_weights",
-        help="A .safetensors file or a state dict saved by torch.save.",
+        help="An ONNX file, a .safetensors file, or a state dict saved by torch.save.",
     )
-    architecture = st.selectbox("Architecture", [_GUESS, *ZOO], key="upload_architecture")
+    is_onnx = weights is not None and weights.name.lower().endswith(".onnx")
+    architecture = st.selectbox(
+        "Architecture",
+        [_GUESS, *ZOO],
+        key="upload_architecture",
+        disabled=is_onnx,
+        help="An ONNX file says it itself." if is_onnx else "Of a file that holds weights only.",
+    )
     cards = {
         card.name: card for card in data_cards().values() if state.may_see(card.name, card.listed)
     }

@@ -12,14 +12,17 @@ import tarfile
 import zipfile
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from optim import intake
 from optim.data.added import data_cards, open_registered_data
 from optim.errors import DataError, RunError, UnsupportedModelError
 from optim.intake import take_data, take_model
+from optim.models.cards import model_cards
 from optim.models.open import open_registered_model
 from optim.models.zoo import ZOO
 
@@ -63,6 +66,76 @@ def test_weights_are_taken_in_unlisted():
     assert torch.equal(open_registered_model(name).module.fc1.weight, state["fc1.weight"])
 
 
+def onnx_for_wine(**changes):
+    nodes = changes.get("nodes") or [helper.make_node("Gemm", ["x", "w"], ["y"], name="last")]
+    weight = changes.get("weight") or numpy_helper.from_array(
+        np.arange(39, dtype=np.float32).reshape(13, 3), "w"
+    )
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 13])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3])],
+        [weight],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own.domain", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+
+
+def test_an_onnx_file_is_taken_in_and_can_be_changed():
+    name = take_model(onnx_for_wine(), "Wine.ONNX", data="wine", title="Mine")
+    module = open_registered_model(name).module
+    assert module.last.weight.T.flatten().tolist() == list(range(39))
+
+
+def outside_onnx():
+    weight = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[13, 3])
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="/etc/passwd")
+    return onnx_for_wine(weight=weight)
+
+
+def node(op_type, inputs, outputs, **attributes):
+    return helper.make_node(op_type, inputs, outputs, **attributes)
+
+
+HOSTILE_ONNX = {
+    "no model": lambda: b"\x00" * 400,
+    "cut off": lambda: onnx_for_wine()[:-40],
+    "outside": outside_onnx,
+    "a cycle": lambda: onnx_for_wine(
+        nodes=[node("Add", ["x", "b"], ["a"]), node("Gemm", ["a", "w"], ["b"])]
+    ),
+    "text": lambda: onnx_for_wine(
+        weight=helper.make_tensor("w", TensorProto.STRING, [13, 3], [b"a"] * 39)
+    ),
+    "own operators": lambda: onnx_for_wine(
+        nodes=[node("Evil", ["x", "w"], ["y"], domain="own.domain")]
+    ),
+    "too many nodes": lambda: onnx_for_wine(
+        nodes=[node("Identity", ["x"], [f"v{i}"]) for i in range(50_001)]
+    ),
+    "much out of little": lambda: onnx_for_wine(
+        nodes=[
+            node("Constant", [], ["n"], value_ints=[2**40]),
+            node("ConstantOfShape", ["n"], ["z"]),
+            node("ReduceSum", ["z"], ["s"], keepdims=0),
+            node("Gemm", ["x", "w"], ["g"]),
+            node("Add", ["g", "s"], ["y"]),
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE_ONNX.values(), ids=HOSTILE_ONNX)
+def test_a_hostile_onnx_file_is_refused_in_one_sentence(make):
+    with pytest.raises(UnsupportedModelError) as caught:
+        take_model(make(), "evil.onnx", data="wine")
+    assert caught.value.message.count("\n") == 0
+    assert "tmp" not in str(caught.value)
+    assert model_cards().keys() == {c for c in model_cards() if not c.startswith("my-")}
+
+
 def test_a_pickle_does_not_run_and_the_message_names_no_path(tmp_path):
     proof = tmp_path / "it-ran"
     for content in (pickle.dumps(Payload(proof)), saved({"w": Payload(proof)})):
@@ -75,7 +148,7 @@ def test_a_pickle_does_not_run_and_the_message_names_no_path(tmp_path):
     assert not proof.exists()
 
 
-@pytest.mark.parametrize("name", ["m.pt2", "m.pkl", "m", "m.onnx", "m.py", ".pt/..", "m.pt\0.sh"])
+@pytest.mark.parametrize("name", ["m.pt2", "m.pkl", "m", "m.ort", "m.py", ".pt/..", "m.pt\0.sh"])
 def test_other_endings_are_refused_without_a_process(name, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("started a process"))
     with pytest.raises(UnsupportedModelError, match="A model file ends in"):

@@ -9,6 +9,7 @@ from optim.data import open_data
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.export.deploy import onnx_bytes
 from optim.library import add_model
+from optim.measure.evaluate import predict
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.cards import model_cards
 from optim.models.checkpoint import save_checkpoint
@@ -16,7 +17,7 @@ from optim.models.input_spec import InputSpec
 from optim.models.open import open_registered_model
 from optim.models.zoo import ZOO
 from optim.techniques.quantize import Quantize
-from tests.helpers import context_for, tiny_bundle
+from tests.helpers import assert_similar, context_for, inputs_for, outputs_of, tiny_bundle
 
 
 @pytest.fixture(autouse=True)
@@ -90,9 +91,62 @@ def test_weights_that_fit_nothing_are_refused(tmp_path):
         add_model(tmp_path / "w.pt", data="wine", architecture="mlp")
 
 
-def test_onnx_files_are_measured_and_not_added(tmp_path):
+@pytest.fixture
+def wine_bundle():
+    """A fresh MLP for wine."""
+    return ModelBundle(
+        "w",
+        TorchModel(ZOO["mlp"].build((13,), 3, seed=5).eval(), ZOO["mlp"]),
+        InputSpec((13,)),
+        open_data("wine").task,
+        Provenance("w"),
+    )
+
+
+def test_an_onnx_file_is_stored_as_a_model_that_can_be_changed(tmp_path, wine_bundle, own_home):
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes(wine_bundle))
+    name = add_model(tmp_path / "m.onnx", data="wine", title="Brought")
+    card = model_cards()[name]
+    assert card.is_trainable
+    assert card.architecture == {}
+    assert card.note.startswith("Converted from ONNX (opset 21")
+    assert card.macs == 13 * 64 + 64 * 64 + 64 * 3
+    loaded = open_registered_model(name)
+    x = inputs_for(wine_bundle)
+    assert_similar(outputs_of(loaded, x), outputs_of(wine_bundle, x))
+    assert not (own_home / "store" / "models" / f"{name}.onnx").exists()
+
+
+def test_an_onnx_file_that_cannot_be_converted_is_stored_as_it_is(tmp_path, wine_bundle):
+    data = open_data("wine")
+    quantized = Quantize(samples=32).apply(wine_bundle, context_for(wine_bundle, data=data)).bundle
+    file = onnx_bytes(quantized)
+    (tmp_path / "m.onnx").write_bytes(file)
+    name = add_model(tmp_path / "m.onnx", data="wine")
+    card = model_cards()[name]
+    assert not card.is_trainable
+    assert "stores integers" in card.note
+    loaded = open_registered_model(name)
+    assert loaded.provenance.note == card.note
+    assert loaded.task == data.task
+    assert predict(loaded, data.part("train")).accuracy().value > 0
+    with pytest.raises(UnsupportedModelError, match="stores integers"):
+        _ = loaded.module
+
+
+def test_a_name_given_anew_leads_to_the_new_file(tmp_path, wine_bundle, weights):
+    data = open_data("wine")
+    quantized = Quantize(samples=32).apply(wine_bundle, context_for(wine_bundle, data=data)).bundle
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes(quantized))
+    for path, trainable in ((weights, True), (tmp_path / "m.onnx", False), (weights, True)):
+        add_model(path, data="wine", architecture="mlp", name="mine")
+        assert model_cards()["mine"].is_trainable is trainable
+        assert open_registered_model("mine").provenance.source == "mine"
+
+
+def test_an_onnx_file_for_other_data_is_refused(tmp_path):
     (tmp_path / "m.onnx").write_bytes(onnx_bytes(tiny_bundle("mlp")))
-    with pytest.raises((UnsupportedModelError, DataError)):
+    with pytest.raises(DataError, match="takes inputs of shape"):
         add_model(tmp_path / "m.onnx", data="wine")
 
 
@@ -101,17 +155,10 @@ def test_only_registered_data_may_be_named(weights, tmp_path):
         add_model(weights, data=str(tmp_path), architecture="mlp")
 
 
-def test_a_checkpoint_whose_table_makes_no_sense_is_refused(tmp_path):
+def test_a_checkpoint_whose_table_makes_no_sense_is_refused(tmp_path, wine_bundle):
     """It would load, and fail at the first look."""
     data = open_data("wine")
-    bundle = ModelBundle(
-        "w",
-        TorchModel(ZOO["mlp"].build((13,), 3).eval(), ZOO["mlp"]),
-        InputSpec((13,)),
-        data.task,
-        Provenance("w"),
-    )
-    quantized = Quantize(samples=32).apply(bundle, context_for(bundle, data=data)).bundle
+    quantized = Quantize(samples=32).apply(wine_bundle, context_for(wine_bundle, data=data)).bundle
     entry = quantized.table.weights["fc1"]
     broken = type(entry)(entry.grid, entry.scale[:5], entry.zero_point[:5])
     table = quantized.table.with_quantization({"fc1": broken}, quantized.table.edges)

@@ -108,6 +108,11 @@ def _card() -> ModelCard:
         raise ConfigError(
             f"There is no model {wanted!r} on this machine.", hint="Choose another one on the left."
         )
+    if not card.architecture:
+        raise ConfigError(
+            f"{card.title} came as an ONNX file: its architecture has no fields to vary.",
+            hint="Choose a model of the zoo on the left; the Lab can still compress this one.",
+        )
     return card
 
 

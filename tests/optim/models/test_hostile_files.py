@@ -6,6 +6,7 @@ import pickle
 import struct
 import zipfile
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -210,7 +211,7 @@ HEADERS = {
     "grid of nothing": lambda h: h.update(grids={"conv1": {"qmin": "a"}}),
     "edge": lambda h: h.update(edges={"x": {"grid": {}, "scale": 0, "zero_point": 0}}),
     "missing key": lambda h: h.pop("spec"),
-    "newer": lambda h: h.update(version=2),
+    "newer": lambda h: h.update(version=3),
     "text as version": lambda h: h.update(version="x"),
     "provenance": lambda h: h.update(provenance={"source": 3, "seen": 5, "extra": 1}),
 }
@@ -223,7 +224,7 @@ def test_a_checkpoint_that_says_something_wrong_is_refused(checkpoint, change):
 
 
 def test_a_newer_checkpoint_says_what_to_do(checkpoint):
-    with pytest.raises(UnsupportedModelError, match="has version 2; this") as caught:
+    with pytest.raises(UnsupportedModelError, match="has version 3; this") as caught:
         load_checkpoint(rewritten(checkpoint, HEADERS["newer"]))
     assert caught.value.hint == "Update Optim Studio."
 
@@ -300,14 +301,45 @@ def test_a_plain_file_opens(onnx_path):
     assert bundle.provenance.seen is None
 
 
-@pytest.mark.parametrize("location", ["weights.bin", "../../../../etc/passwd", "/etc/passwd"])
-def test_weights_in_other_files_are_refused_and_not_read(onnx_path, tmp_path, location):
-    (tmp_path / "weights.bin").write_bytes(bytes(24))
+def external(location, **entries):
     weight = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 2])
     weight.data_location = TensorProto.EXTERNAL
-    weight.external_data.add(key="location", value=location)
-    with pytest.raises(UnsupportedModelError, match=r"other files|not a valid ONNX file"):
-        open_onnx(onnx_path(weight=weight))
+    for key, value in {"location": location, **entries}.items():
+        weight.external_data.add(key=key, value=str(value))
+    return weight
+
+
+def test_weights_in_a_file_beside_it_are_read(onnx_path, tmp_path):
+    (tmp_path / "weights.bin").write_bytes(bytes(4) + np.arange(6, dtype=np.float32).tobytes())
+    bundle = open_onnx(onnx_path(weight=external("weights.bin", offset=4, length=24)))
+    (weight,) = [p for p in bundle.module.parameters() if p.ndim == 2]
+    assert weight.T.flatten().tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["missing.bin", "../../../../etc/passwd", "/etc/passwd", "link.bin", "door/weights.bin", ""],
+)
+def test_weights_outside_the_folder_are_refused_and_not_read(onnx_path, tmp_path, location):
+    outside = tmp_path.parent / "outside"
+    outside.mkdir(exist_ok=True)
+    (outside / "weights.bin").write_bytes(bytes(24))
+    (tmp_path / "link.bin").symlink_to(outside / "weights.bin")
+    (tmp_path / "door").symlink_to(outside)
+    with pytest.raises(UnsupportedModelError, match="keeps its weights in other files") as caught:
+        open_onnx(onnx_path(weight=external(location)))
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"offset": 8}, {"length": 2**60}, {"offset": -4}, {"offset": "x"}, {"length": 20}],
+    ids=str,
+)
+def test_weights_that_are_not_all_there_are_refused(onnx_path, tmp_path, entries):
+    (tmp_path / "weights.bin").write_bytes(bytes(24))
+    with pytest.raises(UnsupportedModelError):
+        open_onnx(onnx_path(weight=external("weights.bin", **entries)))
 
 
 def test_the_runtime_does_not_read_other_files_either(tmp_path):

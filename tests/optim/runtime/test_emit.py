@@ -112,7 +112,7 @@ UNSUPPORTED = {
     "reflection": nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"),
     "same": nn.Conv2d(1, 1, 3, padding="same"),
     "adaptive": nn.AdaptiveAvgPool2d(2),
-    "unknown layer": nn.Softplus(),
+    "unknown layer": nn.Softshrink(),
     "flatten across the batch": nn.Flatten(0),
     "flatten in part": nn.Flatten(1, 2),
 }

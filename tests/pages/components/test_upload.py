@@ -157,6 +157,7 @@ def test_a_refusal_is_shown_in_the_form_and_nothing_is_lost(lab, taken, monkeypa
 
 def test_files_of_other_kinds_are_not_even_offered(lab):
     assert lab.file_uploader(key="upload_weights").allowed_type == [
+        ".onnx",
         ".safetensors",
         ".pt",
         ".pth",

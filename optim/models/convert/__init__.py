@@ -1,0 +1,12 @@
+"""ONNX files as modules that can be trained.
+
+=============  =============================================================================
+``reader``     the file: constants, types, opsets; refuses what no module can hold
+``folding``    computes what depends on constants and sizes only
+``builder``    the graph under construction, followed for two batch sizes
+``operators``  one index of the operators, files by subject
+``lifting``    finds layers in what files spell out as arithmetic
+``rewriting``  what rewrites of the graph need to know
+``converter``  :func:`convert`: all of it, in order
+=============  =============================================================================
+"""
