@@ -30,7 +30,7 @@ class Seed:
     format: str
     kind: str
     filename: str
-    content: bytes
+    content: bytes = field(repr=False)
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -192,7 +192,8 @@ def _data():
     meta = pickle.dumps({b"label_names": [b"kind %d" % i for i in range(10)]}, 2)
     batches = {"data_batch_1": _pickled(), "test_batch": _pickled(), "batches.meta": meta}
     yield Seed("cifar", "data", "cifar-python.zip", zipped(batches))
-    batches = {"train": _pickled(fine=True), "test": _pickled(fine=True, protocol=4)}
+    meta = pickle.dumps({b"fine_label_names": [b"kind %d" % i for i in range(100)]}, 2)
+    batches = {"train": _pickled(fine=True), "test": _pickled(fine=True, protocol=4), "meta": meta}
     yield Seed("cifar", "data", "cifar-100.tar.gz", _tarred(batches, "w:gz"))
 
 

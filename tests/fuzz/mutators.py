@@ -18,8 +18,10 @@ import tarfile
 import warnings
 import zipfile
 import zlib
+from dataclasses import replace
 from functools import cache
 
+import yaml
 from hypothesis import strategies as st
 
 EXTREMES = (0, 1, 2, 127, 128, 255, 256, 32_767, 65_535, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1)
@@ -70,7 +72,7 @@ def damaged(draw, seed):
     content = seed.content
     for _ in range(draw(st.sampled_from((1, 1, 1, 2, 3)))):
         content = _damage(draw, seed.format, seed.filename, content)
-    return content
+    return replace(seed, content=content)
 
 
 def _damage(draw, kind, name, content):
@@ -88,7 +90,7 @@ def _damage(draw, kind, name, content):
 _UNREADABLE = (
     *(ValueError, KeyError, IndexError, TypeError, EOFError, OSError, OverflowError),
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, RecursionError),
-    *(NotImplementedError, AttributeError),
+    *(NotImplementedError, AttributeError, yaml.YAMLError),
 )
 
 
@@ -310,8 +312,6 @@ def _is_yaml(kind, name, content):
 
 
 def _yaml(draw, kind, name, content):
-    import yaml
-
     match draw(st.sampled_from(("plain", "word", "word", "value", "laughs"))):
         case "plain":
             return yaml.safe_dump(_plain(draw, yaml.safe_load(content))).encode("utf-8", "replace")

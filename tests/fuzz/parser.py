@@ -21,6 +21,8 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.fuzz.corpus import Seed
+
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY_BYTES = 2 * 2**30
 """What a child may take beyond what it was born with."""
@@ -102,21 +104,24 @@ class Parser:
         self.process.wait(timeout=30)
         self.process.stdout.close()
 
-    def outcome(self, kind: str, filename: str, content: bytes, options: dict) -> Outcome:
+    def outcome(self, seed: Seed) -> Outcome:
         """Open a file; what looks like a fault is tried again in a fresh child."""
-        found = self._once(kind, filename, content, options)
+        found = self._once(seed)
         if found.is_fault:
             self._ask({"kind": "renew"})
-            found = self._once(kind, filename, content, options)
+            found = self._once(seed)
         return found
 
-    def _once(self, kind: str, filename: str, content: bytes, options: dict) -> Outcome:
-        path = self.inbox / filename
-        path.write_bytes(content)
-        answer = self._ask({"kind": kind, "path": str(path), "options": options})
+    def _once(self, seed: Seed) -> Outcome:
+        path = self.inbox / seed.filename
+        path.write_bytes(seed.content)
+        answer = self._ask({"kind": seed.kind, "path": str(path), "options": seed.options})
         strays = sorted(
             str(found.relative_to(self.folder))
-            for folder, known in ((self.folder, {"in", "home", "tmp"}), (self.inbox, {filename}))
+            for folder, known in (
+                (self.folder, {"in", "home", "tmp"}),
+                (self.inbox, {seed.filename}),
+            )
             for found in folder.iterdir()
             if found.name not in known
         )

@@ -5,6 +5,7 @@ and ``OPTIM_FUZZ_SEED`` decide how many and which. A file that does harm is kept
 """
 
 import base64
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -14,7 +15,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from optim.hashing import digest
 from tests.fuzz.corpus import FORMATS, seeds
 from tests.fuzz.mutators import damaged
 from tests.fuzz.parser import Parser
@@ -34,22 +34,25 @@ def parser(tmp_path_factory):
     parser.close()
 
 
-def kept(seed, content):
+def kept(case):
     """Keep a harmful file beyond the test and return where it is."""
-    path = Path(tempfile.gettempdir()) / "optim-fuzz" / digest(content)[:12] / seed.filename
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+    folder = (
+        Path(tempfile.gettempdir()) / "optim-fuzz" / hashlib.sha256(case.content).hexdigest()[:12]
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / case.filename
+    path.write_bytes(case.content)
     return path
 
 
-def described(seed, content, found):
-    text = base64.b64encode(content).decode()
+def described(case, found):
+    text, size = base64.b64encode(case.content).decode(), len(case.content)
     return "\n".join(
         [
-            f"{found.kind} in {seed.format} ({seed.filename}): {found.text}",
+            f"{found.kind} in {case.format} ({case.filename}): {found.text}",
             *found.where,
-            f"kept as {kept(seed, content)}",
-            text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({len(content):,} bytes)",
+            f"kept as {kept(case)}",
+            text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}... ({size:,} bytes)",
         ]
     )
 
@@ -57,7 +60,7 @@ def described(seed, content, found):
 @pytest.mark.parametrize("name", FORMATS)
 def test_valid_files_open(parser, name):
     for seed in seeds()[name]:
-        found = parser.outcome(seed.kind, seed.filename, seed.content, seed.options)
+        found = parser.outcome(seed)
         assert found.kind == "result" or seed.kind == "data card", (seed.filename, found)
 
 
@@ -74,13 +77,12 @@ def test_damaged_files_end_in_a_result_or_a_sentence(parser, name):
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(st.sampled_from(seeds()[name]).flatmap(lambda s: st.tuples(st.just(s), damaged(s))))
+    @given(st.sampled_from(seeds()[name]).flatmap(damaged))
     def search(case):
-        seed, content = case
-        found = parser.outcome(seed.kind, seed.filename, content, seed.options)
+        found = parser.outcome(case)
         outcomes.append(found.kind)
         if found.is_fault and found.key not in findings:
-            findings[found.key] = described(seed, content, found)
+            findings[found.key] = described(case, found)
 
     search()
     counts = {kind: outcomes.count(kind) for kind in sorted(set(outcomes))}
