@@ -77,8 +77,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _check_archive(path: Path) -> None:
     """Refuse archives that are programs, or that unpack to more than they weigh."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, LookupError, NotImplementedError) as error:
+        raise UnsupportedModelError(f"{path.name!r} is damaged and was not opened.") from error
     names = [member.filename for member in members]
     if any(
         "/code/" in name or name.endswith(("constants.pkl", "models/model.json")) for name in names

@@ -265,6 +265,16 @@ def test_a_cut_checkpoint_is_refused(checkpoint):
             load_checkpoint(checkpoint)
 
 
+def test_a_state_dict_whose_archive_is_damaged_is_refused(tmp_path):
+    """The end says that it is a zip, and what the end points to does not."""
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.ones(3)}, path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"PK\x01\x02", b"PK\x00\x02"))
+    with pytest.raises(UnsupportedModelError, match=r"'weights\.pt' is damaged"):
+        read_state_dict(path)
+
+
 # --- ONNX ---------------------------------------------------------------------------------------
 
 
