@@ -12,12 +12,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +38,8 @@ CASES_PER_CHILD = 200
 MAX_MESSAGE = 2_000
 """Characters of a message: what a file says of itself is quoted, and must not fill a page."""
 
-_FAULT = 3
-"""Exit status of a child that was told to make room for a fresh one, or has served its time."""
+_SERVED, _DONE = 93, 94
+"""Exit status of a child that makes room for a fresh one, and of one that nobody asks any more."""
 
 
 # --- the side that asks ---------------------------------------------------------------------------
@@ -73,6 +76,7 @@ class Parser:
     """Asks the parser process. Everything it may touch lies in one folder of its own."""
 
     folder: Path
+    processor_s: float = PROCESSOR_S
     process: subprocess.Popen = field(init=False)
 
     def __post_init__(self):
@@ -80,7 +84,7 @@ class Parser:
         for path in (self.inbox, home, spare):
             path.mkdir(parents=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.parser", str(self.folder)],
+            [sys.executable, "-m", "tests.fuzz.parser", str(self.folder), str(self.processor_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -116,19 +120,21 @@ class Parser:
         path = self.inbox / seed.filename
         path.write_bytes(seed.content)
         answer = self._ask({"kind": seed.kind, "path": str(path), "options": seed.options})
-        strays = sorted(
-            str(found.relative_to(self.folder))
-            for folder, known in (
-                (self.folder, {"in", "home", "tmp"}),
-                (self.inbox, {seed.filename}),
-            )
-            for found in folder.iterdir()
-            if found.name not in known
-        )
+        strays = self._strays(seed.filename)
         path.unlink(missing_ok=True)
         if answer["kind"] in ("result", "refused"):
             return _judged(answer, strays, str(self.folder))
         return Outcome(answer["kind"], answer["text"], tuple(answer.get("where", ())))
+
+    def _strays(self, filename: str) -> list[str]:
+        """Return what lies where nothing may be written, and take it away."""
+        found = []
+        for folder, known in ((self.folder, {"in", "home", "tmp"}), (self.inbox, {filename})):
+            for path in folder.iterdir():
+                if path.name not in known:
+                    found.append(str(path.relative_to(self.folder)))
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return sorted(found)
 
     def _ask(self, request: dict) -> dict:
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -218,6 +224,9 @@ def _open(kind: str, path: Path, options: dict) -> str:
         card = known[name]
         json.dumps(card.title), getattr(card, "hash", "")
         return getattr(card, "note", "")
+    if kind == "fault":
+        FAULTS[options["fault"]](path)
+        return ""
     if kind in ("recipe", "link"):
         recipe = (
             Recipe.load(path) if kind == "recipe" else Recipe.from_link(path.read_text("latin-1"))
@@ -242,11 +251,40 @@ def _open(kind: str, path: Path, options: dict) -> str:
     return ""
 
 
+def _refuse(text: str) -> None:
+    from optim.errors import DataError
+
+    raise DataError(text)
+
+
+def _loop() -> None:
+    while True:
+        pass
+
+
+FAULTS: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda path: None,
+    "refusal": lambda path: _refuse(f"{path.name!r} is no file of ours."),
+    "error": lambda path: {}["x"],
+    "exit": lambda path: os._exit(0),
+    "signal": lambda path: os.kill(os.getpid(), signal.SIGSEGV),
+    "hang": lambda path: _loop(),
+    "memory": lambda path: bytearray(3 * 2**30),
+    "write": lambda path: (path.parent / "stray").write_bytes(b""),
+    "write far": lambda path: (path.parents[2] / "stray").write_bytes(b""),
+    "read": lambda path: Path("/etc/passwd").read_bytes(),
+    "start": lambda path: subprocess.run(["true"], check=False),
+    "unpickle": lambda path: pickle.loads(b"cos\ngetpid\n."),
+    "path": lambda path: _refuse(f"{path} is no file of ours."),
+}
+"""What a file may never bring about, brought about on purpose to see that it is noticed."""
+
+
 def _answered(request: dict, watch: _Watch) -> dict:
     from optim.errors import OptimError
 
     watch.escapes.clear()
-    signal.setitimer(signal.ITIMER_PROF, PROCESSOR_S)
+    signal.setitimer(signal.ITIMER_PROF, float(sys.argv[2]))
     signal.setitimer(signal.ITIMER_REAL, CLOCK_S)
     watch.is_on = True
     try:
@@ -275,8 +313,6 @@ def _where(error: BaseException) -> list[str]:
 
 def _serve(sandbox: Path, watch: _Watch) -> None:
     """Answer in a child until it is used up."""
-    import shutil
-
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     memory = pages * resource.getpagesize() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -285,19 +321,19 @@ def _serve(sandbox: Path, watch: _Watch) -> None:
     for _ in range(CASES_PER_CHILD):
         line = _line()
         if not line:
-            os._exit(0)
+            os._exit(_DONE)
         request = json.loads(line)
         if request["kind"] in ("ready", "renew"):
             _say({"kind": "result"})
             if request["kind"] == "renew":
-                os._exit(_FAULT)
+                os._exit(_SERVED)
             continue
         answer = _answered(request, watch)
         for folder in (sandbox / "home" / "store", sandbox / "tmp"):
             shutil.rmtree(folder, ignore_errors=True)
         (sandbox / "tmp").mkdir(exist_ok=True)
         _say(answer)
-    os._exit(_FAULT)
+    os._exit(_SERVED)
 
 
 def _line() -> bytes:
@@ -359,9 +395,9 @@ def main() -> None:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
         code = os.waitstatus_to_exitcode(status)
-        if code == 0:
+        if code == _DONE:
             return
-        if code != _FAULT:
+        if code != _SERVED:
             _say(_death(code))
 
 
