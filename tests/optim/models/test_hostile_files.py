@@ -18,6 +18,7 @@ from optim.models.mlp import MLP
 from optim.models.onnx_file import open_onnx
 from optim.models.open import open_model
 from optim.models.weights import read_state_dict
+from optim.models.zoo import ZOO
 from optim.runtime.session import InferenceSession
 from tests.helpers import tiny_bundle
 
@@ -273,6 +274,35 @@ def test_a_state_dict_whose_archive_is_damaged_is_refused(tmp_path):
     path.write_bytes(data.replace(b"PK\x01\x02", b"PK\x00\x02"))
     with pytest.raises(UnsupportedModelError, match=r"'weights\.pt' is damaged"):
         read_state_dict(path)
+
+
+def test_a_safetensors_file_without_tensors_is_refused(tmp_path):
+    """All of no names begin with any prefix, for ever."""
+    from safetensors.torch import save_file
+
+    save_file({}, tmp_path / "none.safetensors")
+    with pytest.raises(UnsupportedModelError, match="holds no named tensors"):
+        read_state_dict(tmp_path / "none.safetensors")
+
+
+def test_a_dictionary_that_holds_itself_is_refused(tmp_path):
+    content = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "round.pt")
+    with pytest.raises(UnsupportedModelError, match="holds no named tensors"):
+        read_state_dict(tmp_path / "round.pt")
+
+
+@pytest.mark.parametrize("rows", [3, 10**12])
+def test_rows_without_values_are_refused_before_a_layer_is_made_for_them(
+    tmp_path, monkeypatch, rows
+):
+    state = ZOO["mlp"].build((13,), 3).state_dict()
+    state["head.weight"] = torch.empty(rows, 0)
+    torch.save(state, tmp_path / "rows.pt")
+    monkeypatch.setattr(MLP, "build", lambda *a, **k: pytest.fail("took memory"))
+    with pytest.raises(UnsupportedModelError, match=r"head\.weight \(\d+, 0\) instead of"):
+        open_model(f"mlp:{tmp_path / 'rows.pt'}")
 
 
 # --- ONNX ---------------------------------------------------------------------------------------
