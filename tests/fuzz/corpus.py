@@ -67,7 +67,7 @@ def _models():
     old = _saved(state, _use_new_zipfile_serialization=False)
     own, as_mlp = {"data": "wine"}, {"data": "wine", "architecture": "mlp"}
     yield Seed("state dict", "model", "plain.pt", plain, as_mlp)
-    yield Seed("state dict", "model", "wrapped.pth", wrapped, own)
+    yield Seed("state dict", "model", "wrapped.pth", wrapped, as_mlp)
     yield Seed("state dict", "model", "old.th", old, as_mlp)
     yield Seed("safetensors", "model", "weights.safetensors", save(dict(state)), as_mlp)
     yield Seed("checkpoint", "model", "float.safetensors", serialise(wine), own)
