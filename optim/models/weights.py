@@ -71,8 +71,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    if zipfile.is_zipfile(path):
-        _check_archive(path)
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -88,6 +87,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 def _check_archive(path: Path) -> None:
     """Refuse archives that are programs, or that unpack to more than they weigh."""
     try:
+        if not zipfile.is_zipfile(path):
+            return  # how torch saved before 1.6
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, LookupError, NotImplementedError) as error:

@@ -213,6 +213,10 @@ HEADERS = {
     "edge": lambda h: h.update(edges={"x": {"grid": {}, "scale": 0, "zero_point": 0}}),
     "missing key": lambda h: h.pop("spec"),
     "newer": lambda h: h.update(version=3),
+    "name": lambda h: h.update(name=[1]),
+    "note": lambda h: h["provenance"].update(note=5),
+    "source": lambda h: h["provenance"].update(source=None),
+    "seen": lambda h: h["provenance"].update(seen=[1]),
     "text as version": lambda h: h.update(version="x"),
     "provenance": lambda h: h.update(provenance={"source": 3, "seen": 5, "extra": 1}),
 }
@@ -271,9 +275,14 @@ def test_a_state_dict_whose_archive_is_damaged_is_refused(tmp_path):
     path = tmp_path / "weights.pt"
     torch.save({"w": torch.ones(3)}, path)
     data = path.read_bytes()
-    path.write_bytes(data.replace(b"PK\x01\x02", b"PK\x00\x02"))
-    with pytest.raises(UnsupportedModelError, match=r"'weights\.pt' is damaged"):
-        read_state_dict(path)
+    disks = data.rfind(b"PK\x06\x07") + 16
+    for damaged in (
+        data.replace(b"PK\x01\x02", b"PK\x00\x02"),
+        data[:disks] + b"\x09" + data[disks + 1 :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(UnsupportedModelError, match=r"'weights\.pt' is damaged"):
+            read_state_dict(path)
 
 
 def test_a_safetensors_file_without_tensors_is_refused(tmp_path):
