@@ -117,8 +117,7 @@ def _answer(output: str) -> str:
     if not lines:
         raise RunError(
             "The file could not be opened within the limits of memory and time.",
-            hint="Check that it is a plain weights file, an ONNX file, or data of a format that is "
-            "known.",
+            hint="Check that it is a weights file, an ONNX file, or data of a known format.",
         )
     answer: dict[str, Any] = json.loads(lines[-1])
     if "name" in answer:

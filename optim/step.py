@@ -244,7 +244,7 @@ class Context:
         if self.data is None or "validation" not in self.data.parts:
             raise CalibrationError(
                 "This step selects on validation samples, and the data set has none.",
-                hint="Use a folder or zip with train and test parts.",
+                hint="Use data with train and test parts, or have them made: split=made.",
             )
         return self._tensors("validation")
 

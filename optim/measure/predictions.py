@@ -40,6 +40,10 @@ class Predictions:
 
     def __post_init__(self) -> None:
         classes = self.outputs.shape[1]
+        if self.is_labelled and self.targets.min() < 0:
+            raise DataError(
+                "Some samples have labels and others have none.", hint="Leave the others out."
+            )
         if self.is_labelled and not 0 <= self.targets.min() <= self.targets.max() < classes:
             raise DataError(
                 f"The data has class {int(self.targets.max())}, the model only {classes} outputs.",

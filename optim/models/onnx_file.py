@@ -8,7 +8,7 @@ lane: it is measured, verified and timed as it is. The bundle's note says which 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -19,7 +19,7 @@ from optim.data.dataset import Dataset
 from optim.data.task import Classification
 from optim.errors import UnsupportedModelError
 from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
-from optim.models.convert.converter import convert
+from optim.models.convert.converter import convert, takes_channels_last
 from optim.models.convert.parity import largest_difference, random_inputs, runtime_outputs
 from optim.models.convert.reader import MAX_NODES
 from optim.models.input_spec import InputSpec
@@ -73,10 +73,16 @@ def open_onnx(path: Path, data: Dataset | None = None, *, as_graph: bool = False
 def _converted(bundle: ModelBundle, model: onnx.ModelProto, data: Dataset | None) -> ModelBundle:
     """Return the bundle in the trainable lane, or as it is with the reason why it stays there."""
     assert isinstance(bundle.content, GraphModel)
-    inputs, about = _inputs(bundle.spec, data)
-    expected = runtime_outputs(bundle.content.onnx, inputs)
+    spec, last = bundle.spec, takes_channels_last(model)
+    if last:
+        height, width, channels = spec.shape
+        spec = replace(spec, shape=(channels, height, width))
+    inputs, about = _inputs(spec, data)
+    given = inputs.permute(0, 2, 3, 1).contiguous() if last else inputs
+    expected = runtime_outputs(bundle.content.onnx, given)
     try:
-        module = convert(model, {_graph_inputs(model)[0].name: bundle.spec.shape})
+        sizes = {_graph_inputs(model)[0].name: bundle.spec.shape}
+        module = convert(model, sizes, channels_first=last)
     except UnsupportedModelError as error:
         return _noted(bundle, bundle.content, f"Kept as an ONNX graph: {error.message}")
     difference = largest_difference(module, inputs, expected)
@@ -85,12 +91,13 @@ def _converted(bundle: ModelBundle, model: onnx.ModelProto, data: Dataset | None
     if not difference <= _MAX_DIFFERENCE[is_half]:
         return _noted(bundle, bundle.content, f"Kept as an ONNX graph: as a module, its {said}.")
     note = f"Converted from ONNX ({_origin(model)}): its {said}."
-    return _noted(bundle, TorchModel(module), note)
+    if last:
+        note += " It takes channels first; the file took them last."
+    return _noted(replace(bundle, spec=spec), TorchModel(module), note)
 
 
 def _noted(bundle: ModelBundle, content: GraphModel | TorchModel, note: str) -> ModelBundle:
-    provenance = Provenance(bundle.provenance.source, bundle.provenance.seen, note)
-    return ModelBundle(bundle.name, content, bundle.spec, bundle.task, provenance)
+    return replace(bundle, content=content, provenance=replace(bundle.provenance, note=note))
 
 
 def _origin(model: onnx.ModelProto) -> str:
@@ -230,7 +237,7 @@ def _input_spec(model: onnx.ModelProto, path: Path, data: Dataset | None) -> Inp
     if not shape or any(size <= 0 for size in shape):
         raise UnsupportedModelError(
             f"{path.name!r} does not say the size of its input: got {shape}.",
-            hint="Export it with fixed sizes; only the batch may be dynamic.",
+            hint="Export it with fixed sizes, or give data whose samples have that size.",
         )
     return InputSpec(shape, scale=255.0 if len(shape) == 3 else 1.0)
 

@@ -32,8 +32,15 @@ class Emission:
     values: dict[fx.Node, str] = field(default_factory=dict)
 
     def inputs(self, node: fx.Node) -> list[str]:
-        """Return the ONNX names of a node's tensor inputs."""
-        return [self.values[source] for source in node.all_input_nodes]
+        """Return the ONNX names of a node's tensor inputs, one that is read twice twice."""
+        names: list[str] = []
+
+        def note(source: fx.Node) -> fx.Node:
+            names.append(self.values[source])
+            return source
+
+        fx.map_arg((node.args, node.kwargs), note)
+        return names
 
 
 Emitter = Callable[[Emission, fx.Node], str]

@@ -42,7 +42,7 @@ def model_form() -> None:
         key="upload_data",
         format_func=lambda name: _data_title(cards, name),
     )
-    images, target = None, ""
+    images, options = None, {}
     if data == _NEW:
         images = st.file_uploader(
             "Images, arrays or a table",
@@ -51,14 +51,26 @@ def model_form() -> None:
             help="A zip with one folder of images a class (cat/1.png, dog/1.png); arrays x and y "
             "in an .npz; a table with a column of classes; IDX or CIFAR files in a zip or tar.",
         )
-        target = st.text_input(
-            "Labels",
-            key="upload_target",
-            placeholder="guessed",
-            help="Name of the column or array that holds the classes; none for data without.",
-        )
+        options = _options()
     if st.button("Open", type="primary", disabled=weights is None or (data == _NEW and not images)):
-        _take(weights, None if architecture == _GUESS else architecture, data, images, target)
+        _take(weights, None if architecture == _GUESS else architecture, data, images, options)
+
+
+def _options() -> dict[str, str]:
+    """Draw what a file may not say about itself; return what was said."""
+    target = st.text_input(
+        "Labels",
+        key="upload_target",
+        placeholder="guessed",
+        help="Name of the column or array that holds the classes; none for data without.",
+    )
+    made = st.checkbox(
+        "Draw train, validation and test parts",
+        key="upload_split",
+        help="For data without parts: 60, 20 and 20 of a hundred, by class. Training needs them.",
+    )
+    said = {"target": target.strip(), "split": "made" if made else ""}
+    return {name: value for name, value in said.items() if value}
 
 
 def _data_title(cards: dict[str, DataCard], name: str) -> str:
@@ -75,12 +87,11 @@ def _take(
     architecture: str | None,
     data: str,
     images: st.runtime.uploaded_file_manager.UploadedFile | None,
-    target: str,
+    options: dict[str, str],
 ) -> None:
     with st.spinner("Opening the file in a process of its own…"):
         try:
             if images is not None:
-                options = {"target": target.strip()} if target.strip() else {}
                 data = take_data(images.getvalue(), images.name, title=images.name, options=options)
                 state.own(data)
             name = take_model(

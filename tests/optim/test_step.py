@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from optim.data import trained_on
+from optim.data import Unlabelled, trained_on
 from optim.errors import CalibrationError
 from optim.step import LayerReport, StepReport
+from optim.techniques.prune_channels import PruneChannels
 from tests.helpers import context_for, data_for, tiny_bundle
 
 
@@ -100,3 +101,32 @@ def test_a_report_is_plain_data():
         "layers": ({"layer": "fc1", "touched": True, "detail": "half", "amount": 0.5},),
         "notes": ("careful",),
     }
+
+
+@pytest.fixture
+def unlabelled_context():
+    bundle = tiny_bundle("resnet")
+    data = data_for(bundle)
+
+    def load(part):
+        samples = data.part(part)
+        return replace(samples, targets=np.full(len(samples), -1))
+
+    return context_for(bundle, data=replace(data, task=Unlabelled(), load=load))
+
+
+def test_samples_without_labels_calibrate_and_do_not_train(unlabelled_context):
+    x, targets = unlabelled_context.calibration(32)
+    assert x.shape[0] == 32
+    assert set(targets.tolist()) == {-1}
+    with pytest.raises(CalibrationError, match="trains on labels, and Tiny has none"):
+        unlabelled_context.training()
+
+
+def test_an_importance_that_needs_labels_says_so(unlabelled_context):
+    bundle = unlabelled_context.reference
+    with pytest.raises(CalibrationError, match="Taylor importance needs labels") as caught:
+        PruneChannels(pruning_ratio=0.3, importance="taylor").apply(bundle, unlabelled_context)
+    assert "magnitude" in caught.value.hint
+    done = PruneChannels(pruning_ratio=0.3).apply(bundle, unlabelled_context)
+    assert done.bundle.hash != bundle.hash

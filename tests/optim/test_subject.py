@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from optim.data import Dataset, part_hash
+from optim.data import Dataset, Unlabelled, part_hash
+from optim.data.options import Normalisation
 from optim.errors import DataError, UnsupportedModelError
 from optim.measure.evaluate import predict
 from optim.models.bundle import Provenance
 from optim.models.checkpoint import save_checkpoint
 from optim.models.input_spec import InputSpec
+from optim.models.open import fresh_model
+from optim.models.zoo import ZOO
 from optim.recipe import Recipe
 from optim.subject import check_fit, open_subject
 from tests.helpers import data_for, tiny_bundle
@@ -147,3 +150,36 @@ def test_weights_trained_on_all_of_train_are_judged_on_test_images(shared):
     subject = open_subject(Recipe(f"resnet20:{weights}", str(folder)))
     assert subject.overlap == "unknown"
     assert subject.data.parts == {"train": 50_000, "validation": 5_000, "test": 5_000}
+
+
+def test_data_without_labels_fit_by_their_shape_alone():
+    bundle = tiny_bundle("mlp")
+    data = replace(data_for(bundle), task=Unlabelled())
+    check_fit(bundle, data)
+    with pytest.raises(DataError, match="takes inputs of shape"):
+        check_fit(bundle, replace(data, input_shape=(5,)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (None, (1.0, (0.5,), (0.25,))),
+        (Normalisation(scale=255.0), (255.0, (0.5,), (0.25,))),
+        (Normalisation(mean=(0.1,), std=(0.2,)), (1.0, (0.1,), (0.2,))),
+    ],
+)
+def test_options_of_the_data_replace_what_they_name_of_the_models_input(
+    monkeypatch, tmp_path, asked, expected
+):
+    bundle = tiny_bundle("mlp")
+    bundle = replace(bundle, spec=replace(bundle.spec, mean=(0.5,), std=(0.25,)))
+    save_checkpoint(bundle, tmp_path / "model.safetensors")
+    data = replace(data_for(bundle), normalisation=asked)
+    monkeypatch.setattr("optim.subject._open_any_data", lambda ref, base: data)
+    spec = open_subject(Recipe("model.safetensors", "own"), base=tmp_path).bundle.spec
+    assert (spec.scale, spec.mean, spec.std) == expected
+
+
+def test_fresh_weights_for_data_without_labels_have_the_usual_ten_outputs():
+    data = replace(data_for(tiny_bundle("mlp")), task=Unlabelled())
+    assert fresh_model(ZOO["mlp"], data).task.n_classes == 10

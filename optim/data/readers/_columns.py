@@ -201,7 +201,8 @@ class Encoder:
             return cls((), note=f"{name}: left out, train has one value")
         median = float(np.median(known))
         filled = np.where(np.isnan(values), median, values)
-        mean, std = float(filled.mean()), float(filled.std())
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = float(filled.mean()), float(filled.std())
         if not np.isfinite([mean, std]).all() or std == 0:
             return cls((), note=f"{name}: left out, its values are too large")
         missing = len(values) - len(known)
@@ -217,7 +218,16 @@ class Encoder:
             return np.isin(contents.texts(), self.yes).astype(np.float32)[:, None]
         values = contents.numbers()
         filled = np.where(np.isnan(values), self.median, values)
-        return ((filled - self.mean) / self.std).astype(np.float32)[:, None]
+        with np.errstate(over="ignore"):
+            scaled = ((filled - self.mean) / self.std).astype(np.float32)
+        if not np.isfinite(scaled).all():
+            largest = float(np.abs(filled).max())
+            raise DataError(
+                f"Column {self.names[0]!r} holds {largest:g}, far from what train has (mean "
+                f"{self.mean:g}, deviation {self.std:g}).",
+                hint="Correct that cell, or leave it empty.",
+            )
+        return scaled[:, None]
 
 
 def _as_numbers(cells: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, int | None]:

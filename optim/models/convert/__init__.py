@@ -5,8 +5,11 @@
 ``folding``    computes what depends on constants and sizes only
 ``builder``    the graph under construction, followed for two batch sizes
 ``operators``  one index of the operators, files by subject
+``layout``     takes back the changes of layout of channels-last exporters
 ``lifting``    finds layers in what files spell out as arithmetic
 ``rewriting``  what rewrites of the graph need to know
 ``converter``  :func:`convert`: all of it, in order
+``parity``     whether a module computes what ONNX Runtime computes
+``program``    a converted model without weights, as plain data
 =============  =============================================================================
 """

@@ -72,10 +72,13 @@ class Traced:
     Attributes:
         node: The node that computes it.
         samples: Tensors of its size and type, without content, for the two batch sizes.
+        outer: How many runs of samples lie one behind the other in the dimension that depends on
+            the batch: 5 where 5 tokens of every sample were joined with the samples, tokens first.
     """
 
     node: fx.Node
     samples: tuple[Tensor, Tensor]
+    outer: int = 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -111,7 +114,6 @@ class Builder:
         self.values: dict[str, Value] = {}
         self._names = Names()
         self._attributes: dict[int, fx.Node] = {}
-        self._layers: dict[tuple[Any, ...], str] = {}
         batch = next((i.shape[0] for i in file.inputs if i.shape), None)
         self.fixed_batch = batch
         self.batches = (2, 3) if batch is None else (batch, batch + 1)
@@ -213,7 +215,6 @@ class Builder:
         make: Callable[[], nn.Module],
         *inputs: Traced,
         weight: int | None = None,
-        shared: tuple[Any, ...] | None = None,
     ) -> Traced:
         """Add a call of a layer.
 
@@ -223,18 +224,10 @@ class Builder:
             make: Makes the layer.
             inputs: What it is called with.
             weight: Index of the input that holds the layer's weight, if there is one.
-            shared: What tells layers apart; two operations that agree in it become one layer that
-                is called twice.
         """
-        path = self._layers.get(shared) if shared is not None else None
-        if path is None:
-            wanted = module_path(
-                "" if weight is None else self.name_of(op, weight), op.name, op.op_type
-            )
-            path = self._names.take(wanted, fallback)
-            self.place(path, make())
-            if shared is not None:
-                self._layers[shared] = path
+        stored = "" if weight is None else self.name_of(op, weight)
+        path = self._names.take(module_path(stored, op.name, op.op_type), fallback)
+        self.place(path, make())
         return self.call_layer(path, *inputs)
 
     def call_layer(self, path: str, *inputs: Traced) -> Traced:
@@ -322,17 +315,17 @@ class Builder:
         target = [a if a == b else -1 for a, b in zip(first, second, strict=True)]
         if target.count(-1) > 1:
             raise op.refuse("spreads the samples over several dimensions")
+        x = _before_reshapes(x)
         if first == x.shape and second == tuple(x.samples[1].shape):
             return x
         keeps_batch = x.batch_axes == (0,) and target[0] == -1 and first[0] == x.shape[0]
-        if keeps_batch and len(target) == 2:
+        if keeps_batch and len(target) == 2 and x.rank > 2:
             return self.call("flatten", x, 1)
-        if keeps_batch and first[: x.rank] == x.shape and prod(first[x.rank :]) == 1:
-            for axis in range(x.rank, len(first)):
+        added = _added_axes(x.shape, first) if keeps_batch else None
+        if added is not None:
+            for axis in added:
                 x = self.call("unsqueeze", x, axis)
             return x
-        if keeps_batch and first == (x.shape[0], 1, *x.shape[1:]):
-            return self.call("unsqueeze", x, 1)
         return self.call("reshape", x, tuple(target))
 
     def _made(self, node: fx.Node, samples: Sequence[Tensor]) -> Traced:
@@ -342,8 +335,47 @@ class Builder:
                 f"The graph computes {list(first.shape)} numbers at once, which is too many."
             )
         value = Traced(node, (first, second))
+        if value.batch_axes:
+            value = Traced(node, (first, second), _inherited_outer(node, value))
         node.meta["value"] = value
         return value
+
+
+def _inherited_outer(node: fx.Node, value: Traced) -> int:
+    """Return how samples lie in a result: as in what it is computed from, if it is as long."""
+    size = value.shape[value.batch_axes[0]]
+    for source in node.all_input_nodes:
+        known = source.meta.get("value")
+        if not isinstance(known, Traced) or not known.batch_axes:
+            continue
+        if known.shape[known.batch_axes[0]] == size:
+            return known.outer
+    return 1
+
+
+_RESHAPES = tuple(FUNCTIONS[kind] for kind in ("reshape", "flatten", "unsqueeze"))
+
+
+def _before_reshapes(x: Traced) -> Traced:
+    """Return the value that has the same numbers in the same order, before changes of shape."""
+    while x.node.op == "call_function" and x.node.target in _RESHAPES:
+        before = x.node.all_input_nodes[0].meta["value"]
+        assert isinstance(before, Traced)
+        x = before
+    return x
+
+
+def _added_axes(shape: tuple[int, ...], target: tuple[int, ...]) -> list[int] | None:
+    """Return where dimensions of size 1 are added, or None if more changes than that."""
+    added, left = [], list(shape)
+    for axis, size in enumerate(target):
+        if left and left[0] == size:
+            left.pop(0)
+        elif size == 1:
+            added.append(axis)
+        else:
+            return None
+    return None if left else added
 
 
 def _identifier(name: str) -> str:

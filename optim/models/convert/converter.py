@@ -9,26 +9,51 @@ from torch import fx
 from optim.errors import OptimError, UnsupportedModelError
 from optim.models.convert.builder import Builder, Traced, Value
 from optim.models.convert.folding import fold
+from optim.models.convert.layout import settle_layout, take_channels_first
 from optim.models.convert.lifting import lift
 from optim.models.convert.operators import OPERATORS
 from optim.models.convert.reader import GraphFile, Operation, read_graph
 from optim.models.convert.rewriting import remove_unused
 
-__all__ = ["convert"]
+__all__ = ["convert", "takes_channels_last"]
+
+
+_CHANNELS = (1, 3, 4)
+
+
+def takes_channels_last(model: onnx.ModelProto) -> bool:
+    """Whether a file takes one image with channels last and transposes it first of all."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        return False
+    sizes = [d.dim_value for d in inputs[0].type.tensor_type.shape.dim]
+    if len(sizes) != 4 or sizes[3] not in _CHANNELS or sizes[1] in _CHANNELS:
+        return False
+    readers = [node for node in model.graph.node if inputs[0].name in node.input]
+    return bool(readers) and all(
+        node.op_type == "Transpose" and [list(a.ints) for a in node.attribute] == [[0, 3, 1, 2]]
+        for node in readers
+    )
 
 
 def convert(
-    model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]] | None = None
+    model: onnx.ModelProto,
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    *,
+    channels_first: bool = False,
 ) -> fx.GraphModule:
     """Return a module that computes what an ONNX graph computes.
 
     Convolutions, dense layers, normalisations, activation functions and pooling are layers of
     ``torch.nn`` with names made from those in the file; what is left are calls of functions. Half
-    precision becomes float32.
+    precision becomes float32. A weight that several nodes read becomes one of each.
 
     Args:
         model: A checked model.
         shapes: ``{input: sizes of one sample}`` where the file leaves them free.
+        channels_first: Whether the module takes channels first although the file takes them last;
+            only where :func:`takes_channels_last`.
 
     Returns:
         A module in evaluation mode. It can be traced again, copied, and trained.
@@ -43,6 +68,9 @@ def convert(
             _add(to, op)
     _add_output(to, file)
     remove_unused(to.graph)
+    if channels_first:
+        take_channels_first(to)
+    settle_layout(to)
     lift(to)
     remove_unused(to.graph)
     module = fx.GraphModule(to.root, to.graph)

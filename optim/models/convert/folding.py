@@ -85,8 +85,12 @@ def _computed(op: Operation, values: list[Any], index: int) -> list[np.ndarray]:
     _check_growth(op, [arrays.get(name) for name in op.inputs])
     node = helper.make_node(op.op_type, list(op.inputs), list(op.outputs))
     node.attribute.extend(_attribute(name, value) for name, value in op.attributes.items())
+    # As a function: of a lone node, the evaluator takes the newest version.
+    function = helper.make_function(
+        "fold", "Fold", list(arrays), list(op.outputs), [node], [helper.make_opsetid("", op.opset)]
+    )
     try:
-        results = ReferenceEvaluator(node, opsets={"": op.opset}).run(None, arrays)
+        results = ReferenceEvaluator(function).run(None, arrays, {})
     except Exception as error:
         # The reference evaluator raises whatever NumPy and its own operators raise.
         raise op.refuse(f"cannot be computed from its constants: {error}") from error

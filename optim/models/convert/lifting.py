@@ -38,6 +38,7 @@ def lift(to: Builder) -> None:
     _lift_group_norms(to)
     _lift_shortcuts(to)
     _absorb_scales(to)
+    _shorten_names(to)
 
 
 # --- activation functions -----------------------------------------------------------------------
@@ -261,6 +262,18 @@ def _norm_name(path: str) -> str:
 
 def _reshapes(node: fx.Node) -> bool:
     return any(is_call(node, kind) for kind in ("reshape", "flatten", "unsqueeze"))
+
+
+def _shorten_names(to: Builder) -> None:
+    """Let a norm that was put together have the name of what its constants were part of."""
+    targets = {str(n.target) for n in to.graph.nodes if n.op in ("call_module", "get_attr")}
+    for node in to.graph.nodes:
+        above, _, name = str(node.target).rpartition(".")
+        if node.op != "call_module" or name != "norm" or not above:
+            continue
+        if sum(target == above or target.startswith(f"{above}.") for target in targets) == 1:
+            to.place(above, to.root.get_submodule(str(node.target)))
+            node.target = above
 
 
 # --- what belongs to the layer before -----------------------------------------------------------

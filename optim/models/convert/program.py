@@ -120,7 +120,7 @@ def build(program: Mapping[str, Any], *, max_parameters: int) -> fx.GraphModule:
     total = sum(t.numel() for t in planned.state_dict().values())
     if total > max_parameters:
         raise ValueError(f"it has more than {max_parameters:,} parameters")
-    return fx.GraphModule(_root(program), _graph(nodes)).eval()
+    return fx.GraphModule(_root(program), _graph(program)).eval()
 
 
 def _described_layer(path: str, layer: nn.Module) -> list[Any]:
@@ -259,10 +259,11 @@ def _place(root: nn.Module, path: str, part: nn.Module | Tensor) -> None:
         holder.register_buffer(name, part)
 
 
-def _graph(nodes: Any) -> fx.Graph:
+def _graph(program: Mapping[str, Any]) -> fx.Graph:
+    held = {"call_module": program["layers"], "get_attr": program["constants"]}
     graph = fx.Graph()
     known: dict[str, fx.Node] = {}
-    for op, name, target, args, kwargs in nodes:
+    for op, name, target, args, kwargs in program["nodes"]:
         if not str(name).isidentifier() or (op == "placeholder" and not target.isidentifier()):
             raise ValueError(f"{name!r} is no name of a node")
         values, named = _argument(args, known), _argument(kwargs, known)
@@ -271,7 +272,7 @@ def _graph(nodes: Any) -> fx.Graph:
             break
         if op == "call_function":
             target = FUNCTIONS[target]
-        elif op not in ("placeholder", "call_module", "get_attr") and (op, target) != _CAST:
+        elif op != "placeholder" and target not in held.get(op, ()) and (op, target) != _CAST:
             raise ValueError(f"{op!r} {target!r} is no call")
         made = graph.create_node(op, target, values, named, name=name)
         known[name] = made

@@ -105,14 +105,14 @@ def replace(to: Builder, node: fx.Node, make: Callable[[], Traced]) -> fx.Node:
     with to.graph.inserting_before(node), torch.no_grad():
         made = make().node
     node.replace_all_uses_with(made)
-    dropped = [node]
-    while dropped:
-        old = dropped.pop()
-        if old.users or old.op in ("placeholder", "output") or old is made:
+    queue, gone = [node], {made}
+    while queue:
+        old = queue.pop()
+        if old.users or old.op in ("placeholder", "output") or old in gone:
             continue
-        sources = old.all_input_nodes
+        gone.add(old)
+        queue.extend(old.all_input_nodes)
         to.drop(old)
-        dropped.extend(sources)
     return made
 
 

@@ -58,7 +58,8 @@ def recovery_of(recipe: Recipe, info: dict[str, Any]) -> Recipe:
     """
     if info["part"] == "all":
         raise CalibrationError(
-            "These data have no training part.", hint="Use a folder or zip with train and test."
+            "These data have no training part.",
+            hint="Add them with train and test, or let parts be drawn.",
         )
     return recovery(recipe)
 

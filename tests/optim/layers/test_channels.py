@@ -240,3 +240,60 @@ def test_global_shares_add_up_to_the_ratio(ratio):
 def test_the_least_important_channel_of_all_goes_first():
     shares = global_shares({"a": torch.tensor([5.0, 4.0]), "b": torch.tensor([3.0, 9.0])}, 0.25)
     assert shares == {"a": 0.0, "b": 0.5}
+
+
+class SmallUNet(nn.Module):
+    """Down, up by a transposed convolution, and beside what came in."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter, self.down = nn.Conv2d(2, 6, 3, padding=1), nn.Conv2d(6, 8, 2, stride=2)
+        self.norm, self.slope = nn.InstanceNorm2d(8, affine=True), nn.PReLU(8)
+        self.up = nn.ConvTranspose2d(8, 5, 2, stride=2)
+        self.join = nn.Conv2d(11, 7, 3, padding=1)
+        self.leave = nn.Conv2d(7, 3, 1)
+
+    def forward(self, x):
+        wide = torch.relu(self.enter(x))
+        deep = self.up(self.slope(self.norm(self.down(wide))))
+        return self.leave(torch.relu(self.join(torch.cat([deep, wide], dim=1))))
+
+
+def test_channels_that_are_silent_leave_a_u_net_without_a_trace():
+    torch.manual_seed(0)
+    module = SmallUNet().eval()
+    groups = {g.name: g for g in find_channels(module, (2, 8, 8)).groups}
+    assert groups.keys() == {"enter", "down", "join"}
+    with torch.no_grad():
+        for layer in (module.enter, module.down, module.join):
+            layer.weight[1::2] = 0
+            layer.bias[1::2] = 0
+        module.norm.bias[1::2] = 0
+    keep = {name: torch.arange(0, group.size, 2) for name, group in groups.items()}
+    pruned = keep_channels(module, list(groups.values()), keep)
+    x = torch.randn(2, 2, 8, 8)
+    with torch.no_grad():
+        assert_similar(pruned(x), module(x))
+    assert tuple(pruned.up.weight.shape) == (4, 5, 2, 2)
+    assert (pruned.up.in_channels, pruned.join.in_channels) == (4, 5 + 3)
+    assert pruned.slope.num_parameters == 4
+
+
+class Shuffled(nn.Module):
+    """Channels in two halves that change places, as in ShuffleNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.enter, self.depthwise = nn.Conv2d(2, 8, 1), nn.Conv2d(8, 8, 3, groups=8)
+        self.inner, self.leave = nn.Conv2d(8, 6, 1), nn.Conv2d(6, 3, 1)
+
+    def forward(self, x):
+        x = self.enter(x).reshape(-1, 2, 4, 6, 6).permute(0, 2, 1, 3, 4).reshape(-1, 8, 6, 6)
+        return self.leave(self.inner(self.depthwise(x)))
+
+
+def test_shuffled_channels_stay_and_those_behind_them_may_leave():
+    channels = find_channels(Shuffled().eval(), (2, 6, 6))
+    assert [g.name for g in channels.groups] == ["inner"]
+    assert channels.protected.keys() == {"enter", "depthwise", "leave"}
+    assert channels.protected["depthwise"] == "its inputs are rearranged channels"

@@ -91,3 +91,19 @@ def test_no_sample_gives_no_accuracy():
 def test_batches_cover_everything_once_in_order():
     assert [s.stop - s.start for s in batches(7, 3)] == [3, 3, 1]
     assert list(batches(0, 3)) == []
+
+
+def test_without_labels_agreement_can_be_asked_and_accuracy_cannot():
+    one, other = said([0, 1, 2, 0], [-1] * 4), said([0, 1, 1, 0], [-1] * 4)
+    assert not one.is_labelled
+    assert one.agreement(other).value == 0.75
+    assert one.largest_difference(other) == 1.0
+    for question in (one.accuracy, one.class_accuracy, one.confusion, lambda: one.against(other)):
+        with pytest.raises(MeasurementError, match="have no labels") as caught:
+            question()
+        assert "agreement needs no labels" in caught.value.hint
+
+
+def test_a_label_that_is_missing_among_others_is_refused():
+    with pytest.raises(DataError, match="have labels and others have none"):
+        said([0, 1], [-1, 1])

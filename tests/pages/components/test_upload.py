@@ -120,15 +120,19 @@ def test_own_images_are_taken_in_before_the_weights_that_belong_to_them(lab, tak
     assert recipe_of(lab).model == "small-resnet"
 
 
-def test_labels_that_are_named_go_with_the_data(lab, taken):
+def test_what_is_said_about_the_data_goes_with_them(lab, taken):
     lab.file_uploader(key="upload_weights").set_value(("mine.pt", b"weights", ""))
     lab.selectbox(key="upload_data").set_value(upload._NEW)
     lab.run()
     lab.file_uploader(key="upload_images").set_value(("iris.csv", b"table", "text/csv"))
     lab.text_input(key="upload_target").set_value(" species ")
+    lab.checkbox(key="upload_split").check()
     lab.run()
     click(lab, "Open")
-    assert taken[0][3] == {"title": "iris.csv", "options": {"target": "species"}}
+    assert taken[0][3] == {
+        "title": "iris.csv",
+        "options": {"target": "species", "split": "made"},
+    }
 
 
 @pytest.mark.parametrize(

@@ -47,16 +47,12 @@ def explicit_pads(
     return pads[:dims], pads[dims:]
 
 
-def _parameter(array: np.ndarray) -> nn.Parameter:
-    return nn.Parameter(torch.from_numpy(np.array(array, dtype=np.float32)))
-
-
 def _filled(layer: nn.Module, **arrays: np.ndarray | None) -> nn.Module:
     """Give a layer its values; sizes must already agree."""
     for name, array in arrays.items():
         if array is None:
             continue
-        value = torch.from_numpy(np.array(array, dtype=np.float32))
+        value = torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
         if name in layer._buffers:
             layer._buffers[name] = value
         else:
@@ -95,8 +91,7 @@ def _conv(to: Builder, op: Operation) -> Value:
             )
         return _filled(layer, weight=weight, bias=bias)
 
-    shared = ("conv", op.inputs[1:], strides, tuple(before), dilations, group)
-    return to.layer(op, "conv", make, x, weight=1, shared=shared)
+    return to.layer(op, "conv", make, x, weight=1)
 
 
 def _conv_transpose(to: Builder, op: Operation) -> Value:
@@ -112,8 +107,10 @@ def _conv_transpose(to: Builder, op: Operation) -> Value:
     before, after = _transposed_pads(op, x.shape[2:], weight.shape[2:], strides, dilations, extra)
     # What ONNX cuts off behind less than before is what torch adds there.
     extra = [e + b - a for e, b, a in zip(extra, before, after, strict=True)]
+    surplus = [max(0, -e) for e in extra]
+    extra = [max(0, e) for e in extra]
     limits = [max(s, d) for s, d in zip(strides, dilations, strict=True)]
-    if any(not 0 <= e < limit for e, limit in zip(extra, limits, strict=True)):
+    if any(e >= limit for e, limit in zip(extra, limits, strict=True)):
         raise op.refuse(f"cuts off {before} before and {after} behind, which torch cannot")
 
     def make() -> nn.Module:
@@ -131,7 +128,11 @@ def _conv_transpose(to: Builder, op: Operation) -> Value:
             )
         return _filled(layer, weight=weight, bias=bias)
 
-    return to.layer(op, "conv_transpose", make, x, weight=1)
+    result = to.layer(op, "conv_transpose", make, x, weight=1)
+    if not any(surplus):
+        return result
+    ends = [size - more for size, more in zip(result.shape[2:], surplus, strict=True)]
+    return to.call("slice", result, (slice(None), slice(None), *(slice(0, end) for end in ends)))
 
 
 def _transposed_pads(
@@ -185,8 +186,7 @@ def _gemm(to: Builder, op: Operation) -> Value:
             shift = _row(bias.array, kernel.shape[0])
             shift = shift * np.float32(beta) if shift is not None else None
         if bias is None or shift is not None:
-            shared = ("gemm", op.inputs[1:], op.get("transB", 0), alpha, beta)
-            return to.layer(op, "linear", lambda: _dense(kernel, shift), x, weight=1, shared=shared)
+            return to.layer(op, "linear", lambda: _dense(kernel, shift), x, weight=1)
     other = to.traced(op, 1)
     result = to.call("matmul", x, to.call("permute", other, (1, 0)) if op.get("transB") else other)
     result = to.call("mul", result, alpha) if alpha != 1 else result
@@ -210,10 +210,7 @@ def _matmul(to: Builder, op: Operation) -> Value:
     if isinstance(left, Traced) and isinstance(right, Constant) and right.array.ndim == 2:
         weight = right.array
         if weight.dtype == np.float32:
-            shared = ("matmul", op.inputs[1])
-            return to.layer(
-                op, "linear", lambda: _dense(weight.T, None), left, weight=1, shared=shared
-            )
+            return to.layer(op, "linear", lambda: _dense(weight.T, None), left, weight=1)
     return to.call("matmul", to.traced(op, 0), to.traced(op, 1))
 
 
@@ -297,9 +294,9 @@ def embedding(to: Builder, op: Operation, weight: np.ndarray, index: Traced) -> 
     """Return the rows of a table of weights that whole numbers of the input name."""
 
     def make() -> nn.Module:
-        return nn.Embedding.from_pretrained(_parameter(weight).detach(), freeze=False)
+        return nn.Embedding.from_pretrained(torch.from_numpy(np.array(weight)), freeze=False)
 
-    return to.layer(op, "embedding", make, index, weight=0, shared=("embedding", op.inputs[0]))
+    return to.layer(op, "embedding", make, index, weight=0)
 
 
 def _dropout(to: Builder, op: Operation) -> Value:

@@ -38,7 +38,11 @@ def _reshape(to: Builder, op: Operation) -> Value:
         for sizes, sample in zip(asked, x.samples, strict=True)
     ]
     if to.fixed_batch is not None and not target.depends_on_batch:
-        shapes[1] = _for_more_samples(op, x, shapes[0])
+        shapes[1], outer = _for_more_samples(to, op, x, shapes[0])
+        made = to.reshape(op, x, shapes)
+        made = Traced(made.node, made.samples, outer)
+        made.node.meta["value"] = made
+        return made
     return to.reshape(op, x, shapes)
 
 
@@ -54,19 +58,33 @@ def _resolved(op: Operation, asked: list[int], shape: list[int]) -> list[int]:
     return [prod(shape) // known if n == -1 else n for n in sizes]
 
 
-def _for_more_samples(op: Operation, x: Traced, sizes: list[int]) -> list[int]:
+def _for_more_samples(
+    to: Builder, op: Operation, x: Traced, sizes: list[int]
+) -> tuple[list[int], int]:
     """Return what a file written for a fixed batch would ask of one sample more.
 
-    The result's dimension that begins where the batch does in the input is the one that grows.
+    What lies before the samples in memory stays before them, so that only few dimensions can be the
+    one that grows: best one of samples alone, else one that ends with them, else one that has more
+    behind them.
+
+    Returns:
+        The sizes, and how many runs of samples lie behind one another in the one that grew.
     """
     if not x.batch_axes:
-        return sizes
-    (axis,) = x.batch_axes[:1]
-    before, samples, more = prod(x.shape[:axis]), x.shape[axis], x.samples[1].shape[axis]
+        return sizes, 1
+    samples, more = to.batches
+    before = prod(x.shape[: x.batch_axes[0]]) * x.outer
+    found = []
     for i, size in enumerate(sizes):
-        if prod(sizes[:i]) == before and size % samples == 0:
-            return [*sizes[:i], size // samples * more, *sizes[i + 1 :]]
-    raise op.refuse("mixes the samples of a batch")
+        ahead = prod(sizes[:i])
+        outer = before // ahead
+        if before % ahead == 0 and size % (outer * samples) == 0:
+            inner = size // (outer * samples)
+            found.append((inner > 1, outer > 1, i, outer))
+    if not found:
+        raise op.refuse("mixes the samples of a batch")
+    _, _, i, outer = min(found)
+    return [*sizes[:i], sizes[i] // samples * more, *sizes[i + 1 :]], outer
 
 
 def _flatten(to: Builder, op: Operation) -> Value:

@@ -349,6 +349,18 @@ def test_too_many_cells_are_refused(own_cache, csv, monkeypatch):
     refuses(csv(rows()), "more than 5,000,000 rows or 200 cells")
 
 
+def test_a_number_that_train_has_nothing_like_is_refused(csv):
+    csv(rows(), "data/train.csv")
+    path = csv([*rows(), "1e300,red,yes,ant"], "data/test.csv")
+    refuses(path.parent, r"'age' holds 1e\+300, far from what train has \(mean 4")
+
+
+def test_numbers_too_large_to_square_are_left_out(csv):
+    lines = [f"{(-1) ** i}e308,{line}" for i, line in enumerate(rows())]
+    data = open_data(csv(lines, header=f"vast,{HEADER}"))
+    assert "vast: left out, its values are too large." in data.notes
+
+
 def test_formulas_are_text(csv):
     lines = [line.replace("red", '=HYPERLINK("http://x")') for line in rows()]
     lines = [line.replace('"', "'") for line in lines]
