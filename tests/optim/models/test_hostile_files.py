@@ -184,7 +184,7 @@ def grow_classes(header):
 
 def grow_input(header):
     header["architecture"] = {"mlp": {"width": 1024}}
-    header["spec"]["shape"] = [10**9]
+    header["spec"]["shape"] = [2**24]
 
 
 HEADERS = {
@@ -409,6 +409,9 @@ PROPERTIES = {
     "negative": '{"spec": {"shape": [-3]}}',
     "zero scale": '{"spec": {"shape": [3], "scale": 0}}',
     "names": '{"class_names": 5}',
+    "another shape": '{"spec": {"shape": [4]}}',
+    "another rank": '{"spec": {"shape": [3, 1, 1]}}',
+    "samples without end": '{"spec": {"shape": [1000000, 1000000]}}',
     "too few names": '{"class_names": ["a"]}',
     "seen": '{"seen": 5}',
 }
@@ -428,6 +431,9 @@ def test_properties_that_make_no_sense_are_refused(onnx_path, text):
         {"output": ["N", 2, 2]},
         {"output": ["N", 1]},
         {"output": ["N", "K"]},
+        {"output": ["N", 2**40]},
+        {"shape": [10**6, 10**6]},
+        {"shape": [13] * 50},
     ],
     ids=str,
 )
