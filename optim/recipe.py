@@ -261,7 +261,9 @@ class Recipe:
         """Return the recipe as YAML, one step a line."""
         data = self.to_json()
         steps = data.pop("steps")
-        head = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        # YAML takes some characters that cannot be seen for the end of a line.
+        is_plain = f"{self.model}{self.data}".isprintable()
+        head = yaml.safe_dump(data, sort_keys=False, allow_unicode=is_plain)
         if not steps:
             return f"{head}steps: []\n"
         lines = [

@@ -408,6 +408,13 @@ def test_a_field_that_is_new_and_at_its_default_changes_no_hash(monkeypatch):
     assert recipe.with_fields("prune_weights", later=1).chain("m", "d") != before
 
 
+@pytest.mark.parametrize("name", ["\x85", "a\u2028b", "größe", "数字"])
+def test_a_name_of_any_characters_comes_back_from_yaml(name):
+    recipe = Recipe(name, "digits")
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+    assert (name in recipe.to_yaml()) == name.isprintable()
+
+
 HEAD = "version: 1\nmodel: digits-resnet8\ndata: digits\n"
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
 MERGES = "m0: &m0 {a: 1}\n" + "".join(
