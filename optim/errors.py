@@ -15,7 +15,8 @@
     ├── RunError                    a run or a worker process failed
     └── Cancelled                   the caller asked to stop; not a fault
 
-A message names the value that is wrong and what is allowed; ``hint`` says what to do.
+A message names the value that is wrong and what is allowed; ``hint`` says what to do. Values come
+from files of anybody: what is too long to read is cut, and what cannot be sent is escaped.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ __all__ = [
     "UnsupportedModelError",
 ]
 
+_MAX_LENGTH = 900
+
 
 class OptimError(Exception):
     """Base of all errors of this package.
@@ -46,6 +49,7 @@ class OptimError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        message, hint = _legible(message), _legible(hint)
         super().__init__(f"{message} {hint}".strip())
         self.message = message
         self.hint = hint
@@ -111,3 +115,10 @@ class Cancelled(OptimError):
 
 class OptimWarning(UserWarning):
     """Category of every warning of this package."""
+
+
+def _legible(text: str) -> str:
+    if len(text) > _MAX_LENGTH:
+        text = f"{text[: _MAX_LENGTH - 3]}..."
+    # Half a surrogate pair can be written in JSON and cannot be sent to a browser.
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -94,7 +94,14 @@ class Quantity:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            ConfigError: If a value is illegal.
+            TypeError: If it is not such a mapping.
+        """
+        if not all(isinstance(data[name], int | float) for name in ("value", "low", "high")):
+            raise TypeError("value, low and high must be numbers")
         return cls(**data)
 
     def __str__(self) -> str:

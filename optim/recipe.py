@@ -37,6 +37,8 @@ __all__ = ["VERSION", "Entry", "Recipe"]
 
 VERSION = 1
 _MAX_LINK_BYTES = 65_536
+_MAX_CHARACTERS = 65_536
+_MAX_DEPTH = 12
 _MAX_STEPS = 40
 
 
@@ -229,6 +231,7 @@ class Recipe:
         """
         if not isinstance(data, Mapping):
             raise ConfigError(f"A recipe is a mapping: got {type(data).__name__}.")
+        _check_plain(data, _MAX_DEPTH)
         version = data.get("version")
         if version != VERSION:
             raise ConfigError(
@@ -258,7 +261,9 @@ class Recipe:
         """Return the recipe as YAML, one step a line."""
         data = self.to_json()
         steps = data.pop("steps")
-        head = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        # YAML takes some characters that cannot be seen for the end of a line.
+        is_plain = f"{self.model}{self.data}".isprintable()
+        head = yaml.safe_dump(data, sort_keys=False, allow_unicode=is_plain)
         if not steps:
             return f"{head}steps: []\n"
         lines = [
@@ -269,11 +274,23 @@ class Recipe:
 
     @classmethod
     def from_yaml(cls, text: str) -> Self:
-        """Read YAML or JSON text."""
+        """Read YAML or JSON text; it may come from anybody.
+
+        Raises:
+            ConfigError: If it is no YAML, too long, or no legal recipe.
+        """
+        if len(text) > _MAX_CHARACTERS:
+            raise ConfigError(
+                f"A recipe has at most {_MAX_CHARACTERS:,} characters: got {len(text):,}."
+            )
         try:
-            return cls.from_json(yaml.safe_load(text))
-        except yaml.YAMLError as error:
+            data = yaml.load(text, _Loader)
+        except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # Dates and numbers that are none end in whatever Python says of them.
             raise ConfigError(f"The recipe is not valid YAML: {error}.") from error
+        except RecursionError as error:
+            raise ConfigError("The recipe is not valid: it is nested too deeply.") from error
+        return cls.from_json(data)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -285,8 +302,14 @@ class Recipe:
         path = Path(path)
         try:
             return cls.from_yaml(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"The recipe {path.name!r} cannot be read: {error}.") from error
+        except OSError as error:
+            raise ConfigError(
+                f"The recipe {path.name!r} cannot be read: {error.strerror}."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"The recipe {path.name!r} cannot be read: it is not UTF-8."
+            ) from error
 
     def to_link(self) -> str:
         """Return the recipe as text that fits into a URL."""
@@ -314,6 +337,31 @@ class Recipe:
                 "The link holds no recipe this program can read.",
                 hint="Copy it again, whole; or start from a preset.",
             ) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases: forty lines of them stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "a recipe has no aliases", mark)
+        return super().compose_node(parent, index)
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    """Refuse what no field means and no message could show."""
+    if depth == 0:
+        raise ConfigError("The recipe is not valid: it is nested too deeply.")
+    if isinstance(value, int) and abs(value) >= 2**64:
+        raise ConfigError("The recipe holds a whole number of more than 64 bits.")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_plain(key, depth - 1)
+            _check_plain(inner, depth - 1)
+    elif isinstance(value, list | tuple | set):
+        for inner in value:
+            _check_plain(inner, depth - 1)
 
 
 def _model_hash(name: str) -> str:

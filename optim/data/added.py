@@ -1,13 +1,19 @@
-"""Data that was added on this machine, by name; what is built in stands beside it."""
+"""Data that was added on this machine, by name; what is built in stands beside it.
+
+A damaged card is left out of the lists, and the log says so: the others are still there.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from optim.data.dataset import Dataset
 from optim.data.open import DATASETS, ending_of, open_builtin, open_data
@@ -23,6 +29,8 @@ __all__ = [
     "options_of",
     "set_data_options",
 ]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,21 @@ class DataCard:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+_CARD = TypeAdapter(DataCard)
+
+
 def data_cards() -> dict[str, DataCard]:
     """Return the data sets that are built in or were added, by name."""
     cards = {card.name: card for card in _builtin_cards()}
     for path in sorted(_folder().glob("*.json")):
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        fields["input_shape"] = tuple(fields["input_shape"])
-        cards[fields["name"]] = DataCard(**fields)
+        try:
+            card = _CARD.validate_json(path.read_bytes(), strict=True)
+            if card.name != path.stem or not card.path or card.name in DATASETS:
+                raise ValueError(f"it is about {card.name!r}")
+        except (OSError, ValueError) as error:
+            _LOG.warning("The card %r of data is damaged and left out: %s", path.name, error)
+        else:
+            cards[card.name] = card
     return cards
 
 
@@ -159,9 +175,11 @@ def options_of(name: str) -> dict[str, Any]:
     """
     try:
         text = (_folder() / f"{checked_name(name)}.json").read_text(encoding="utf-8")
-        return dict(json.loads(text).get("options", {}))
-    except (OSError, ValueError):  # also a name that cannot be one: a built-in one with fields
+        found = json.loads(text)
+    except (OSError, ValueError, RecursionError):  # also a name that cannot be one
         return {}
+    options = found.get("options") if isinstance(found, dict) else None
+    return options if isinstance(options, dict) else {}
 
 
 def _written(card: DataCard) -> DataCard:

@@ -1,21 +1,28 @@
 """Cards of the trained models that can be asked for by name. Plain JSON beside the weights.
 
-Reading a card is cheap and needs no torch, so that a page can list models without opening them.
+Reading a card is cheap and needs no torch, so that a page can list models without opening them. A
+damaged card is left out of the lists, and the log says so: the others are still there.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optim.errors import UnsupportedModelError
 from optim.hashing import digest_file
 from optim.quantity import Quantity
 from optim.storage import ASSETS, store_home
 
 __all__ = ["ModelCard", "model_cards"]
+
+_LOG = logging.getLogger(__name__)
+_FIELDS = {"title": str, "data": str, "architecture": dict, "params": int, "macs": int}
+_MORE = {"accuracy": dict, "command": str, "listed": bool, "note": str}
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,19 @@ class ModelCard:
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:
-        """Read a card; the weights have its name and lie beside it."""
-        data = json.loads(path.read_text(encoding="utf-8"))
+        """Read a card; the weights have its name and lie beside it.
+
+        Raises:
+            UnsupportedModelError: If the card is damaged.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            _check_fields(data)
+            accuracy = {k: Quantity.from_json(v) for k, v in data.get("accuracy", {}).items()}
+        except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+            raise UnsupportedModelError(
+                f"The card {path.name!r} of a model is damaged.", hint="Add the model again."
+            ) from error
         return cls(
             name=path.stem,
             title=data["title"],
@@ -69,7 +87,7 @@ class ModelCard:
             architecture=data["architecture"],
             params=data["params"],
             macs=data["macs"],
-            accuracy={k: Quantity.from_json(v) for k, v in data.get("accuracy", {}).items()},
+            accuracy=accuracy,
             command=data.get("command", ""),
             weights=_weights_of(path) or path.with_suffix(".safetensors"),
             listed=data.get("listed", True),
@@ -79,7 +97,22 @@ class ModelCard:
 
 def model_cards() -> dict[str, ModelCard]:
     """Return the cards of all models that ship or were added on this machine, by name."""
-    return {card.name: card for card in (ModelCard.read(path) for path in _card_files())}
+    cards = {}
+    for path in _card_files():
+        try:
+            cards[path.stem] = ModelCard.read(path)
+        except UnsupportedModelError as error:
+            _LOG.warning("%s It is left out: %s", error.message, error.__cause__)
+    return cards
+
+
+def _check_fields(data: Any) -> None:
+    """Refuse what is missing or of another type than a page can show."""
+    if not isinstance(data, dict):
+        raise TypeError("it is no mapping")
+    for name, kind in (_FIELDS | _MORE).items():
+        if type(data[name] if name in _FIELDS else data.get(name, kind())) is not kind:
+            raise TypeError(f"{name} is not of type {kind.__name__}")
 
 
 def _card_files() -> Iterator[Path]:

@@ -155,15 +155,12 @@ def _rebuild(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelBund
     missing = {n for n in module.state_dict() if not n.endswith("num_batches_tracked")} - set(state)
     if missing:
         raise UnsupportedModelError(f"The checkpoint lacks {', '.join(sorted(missing)[:3])}.")
-    provenance = dict(header["provenance"])
-    if provenance["seen"] is not None:
-        provenance["seen"] = tuple(provenance["seen"])
     return ModelBundle(
-        name=header["name"],
+        name=_text(header["name"]),
         content=TorchModel(module.eval(), architecture),
         spec=spec,
         task=Classification(names),
-        provenance=Provenance(**provenance),
+        provenance=_provenance(header["provenance"]),
         table=_table(header, table),
     )
 
@@ -175,6 +172,21 @@ def _check_finite(tensors: Mapping[str, Tensor], constants: Mapping[str, Any]) -
             continue
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} holds values that are not finite")
+
+
+def _provenance(data: Mapping[str, Any]) -> Provenance:
+    seen = data["seen"]
+    return Provenance(
+        source=_text(data["source"]),
+        seen=None if seen is None else tuple(map(_text, seen)),
+        note=_text(data.get("note", "")),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"it has {type(value).__name__} in place of text")
+    return value
 
 
 def _check_sizes(

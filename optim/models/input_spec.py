@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["InputSpec"]
 
+_MAX_NUMBERS = 2**24
+"""Numbers of one sample: five colour pictures of 1024 by 1024."""
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -39,6 +42,11 @@ class InputSpec:
         if not self.shape or any(not isinstance(side, int) or side < 1 for side in self.shape):
             raise ConfigError(
                 f"shape must be whole numbers above 0: got shape={self.shape}.", field="shape"
+            )
+        if math.prod(self.shape) > _MAX_NUMBERS:
+            raise ConfigError(
+                f"shape must be of at most {_MAX_NUMBERS:,} numbers: got shape={self.shape}.",
+                field="shape",
             )
         if len(self.mean) != len(self.std):
             raise ConfigError(

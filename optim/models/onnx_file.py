@@ -17,7 +17,7 @@ from torch import Tensor
 
 from optim.data.dataset import Dataset
 from optim.data.task import Classification
-from optim.errors import UnsupportedModelError
+from optim.errors import ConfigError, UnsupportedModelError
 from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
 from optim.models.convert.converter import convert, takes_channels_last
 from optim.models.convert.parity import largest_difference, random_inputs, runtime_outputs
@@ -30,6 +30,7 @@ METADATA_KEY = "optim"
 """Property of our own files that holds input, classes and recipe as JSON."""
 
 _MAX_BYTES = 2**31 - 1
+_MAX_CLASSES = 100_000
 _MAX_DIFFERENCE = {False: 1e-3, True: 2e-2}
 """Largest difference between module and file, in units of the largest output; 16-bit or not."""
 _SAMPLES = 16
@@ -63,7 +64,7 @@ def open_onnx(path: Path, data: Dataset | None = None, *, as_graph: bool = False
     bundle = ModelBundle(
         name=path.stem,
         content=GraphModel(model.SerializeToString()),
-        spec=known.spec or _input_spec(model, path, data),
+        spec=_checked_input(known.spec, model, path) or _input_spec(model, path, data),
         task=Classification(names),
         provenance=Provenance(path.name, known.seen),
     )
@@ -226,6 +227,27 @@ def _properties(model: onnx.ModelProto, path: Path) -> _Properties:
         ) from error
 
 
+def _checked_input(known: InputSpec | None, model: onnx.ModelProto, path: Path) -> InputSpec | None:
+    """Return what the properties say of the input; refused where the graph says otherwise."""
+    if known is None:
+        return None
+    sizes = [
+        [d.dim_value for d in given.type.tensor_type.shape.dim][1:]
+        for given in _graph_inputs(model)
+    ]
+    if (
+        len(sizes) != 1
+        or len(sizes[0]) != len(known.shape)
+        or any(size not in (0, wanted) for size, wanted in zip(sizes[0], known.shape, strict=True))
+    ):
+        raise UnsupportedModelError(
+            f"The property {METADATA_KEY!r} of {path.name!r} says that samples have the shape "
+            f"{known.shape}, and the graph takes others.",
+            hint="Export the file again, or remove the property.",
+        )
+    return known
+
+
 def _input_spec(model: onnx.ModelProto, path: Path, data: Dataset | None) -> InputSpec:
     inputs = _graph_inputs(model)
     if len(inputs) != 1:
@@ -239,7 +261,10 @@ def _input_spec(model: onnx.ModelProto, path: Path, data: Dataset | None) -> Inp
             f"{path.name!r} does not say the size of its input: got {shape}.",
             hint="Export it with fixed sizes, or give data whose samples have that size.",
         )
-    return InputSpec(shape, scale=255.0 if len(shape) == 3 else 1.0)
+    try:
+        return InputSpec(shape, scale=255.0 if len(shape) == 3 else 1.0)
+    except ConfigError as error:
+        raise UnsupportedModelError(f"The input of {path.name!r}: {error.message}") from error
 
 
 def _n_outputs(model: onnx.ModelProto, name: str) -> int:
@@ -247,5 +272,9 @@ def _n_outputs(model: onnx.ModelProto, name: str) -> int:
     if len(dims) != 2 or dims[1].dim_value <= 1:
         raise UnsupportedModelError(
             f"{name!r} does not end in one number a class; only classifiers can be measured."
+        )
+    if dims[1].dim_value > _MAX_CLASSES:
+        raise UnsupportedModelError(
+            f"{name!r} tells {dims[1].dim_value:,} classes; at most {_MAX_CLASSES:,} are measured."
         )
     return int(dims[1].dim_value)

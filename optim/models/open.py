@@ -17,6 +17,7 @@ from optim.models.checkpoint import load_checkpoint
 from optim.models.input_spec import InputSpec
 from optim.models.onnx_file import open_onnx
 from optim.models.weights import (
+    check_weights_fit,
     fit_to_module,
     interface_of,
     matching_architectures,
@@ -174,8 +175,10 @@ def _from_weights(path: Path, name: str, data: Dataset | None) -> ModelBundle:
     shape, n_outputs = interface_of(state, architecture)
     if data and len(data.input_shape) == len(shape) and data.input_shape[0] == shape[0]:
         shape = data.input_shape
+    architecture.check(shape)
+    check_weights_fit(state, architecture, shape, n_outputs)
     module = architecture.build(shape, n_outputs)
-    fit_to_module(state, module, architecture.title)
+    fit_to_module(state, module)
     names = (
         data.task.class_names
         if data and data.task.n_classes == n_outputs

@@ -19,10 +19,17 @@ from torch import Tensor, nn
 from optim.errors import UnsupportedModelError
 from optim.models.architecture import Architecture
 
-__all__ = ["fit_to_module", "interface_of", "matching_architectures", "read_state_dict"]
+__all__ = [
+    "check_weights_fit",
+    "fit_to_module",
+    "interface_of",
+    "matching_architectures",
+    "read_state_dict",
+]
 
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+_MAX_WRAPPERS = 8
 _SAFE_WAYS = "Save the weights as .safetensors, as a state dict, or export the model to ONNX."
 
 
@@ -53,16 +60,18 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        state = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise UnsupportedModelError(
             f"{path.name!r} is not a readable safetensors file: {error}."
         ) from error
+    if not state:
+        raise UnsupportedModelError(f"{path.name!r} holds no named tensors.", hint=_SAFE_WAYS)
+    return state
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    if zipfile.is_zipfile(path):
-        _check_archive(path)
+    _check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -77,8 +86,13 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 def _check_archive(path: Path) -> None:
     """Refuse archives that are programs, or that unpack to more than they weigh."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
+    try:
+        if not zipfile.is_zipfile(path):
+            return  # how torch saved before 1.6
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, LookupError, NotImplementedError) as error:
+        raise UnsupportedModelError(f"{path.name!r} is damaged and was not opened.") from error
     names = [member.filename for member in members]
     if any(
         "/code/" in name or name.endswith(("constants.pkl", "models/model.json")) for name in names
@@ -94,10 +108,13 @@ def _check_archive(path: Path) -> None:
 
 
 def _unwrapped(content: Any) -> Any:
-    while isinstance(content, Mapping):
+    # A dictionary may hold itself.
+    for _ in range(_MAX_WRAPPERS):
+        if not isinstance(content, Mapping):
+            break
         inner = next((k for k in _WRAPPERS if isinstance(content.get(k), Mapping)), None)
         if inner is None:
-            return content
+            break
         content = content[inner]
     return content
 
@@ -129,37 +146,52 @@ def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
         state = {key.removeprefix(shared): value for key, value in state.items()}
 
 
-def fit_to_module(state: Mapping[str, Tensor], module: nn.Module, what: str) -> None:
-    """Load weights into a module, in place, if they fit exactly.
+def check_weights_fit(
+    state: Mapping[str, Tensor],
+    architecture: Architecture,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+) -> None:
+    """Refuse weights that do not fit an architecture exactly, before it is built.
 
-    Args:
-        state: Tensors by name.
-        module: Fresh module of the architecture.
-        what: The architecture's name, for the message.
+    A tensor without values may still say that it has millions of rows.
 
     Raises:
         UnsupportedModelError: With the missing, unexpected and misshapen names.
     """
-    wanted = {k: v for k, v in module.state_dict().items() if not _is_counter(k)}
-    given = {k: v for k, v in state.items() if not _is_counter(k)}
+    wanted = _shapes(architecture, input_shape, n_outputs)
+    given = {k: tuple(v.shape) for k, v in state.items() if not _is_counter(k)}
     problems = [
         _listed("missing", [k for k in wanted if k not in given]),
         _listed("unexpected", [k for k in given if k not in wanted]),
         _listed(
             "of another shape",
             [
-                f"{k} {tuple(given[k].shape)} instead of {tuple(wanted[k].shape)}"
+                f"{k} {given[k]} instead of {wanted[k]}"
                 for k in wanted
-                if k in given and given[k].shape != wanted[k].shape
+                if k in given and given[k] != wanted[k]
             ],
         ),
     ]
     if any(problems):
         raise UnsupportedModelError(
-            f"The weights do not fit {what}: {'; '.join(p for p in problems if p)}.",
+            f"The weights do not fit {architecture.title}: {'; '.join(p for p in problems if p)}.",
             hint="Choose the architecture they were trained with.",
         )
-    values = {k: v.to(wanted[k].dtype) for k, v in given.items()}
+
+
+def fit_to_module(state: Mapping[str, Tensor], module: nn.Module) -> None:
+    """Load weights into a module, in place.
+
+    Args:
+        state: Tensors by name, which :func:`check_weights_fit` has let pass.
+        module: Fresh module of the architecture.
+
+    Raises:
+        UnsupportedModelError: If they are not finite.
+    """
+    wanted = {k: v for k, v in module.state_dict().items() if not _is_counter(k)}
+    values = {k: state[k].to(kind.dtype) for k, kind in wanted.items()}
     if any(not torch.isfinite(v).all() for v in values.values() if v.is_floating_point()):
         raise UnsupportedModelError("The weights contain values that are not finite.")
     module.load_state_dict(values, strict=False)

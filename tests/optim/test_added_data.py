@@ -135,3 +135,27 @@ def test_data_without_labels_have_no_classes(tmp_path):
     assert card.n_classes == 0
     assert card.path.endswith(".npy")
     assert open_registered_data(card.name).part("all").targets.tolist() == [-1] * 5
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: b"{",
+        lambda fields: b"\x80\x02",
+        lambda fields: b"[" * 5_000,
+        lambda fields: b"[]",
+        lambda fields: json.dumps(fields | {"title": None}).encode(),
+        lambda fields: json.dumps(fields | {"input_shape": "x"}).encode(),
+        lambda fields: json.dumps(fields | {"options": [1]}).encode(),
+        lambda fields: json.dumps(fields | {"name": "wine"}).encode(),
+    ],
+)
+def test_a_damaged_card_is_left_out_and_hides_no_other(own_home, pets, caplog, change):
+    card = add_data(pets)
+    file = own_home / "store" / "data" / f"{card.name}.json"
+    file.write_bytes(change(json.loads(file.read_bytes())))
+    cards = data_cards()
+    assert card.name not in cards
+    assert cards["wine"].title == "Wine"
+    assert "is damaged and left out" in caplog.text
+    assert isinstance(options_of(card.name), dict)

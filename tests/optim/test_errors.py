@@ -44,3 +44,11 @@ def test_a_config_error_names_its_field():
 
 def test_stopping_needs_no_words():
     assert str(Cancelled()) == "Stopped as requested."
+
+
+def test_what_a_file_says_is_cut_and_can_be_sent():
+    error = ConfigError(f"It says {'x' * 70_000}.", hint="y" * 70_000)
+    assert len(str(error)) < 2_000
+    assert error.message.startswith("It says xxx")
+    assert error.message.endswith("...")
+    assert ConfigError("It says \ud800.").message.encode() == b"It says \\ud800."

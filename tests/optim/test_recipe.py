@@ -406,3 +406,49 @@ def test_a_field_that_is_new_and_at_its_default_changes_no_hash(monkeypatch):
     recipe = Recipe("m", "d").with_step(PruneWeights(sparsity=0.7))
     assert recipe.chain("m", "d") == before
     assert recipe.with_fields("prune_weights", later=1).chain("m", "d") != before
+
+
+@pytest.mark.parametrize("name", ["\x85", "a\u2028b", "größe", "数字"])
+def test_a_name_of_any_characters_comes_back_from_yaml(name):
+    recipe = Recipe(name, "digits")
+    assert Recipe.from_yaml(recipe.to_yaml()) == recipe
+    assert (name in recipe.to_yaml()) == name.isprintable()
+
+
+HEAD = "version: 1\nmodel: digits-resnet8\ndata: digits\n"
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
+MERGES = "m0: &m0 {a: 1}\n" + "".join(
+    f"m{i}: &m{i} {{<<: [*m{i - 1}, *m{i - 1}]}}\n" for i in range(1, 40)
+)
+HOSTILE = {
+    "aliases of aliases": f"{HEAD}steps:\n- {{x: &x [y]}}\n" + LAUGHS,
+    "merges of merges": HEAD + MERGES,
+    "a list in itself": f"{HEAD}steps: &a [*a]",
+    "an object": f"{HEAD}seed: !!python/object/apply:os.getpid []",
+    "no date": f"{HEAD}seed: 2024-99-99",
+    "a date that is none": f"{HEAD}seed: !!timestamp x",
+    "no truth": f"{HEAD}seed: !!bool x",
+    "no number": f"{HEAD}seed: !!int ''",
+    "digits without end": f"{HEAD}seed: {'9' * 5_000}",
+    "hexadecimal digits without end": f"{HEAD}seed: 0x{'f' * 5_000}",
+    "digits as a key": f"{HEAD}0x{'f' * 5_000}: 1",
+    "deep": f"{HEAD}seed: {'[' * 900}{']' * 900}",
+    "deeper": "[" * 20_000,
+    "long": HEAD + "# x\n" * 20_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_text_that_means_harm_is_refused(text):
+    with pytest.raises(ConfigError) as caught:
+        Recipe.from_yaml(text)
+    assert len(str(caught.value)) < 2_000
+
+
+def test_a_recipe_file_that_is_not_there_is_named_without_its_folder(tmp_path):
+    with pytest.raises(ConfigError, match=r"'r\.yaml' cannot be read") as caught:
+        Recipe.load(tmp_path / "r.yaml")
+    assert str(tmp_path) not in str(caught.value)
+    (tmp_path / "r.yaml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        Recipe.load(tmp_path / "r.yaml")

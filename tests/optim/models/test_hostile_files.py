@@ -18,6 +18,7 @@ from optim.models.mlp import MLP
 from optim.models.onnx_file import open_onnx
 from optim.models.open import open_model
 from optim.models.weights import read_state_dict
+from optim.models.zoo import ZOO
 from optim.runtime.session import InferenceSession
 from tests.helpers import tiny_bundle
 
@@ -183,7 +184,7 @@ def grow_classes(header):
 
 def grow_input(header):
     header["architecture"] = {"mlp": {"width": 1024}}
-    header["spec"]["shape"] = [10**9]
+    header["spec"]["shape"] = [2**24]
 
 
 HEADERS = {
@@ -212,6 +213,10 @@ HEADERS = {
     "edge": lambda h: h.update(edges={"x": {"grid": {}, "scale": 0, "zero_point": 0}}),
     "missing key": lambda h: h.pop("spec"),
     "newer": lambda h: h.update(version=3),
+    "name": lambda h: h.update(name=[1]),
+    "note": lambda h: h["provenance"].update(note=5),
+    "source": lambda h: h["provenance"].update(source=None),
+    "seen": lambda h: h["provenance"].update(seen=[1]),
     "text as version": lambda h: h.update(version="x"),
     "provenance": lambda h: h.update(provenance={"source": 3, "seen": 5, "extra": 1}),
 }
@@ -263,6 +268,50 @@ def test_a_cut_checkpoint_is_refused(checkpoint):
         checkpoint.write_bytes(data[:end])
         with pytest.raises(UnsupportedModelError):
             load_checkpoint(checkpoint)
+
+
+def test_a_state_dict_whose_archive_is_damaged_is_refused(tmp_path):
+    """The end says that it is a zip, and what the end points to does not."""
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.ones(3)}, path)
+    data = path.read_bytes()
+    disks = data.rfind(b"PK\x06\x07") + 16
+    for damaged in (
+        data.replace(b"PK\x01\x02", b"PK\x00\x02"),
+        data[:disks] + b"\x09" + data[disks + 1 :],
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(UnsupportedModelError, match=r"'weights\.pt' is damaged"):
+            read_state_dict(path)
+
+
+def test_a_safetensors_file_without_tensors_is_refused(tmp_path):
+    """All of no names begin with any prefix, for ever."""
+    from safetensors.torch import save_file
+
+    save_file({}, tmp_path / "none.safetensors")
+    with pytest.raises(UnsupportedModelError, match="holds no named tensors"):
+        read_state_dict(tmp_path / "none.safetensors")
+
+
+def test_a_dictionary_that_holds_itself_is_refused(tmp_path):
+    content = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "round.pt")
+    with pytest.raises(UnsupportedModelError, match="holds no named tensors"):
+        read_state_dict(tmp_path / "round.pt")
+
+
+@pytest.mark.parametrize("rows", [3, 10**12])
+def test_rows_without_values_are_refused_before_a_layer_is_made_for_them(
+    tmp_path, monkeypatch, rows
+):
+    state = ZOO["mlp"].build((13,), 3).state_dict()
+    state["head.weight"] = torch.empty(rows, 0)
+    torch.save(state, tmp_path / "rows.pt")
+    monkeypatch.setattr(MLP, "build", lambda *a, **k: pytest.fail("took memory"))
+    with pytest.raises(UnsupportedModelError, match=r"head\.weight \(\d+, 0\) instead of"):
+        open_model(f"mlp:{tmp_path / 'rows.pt'}")
 
 
 # --- ONNX ---------------------------------------------------------------------------------------
@@ -360,6 +409,9 @@ PROPERTIES = {
     "negative": '{"spec": {"shape": [-3]}}',
     "zero scale": '{"spec": {"shape": [3], "scale": 0}}',
     "names": '{"class_names": 5}',
+    "another shape": '{"spec": {"shape": [4]}}',
+    "another rank": '{"spec": {"shape": [3, 1, 1]}}',
+    "samples without end": '{"spec": {"shape": [1000000, 1000000]}}',
     "too few names": '{"class_names": ["a"]}',
     "seen": '{"seen": 5}',
 }
@@ -379,6 +431,9 @@ def test_properties_that_make_no_sense_are_refused(onnx_path, text):
         {"output": ["N", 2, 2]},
         {"output": ["N", 1]},
         {"output": ["N", "K"]},
+        {"output": ["N", 2**40]},
+        {"shape": [10**6, 10**6]},
+        {"shape": [13] * 50},
     ],
     ids=str,
 )
