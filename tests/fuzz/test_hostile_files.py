@@ -89,4 +89,5 @@ def test_damaged_files_end_in_a_result_or_a_sentence(parser, name):
     print(f"{name}: {len(outcomes)} cases with OPTIM_FUZZ_SEED={SEED}: {counts}")  # noqa: T201
     assert not findings, "\n\n".join([f"{len(findings)} findings: {counts}", *findings.values()])
     assert len(outcomes) >= cases
-    assert {"result", "refused"} <= set(outcomes), "the damage is all too slight or too heavy"
+    assert "refused" in counts, "the damage is too slight"
+    assert "result" in counts or cases < 100, "the damage is too heavy"
