@@ -226,7 +226,7 @@ class Context:
         if self.data is None or not self.data.is_split:
             raise CalibrationError(
                 "This step trains, and the data set has no training part.",
-                hint="Use data with train and test parts, or have them made: split=made.",
+                hint="Use data with train and test parts, or have them drawn: own.npz?split=made.",
             )
         if isinstance(self.data.task, Unlabelled):
             raise CalibrationError(
@@ -244,7 +244,7 @@ class Context:
         if self.data is None or "validation" not in self.data.parts:
             raise CalibrationError(
                 "This step selects on validation samples, and the data set has none.",
-                hint="Use data with train and test parts, or have them made: split=made.",
+                hint="Use data with train and test parts, or have them drawn: own.npz?split=made.",
             )
         return self._tensors("validation")
 
