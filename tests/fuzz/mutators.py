@@ -89,8 +89,8 @@ def _damage(draw, kind, name, content):
 
 _UNREADABLE = (
     *(ValueError, KeyError, IndexError, TypeError, EOFError, OSError, OverflowError),
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error, RecursionError),
-    *(NotImplementedError, AttributeError, yaml.YAMLError),
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error),
+    *(RuntimeError, AttributeError, yaml.YAMLError),
 )
 
 
