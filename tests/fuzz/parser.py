@@ -95,6 +95,7 @@ class Parser:
                 "OPTIM_HOME": str(home),
                 "HOME": str(home),
                 "TMPDIR": str(spare),
+                "TORCHINDUCTOR_CACHE_DIR": str(spare / "inductor"),  # made when torch looks for it
                 "OMP_NUM_THREADS": "1",
                 "MALLOC_ARENA_MAX": "2",
                 "PYTHONFAULTHANDLER": "",

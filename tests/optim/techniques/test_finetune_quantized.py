@@ -25,7 +25,7 @@ QUICK = {"epochs": 1, "batch_size": 32}
     "settings",
     [
         {"weight_bits": 3, "activation_bits": 4},
-        {"weight_bits": 4, "activation_bits": 4, "granularity": "per_tensor"},
+        {"weight_bits": 3, "activation_bits": 4, "granularity": "per_tensor"},
         {"weight_bits": "ternary", "activation_bits": 8},
     ],
     ids=str,
