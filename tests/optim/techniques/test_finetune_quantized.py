@@ -42,6 +42,17 @@ def test_it_beats_post_training_quantization(settings, trained):
     assert predict(learned, samples).accuracy().value > 0.9
 
 
+def test_it_wins_also_where_rounding_cost_little(trained):
+    bundle, data = trained
+    context = context_for(bundle, data=data)
+    samples = data.part("validation")
+    four = Quantize(weight_bits=4, activation_bits=4, granularity="per_tensor")
+    rounded = four.apply(bundle, context).bundle
+    learned = FineTuneQuantized(epochs=2).apply(rounded, context).bundle
+    assert predict(learned, samples).against(predict(rounded, samples)).direction == "better"
+    assert predict(learned, samples).accuracy().value > 0.9
+
+
 def test_at_eight_bits_there_is_nothing_to_win_and_nothing_is_lost(trained):
     bundle, data = trained
     context = context_for(bundle, data=data)
