@@ -337,6 +337,7 @@ def test_rows_keep_their_places_while_somebody_looks(worked, page, timers):
     now = [1000.0]
     worked.store.clock = lambda: now[0]
     ahead = worked.running("ahead", epochs=1)
+    now[0] += 10
     worked.lease_of(ahead).finish({})
     behind = worked.running("behind", epochs=1)
     at = page()
