@@ -22,12 +22,12 @@ from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.quantity import Quantity
 
-__all__ = ["Check", "expected_by", "is_near_chance", "what_to_check"]
+__all__ = ["Check", "QuickCheck", "expected_by", "is_near_chance", "quick_check", "what_to_check"]
 
 _SAMPLES = range(64, 513)
 """How many are used: enough to see ten points; a check is no measurement."""
 _TIMED = 16
-_TRIALS = 12
+_TRIALS = 14
 _MARGIN = 0.1
 """Share of the way from guessing to perfect below which a model is near chance."""
 _FEW = 0.9
@@ -65,6 +65,23 @@ class Check:
         }
 
 
+@dataclass(frozen=True)
+class QuickCheck:
+    """Whether a model understands data, on a few hundred samples.
+
+    Attributes:
+        accuracy: As the data are read now.
+        is_near_chance: Whether that is hardly better than guessing.
+        suggestions: What was tried and does better, beyond both intervals; the best first.
+        remarks: What can only be looked at; empty unless accuracy is near chance.
+    """
+
+    accuracy: Quantity
+    is_near_chance: bool
+    suggestions: tuple[Check, ...] = ()
+    remarks: tuple[Check, ...] = ()
+
+
 def expected_by(bundle: ModelBundle) -> Expected:
     """Return what a model says about its input, for guesses about data."""
     spec = bundle.spec
@@ -76,6 +93,42 @@ def is_near_chance(predictions: Predictions) -> bool:
     if not predictions.is_labelled:
         return False
     return predictions.accuracy().value < _threshold(predictions)
+
+
+def quick_check(
+    bundle: ModelBundle,
+    data: Dataset,
+    samples: Samples,
+    *,
+    seconds: float = 30.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> QuickCheck:
+    """Measure a model on a few hundred samples, and try whether it wants them read otherwise.
+
+    A model may be far from its best without being near chance, so the trials are made either way.
+
+    Args:
+        bundle: The model, with the input the data are read for.
+        data: Names the classes.
+        samples: Labelled samples in a fair order, of a part that selects; the first few hundred
+            are used.
+        seconds: Roughly how long the trials may take together.
+        clock: Tells the time in seconds.
+
+    Raises:
+        DataError: If the samples do not fit the model.
+    """
+    count = _affordable(bundle, samples, seconds, clock, lambda: None)
+    some = samples.take(np.arange(count))
+    now = predict(bundle, some)
+    accuracy, near = now.accuracy(), is_near_chance(now)
+    checks = _tried(bundle, data, some, now, lambda: None)
+    return QuickCheck(
+        accuracy,
+        near,
+        tuple(c for c in checks if c.accuracy and c.accuracy.low > accuracy.high),
+        tuple(_to_look_at(bundle, data, now)) if near else (),
+    )
 
 
 def what_to_check(
@@ -101,28 +154,51 @@ def what_to_check(
     Returns:
         The trial that helps most first, then the others, then what can only be looked at.
     """
-    predict(bundle, samples.take(np.arange(min(_TIMED, len(samples)))), check=check)
-    start = clock()
-    predict(bundle, samples.take(np.arange(min(_TIMED, len(samples)))), check=check)
-    pace = (clock() - start) / _TIMED
-    affordable = int(seconds / (_TRIALS * pace)) if pace > 0 else _SAMPLES[-1]
-    count = min(max(affordable, _SAMPLES[0]), _SAMPLES[-1], len(samples))
+    count = _affordable(bundle, samples, seconds, clock, check)
     some = samples.take(np.arange(count))
     now = predict(bundle, some, check=check)
+    return [*_tried(bundle, data, some, now, check), *_to_look_at(bundle, data, now)]
+
+
+def _affordable(
+    bundle: ModelBundle,
+    samples: Samples,
+    seconds: float,
+    clock: Callable[[], float],
+    check: Callable[[], None],
+) -> int:
+    """Return on how many samples all trials can be made in the time there is."""
+    few = samples.take(np.arange(min(_TIMED, len(samples))))
+    predict(bundle, few, check=check)
+    start = clock()
+    predict(bundle, few, check=check)
+    pace = (clock() - start) / _TIMED
+    affordable = int(seconds / (_TRIALS * pace)) if pace > 0 else _SAMPLES[-1]
+    return min(max(affordable, _SAMPLES[0]), _SAMPLES[-1], len(samples))
+
+
+def _tried(
+    bundle: ModelBundle,
+    data: Dataset,
+    samples: Samples,
+    now: Predictions,
+    check: Callable[[], None],
+) -> list[Check]:
+    """Return the trials that get the model off the ground, the best first."""
+    values = _values(bundle, samples, check)
     tried = [
-        *_values(bundle, some, check),
-        *_channel_order(bundle, some, check),
+        *values,
+        *_channel_order(bundle, samples, values, check),
         *_label_order(now, data),
     ]
     least = max(_threshold(now), now.accuracy().value)
     helps = [(c.accuracy.value, c) for c in tried if c.accuracy and c.accuracy.value >= least]
     helps.sort(key=lambda pair: -pair[0])
-    return [
-        *(c for _, c in helps),
-        *_answers(now, bundle),
-        *_classes(bundle, data),
-        _reminder(bundle),
-    ]
+    return [c for _, c in helps]
+
+
+def _to_look_at(bundle: ModelBundle, data: Dataset, now: Predictions) -> list[Check]:
+    return [*_answers(now, bundle), *_classes(bundle, data), _reminder(bundle)]
 
 
 def _threshold(predictions: Predictions) -> float:
@@ -163,13 +239,22 @@ def _own(samples: Samples, scale: float) -> dict[str, tuple[tuple[float, ...], t
     return {"of the samples": (rounded[0], rounded[1])}
 
 
-def _channel_order(bundle: ModelBundle, samples: Samples, check: Callable[[], None]) -> list[Check]:
+def _channel_order(
+    bundle: ModelBundle, samples: Samples, values: list[Check], check: Callable[[], None]
+) -> list[Check]:
+    """Turn the channels round: as values are now, and with the best ones that were tried."""
     if len(bundle.spec.shape) != 3 or bundle.spec.shape[0] != 3:
         return []
     turned = replace(samples, inputs=np.ascontiguousarray(samples.inputs[:, ::-1]))
-    found = predict(bundle, turned, check=check).accuracy()
-    sentence = f"With the channels in the order blue, green, red: {found}."
-    return [Check("channel order", sentence, found, {"channel_order": "BGR"})]
+    best: Check | None = None
+    for options in ({}, *(value.options for value in values)):
+        spec = replace(bundle.spec, **options)
+        found = predict(replace(bundle, spec=spec), turned, check=check).accuracy()
+        if best is None or best.accuracy is None or found.value > best.accuracy.value:
+            more = f" and values {_as_read(spec)}" if options else ""
+            sentence = f"With the channels in the order blue, green, red{more}: {found}."
+            best = Check("channel order", sentence, found, {**options, "channel_order": "BGR"})
+    return [best] if best else []
 
 
 def _label_order(now: Predictions, data: Dataset) -> list[Check]:
@@ -229,10 +314,14 @@ def _classes(bundle: ModelBundle, data: Dataset) -> list[Check]:
 
 
 def _reminder(bundle: ModelBundle) -> Check:
-    spec = bundle.spec
+    sentence = f"Values are {_as_read(bundle.spec)}: hold that against how the model was trained."
+    return Check("input", sentence)
+
+
+def _as_read(spec: InputSpec) -> str:
     by = f"divided by {spec.scale:g}" if spec.scale != 1 else "taken as they are"
     then = f", less the mean {_shown(spec.mean)}, by {_shown(spec.std)}" if spec.mean else ""
-    return Check("input", f"Values are {by}{then}: hold that against how the model was trained.")
+    return f"{by}{then}"
 
 
 def _shown(values: tuple[float, ...]) -> str:
