@@ -52,6 +52,11 @@ class Expected:
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
 
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether samples of a shape can be given to the model."""
+        same = len(shape) == len(self.shape)
+        return same and all(w in (0, own) for own, w in zip(shape, self.shape, strict=True))
+
     def with_normalisation(self, asked: Normalisation | None) -> Self:
         """Return what a model expects of data that say themselves how they are normalised."""
         if asked is None:
@@ -66,7 +71,8 @@ class Expected:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        lists = ("shape", "mean", "std", "class_names")
+        return cls(scale=data["scale"], **{name: tuple(data[name]) for name in lists})
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,11 @@ def guess_options(dataset: Dataset, model: Expected, options: DataOptions | None
     options = options or DataOptions()
     said = set(options.changed())
     found: dict[str, tuple[Any, str]] = {
-        **_shape_guess(dataset.input_shape, model.shape),
+        **(
+            {}
+            if model.takes(dataset.input_shape)
+            else _shape_guess(dataset.input_shape, model.shape)
+        ),
         **_value_guess(_some(dataset), model),
         **_name_guess(dataset, model),
     }
@@ -263,8 +273,6 @@ def _picture(sample: np.ndarray, model: Expected | None) -> dict[str, Any]:
 
 
 def _shape_guess(own: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, tuple[Any, str]]:
-    if len(own) == len(wanted) and all(w in (0, o) for o, w in zip(own, wanted, strict=True)):
-        return {}
     if len(own) == len(wanted) == 3:
         if own[0] == wanted[0] and 0 not in wanted:
             size = f"{wanted[1]}x{wanted[2]}"
