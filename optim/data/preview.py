@@ -66,7 +66,7 @@ class Expected:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return asdict(self)
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -133,6 +133,7 @@ def open_as_guessed(
     guess = Guess(options or DataOptions())
     try:
         dataset = opened(guess.options)
+        dataset.part(next(iter(dataset.parts)))
     except DataError:
         # Samples of several sizes can only be read at one, and the model may say which.
         size = model.shape[1:]
