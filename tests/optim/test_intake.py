@@ -345,10 +345,12 @@ def test_the_limits_hold_before_the_file_is_looked_at():
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        input=json.dumps({"kind": "model", "path": "x", "options": {}}),
+        input=json.dumps(
+            {"question": "take model", "about": {"model": {"path": "x"}}, "arguments": {}}
+        ),
         capture_output=True,
         text=True,
         check=True,
         env=intake.child_environment(),
     )
-    assert json.loads(done.stdout) == {"name": str(intake._MEMORY_BYTES)}
+    assert json.loads(done.stdout) == {"answer": str(intake._MEMORY_BYTES)}
