@@ -3,6 +3,9 @@
 The web server writes the upload under a name of its own and starts ``python -m optim.intake``. The
 process limits its memory, its time and the size of what it writes before it looks at the file, and
 answers with one line of JSON. Whatever a hostile file does to it, the server goes on.
+
+The name of what was taken in cannot be guessed, not even by who has the same file: it opens it for
+whoever knows it, so that a link works, and belongs to its owner alone.
 """
 
 from __future__ import annotations
@@ -12,12 +15,16 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from optim import errors
-from optim.errors import OptimError, RunError
+from optim.access.names import capability
+from optim.errors import AccessError, OptimError, RunError
+from optim.hashing import digest, digest_bytes
 from optim.processes import child_environment
+from optim.storage import cache_home
 
 __all__ = ["ENDINGS", "main", "take_data", "take_model"]
 
@@ -25,6 +32,8 @@ _MEMORY_BYTES = 6 * 2**30
 _CPU_S = 120
 _WRITE_BYTES = 2 * 2**30
 _WAIT_S = 180
+_AT_ONCE = threading.BoundedSemaphore(2)
+"""Files opened at a time: each may take all the memory that it is allowed."""
 ENDINGS = {
     "model": (".safetensors", ".onnx", ".pt", ".pth", ".th", ".ckpt", ".bin"),
     # Formats that are known by the name of the file itself come in a zip or tar.
@@ -37,7 +46,14 @@ ENDINGS = {
 
 
 def take_model(
-    content: bytes, filename: str, *, data: str, architecture: str = "", title: str = ""
+    content: bytes,
+    filename: str,
+    *,
+    data: str,
+    architecture: str = "",
+    title: str = "",
+    owner: str = "",
+    max_bytes: int = 0,
 ) -> str:
     """Add an uploaded model to those pages can use, unlisted.
 
@@ -47,20 +63,30 @@ def take_model(
         data: Registered data the model belongs to.
         architecture: Name in the zoo; guessed if empty.
         title: Name for a reader.
+        owner: Id of who uploads it.
+        max_bytes: Largest file; 0 for no limit.
 
     Returns:
         The model's name.
 
     Raises:
+        AccessError: If the file is too large.
         OptimError: Naming what is wrong with the file.
     """
-    return _take(
-        "model", content, filename, {"data": data, "architecture": architecture, "title": title}
-    )
+    _check_size(content, max_bytes)
+    name = _name(owner, "model", digest_bytes(content), data, architecture)
+    options = {"data": data, "architecture": architecture, "title": title}
+    return _take("model", content, filename, {**options, "name": name, "owner": owner})
 
 
 def take_data(
-    content: bytes, filename: str, *, title: str = "", options: dict[str, Any] | None = None
+    content: bytes,
+    filename: str,
+    *,
+    title: str = "",
+    options: dict[str, Any] | None = None,
+    owner: str = "",
+    max_bytes: int = 0,
 ) -> str:
     """Add uploaded data to those pages can use, unlisted.
 
@@ -69,14 +95,34 @@ def take_data(
         filename: What the browser called it; only its ending is used.
         title: Name for a reader.
         options: Fields of :class:`optim.data.DataOptions`.
+        owner: Id of who uploads it.
+        max_bytes: Largest file; 0 for no limit.
 
     Returns:
         The data's name.
 
     Raises:
+        AccessError: If the file is too large.
         OptimError: Naming what is wrong with the file.
     """
-    return _take("data", content, filename, {"title": title, "options": options or {}})
+    _check_size(content, max_bytes)
+    options = options or {}
+    name = _name(owner, "data", digest_bytes(content), digest(options))
+    told = {"title": title, "options": options, "name": name, "owner": owner}
+    return _take("data", content, filename, told)
+
+
+def _check_size(content: bytes, max_bytes: int) -> None:
+    if 0 < max_bytes < len(content):
+        raise AccessError(
+            f"The file has {len(content) / 2**20:.1f} MB; this server takes files of at most "
+            f"{max_bytes / 2**20:.0f} MB.",
+            hint="Ask who runs it to raise server.maxUploadSize, or use the command line.",
+        )
+
+
+def _name(*parts: str) -> str:
+    return f"my-{capability(*parts)[:24]}"
 
 
 def _take(kind: str, content: bytes, filename: str, options: dict[str, Any]) -> str:
@@ -93,7 +139,9 @@ def _take(kind: str, content: bytes, filename: str, options: dict[str, Any]) -> 
             if kind == "model"
             else "",
         )
-    with tempfile.TemporaryDirectory(prefix="optim-") as folder:
+    home = cache_home() / "intake"
+    home.mkdir(parents=True, exist_ok=True)
+    with _AT_ONCE, tempfile.TemporaryDirectory(dir=home) as folder:
         path = Path(folder) / f"file{suffix}"
         path.write_bytes(content)
         request = json.dumps({"kind": kind, "path": str(path), "options": options})
@@ -105,7 +153,8 @@ def _take(kind: str, content: bytes, filename: str, options: dict[str, Any]) -> 
                 text=True,
                 timeout=_WAIT_S,
                 check=False,
-                env=child_environment(),
+                # What libraries leave behind lies in the same folder, and goes with it.
+                env={**child_environment(), "TMPDIR": folder},
             )
         except subprocess.TimeoutExpired as error:
             raise RunError("Opening the file took too long and was stopped.") from error
@@ -151,11 +200,11 @@ def _add(kind: str, path: Path, options: dict[str, Any]) -> str:
     from optim.data.open import open_data
     from optim.data.options import DataOptions
 
-    how = DataOptions(**options["options"])
+    how = DataOptions(**options.pop("options"))
     data = open_data(path, options=how)
     for part in data.parts:
         data.load(part)  # decoded here, within the limits, and cached
-    return add_data(path, title=options["title"], copy=True, listed=False, options=how).name
+    return add_data(path, copy=True, listed=False, options=how, **options).name
 
 
 def _limit() -> None:

@@ -46,6 +46,7 @@ class DataCard:
         listed: Whether everybody sees it in lists.
         options: How the files are read: those of :class:`~optim.data.DataOptions` that differ from
             their defaults.
+        owner: Id of who uploaded it; empty for what is built in or came by the command line.
     """
 
     name: str
@@ -55,6 +56,7 @@ class DataCard:
     path: str = ""
     listed: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    owner: str = ""
 
 
 _CARD = TypeAdapter(DataCard)
@@ -100,6 +102,7 @@ def add_data(
     copy: bool = False,
     listed: bool = True,
     options: DataOptions | None = None,
+    owner: str = "",
 ) -> DataCard:
     """Add a file or a folder to the data that pages can use.
 
@@ -110,6 +113,7 @@ def add_data(
         copy: Whether the file is copied into the store, or only remembered where it is.
         listed: Whether everybody sees it in lists.
         options: How the files are read.
+        owner: Id of who uploaded it.
 
     Raises:
         ConfigError: If the name is not a plain one, or that of built-in data.
@@ -137,6 +141,7 @@ def add_data(
         str(path),
         listed,
         options.changed(),
+        owner,
     )
     return _written(card)
 
