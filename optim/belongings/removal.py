@@ -164,7 +164,7 @@ def _remove_uploads(
 
 def _remove_exports(paths: Iterable[Path]) -> Removed:
     sizes = [_unlinked(path) for path in paths]
-    for folder in exports_home().glob("*/*/"):
+    for folder in (*exports_home().glob("*/*/"), *exports_home().glob("*/")):
         with contextlib.suppress(OSError):  # it holds a file
             folder.rmdir()
     return Removed(exports=len(sizes), bytes=sum(sizes))
