@@ -23,7 +23,7 @@ ROOMS = (
     {"export", "library"},
     {"whatif", "runner", "alternatives"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
-    {"intake", "pretrain", "gate"},
+    {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
     {"runs"},
     # Whose all of that is.

@@ -8,7 +8,7 @@ from optim.errors import AccessError
 from optim.runs.run import ACTIVE
 from optim.runs.store import RunStore
 
-__all__ = ["check_run", "check_upload"]
+__all__ = ["check_run", "check_size", "check_upload"]
 
 
 def check_upload(owner: str, store: RunStore, *sizes: int) -> None:
@@ -36,6 +36,23 @@ def check_upload(owner: str, store: RunStore, *sizes: int) -> None:
             f"With this upload yours would take {together / 2**20:,.0f} MB, and "
             f"{most.upload_bytes / 2**20:,.0f} MB is the most.",
             hint=hint,
+        )
+
+
+def check_size(size: int, most: int) -> None:
+    """Refuse a file that is too large.
+
+    Args:
+        size: Its bytes.
+        most: Bytes that it may have.
+
+    Raises:
+        AccessError: If it has more.
+    """
+    if size > most:
+        raise AccessError(
+            f"The file has {size / 2**20:,.1f} MB, and {most / 2**20:,.0f} MB is the most.",
+            hint="Who runs this server can raise server.maxUploadSize, or add it by command line.",
         )
 
 

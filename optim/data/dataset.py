@@ -80,6 +80,7 @@ class Dataset:
         origin: ``{part name: part hashes}`` of other parts its samples were taken from, such as
             the train part that validation was carved from (see :mod:`optim.data.splits`).
         normalisation: What replaces the normalisation a model brings, if somebody said so.
+        feature_names: Names of the features of a table, where somebody says them.
     """
 
     ref: str
@@ -93,6 +94,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     origin: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     normalisation: Normalisation | None = None
+    feature_names: tuple[str, ...] = ()
 
     def part(self, name: str) -> Samples:
         """Return one part; read on first use and kept.

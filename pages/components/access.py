@@ -37,7 +37,6 @@ __all__ = [
     "note",
     "owner",
     "refuse_presentation",
-    "upload_limit_bytes",
     "user_name",
 ]
 
@@ -129,6 +128,10 @@ def check_upload(*sizes: int) -> None:
         AccessError: If they are refused.
     """
     refuse_presentation()
+    # The upload fields say it too; what goes around them is refused here.
+    most = int(config.get_option("server.maxUploadSize")) * 2**20
+    for size in sizes:
+        quota.check_size(size, most)
     quota.check_upload(owner(), run_store(), *sizes)
 
 
@@ -140,11 +143,6 @@ def check_run() -> None:
     """
     refuse_presentation()
     quota.check_run(owner(), run_store())
-
-
-def upload_limit_bytes() -> int:
-    """Return how large a file may be: what the upload fields say as well."""
-    return int(config.get_option("server.maxUploadSize")) * 2**20
 
 
 def note(what: str, content_hash: str = "", **facts: str | int) -> None:

@@ -92,10 +92,10 @@ def _take(
         try:
             files = [file.getvalue() for file in (weights, images) if file is not None]
             access.check_upload(*map(len, files))
-            whose = {"owner": access.owner(), "max_bytes": access.upload_limit_bytes()}
+            owner = access.owner()
             if images is not None:
                 data = take_data(
-                    images.getvalue(), images.name, title=images.name, options=options, **whose
+                    images.getvalue(), images.name, title=images.name, options=options, owner=owner
                 )
                 _note("data", images.getvalue())
             name = take_model(
@@ -104,7 +104,7 @@ def _take(
                 data=data,
                 architecture=architecture or "",
                 title=weights.name,
-                **whose,
+                owner=owner,
             )
             _note("model", weights.getvalue())
         except OptimError as error:

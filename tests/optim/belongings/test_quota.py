@@ -2,7 +2,7 @@
 
 import pytest
 
-from optim.belongings.quota import check_run, check_upload
+from optim.belongings.quota import check_run, check_size, check_upload
 from optim.errors import AccessError
 
 
@@ -51,6 +51,12 @@ def test_runs_that_wait_are_counted_and_those_that_ended_are_not(give, store, mo
     check_run("bob", store)
     store.cancel(first.id)
     check_run("ann", store)
+
+
+def test_a_file_may_be_as_large_as_allowed_and_no_larger():
+    check_size(2**20, 2**20)
+    with pytest.raises(AccessError, match=r"has 2\.0 MB, and 1 MB is the most"):
+        check_size(2 * 2**20, 2**20)
 
 
 def test_zero_is_no_limit(give, store, most):
