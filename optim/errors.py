@@ -13,6 +13,7 @@
     ├── MeasurementError            accuracy, latency or size could not be measured
     ├── MissingDependencyError (ImportError)   an optional package is needed
     ├── RunError                    a run or a worker process failed
+    ├── AccessError                 who asks may not do this, or has reached a limit
     └── Cancelled                   the caller asked to stop; not a fault
 
 A message names the value that is wrong and what is allowed; ``hint`` says what to do. Values come
@@ -22,6 +23,7 @@ from files of anybody: what is too long to read is cut, and what cannot be sent 
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "CalibrationError",
     "Cancelled",
     "ConfigError",
@@ -105,6 +107,10 @@ class MissingDependencyError(OptimError, ImportError):
 
 class RunError(OptimError):
     """A run, or the worker process that executes it, failed."""
+
+
+class AccessError(OptimError):
+    """Who asks may not do this here, or has reached a limit the operator has set."""
 
 
 class Cancelled(OptimError):

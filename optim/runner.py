@@ -63,6 +63,10 @@ def _silent(share: float, what: str) -> None:
     """Report nothing."""
 
 
+def _silently(key: str) -> None:
+    """Note nothing."""
+
+
 def _untracked(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
     """Keep no states and no figures."""
     return NoResume(), lambda figures: None
@@ -209,6 +213,7 @@ def run(
     check: Callable[[], None] = lambda: None,
     stored: bool = False,
     tracker: Tracker = _untracked,
+    trained: Callable[[str], None] = _silently,
 ) -> RunResult:
     """Apply a recipe, export the result, and measure both models on the same samples.
 
@@ -221,6 +226,7 @@ def run(
         check: Called at safe points; raises to stop.
         stored: See :func:`apply_recipe`.
         tracker: See :func:`apply_recipe`.
+        trained: See :func:`apply_recipe`.
 
     Raises:
         OptimError: Naming what is wrong with the recipe, the model or the data.
@@ -234,6 +240,7 @@ def run(
         check=check,
         stored=stored,
         tracker=tracker,
+        trained=trained,
     )
     samples = subject.samples()
     progress(0.7, "measuring the original")
@@ -311,6 +318,7 @@ def apply_recipe(
     check: Callable[[], None] = lambda: None,
     stored: bool = False,
     tracker: Tracker = _untracked,
+    trained: Callable[[str], None] = _silently,
 ) -> tuple[ModelBundle, dict[str, StepReport]]:
     """Apply the active steps of a recipe in order.
 
@@ -322,6 +330,7 @@ def apply_recipe(
         stored: Whether what was trained before is taken instead of trained again, and what is
             trained is kept (see :mod:`optim.stored`).
         tracker: Says for each training step where its states and figures go.
+        trained: Called with the key of each stored result that was taken or kept.
 
     Returns:
         The resulting model and ``{entry id: report}``.
@@ -340,6 +349,7 @@ def apply_recipe(
         keeps = stored and entry.step.cost == "training"
         if keeps and (found := load_stored(keys[i], subject.bundle)):
             bundle = found
+            trained(keys[i])
             reports[entry.id] = StepReport(f"{entry.step.title}: trained before and stored.")
             continue
         resume, record = tracker(entry) if entry.step.cost == "training" else _untracked(entry)
@@ -357,6 +367,7 @@ def apply_recipe(
         bundle, reports[entry.id] = applied.bundle, applied.report
         if keeps:
             store_result(keys[i], bundle)
+            trained(keys[i])
     return bundle, reports
 
 
