@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["digest", "digest_arrays", "digest_file"]
+__all__ = ["digest", "digest_arrays", "digest_bytes", "digest_file"]
 
 _LENGTH = 32
 
@@ -31,6 +31,11 @@ def digest(*parts: Any) -> str:
     """
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
+
+
+def digest_bytes(data: bytes) -> str:
+    """Hash bytes as they are."""
+    return hashlib.sha256(data).hexdigest()[:_LENGTH]
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]) -> str:

@@ -39,12 +39,16 @@ class InferenceSession:
     batch: int = 0
 
     @classmethod
-    def open(cls, model: onnx.ModelProto | bytes, threads: int = 1) -> InferenceSession:
+    def open(
+        cls, model: onnx.ModelProto | bytes, threads: int = 1, *, optimised: bool = True
+    ) -> InferenceSession:
         """Load a model on the CPU.
 
         Args:
             model: The model or the bytes of its file.
             threads: Threads one inference may use.
+            optimised: Whether the runtime may rewrite the graph for its own kernels; without that
+                it computes operator by operator, as ONNX defines them.
 
         Raises:
             ExportError: If the runtime refuses the model.
@@ -55,6 +59,8 @@ class InferenceSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if not optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Threads that spin while idle would disturb every other measurement on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         data = model if isinstance(model, bytes) else model.SerializeToString()
@@ -92,8 +98,17 @@ class InferenceSession:
         return np.concatenate(parts)[: len(x)]
 
     def _run(self, x: np.ndarray) -> np.ndarray:
+        return self.values(x)[0]
+
+    def values(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return every output for one batch of the size that the file takes.
+
+        Raises:
+            MeasurementError: If the runtime fails on this input.
+        """
         try:
-            return self.session.run(None, {self.input_name: x})[0]
+            found: list[np.ndarray] = self.session.run(None, {self.input_name: x})
+            return found
         except Exception as error:
             raise MeasurementError(
                 f"{runtime_name()} failed on inputs of shape {x.shape}: {_first_line(error)}."
