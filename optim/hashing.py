@@ -33,11 +33,6 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
-def digest_bytes(data: bytes) -> str:
-    """Hash bytes as they are."""
-    return hashlib.sha256(data).hexdigest()[:_LENGTH]
-
-
 def digest_arrays(arrays: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]) -> str:
     """Hash named arrays by name, type, shape and bytes; the order of the names is irrelevant."""
     state = hashlib.sha256()
@@ -46,6 +41,11 @@ def digest_arrays(arrays: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndar
         state.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
         state.update(array.data.cast("B") if array.size else b"")
     return state.hexdigest()[:_LENGTH]
+
+
+def digest_bytes(content: bytes) -> str:
+    """Hash a content as :func:`digest_file` hashes the file that holds it."""
+    return hashlib.sha256(content).hexdigest()[:_LENGTH]
 
 
 def digest_file(path: Path) -> str:

@@ -9,7 +9,8 @@ from typing import Literal
 from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
 from optim.data.dataset import Dataset, Samples
-from optim.data.splits import overlap, stratified_order, with_validation
+from optim.data.options import Normalisation
+from optim.data.splits import SplitPolicy, overlap, stratified_order, with_validation
 from optim.data.task import Classification, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
@@ -20,7 +21,7 @@ from optim.recipe import Recipe
 from optim.step import refusal
 from optim.techniques import TECHNIQUES
 
-__all__ = ["Subject", "check_fit", "check_lanes", "check_models", "open_subject"]
+__all__ = ["Subject", "check_fit", "check_lanes", "check_models", "open_subject", "subject_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +80,37 @@ def open_subject(
     else:
         data = _open_any_data(recipe.data, base)
         bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
+    return subject_of(bundle, data, split=recipe.split, seed=recipe.seed, spec=spec)
+
+
+def subject_of(
+    bundle: ModelBundle,
+    data: Dataset,
+    *,
+    split: SplitPolicy = "auto",
+    seed: int = 0,
+    spec: InputSpec | None = None,
+) -> Subject:
+    """Put a model and data that are open together.
+
+    Args:
+        bundle: The model.
+        data: The data; their options change the model's input where they say so.
+        split: Where validation comes from if the data have none.
+        seed: Decides that, and the order of the samples.
+        spec: Replaces the input normalisation of both.
+
+    Raises:
+        DataError: If they do not fit.
+    """
     spec = spec or _spec_of(bundle, data)
     if spec != bundle.spec:
         bundle = replace(bundle, spec=spec)
     check_fit(bundle, data)
     seen = bundle.provenance.seen
-    data = with_validation(data, seen=seen, policy=recipe.split, seed=recipe.seed)
+    data = with_validation(data, seen=seen, policy=split, seed=seed)
     part = "validation" if data.is_split else "all"
-    return Subject(bundle, data, part, overlap(data, part, seen), recipe.seed)
+    return Subject(bundle, data, part, overlap(data, part, seen), seed)
 
 
 def _open_any_data(ref: str, base: Path) -> Dataset:
@@ -100,8 +124,8 @@ def _spec_of(bundle: ModelBundle, data: Dataset) -> InputSpec:
     asked, own = data.normalisation, bundle.spec
     if asked is None:
         return own
-    mean, std = (asked.mean, asked.std) if asked.mean else (own.mean, own.std)
-    return replace(own, scale=asked.scale or own.scale, mean=mean, std=std)
+    found = asked.or_else(Normalisation(own.scale, own.mean, own.std))
+    return replace(own, scale=found.scale, mean=found.mean, std=found.std)
 
 
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:

@@ -38,7 +38,7 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
     }
     metadata = {METADATA_KEY: json.dumps(properties, separators=(",", ":"))}
     if isinstance(content, GraphModel):
-        model = onnx.load_from_string(graph_bytes(content.onnx, bundle.table))
+        model = onnx.load_from_string(graph_bytes(content.onnx, bundle.table, bundle.interface))
         others = {p.key: p.value for p in model.metadata_props}
         onnx.helper.set_model_props(model, {**others, **metadata})
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import onnx
@@ -23,12 +23,16 @@ _HOLDERS = frozenset({"conv", "conv_transpose", "linear"})
 """Kinds of the layers that a batch norm folds into."""
 
 
-def fold(model: onnx.ModelProto) -> onnx.ModelProto:
+def fold(model: onnx.ModelProto, kept: Collection[str] = ()) -> onnx.ModelProto:
     """Return a graph that computes the same with fewer nodes; the given one is unchanged.
 
     Functions are unfolded, constants that stand in nodes or are only moved become initializers,
     batch norms are folded into the convolution or product before them, and what nobody reads is
     left out. Folding twice changes nothing.
+
+    Args:
+        model: The graph.
+        kept: Values inside the graph that somebody reads; they are computed as before.
 
     Raises:
         UnsupportedModelError: If functions cannot be unfolded or a constant is damaged.
@@ -40,9 +44,9 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
         # onnx raises classes of its own that share no base but Exception.
         raise UnsupportedModelError("The functions of the graph cannot be unfolded.") from error
     _free_constants(folded)
-    _fold_constants(folded)
-    _fold_norms(folded)
-    drop_unread(folded.graph)
+    _fold_constants(folded, kept)
+    _fold_norms(folded, kept)
+    drop_unread(folded.graph, kept)
     return folded
 
 
@@ -94,20 +98,20 @@ def _inner_graphs(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
 # --- constants ------------------------------------------------------------------------------------
 
 
-def _fold_constants(model: onnx.ModelProto) -> None:
+def _fold_constants(model: onnx.ModelProto, kept: Collection[str]) -> None:
     graph, opset = model.graph, opset_of(model)
     known = {t.name: t for t in graph.initializer}
-    results = {value.name for value in graph.output}
-    kept, made = [], []
+    results = {*kept, *(value.name for value in graph.output)}
+    nodes, made = [], []
     for node in graph.node:
         tensor = _constant_of(node, known, opset)
         if tensor is None or node.output[0] in results:
-            kept.append(node)
+            nodes.append(node)
         else:
             known[tensor.name] = tensor
             made.append(tensor)
     if made:
-        _replace_nodes(graph, kept)
+        _replace_nodes(graph, nodes)
         graph.initializer.extend(made)
 
 
@@ -148,20 +152,20 @@ def _replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
 # --- batch norm -----------------------------------------------------------------------------------
 
 
-def _fold_norms(model: onnx.ModelProto) -> None:
+def _fold_norms(model: onnx.ModelProto, kept: Collection[str]) -> None:
     graph = model.graph
     tensors = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT}
-    read = names_read(graph)
+    read = names_read(graph) + Counter(kept)
     makers = {
         graph.node[layer.node].output[0]: layer
         for layer in node_layers(model)
         if layer.kind in _HOLDERS and _takes_norm(graph.node[layer.node], layer, tensors)
     }
-    kept = []
+    nodes = []
     for norm in graph.node:
         layer = makers.get(norm.input[0]) if norm.input else None
         if layer is None or read[norm.input[0]] != 1 or not _is_plain_norm(norm, tensors):
-            kept.append(norm)
+            nodes.append(norm)
             continue
         node = graph.node[layer.node]
         for position, name, array in _with_norm(layer, norm, tensors, read):
@@ -174,8 +178,8 @@ def _fold_norms(model: onnx.ModelProto) -> None:
                 node.input.append("")
             node.input[position] = name
         node.output[0] = norm.output[0]
-    if len(kept) < len(graph.node):
-        _replace_nodes(graph, kept)
+    if len(nodes) < len(graph.node):
+        _replace_nodes(graph, nodes)
 
 
 def _is_plain_norm(norm: onnx.NodeProto, tensors: Mapping[str, onnx.TensorProto]) -> bool:
@@ -229,18 +233,18 @@ def _with_norm(
 # --- what nobody reads ----------------------------------------------------------------------------
 
 
-def drop_unread(graph: onnx.GraphProto) -> None:
-    """Leave out nodes and constants that no result depends on."""
-    read, kept = names_read(graph), []
+def drop_unread(graph: onnx.GraphProto, kept: Collection[str] = ()) -> None:
+    """Leave out nodes and constants that neither a result nor a kept value depends on."""
+    read, nodes = names_read(graph) + Counter(kept), []
     for node in reversed(graph.node):
         if any(read[name] for name in node.output):
-            kept.append(node)
+            nodes.append(node)
             continue
         read.subtract(name for name in node.input if name)
         for inner in _inner_graphs(node):
             read.subtract(names_read(inner))
-    if len(kept) < len(graph.node):
-        _replace_nodes(graph, kept[::-1])
+    if len(nodes) < len(graph.node):
+        _replace_nodes(graph, nodes[::-1])
     for index in reversed(range(len(graph.initializer))):
         if not read[graph.initializer[index].name]:
             del graph.initializer[index]

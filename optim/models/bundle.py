@@ -18,6 +18,7 @@ from optim.layers.table import CompressionTable
 from optim.models.architecture import Architecture
 from optim.models.convert.program import describe
 from optim.models.input_spec import InputSpec
+from optim.models.interface import Interface
 
 __all__ = ["GraphModel", "ModelBundle", "Provenance", "TorchModel", "named_tensors"]
 
@@ -43,9 +44,11 @@ class GraphModel:
 
     Attributes:
         onnx: The file's bytes.
+        interface: How it is run; None for one float32 input whose first output is read.
     """
 
     onnx: bytes = field(repr=False)
+    interface: Interface | None = None
 
     @cached_property
     def hash(self) -> str:
@@ -107,6 +110,11 @@ class ModelBundle:
             f"{self.provenance.note}".strip(),
             hint="Its weights can be pruned and quantized. For more, open them in an architecture.",
         )
+
+    @property
+    def interface(self) -> Interface | None:
+        """How its file is run, see :class:`GraphModel`."""
+        return self.content.interface if isinstance(self.content, GraphModel) else None
 
     @cached_property
     def hash(self) -> str:

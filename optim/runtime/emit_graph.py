@@ -7,7 +7,7 @@ into floats, and QuantizeLinear/DequantizeLinear pairs stand where values are qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -21,6 +21,7 @@ from optim.graph.plan import GraphPlan, runs_on_integers
 from optim.graph.skeleton import opset_of, raise_opset
 from optim.layers.quantized_graph import bias_codes, bias_scale
 from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight
+from optim.models.interface import Interface
 from optim.runtime.onnx_graph import OnnxGraph, opset_for
 from optim.runtime.storing import (
     Place,
@@ -34,24 +35,29 @@ from optim.runtime.storing import (
 __all__ = ["emit_graph", "graph_bytes"]
 
 
-def graph_bytes(file: bytes, table: CompressionTable) -> bytes:
+def graph_bytes(file: bytes, table: CompressionTable, interface: Interface | None = None) -> bytes:
     """Return an ONNX file as it is deployed: with its weights and values on their grids.
 
     Args:
         file: The float graph; returned as it is where nothing is quantized.
         table: See :func:`emit_graph`.
+        interface: How the graph is run; what is read inside it stays.
     """
     if not table.is_quantized:
         return file
-    return emit_graph(onnx.load_from_string(file), table).SerializeToString()
+    kept = interface.inside if interface else ()
+    return emit_graph(onnx.load_from_string(file), table, kept).SerializeToString()
 
 
-def emit_graph(model: onnx.ModelProto, table: CompressionTable) -> onnx.ModelProto:
+def emit_graph(
+    model: onnx.ModelProto, table: CompressionTable, kept: Collection[str] = ()
+) -> onnx.ModelProto:
     """Return a graph that computes with what the table says; the given one is unchanged.
 
     Args:
         model: A folded graph with float weights.
         table: Quantized weights by layer name, quantized values by their names.
+        kept: Values inside the graph that somebody reads.
 
     Raises:
         UnsupportedModelError: If the graph cannot be rewritten in an operator set that has the
@@ -68,7 +74,7 @@ def emit_graph(model: onnx.ModelProto, table: CompressionTable) -> onnx.ModelPro
             hint="Export it again in a newer opset.",
         )
     _Writer(written, table).write()
-    drop_unread(written.graph)
+    drop_unread(written.graph, kept)
     return written
 
 

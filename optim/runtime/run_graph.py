@@ -36,14 +36,16 @@ def folded_graph(bundle: ModelBundle) -> GraphModel:
     Raises:
         UnsupportedModelError: If the graph cannot be folded, or computes something else then.
     """
-    model = fold(bundle.graph())
+    interface = bundle.interface
+    model = fold(bundle.graph(), interface.inside if interface else ())
     # A set that cannot be reached is refused where a file is written, with the reason.
     raise_opset(model, OnnxGraph().opset)
     given = bundle.content
     assert isinstance(given, GraphModel)
     folded = replace(given, onnx=model.SerializeToString())
-    x = random_inputs(bundle.spec.shape).numpy()
-    expected, found = (_run(graph.onnx, x) for graph in (given, folded))
+    shape = bundle.spec.shape
+    x = interface.draw(shape, 4) if interface else random_inputs(shape).numpy()
+    expected, found = (_run(graph, x) for graph in (given, folded))
     largest = max(float(np.abs(expected).max(initial=0)), _SMALLEST)
     difference = float(np.abs(found - expected).max(initial=0)) / largest
     if not difference <= _MAX_DIFFERENCE:
@@ -54,8 +56,9 @@ def folded_graph(bundle: ModelBundle) -> GraphModel:
     return folded
 
 
-def _run(file: bytes, x: np.ndarray) -> np.ndarray:
-    return InferenceSession.open(file, torch.get_num_threads()).run(x).astype(np.float64)
+def _run(graph: GraphModel, x: np.ndarray) -> np.ndarray:
+    session = InferenceSession.open(graph.onnx, torch.get_num_threads(), graph.interface)
+    return session.run(x).astype(np.float64)
 
 
 def graph_statistics(
@@ -75,5 +78,7 @@ def graph_statistics(
     if not plan.edges:
         return {}
     file = exposed(folded.graph(), plan.edges).SerializeToString()
-    session = InferenceSession.open(file, torch.get_num_threads())
+    interface = folded.interface.unread() if folded.interface else None
+    opened = InferenceSession.open(file, torch.get_num_threads(), interface)
+    session = replace(opened, interface=opened.interface.unread())
     return observe_values(session.values, plan.edges, inputs, batch=session.batch, check=check)

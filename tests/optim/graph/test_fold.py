@@ -173,8 +173,8 @@ def test_a_constant_that_cannot_be_computed_is_refused():
 
 
 def test_a_graph_that_computes_something_else_is_not_taken(monkeypatch):
-    def wrong(model):
-        folded = fold(model)
+    def wrong(model, kept):
+        folded = fold(model, kept)
         for tensor in folded.graph.initializer:
             if tensor.name == "k":
                 tensor.raw_data = (values(16, 4, seed=3) * 1.1).tobytes()
@@ -194,3 +194,14 @@ def test_folding_for_grids_raises_the_operator_set(tiny_cnn):
     assert largest_difference(tiny_cnn.module, x, expected) < 1e-5
     assert torch.equal(x, random_inputs(tiny_cnn.spec.shape))
     assert np.isfinite(expected).all()
+
+
+def test_a_value_that_is_read_inside_is_computed_as_before():
+    nodes = [
+        node("Conv", "x w", "inside"),
+        node("BatchNormalization", "inside g h m v"),
+        node("Relu", "inside", "unread"),
+    ]
+    model = graph(nodes, (3, 6, 6), w=values(4, 3, 3, 3), **NORM)
+    assert [n.op_type for n in fold(model, ["inside"]).graph.node] == ["Conv", "BatchNormalization"]
+    assert [n.op_type for n in fold(model, ["unread"]).graph.node] == [n.op_type for n in nodes]
