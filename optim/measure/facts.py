@@ -84,7 +84,7 @@ def facts(bundle: ModelBundle) -> ModelFacts:
         params = Quantity.exact(sum(p.numel() for p in content.module.parameters()), "params")
         macs = Quantity.exact(sum(cost.macs for cost in costs), "macs")
     else:
-        params, macs, _ = graph_costs(content.onnx)
+        params, macs, _ = graph_costs(content.onnx, content.interface, bundle.spec.shape)
     return ModelFacts(
         name=bundle.name,
         task=bundle.task,
@@ -115,10 +115,15 @@ def _values(spec: InputSpec) -> str:
 
 def _tensor_words(tensor: TensorFacts) -> str:
     free = any(not size.isdigit() for size in tensor.declared)
-    declared = f" (declared {' x '.join(tensor.declared)})" if free else ""
+    names = (size if len(size) <= _LONG_NAME else "?" for size in tensor.declared)
+    declared = f" (declared {' x '.join(names)})" if free else ""
     sizes = _sizes(tensor.used) if tensor.used else "one number"
     shape = f": {tensor.dtype} {sizes}{declared}" if tensor.dtype else ""
     return f"{tensor.name!r}{shape}, {tensor.role}"
+
+
+_LONG_NAME = 24
+"""Longer names of sizes are formulas of what wrote the file."""
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

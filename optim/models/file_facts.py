@@ -25,7 +25,7 @@ _LARGE_BYTES = 100_000_000
 _OLD_OPSET = 7
 _NAMED = 4
 _KINDS = {
-    "it decides at run time what is computed": ("If", "Loop", "Scan"),
+    "it decides at run time what is computed, which MACs leave out": ("If", "Loop", "Scan"),
     "it has recurrent layers": ("LSTM", "GRU", "RNN"),
     "it stores integers": (
         "QuantizeLinear",
@@ -168,14 +168,9 @@ def file_facts(model: onnx.ModelProto, probed: Probed, task: str) -> FileFacts:
 def _input(given: GraphInput, probed: Probed) -> TensorFacts:
     interface = probed.interface
     declared = tuple("?" if size is None else str(size) for size in given.sizes)
-    if given.name != interface.name:
-        feed = next(feed for feed in interface.feeds if feed.name == given.name)
-        return TensorFacts(given.name, given.dtype, declared, feed.array(1).shape, feed.why)
-    shape = probed.shape
-    if interface.channels_last:
-        shape = (*shape[1:], shape[0])
-    used = (max(1, interface.batch), *shape) if interface.has_samples_axis else shape
-    return TensorFacts(given.name, given.dtype, declared, used, SAMPLES_ROLE)
+    used = interface.sizes(probed.shape)[given.name]
+    why = {feed.name: feed.why for feed in interface.feeds}
+    return TensorFacts(given.name, given.dtype, declared, used, why.get(given.name, SAMPLES_ROLE))
 
 
 def _outputs(graph: onnx.GraphProto, probed: Probed) -> tuple[TensorFacts, ...]:
