@@ -37,6 +37,7 @@ __all__ = [
     "RunError",
     "UnsupportedLayerError",
     "UnsupportedModelError",
+    "first_line",
 ]
 
 _MAX_LENGTH = 900
@@ -121,6 +122,12 @@ class Cancelled(OptimError):
 
 class OptimWarning(UserWarning):
     """Category of every warning of this package."""
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return what another library's error says, as a part of a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".")[:most] if lines else type(error).__name__
 
 
 def _legible(text: str) -> str:

@@ -24,7 +24,7 @@ from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
 from optim.export.deploy import onnx_bytes
 from optim.export.verify import Verification, verify_file
-from optim.measure.evaluate import BATCH, predict
+from optim.measure.evaluate import predict, samples_at_once
 from optim.measure.graph_costs import graph_costs
 from optim.measure.latency import compare_files, latency_of
 from optim.measure.macs import layer_costs
@@ -253,7 +253,8 @@ def run(
     verification = verify_file(file, bundle, samples, more=more, check=check)
     progress(0.95, "measuring latency")
     one = subject.bundle.spec.normalise(samples.inputs[:1]).numpy()
-    pair = compare_files(onnx_bytes(subject.bundle), file, one, threads=1, check=check)
+    original, interface = onnx_bytes(subject.bundle), subject.bundle.interface
+    pair = compare_files(original, file, one, threads=1, interface=interface, check=check)
     progress(1.0, "done")
     conditions = {"runtime": verification.runtime, "batch_size": 1, "threads": 1}
     assert before.file is not None
@@ -470,7 +471,7 @@ def measure_model(
         allowed = ", ".join(subject.data.parts)
         raise ConfigError(f"part must be one of {allowed}: got part={part!r}.", field="part")
     samples = subject.samples(part)
-    batches, done = math.ceil(len(samples) / BATCH), itertools.count()
+    batches, done = math.ceil(len(samples) / samples_at_once(subject.bundle)), itertools.count()
 
     def tick() -> None:
         share = min(1.0, next(done) / batches)
@@ -481,7 +482,7 @@ def measure_model(
     file = onnx_bytes(subject.bundle)
     inputs = subject.bundle.spec.normalise(samples.inputs[:batch_size]).numpy()
     conditions = {"runtime": runtime_name(), "batch_size": len(inputs), "threads": threads}
-    latency = latency_of(file, inputs, threads)
+    latency = latency_of(file, inputs, threads, interface=subject.bundle.interface)
     progress(1.0, "done")
     return Measured(
         subject,

@@ -70,7 +70,7 @@ def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     before = {c.name: c for c in bench.layers}
     inputs = bench.subject.bundle.spec.normalise(bench.samples.inputs[:1]).numpy()
     owners = kernel_owners(bundle.deployable())
-    time_share = profile_layers(engine.file(candidate), inputs, owners)
+    time_share = profile_layers(engine.file(candidate), inputs, owners, interface=bundle.interface)
     total = sum(size.bytes["bit_width"] for size in sizes.values())
     rows = []
     for name, cost in costs.items():
