@@ -13,6 +13,9 @@ from optim.cli._output import print_json, print_table
 
 __all__ = ["card", "data", "models", "techniques"]
 
+_PRIVATE = ("path", "listed", "owner")
+"""Fields of a data card that are nobody else's business."""
+
 
 @cli.command()
 def models(as_json: Json = False) -> None:
@@ -55,7 +58,7 @@ def data(as_json: Json = False) -> None:
 
     cards = [card for card in data_cards().values() if card.listed]
     if as_json:
-        rows = [{k: v for k, v in asdict(c).items() if k not in ("path", "listed")} for c in cards]
+        rows = [{k: v for k, v in asdict(c).items() if k not in _PRIVATE} for c in cards]
         print_json({"schema": "optim.data/1", "data": rows})
         return
     print_table(
