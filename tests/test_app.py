@@ -18,7 +18,7 @@ PAGES = [
     if path.name != "__init__.py"
 ]
 """Page scripts; what they share lies in ``pages/components``."""
-HIDDEN = {"pages/runs/run.py"}
+HIDDEN = {"pages/lab/data.py", "pages/runs/run.py"}
 """Pages that links lead to, and not the navigation."""
 
 

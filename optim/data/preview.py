@@ -253,7 +253,7 @@ def _seen_values(inputs: np.ndarray, model: Expected) -> dict[str, Any]:
         "std": values.std(),
     }
     places = max(0, 3 - math.floor(math.log10(np.abs(values).max() or 1)))
-    found: dict[str, Any] = {name: round(float(v), places) for name, v in numbers.items()}
+    found: dict[str, Any] = {name: round(float(v), places) + 0.0 for name, v in numbers.items()}
     return {**found, "window": list(_WINDOW[bool(model.mean)])}
 
 

@@ -33,7 +33,8 @@ def test_the_first_visit_shows_a_trained_model_with_a_preset_applied():
     assert data["head"]["model"] == "clutter-resnet8"
     assert [p["name"] for p in data["presets"] if p["active"]] == ["balanced"]
     assert "Cluttered digits" in at.subheader[0].value
-    assert [b.label for b in at.button] == ["Open", "Recover accuracy", "Download verified file"]
+    buttons = ["Use my model", "Data", "Recover accuracy", "Download verified file"]
+    assert [b.label for b in at.button] == buttons
 
 
 def test_the_page_runs_without_the_frame_around_it():
