@@ -3,6 +3,9 @@
 The web server writes the upload under a name of its own and starts ``python -m optim.intake``. The
 process limits its memory, its time and the size of what it writes before it looks at the file, and
 answers with one line of JSON. Whatever a hostile file does to it, the server goes on.
+
+The name of what was taken in cannot be guessed, not even by who has the same file: it opens it for
+whoever knows it, so that a link works, and belongs to its owner alone.
 """
 
 from __future__ import annotations
@@ -12,14 +15,18 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optim import errors
+from optim.access.names import capability
 from optim.errors import OptimError, RunError
+from optim.hashing import digest, digest_bytes
 from optim.processes import child_environment
+from optim.storage import cache_home
 
 if TYPE_CHECKING:
     from optim.data.options import DataOptions
@@ -40,6 +47,8 @@ _MEMORY_BYTES = 6 * 2**30
 _CPU_S = 120
 _WRITE_BYTES = 2 * 2**30
 _WAIT_S = 180
+_AT_ONCE = threading.BoundedSemaphore(2)
+"""Files opened at a time: each may take all the memory that it is allowed."""
 ENDINGS = {
     "model": (".safetensors", ".onnx", ".pt", ".pth", ".th", ".ckpt", ".bin"),
     # Formats that are known by the name of the file itself come in a zip or tar.
@@ -65,7 +74,13 @@ class Upload:
 
 
 def take_model(
-    content: bytes, filename: str, *, data: str, architecture: str = "", title: str = ""
+    content: bytes,
+    filename: str,
+    *,
+    data: str,
+    architecture: str = "",
+    title: str = "",
+    owner: str = "",
 ) -> str:
     """Add an uploaded model to those pages can use, unlisted.
 
@@ -75,6 +90,7 @@ def take_model(
         data: Registered data the model belongs to.
         architecture: Name in the zoo; guessed if empty.
         title: Name for a reader.
+        owner: Id of who uploads it.
 
     Returns:
         The model's name.
@@ -82,12 +98,19 @@ def take_model(
     Raises:
         OptimError: Naming what is wrong with the file.
     """
+    name = _name(owner, "model", digest_bytes(content), data, architecture)
     options = {"data": data, "architecture": architecture, "title": title}
-    return str(_ask("take model", {"model": Upload(content, filename)}, options))
+    arguments = {**options, "name": name, "owner": owner}
+    return str(_ask("take model", {"model": Upload(content, filename)}, arguments))
 
 
 def take_data(
-    content: bytes, filename: str, *, title: str = "", options: dict[str, Any] | None = None
+    content: bytes,
+    filename: str,
+    *,
+    title: str = "",
+    options: dict[str, Any] | None = None,
+    owner: str = "",
 ) -> str:
     """Add uploaded data to those pages can use, unlisted.
 
@@ -96,6 +119,7 @@ def take_data(
         filename: What the browser called it; only its ending is used.
         title: Name for a reader.
         options: Fields of :class:`optim.data.DataOptions`.
+        owner: Id of who uploads it.
 
     Returns:
         The data's name.
@@ -103,16 +127,19 @@ def take_data(
     Raises:
         OptimError: Naming what is wrong with the file.
     """
-    arguments = {"title": title, "options": options or {}}
+    options = options or {}
+    name = _name(owner, "data", digest_bytes(content), digest(options))
+    arguments = {"title": title, "options": options, "name": name, "owner": owner}
     return str(_ask("take data", {"data": Upload(content, filename)}, arguments))
 
 
-def vary_data(name: str, options: dict[str, Any]) -> str:
+def vary_data(name: str, options: dict[str, Any], *, owner: str = "") -> str:
     """Add registered data once more, read otherwise; what was there stays as it is.
 
     Args:
         name: Of data that were added.
         options: All fields of :class:`optim.data.DataOptions` that differ from their defaults.
+        owner: Id of who varies them.
 
     Returns:
         The name of the data as they are read now.
@@ -120,7 +147,9 @@ def vary_data(name: str, options: dict[str, Any]) -> str:
     Raises:
         OptimError: If there are no such data, or the options do not fit.
     """
-    return str(_ask("vary data", {"data": name}, {"options": options}))
+    as_name = _name(owner, "data", name, digest(options))
+    arguments = {"options": options, "as_name": as_name, "owner": owner}
+    return str(_ask("vary data", {"data": name}, arguments))
 
 
 def look_at_model(model: Upload | str, *, architecture: str = "") -> dict[str, Any]:
@@ -159,6 +188,10 @@ def check_pair(
     return found
 
 
+def _name(*parts: str) -> str:
+    return f"my-{capability(*parts)[:24]}"
+
+
 def _ending(kind: str, filename: str) -> str:
     """Return how a file's name ends.
 
@@ -184,7 +217,9 @@ def _ending(kind: str, filename: str) -> str:
 def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, Any]) -> Any:
     """Ask a process of its own about uploads, or about what is registered under a name."""
     endings = {k: _ending(k, v.filename) for k, v in about.items() if isinstance(v, Upload)}
-    with tempfile.TemporaryDirectory(prefix="optim-") as folder:
+    home = cache_home() / "intake"
+    home.mkdir(parents=True, exist_ok=True)
+    with _AT_ONCE, tempfile.TemporaryDirectory(dir=home) as folder:
         subjects: dict[str, dict[str, str]] = {}
         for kind, subject in about.items():
             if isinstance(subject, str):
@@ -203,7 +238,8 @@ def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, 
                 text=True,
                 timeout=_WAIT_S,
                 check=False,
-                env=child_environment(),
+                # What libraries leave behind lies in the same folder, and goes with it.
+                env={**child_environment(), "TMPDIR": folder},
             )
         except subprocess.TimeoutExpired as error:
             raise RunError("Opening the file took too long and was stopped.") from error
@@ -270,17 +306,17 @@ def _add(kind: str, path: Path, options: dict[str, Any]) -> str:
     from optim.data.added import add_data
     from optim.data.options import DataOptions
 
-    how = DataOptions(**options["options"])
+    how = DataOptions(**options.pop("options"))
     _decode(path, how)
-    return add_data(path, title=options["title"], copy=True, listed=False, options=how).name
+    return add_data(path, copy=True, listed=False, options=how, **options).name
 
 
-def _vary(name: str, options: dict[str, Any]) -> str:
+def _vary(name: str, options: dict[str, Any], **whose: str) -> str:
     from optim.data.added import vary_data
     from optim.data.options import DataOptions
 
     how = DataOptions(**options)
-    card = vary_data(name, how)
+    card = vary_data(name, how, **whose)
     _decode(Path(card.path), how)
     return card.name
 

@@ -8,6 +8,7 @@ added by the command line with its data, needs no confirmation.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from optim.hashing import digest
 from optim.models.cards import model_cards
 from optim.storage import store_home, write_atomic
 
-__all__ = ["confirm_pair", "confirmed_check", "needs_confirmation"]
+__all__ = ["confirm_pair", "confirmed_check", "forget_pairs", "needs_confirmation"]
 
 
 def confirm_pair(model: str, data: str, check: dict[str, Any]) -> None:
@@ -32,11 +33,7 @@ def confirm_pair(model: str, data: str, check: dict[str, Any]) -> None:
 
 def confirmed_check(model: str, data: str) -> dict[str, Any] | None:
     """Return what the check found when the pair was confirmed; None if nobody confirmed it."""
-    try:
-        found = json.loads(_path(model, data).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    return _read(_path(model, data))
 
 
 def needs_confirmation(model: str, data: str) -> bool:
@@ -46,6 +43,26 @@ def needs_confirmation(model: str, data: str) -> bool:
     return came_from_a_browser and confirmed_check(model, data) is None
 
 
+def forget_pairs(names: Collection[str]) -> None:
+    """Forget what was confirmed about models or data that are gone."""
+    for path in _folder().glob("*.json"):
+        found = _read(path) or {}
+        if found.get("model") in names or found.get("data") in names:
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _path(model: str, data: str) -> Path:
     # Who reads the same files otherwise has to confirm that anew.
-    return store_home() / "pairs" / f"{digest(model, data, options_of(data))}.json"
+    return _folder() / f"{digest(model, data, options_of(data))}.json"
+
+
+def _folder() -> Path:
+    return store_home() / "pairs"

@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
     # What every room may lean on: errors, numbers, fields, hashes, files, processors, processes.
-    {"errors", "quantity", "fields", "hashing", "storage", "device", "processes"},
-    {"layers", "codecs", "data", "models"},
+    {"errors", "quantity", "fields", "hashing", "storage", "device", "processes", "access"},
+    {"layers", "codecs", "data", "graph", "models"},
     {"runtime"},
     {"measure", "train"},
     {"step", "techniques"},
@@ -26,6 +26,8 @@ ROOMS = (
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
     {"runs"},
+    # Whose all of that is.
+    {"belongings"},
     {"cli"},
 )
 """The rooms of ``optim`` from the bottom up; a module may import its own room and those below."""

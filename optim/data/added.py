@@ -49,6 +49,7 @@ class DataCard:
         listed: Whether everybody sees it in lists.
         options: How the files are read: those of :class:`~optim.data.DataOptions` that differ from
             their defaults.
+        owner: Id of who uploaded it; empty for what is built in or came by the command line.
     """
 
     name: str
@@ -58,6 +59,7 @@ class DataCard:
     path: str = ""
     listed: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    owner: str = ""
 
 
 _CARD = TypeAdapter(DataCard)
@@ -103,6 +105,7 @@ def add_data(
     copy: bool = False,
     listed: bool = True,
     options: DataOptions | None = None,
+    owner: str = "",
 ) -> DataCard:
     """Add a file or a folder to the data that pages can use.
 
@@ -113,6 +116,7 @@ def add_data(
         copy: Whether the file is copied into the store, or only remembered where it is.
         listed: Whether everybody sees it in lists.
         options: How the files are read.
+        owner: Id of who uploaded it.
 
     Raises:
         ConfigError: If the name is not a plain one, or that of built-in data.
@@ -139,17 +143,19 @@ def add_data(
         str(path),
         listed,
         options.changed(),
+        owner,
     )
     return _written(card)
 
 
-def vary_data(name: str, options: DataOptions, *, as_name: str = "") -> DataCard:
+def vary_data(name: str, options: DataOptions, *, as_name: str = "", owner: str = "") -> DataCard:
     """Add added data once more, read otherwise: links to what was there keep their meaning.
 
     Args:
         name: The data's name.
         options: All options; those left out have their defaults.
         as_name: How to ask for them as they are read now; made from content and options if empty.
+        owner: Id of who varies them; only its owner sees it in lists.
 
     Raises:
         DataError: If there is no such data that was added, or the options do not fit it.
@@ -161,8 +167,9 @@ def vary_data(name: str, options: DataOptions, *, as_name: str = "") -> DataCard
         title=card.title,
         name=as_name,
         copy=path.parent == _folder(),
-        listed=card.listed,
+        listed=card.listed and not owner,
         options=options,
+        owner=owner,
     )
 
 

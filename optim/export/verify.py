@@ -114,7 +114,8 @@ def verify_file(
         ExportError: If the runtime refuses the file.
     """
     progress(0.1, "loading the file")
-    session = InferenceSession.open(file, threads=max(1, torch.get_num_threads()))
+    threads = max(1, torch.get_num_threads())
+    session = InferenceSession.open(file, threads, bundle.interface)
     progress(0.2, "measuring accuracy in the runtime")
     deployed = predict_in_runtime(session, bundle, samples, check=check)
     progress(0.6, "comparing with the simulation")
@@ -122,7 +123,7 @@ def verify_file(
     agreement, difference = _agreement(session, bundle, deployed, simulated, more)
     progress(0.8, "measuring latency")
     one = bundle.spec.normalise(samples.inputs[:1]).numpy()
-    latency = latency_of(file, one, threads=1, check=check)
+    latency = latency_of(file, one, 1, interface=bundle.interface, check=check)
     return Verification(
         runtime=runtime_name(),
         accuracy=deployed.accuracy(),

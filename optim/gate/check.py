@@ -61,5 +61,6 @@ def _latency(found: Measured, baseline: Baseline, max_ratio: float) -> Criterion
     samples = found.subject.samples(found.part)
     rows = samples.inputs[: conditions["batch_size"]]
     inputs = found.subject.bundle.spec.normalise(rows).numpy()
-    pair = compare_files(baseline.file, found.file, inputs, conditions["threads"])
+    threads, interface = conditions["threads"], found.subject.bundle.interface
+    pair = compare_files(baseline.file, found.file, inputs, threads, interface=interface)
     return latency_criterion(pair.change, max_ratio)

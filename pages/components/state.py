@@ -32,14 +32,13 @@ __all__ = [
     "history",
     "latency_setting",
     "looked",
-    "may_see",
     "notice",
-    "own",
     "recipe",
     "redo",
     "said",
     "say",
     "section_is_open",
+    "start_again",
     "undo",
     "with_model",
     "with_seed",
@@ -105,6 +104,13 @@ def recipe() -> Recipe:
 def commit(new: Recipe) -> None:
     """Show another recipe and remember the present one."""
     _set(history().committed(new))
+
+
+def start_again() -> None:
+    """Show what a new session shows; recipes of before, and the run that was followed, are gone."""
+    _set(History((), default_recipe()))
+    follow("")
+    deleted(())
 
 
 def undo() -> None:
@@ -224,19 +230,6 @@ def latency_setting() -> dict[str, int]:
 def section_is_open() -> bool:
     """Return whether a section below the first screen is shown."""
     return st.session_state.get("more_section") is not None
-
-
-def own(name: str) -> None:
-    """Remember that this session added a model or data."""
-    st.session_state.setdefault("own", [])
-    st.session_state["own"] = [*st.session_state["own"], name]
-
-
-def may_see(name: str, listed: bool) -> bool:
-    """Return whether a model or data stands in this session's lists: added here, or for all."""
-    present = recipe()
-    mine = st.session_state.get("own", [])
-    return listed or name in mine or name in (present.model, present.data)
 
 
 def looked(key: str, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:

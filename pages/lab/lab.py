@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from optim.pairs import needs_confirmation
-from pages.components import state
+from pages.components import access, state
 from pages.components.errors import shown_errors
 from pages.components.lab.actions import commit_steps, run_command
 from pages.components.lab.confirmation import ask_to_confirm, doubt
@@ -22,6 +22,7 @@ with shown_errors():
     recipe = history.present
     state.write_link()
     info = evaluator().ask("model", recipe)
+    access.note_opened(info["hash"])
     header(recipe, info)
     if needs_confirmation(recipe.model, recipe.data):
         ask_to_confirm()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.components import access
 from pages.components.bring.confirm import confirm_step
 from pages.components.bring.data import data_step
 from pages.components.bring.model import model_step
@@ -15,6 +16,7 @@ with shown_errors():
         "Files are read, never executed, in a process with limits. Only you see them, unless you "
         "share."
     )
+    access.refuse_presentation()
     model = model_step()
     data = data_step(model)
     confirm_step(model, data)

@@ -5,7 +5,7 @@ import pytest
 
 from optim.data import DataOptions
 from optim.data.added import add_data, set_data_options
-from optim.pairs import confirm_pair, confirmed_check, needs_confirmation
+from optim.pairs import confirm_pair, confirmed_check, forget_pairs, needs_confirmation
 
 
 @pytest.fixture
@@ -47,3 +47,11 @@ def test_a_damaged_record_is_none(uploaded, own_home, damage):
     (record,) = (own_home / "store" / "pairs").iterdir()
     record.write_bytes(damage)
     assert confirmed_check("wine-mlp", uploaded) is None
+
+
+def test_what_is_gone_leaves_nothing_that_was_confirmed_about_it(uploaded):
+    confirm_pair("wine-mlp", uploaded, {})
+    confirm_pair("digits-mlp", "digits", {})
+    forget_pairs({uploaded})
+    assert confirmed_check("wine-mlp", uploaded) is None
+    assert confirmed_check("digits-mlp", "digits") is not None

@@ -12,10 +12,10 @@ import streamlit as st
 
 from optim.data.added import options_of
 from optim.errors import OptimError
-from optim.hashing import digest
+from optim.hashing import digest, digest_bytes
 from optim.intake import Upload, take_data, take_model, vary_data
 from optim.pairs import confirm_pair
-from pages.components import state
+from pages.components import access, state
 from pages.components.bring.brought import Brought, checked
 from pages.components.errors import show_error, shown_errors
 from pages.components.runs.words import plain
@@ -34,6 +34,8 @@ def confirm_step(model: Brought | None, data: Brought | None) -> None:
         model: Open.
         data: As they are read.
     """
+    if access.is_presentation():
+        return
     ready = model is not None and data is not None
     options = data.look["options"] if data is not None else {}
     key = digest(model.key, model.architecture, data.key, options) if model and data else ""
@@ -96,7 +98,9 @@ def _use(options: dict[str, Any]) -> None:
 
 def _open(model: Brought, data: Brought, check: dict[str, Any]) -> None:
     """Add what was brought, remember that it was confirmed, and go to the Lab."""
+    files = [b.source for b in (model, data) if isinstance(b.source, Upload)]
     try:
+        access.check_upload(*(len(file.content) for file in files))
         with st.spinner("Adding both…"):
             data_name = _data_name(data)
             model_name = _model_name(model, data_name)
@@ -111,16 +115,17 @@ def _open(model: Brought, data: Brought, check: dict[str, Any]) -> None:
 
 def _data_name(data: Brought) -> str:
     """Return the name of the data as they are read, adding them if they have none yet."""
-    options = data.look["options"]
+    options, owner = data.look["options"], access.owner()
     if isinstance(data.source, Upload):
         file = data.source
-        name = take_data(file.content, file.filename, title=data.title, options=options)
-    elif not data.look["can_be_varied"] or options == options_of(data.source):
+        name = take_data(
+            file.content, file.filename, title=data.title, options=options, owner=owner
+        )
+        _note("data", file)
+        return name
+    if not data.look["can_be_varied"] or options == options_of(data.source):
         return data.source
-    else:
-        name = vary_data(data.source, options)
-    state.own(name)
-    return name
+    return vary_data(data.source, options, owner=owner)
 
 
 def _model_name(model: Brought, data: str) -> str:
@@ -133,6 +138,11 @@ def _model_name(model: Brought, data: str) -> str:
         data=data,
         architecture=model.architecture,
         title=model.title,
+        owner=access.owner(),
     )
-    state.own(name)
+    _note("model", file)
     return name
+
+
+def _note(kind: str, file: Upload) -> None:
+    access.note("uploaded", digest_bytes(file.content), kind=kind, bytes=len(file.content))

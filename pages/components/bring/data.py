@@ -10,7 +10,7 @@ import streamlit as st
 from optim.data.added import DataCard, data_cards
 from optim.errors import OptimError
 from optim.intake import ENDINGS
-from pages.components import state
+from pages.components import access, state
 from pages.components.bring.brought import Brought, of_file, of_name, seen_data
 from pages.components.bring.reading import reading_form
 from pages.components.bring.samples import samples
@@ -118,7 +118,7 @@ def _chosen() -> Brought | None:
             "in an .npz; a table with a column of classes; IDX or CIFAR files in a zip or tar.",
         )
         return None if file is None else of_file(file)
-    cards = {c.name: c for c in data_cards().values() if state.may_see(c.name, c.listed)}
+    cards = {c.name: c for c in data_cards().values() if access.may_see(c)}
     name = st.selectbox(
         "Data",
         list(cards),

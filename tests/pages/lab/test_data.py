@@ -9,7 +9,7 @@ from optim.models.checkpoint import save_checkpoint
 from optim.pairs import confirm_pair
 from tests.helpers import train_on_digits
 from tests.pages.helpers import click, open_app, panel_data, recipe_of, small_recipe, texts
-from tests.pages.lab.test_use_my_model import GOOD
+from tests.pages.looks import GOOD
 
 PAGE = "pages/lab/data.py"
 

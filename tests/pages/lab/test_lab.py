@@ -116,7 +116,7 @@ def test_the_address_holds_the_recipe_shown(lab):
 
 def test_the_shared_link_opens_the_same_recipe_elsewhere(lab):
     tell(lab, "commit", steps=steps_with(recipe_of(lab), "prune_channels", pruning_ratio=0.6))
-    (shared,) = [c.value for c in lab.code if "?r=" in c.value]
+    shared, _ = [c.value for c in lab.code if "?r=" in c.value]
     other = open_app(link=shared.partition("?r=")[2])
     assert recipe_of(other) == recipe_of(lab)
     assert panel_data(other)["revision"] == panel_data(lab)["revision"]
