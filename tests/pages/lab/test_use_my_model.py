@@ -60,10 +60,12 @@ def desk(monkeypatch):
         brought, "check_pair", lambda model, data, **o: desk.answer("pair", desk.pair, **o)
     )
     monkeypatch.setattr(
-        confirm, "take_model", lambda c, f, **o: desk.answer("take model", "small-resnet", **o)
+        confirm,
+        "take_model",
+        lambda c, f, owner, **o: desk.answer("take model", "small-resnet", **o),
     )
     monkeypatch.setattr(
-        confirm, "take_data", lambda c, f, **o: desk.answer("take data", "digits", **o)
+        confirm, "take_data", lambda c, f, owner, **o: desk.answer("take data", "digits", **o)
     )
     return desk
 
