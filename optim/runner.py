@@ -383,7 +383,9 @@ def measure(
     file = Quantity.exact(len(onnx_bytes(bundle)), "bytes")
     quality = {"accuracy": predictions.accuracy()}
     if isinstance(bundle.content, GraphModel):
-        params, macs, sparsity = graph_costs(bundle.content.onnx)
+        params, macs, sparsity = graph_costs(
+            bundle.content.onnx, bundle.interface, bundle.spec.shape
+        )
         return Scorecard(quality, "accuracy", params, macs, sparsity, {}, file), predictions
     costs = layer_costs(bundle.module, bundle.spec.shape)
     return Scorecard(
