@@ -14,14 +14,14 @@ __all__ = ["model_costs", "static_costs"]
 def model_costs(bundle: ModelBundle) -> list[LayerCost]:
     """Return the cost of every layer that multiplies, in order, batch norms folded in."""
     if isinstance(bundle.content, GraphModel):
-        return graph_layer_costs(fold(bundle.graph()))
+        return graph_layer_costs(fold(bundle.graph()), bundle.interface, bundle.spec.shape)
     return layer_costs(bundle.module, bundle.spec.shape)
 
 
 def static_costs(bundle: ModelBundle) -> tuple[Quantity, Quantity, Quantity]:
     """Return parameters, MACs for one sample, and the share of zeros in the weights."""
     if isinstance(bundle.content, GraphModel):
-        params, macs, _ = graph_costs(bundle.content.onnx)
+        params, macs, _ = graph_costs(bundle.content.onnx, bundle.interface, bundle.spec.shape)
         return params, macs, Quantity.exact(bundle.sparsity, "fraction")
     costs = layer_costs(bundle.module, bundle.spec.shape)
     return (
