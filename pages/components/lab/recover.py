@@ -56,13 +56,13 @@ def recovery_of(recipe: Recipe, info: dict[str, Any]) -> Recipe:
         CalibrationError: If the data have no part to train on.
         ConfigError: If there is nothing to recover, or the model cannot be trained.
     """
-    if "distill" in info["refused"]:
-        raise ConfigError(info["refused"]["distill"])
     if info["part"] == "all":
         raise CalibrationError(
             "These data have no training part.",
             hint="Add them with train and test, or let parts be drawn.",
         )
+    if "distill" in info["refused"]:
+        raise ConfigError(info["refused"]["distill"])
     return recovery(recipe)
 
 
