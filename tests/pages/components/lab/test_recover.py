@@ -2,6 +2,7 @@
 
 import pytest
 
+from optim.errors import ConfigError
 from optim.recovery import recovery
 from optim.runs.run import State
 from pages.components import server
