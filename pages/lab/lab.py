@@ -35,6 +35,7 @@ with shown_errors():
         PanelEvents(commit=commit_steps, command=run_command),
         can_undo=bool(history.past),
         can_redo=bool(history.future),
+        refused=info["refused"],
         samples=samples_of(info["part"]),
         latency=state.latency_setting(),
         wants_settled=state.section_is_open(),
