@@ -29,6 +29,7 @@ from optim.measure.graph_costs import graph_costs
 from optim.measure.latency import compare_files, latency_of
 from optim.measure.macs import layer_costs
 from optim.measure.predictions import Predictions
+from optim.measure.quality import METRICS, Quality, quality, quality_of
 from optim.measure.scorecard import Scorecard, ratio
 from optim.measure.size import encoded_sizes
 from optim.measure.verdict import verdict
@@ -88,7 +89,7 @@ class RunResult:
         reports: ``{entry id: report}``.
         baseline: The original model's figures.
         scorecard: The result's figures.
-        accuracy_change: Result against original on the same samples.
+        quality: The result beside the original, on the same samples.
         size_change: Ratio of the files' bytes.
         latency_change: Ratio of the files' times, measured in turns.
         verification: What the exported file does in its runtime.
@@ -102,7 +103,7 @@ class RunResult:
     reports: Mapping[str, StepReport]
     baseline: Scorecard
     scorecard: Scorecard
-    accuracy_change: Comparison
+    quality: Quality
     size_change: Comparison
     latency_change: Comparison
     verification: Verification
@@ -112,7 +113,7 @@ class RunResult:
     @property
     def verdict(self) -> str:
         """The result in one sentence."""
-        return verdict(self.accuracy_change, self.size_change, self.latency_change)
+        return verdict(self.quality, self.size_change, self.latency_change)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data with stable keys; see ``docs/schemas/scorecard-1.json``."""
@@ -126,7 +127,7 @@ class RunResult:
             "baseline": self.baseline.to_json(),
             "result": self.scorecard.to_json(),
             "change": {
-                "accuracy": self.accuracy_change.to_json(),
+                "accuracy": self.quality.change.to_json() if self.quality.change else None,
                 "file": self.size_change.to_json(),
                 "latency": self.latency_change.to_json(),
             },
@@ -138,7 +139,10 @@ class RunResult:
         """Return the result as text for a reader."""
         lines = [self.verdict, ""]
         rows = [
-            ("accuracy", self.baseline.accuracy, self.scorecard.accuracy),
+            *(
+                (METRICS[name].short, self.baseline.quality.get(name), figure)
+                for name, figure in self.scorecard.quality.items()
+            ),
             ("file", self.baseline.file, self.scorecard.file),
             ("latency", self.baseline.latency, self.scorecard.latency),
             ("MACs", self.baseline.macs, self.scorecard.macs),
@@ -150,18 +154,13 @@ class RunResult:
         ]
         for name, before, after in rows:
             how = f"({after.how})" if after else ""
-            lines.append(f"{name:16} {before!s:>22} -> {after!s:<22} {how}")
-        accuracy, part = self.scorecard.accuracy, self.subject.part
-        lines += [
-            "",
-            f"Accuracy of both on the same {accuracy.n:,} samples, part {part}.",
-        ]
+            lines.append(f"{name:16} {'' if before is None else before!s:>22} -> {after!s:<22} {how}")
+        part = self.subject.part
+        count = next((figure.n for figure in self.scorecard.quality.values() if figure.n), 0)
+        lines += ["", f"Quality of both on the same {count:,} samples, part {part}."]
         if note := overlap_note(self.subject.overlap, part):
             lines.append(f"Note: {note}")
-        lines += [
-            f"Verified in {self.verification.runtime}: {self.verification.accuracy}, "
-            f"same class as simulated for {self.verification.agreement} of the inputs.",
-        ]
+        lines.append(f"Verified in {self.verification.runtime}: {self.verification.found}.")
         for entry, step in self.reports.items():
             lines += ["", f"{entry}: {step.summary}", *(f"  note: {note}" for note in step.notes)]
             lines += [
@@ -240,6 +239,7 @@ def run(
     before, first = measure(subject.bundle, samples, check=check)
     progress(0.8, "measuring the result")
     after, second = measure(bundle, samples, check=check)
+    judged = quality(second, first, bundle.task)
     progress(0.9, "verifying the file")
     more = subject.data.part("train") if subject.data.is_split else None
     file = onnx_bytes(bundle, recipe.to_link())
@@ -257,9 +257,13 @@ def run(
         reports=reports,
         baseline=replace(before, latency=pair.baseline, conditions=conditions),
         scorecard=replace(
-            after, file=verification.size, latency=pair.candidate, conditions=conditions
+            after,
+            quality=judged.figures,
+            file=verification.size,
+            latency=pair.candidate,
+            conditions=conditions,
         ),
-        accuracy_change=second.against(first),
+        quality=judged,
         size_change=ratio(before.file, verification.size),
         latency_change=pair.change,
         verification=verification,
@@ -368,14 +372,15 @@ def measure(
     """
     predictions = predict(bundle, samples, check=check)
     file = Quantity.exact(len(onnx_bytes(bundle)), "bytes")
-    quality = {"accuracy": predictions.accuracy()}
+    alone = quality_of(predictions, bundle.task)
     if isinstance(bundle.content, GraphModel):
         params, macs, sparsity = graph_costs(bundle.content.onnx)
-        return Scorecard(quality, "accuracy", params, macs, sparsity, {}, file), predictions
+        card = Scorecard(alone.figures, alone.primary, params, macs, sparsity, {}, file)
+        return card, predictions
     costs = layer_costs(bundle.module, bundle.spec.shape)
     return Scorecard(
-        quality=quality,
-        primary="accuracy",
+        quality=alone.figures,
+        primary=alone.primary,
         params=Quantity.exact(sum(c.params for c in costs), "params"),
         macs=Quantity.exact(sum(c.macs for c in costs), "macs"),
         sparsity=Quantity.exact(bundle.sparsity, "fraction"),
