@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from optim.data.added import open_registered_data
+from optim.data.task import Outputs
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.hashing import digest, digest_file
 from optim.measure.graph_costs import graph_costs
@@ -111,7 +112,11 @@ def _check_runs(bundle: ModelBundle) -> None:
     except Exception as error:
         # Sizes that contradict each other make torch raise classes of many kinds.
         raise UnsupportedModelError(f"{bundle.name} cannot be run: {error}.") from error
-    if output.shape != (1, bundle.task.n_classes) or not bool(torch.isfinite(output).all()):
+    if not bool(torch.isfinite(output).all()):
+        raise UnsupportedModelError(f"{bundle.name} cannot be run: its outputs are not finite.")
+    if isinstance(bundle.task, Outputs):
+        return
+    if output.shape != (1, bundle.task.n_outputs):
         raise UnsupportedModelError(
-            f"{bundle.name} cannot be run: its outputs are not {bundle.task.n_classes} numbers."
+            f"{bundle.name} cannot be run: its outputs are not {bundle.task.n_outputs} numbers."
         )

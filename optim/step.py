@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
-from optim.data.task import Unlabelled
+from optim.data.task import Classification
 from optim.errors import CalibrationError
 from optim.fields import Config
 from optim.hashing import digest
@@ -228,12 +228,25 @@ class Context:
                 "This step trains, and the data set has no training part.",
                 hint="Use data with train and test parts, or have them drawn: own.npz?split=made.",
             )
-        if isinstance(self.data.task, Unlabelled):
+        self.require_classes()
+        return self._tensors("train")
+
+    def require_classes(self) -> None:
+        """Refuse models and data that tell no classes.
+
+        Raises:
+            CalibrationError: Naming the one that tells none.
+        """
+        if not isinstance(self.reference.task, Classification):
             raise CalibrationError(
-                f"This step trains on labels, and {self.data.title} has none.",
+                f"This step trains classifiers, and {self.reference.name} tells no classes.",
+                hint="Steps that do not train work without classes.",
+            )
+        if self.data is not None and not isinstance(self.data.task, Classification):
+            raise CalibrationError(
+                f"This step trains on labels, and {self.data.title} has none that are classes.",
                 hint="Steps that do not train work without labels.",
             )
-        return self._tensors("train")
 
     def validation(self) -> tuple[Tensor, Tensor]:
         """Return all normalised validation inputs ``(N, ...)`` and targets ``(N,)``.

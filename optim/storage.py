@@ -6,6 +6,7 @@ can be deleted at any time; the store cannot.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -55,10 +56,23 @@ def write_atomic(path: Path, write: bytes | Callable[[BinaryIO], object]) -> Pat
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return path
+
+
+def _sync(folder: Path) -> None:
+    """Let the new name of a file outlast a power cut, on systems that can open folders."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):  # not every file system can; the file itself is safe
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def checked_name(name: str) -> str:

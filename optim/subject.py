@@ -10,7 +10,7 @@ from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
 from optim.data.dataset import Dataset, Samples
 from optim.data.splits import overlap, stratified_order, with_validation
-from optim.data.task import Unlabelled
+from optim.data.task import Classification, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
@@ -103,7 +103,7 @@ def _spec_of(bundle: ModelBundle, data: Dataset) -> InputSpec:
 
 
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:
-    """Refuse data whose samples or classes the model does not take.
+    """Refuse data whose samples or labels the model does not take.
 
     Raises:
         DataError: If they do not fit.
@@ -114,8 +114,33 @@ def check_fit(bundle: ModelBundle, data: Dataset) -> None:
             f"{data.input_shape}.",
             hint="Choose data of that shape, or another model.",
         )
-    if isinstance(data.task, Unlabelled):
-        return
+    if isinstance(data.task, Regression):
+        _check_quantities(bundle, data, data.task)
+    elif isinstance(data.task, Classification):
+        _check_classes(bundle, data)
+
+
+def _check_quantities(bundle: ModelBundle, data: Dataset, task: Regression) -> None:
+    own = bundle.task
+    if not isinstance(own, Regression):
+        raise DataError(
+            f"{data.title} has quantities to be predicted; {bundle.name} predicts none.",
+            hint="Read the data without labels: target=none.",
+        )
+    if task.n_outputs != own.n_outputs:
+        raise DataError(
+            f"{data.title} has {task.n_outputs} quantities to be predicted; {bundle.name} "
+            f"predicts {own.n_outputs}.",
+            hint="Choose data with the quantities the model was trained on.",
+        )
+
+
+def _check_classes(bundle: ModelBundle, data: Dataset) -> None:
+    if not isinstance(bundle.task, Classification):
+        raise DataError(
+            f"{data.title} has classes; {bundle.name} tells none apart.",
+            hint="Read the data without labels: target=none.",
+        )
     if data.task.n_classes > bundle.task.n_classes:
         raise DataError(
             f"{data.title} has {data.task.n_classes} classes; {bundle.name} knows "

@@ -10,7 +10,9 @@ Using:
 
 - :class:`Dataset`: named parts, a task and a content hash.
 - :class:`Samples`: arrays of inputs, targets and ids.
-- :class:`Classification`: the task, with the names of the classes; :class:`Unlabelled`: none.
+- :class:`Classification`: the task, with the names of the classes; :class:`Regression`: with the
+  names of the quantities; :class:`Unlabelled`: none. :class:`Outputs`: of a model, when nobody
+  knows what its outputs mean.
 
 Splitting:
 
@@ -36,7 +38,14 @@ from optim.data.splits import (
     trained_on,
     with_validation,
 )
-from optim.data.task import Classification, Task, Unlabelled
+from optim.data.task import (
+    Classification,
+    ModelTask,
+    Outputs,
+    Regression,
+    Task,
+    Unlabelled,
+)
 
 __all__ = [
     "DATASETS",
@@ -44,6 +53,9 @@ __all__ = [
     "DataConfig",
     "DataOptions",
     "Dataset",
+    "ModelTask",
+    "Outputs",
+    "Regression",
     "Samples",
     "SplitPolicy",
     "Task",

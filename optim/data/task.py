@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
-__all__ = ["NO_LABEL", "Classification", "Task", "Unlabelled"]
+from optim.errors import ConfigError
+
+__all__ = [
+    "NO_LABEL",
+    "Classification",
+    "Guess",
+    "ModelTask",
+    "Outputs",
+    "Regression",
+    "Task",
+    "Unlabelled",
+    "task_from_json",
+    "task_to_json",
+]
 
 NO_LABEL = -1
 """Target of a sample of which nobody says what it is."""
@@ -28,6 +42,51 @@ class Classification:
         """Number of outputs a model for this task has."""
         return len(self.class_names)
 
+    @property
+    def n_outputs(self) -> int:
+        """The same: one output a class."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Quantities of each sample; judged by the share of their variance that is explained.
+
+    Attributes:
+        names: What is predicted, in the order of the model's outputs.
+    """
+
+    names: tuple[str, ...] = ("output",)
+    kind: ClassVar[str] = "regression"
+    primary_metric: ClassVar[str] = "r2"
+    class_names: ClassVar[tuple[str, ...]] = ()
+    n_classes: ClassVar[int] = 0
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs a model for this task has."""
+        return len(self.names)
+
+
+Guess = Literal["dense", "detection", "sequence", "other"]
+"""What outputs look like: a value for every place of the input, boxes, a value for every step of a
+sequence, or none of these."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Numbers whose meaning the model does not tell; judged by fidelity to the original model.
+
+    Attributes:
+        guess: What they look like; for the reader only.
+    """
+
+    guess: Guess = "other"
+    kind: ClassVar[str] = "outputs"
+    primary_metric: ClassVar[str] = "sqnr"
+    class_names: ClassVar[tuple[str, ...]] = ()
+    n_classes: ClassVar[int] = 0
+
 
 @dataclass(frozen=True)
 class Unlabelled:
@@ -43,4 +102,33 @@ class Unlabelled:
     n_classes: ClassVar[int] = 0
 
 
-Task = Classification | Unlabelled
+Task = Classification | Regression | Unlabelled
+"""What the labels of data say."""
+
+ModelTask = Classification | Regression | Outputs
+"""What the outputs of a model mean."""
+
+
+def task_to_json(task: ModelTask) -> dict[str, Any]:
+    """Return plain data from which :func:`task_from_json` makes the task again."""
+    if isinstance(task, Classification):
+        return {"kind": task.kind, "class_names": list(task.class_names)}
+    if isinstance(task, Regression):
+        return {"kind": task.kind, "names": list(task.names)}
+    return {"kind": task.kind, "guess": task.guess}
+
+
+def task_from_json(data: Mapping[str, Any]) -> ModelTask:
+    """Read what :func:`task_to_json` wrote.
+
+    Raises:
+        ConfigError: If there is no such task.
+    """
+    kind = data.get("kind")
+    if kind == Classification.kind:
+        return Classification(tuple(map(str, data["class_names"])))
+    if kind == Regression.kind:
+        return Regression(tuple(map(str, data["names"])))
+    if kind == Outputs.kind and data.get("guess") in get_args(Guess):
+        return Outputs(data["guess"])
+    raise ConfigError(f"There is no task {kind!r} of that form.", field="task")

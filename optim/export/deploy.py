@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from optim.data.task import Classification, ModelTask, task_to_json
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.onnx_file import METADATA_KEY
 from optim.runtime.emit import emit_onnx
@@ -25,7 +27,7 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
         return bundle.content.onnx
     properties = {
         "spec": bundle.spec.to_json(),
-        "class_names": list(bundle.task.class_names),
+        **_task_properties(bundle.task),
         "seen": bundle.provenance.seen,
         "source": bundle.provenance.source,
         "recipe": recipe,
@@ -37,3 +39,9 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
         {METADATA_KEY: json.dumps(properties, separators=(",", ":"))},
     )
     return model.SerializeToString()
+
+
+def _task_properties(task: ModelTask) -> dict[str, Any]:
+    if isinstance(task, Classification):
+        return {"class_names": list(task.class_names)}
+    return {"task": task_to_json(task)}

@@ -8,7 +8,7 @@ from typing import Self
 
 from torch import Tensor, fx, nn
 
-from optim.data.task import Classification
+from optim.data.task import ModelTask, task_to_json
 from optim.errors import UnsupportedModelError
 from optim.hashing import digest, digest_arrays
 from optim.layers.quantized_graph import deployable_graph, simulated_graph
@@ -78,7 +78,7 @@ class ModelBundle:
     name: str
     content: TorchModel | GraphModel
     spec: InputSpec
-    task: Classification
+    task: ModelTask
     provenance: Provenance
     table: CompressionTable = field(default_factory=CompressionTable)
 
@@ -106,7 +106,7 @@ class ModelBundle:
             {name: repr(edge) for name, edge in self.table.edges.items()},
             {name: repr(entry.grid) for name, entry in self.table.weights.items()},
             self.spec.to_json(),
-            self.task.class_names,
+            self.task.class_names or task_to_json(self.task),
         )
 
     def _content_hash(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from optim.data.task import Classification
+from optim.data.task import Classification, ModelTask, Outputs, task_from_json, task_to_json
 from optim.errors import UnsupportedModelError
 from optim.layers.channels import resized_layer
 from optim.layers.grid import Grid
@@ -32,8 +32,9 @@ from optim.storage import write_atomic
 
 __all__ = ["VERSION", "load_checkpoint", "save_checkpoint", "serialise"]
 
-VERSION = 2
-"""Of checkpoints with a program; those of an architecture have version 1."""
+VERSION = 3
+"""Of checkpoints whose outputs are no classes; of classifiers, those with a program have version 2
+and those of an architecture version 1."""
 _TABLE = "table/"
 _MAX_PARAMETERS = 200_000_000
 
@@ -70,8 +71,7 @@ def _header(bundle: ModelBundle) -> dict[str, Any]:
     return {
         **_origin(bundle.name, content),
         "name": bundle.name,
-        "n_outputs": bundle.task.n_classes,
-        "class_names": list(bundle.task.class_names),
+        **_task_header(bundle.task),
         "spec": bundle.spec.to_json(),
         "provenance": asdict(bundle.provenance),
         "grids": {name: asdict(entry.grid) for name, entry in table.weights.items()},
@@ -84,12 +84,18 @@ def _header(bundle: ModelBundle) -> dict[str, Any]:
     }
 
 
+def _task_header(task: ModelTask) -> dict[str, Any]:
+    if isinstance(task, Classification):
+        return {"n_outputs": task.n_classes, "class_names": list(task.class_names)}
+    return {"version": VERSION, "task": task_to_json(task)}
+
+
 def _origin(name: str, content: TorchModel) -> dict[str, Any]:
     """Return what the module is built from."""
     if content.architecture is not None:
         return {"version": 1, "architecture": architecture_to_json(content.architecture)}
     if isinstance(content.module, fx.GraphModule):
-        return {"version": VERSION, "program": describe(content.module)}
+        return {"version": 2, "program": describe(content.module)}
     raise UnsupportedModelError(
         f"{name} was not built from an architecture of the zoo and cannot be saved "
         "as a checkpoint.",
@@ -132,9 +138,7 @@ def _rebuild(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelBund
             hint="Update Optim Studio.",
         )
     spec = InputSpec.from_json(header["spec"])
-    names = tuple(str(name) for name in header["class_names"])
-    if header["n_outputs"] != len(names) or not names:
-        raise ValueError(f"it has {header['n_outputs']} outputs and {len(names)} class names")
+    task = _task(header)
     _check_finite(tensors, header.get("program", {}).get("constants", {}))
     table = {k.removeprefix(_TABLE): v for k, v in tensors.items() if k.startswith(_TABLE)}
     state = {
@@ -148,8 +152,10 @@ def _rebuild(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelBund
         module = build(header["program"], max_parameters=_MAX_PARAMETERS)
     else:
         architecture = architecture_from_json(header["architecture"])
-        _check_sizes(architecture, spec.shape, len(names), tensors)
-        module = architecture.build(spec.shape, len(names))
+        if isinstance(task, Outputs):
+            raise ValueError("it does not say how many outputs its architecture has")
+        _check_sizes(architecture, spec.shape, task.n_outputs, tensors)
+        module = architecture.build(spec.shape, task.n_outputs)
         _resize_(module, state, header["shortcuts"])
     module.load_state_dict(state, strict=False)
     missing = {n for n in module.state_dict() if not n.endswith("num_batches_tracked")} - set(state)
@@ -159,10 +165,19 @@ def _rebuild(header: Mapping[str, Any], tensors: dict[str, Tensor]) -> ModelBund
         name=_text(header["name"]),
         content=TorchModel(module.eval(), architecture),
         spec=spec,
-        task=Classification(names),
+        task=task,
         provenance=_provenance(header["provenance"]),
         table=_table(header, table),
     )
+
+
+def _task(header: Mapping[str, Any]) -> ModelTask:
+    if "task" in header:
+        return task_from_json(header["task"])
+    names = tuple(str(name) for name in header["class_names"])
+    if header["n_outputs"] != len(names) or not names:
+        raise ValueError(f"it has {header['n_outputs']} outputs and {len(names)} class names")
+    return Classification(names)
 
 
 def _check_finite(tensors: Mapping[str, Tensor], constants: Mapping[str, Any]) -> None:

@@ -101,6 +101,13 @@ def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
             f"and {student.name} takes {student.spec.shape}.",
             hint="Choose a teacher that was trained on the same data.",
         )
+    for model in (teacher, student):
+        if not isinstance(model.task, Classification):
+            raise UnsupportedModelError(
+                f"{model.name} tells no classes, and a student learns how likely its teacher finds "
+                "each of them.",
+                hint="Distil classifiers; prune or quantize this model instead.",
+            )
     if teacher.task.n_classes != student.task.n_classes:
         raise UnsupportedModelError(
             f"The teacher {teacher.provenance.source} tells {teacher.task.n_classes} classes, and "

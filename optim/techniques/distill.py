@@ -95,6 +95,7 @@ class Distill(TrainingStep):
         from optim.device import compute_device
         from optim.techniques.transfers import Setting
 
+        context.require_classes()
         student = copy.deepcopy(bundle.module)
         frozen = self.frozen_layers(student)
         teachers = self._teachers(bundle, context)

@@ -13,8 +13,9 @@ import copy
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from optim.fields import Choice, PerLayer, Range
+from optim.fields import Choice, Range
 from optim.step import Applied, Context, LayerReport, StepReport
+from optim.techniques.pruning import SCOPE, SPARSITY, LayerSparsity, emptied
 from optim.techniques.training import TaughtStep
 
 if TYPE_CHECKING:
@@ -40,17 +41,7 @@ class PruneGradually(TaughtStep):
         "Rigging the Lottery, 2020, arXiv:1911.11134"
     )
 
-    sparsity: Annotated[
-        float,
-        Range(
-            low=0.0,
-            high=0.99,
-            step=0.01,
-            scale="percent",
-            label="Sparsity",
-            help="Share of the weights that are zero in the end.",
-        ),
-    ] = 0.9
+    sparsity: Annotated[float, SPARSITY] = 0.9
     removal: Annotated[
         Literal["one_shot", "linear", "cubic"],
         Choice(
@@ -85,14 +76,7 @@ class PruneGradually(TaughtStep):
             expert=True,
         ),
     ] = 0.5
-    scope: Annotated[
-        Literal["global", "local"],
-        Choice(
-            options={"global": "Global", "local": "Per layer"},
-            label="Scope",
-            help="Global compares weights of all layers; per layer gives each the same sparsity.",
-        ),
-    ] = "global"
+    scope: Annotated[Literal["global", "local"], SCOPE] = "global"
     regrow: Annotated[
         float,
         Range(
@@ -106,14 +90,7 @@ class PruneGradually(TaughtStep):
             expert=True,
         ),
     ] = 0.0
-    layers: Annotated[
-        dict[str, float],
-        PerLayer(
-            overrides="sparsity",
-            label="Layers",
-            help="Sparsity of single layers; 0 leaves a layer alone.",
-        ),
-    ] = {}
+    layers: LayerSparsity = {}
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained model with masked weights; masks go into the compression table."""
@@ -135,7 +112,7 @@ class PruneGradually(TaughtStep):
             f"{zeros:,} of {total:,} weights set to zero ({zeros / total:.1%}) in {trained.summary}"
         )
         result = bundle.with_module(module, bundle.table.with_masks(masks))
-        report = StepReport(summary, layers, trained.notes + _emptied(masks))
+        report = StepReport(summary, layers, trained.notes + emptied(masks))
         return Applied(result.having_seen(context.seen()), report)
 
     def _masks(self, weights: Mapping[str, Tensor], fixed: Mapping[str, Tensor]) -> GradualMasks:
@@ -163,14 +140,3 @@ def _layer_report(name: str, mask: Tensor | None, frozen: Collection[str]) -> La
         return LayerReport(name, True, "trained; all weights are among the larger ones", 0.0)
     share = zeros / mask.numel()
     return LayerReport(name, True, f"trained; {zeros:,} of {mask.numel():,} weights zero", share)
-
-
-def _emptied(masks: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """Say which layers have no weight left: what comes before them no longer matters."""
-    empty = [name for name, mask in masks.items() if not mask.any()]
-    if not empty:
-        return ()
-    return (
-        f"No weight is left in {', '.join(empty)}: give single layers a sparsity of their own, "
-        "or all the same with the scope per layer.",
-    )

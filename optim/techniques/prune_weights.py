@@ -6,10 +6,12 @@ so it does not make them faster. Needs no data. N:M patterns are what sparse ten
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from optim.fields import Choice, PerLayer, Range
+from optim.fields import Choice
 from optim.step import Applied, Context, LayerReport, Step, StepReport
+from optim.techniques.pruning import SCOPE, SPARSITY, LayerSparsity, emptied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,35 +41,11 @@ class PruneWeights(Step):
             "Any weight gives the best accuracy.",
         ),
     ] = "element"
-    sparsity: Annotated[
-        float,
-        Range(
-            low=0.0,
-            high=0.99,
-            step=0.01,
-            scale="percent",
-            label="Sparsity",
-            help="Share of the weights set to zero.",
-            when={"pattern": ("element",)},
-        ),
-    ] = 0.5
-    scope: Annotated[
-        Literal["global", "local"],
-        Choice(
-            options={"global": "Global", "local": "Per layer"},
-            label="Scope",
-            help="Global compares weights of all layers; per layer gives each the same sparsity.",
-            when={"pattern": ("element",)},
-        ),
-    ] = "global"
-    layers: Annotated[
-        dict[str, float],
-        PerLayer(
-            overrides="sparsity",
-            label="Layers",
-            help="Sparsity of single layers; 0 leaves a layer alone.",
-        ),
-    ] = {}
+    sparsity: Annotated[float, replace(SPARSITY, when={"pattern": ("element",)})] = 0.5
+    scope: Annotated[Literal["global", "local"], replace(SCOPE, when={"pattern": ("element",)})] = (
+        "global"
+    )
+    layers: LayerSparsity = {}
 
     @property
     def is_neutral(self) -> bool:
@@ -88,7 +66,7 @@ class PruneWeights(Step):
         report = StepReport(
             f"{zeros:,} of {total:,} weights set to zero ({zeros / total:.1%}).",
             tuple(_layer_report(name, masks.get(name), skipped.get(name)) for name in weights),
-            self._notes(),
+            self._notes() + emptied(masks),
         )
         return Applied(bundle.with_module(module, bundle.table.with_masks(masks)), report)
 

@@ -9,6 +9,7 @@
 ``epoch``      what an epoch gave, and which one's model is kept
 ``compute``    precision, layout and compilation of the arithmetic
 ``state``      what a stopped training needs to go on as if nothing had happened
+``checks``     what cannot be trained on
 ``loop``       :func:`fit`
 =============  ===================================================================
 """

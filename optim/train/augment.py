@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Augment", "Mix", "Mixed"]
+__all__ = ["Augment", "Mix", "Mixed", "resized"]
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,12 @@ class Mix:
             return Mixed(torch.where(inside[:, None], other, x), targets, partners, share)
         by_sample = share.reshape(-1, *[1] * (x.ndim - 1))
         return Mixed(torch.lerp(other, x, by_sample), targets, partners, share)
+
+
+def resized(x: Tensor, share: float) -> Tensor:
+    """Return ``(B, C, H, W)`` images of a share of their size."""
+    size = [max(1, round(share * length)) for length in x.shape[2:]]
+    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def _beta(parameter: float, count: int, generator: torch.Generator) -> Tensor:

@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from optim.device import compute_device
-from optim.errors import CalibrationError, ConfigError, RunError
+from optim.errors import ConfigError, RunError
 from optim.hashing import digest, digest_arrays
-from optim.train.augment import Augment, Mix
+from optim.train.augment import Augment, Mix, resized
 from optim.train.averaging import Average
+from optim.train.checks import check_samples, check_targets
 from optim.train.compute import Compute, compiled
 from optim.train.epoch import Epoch, Stopping
 from optim.train.losses import Objective
@@ -178,29 +178,17 @@ class _Training:
 
     def _check_data(self) -> None:
         """Refuse what cannot be trained on, before any time is spent."""
-        count = len(self.inputs)
-        if count < 2:
-            raise CalibrationError(f"Training needs at least 2 samples: got {count}.")
-        if bool((self.targets == self.targets[0]).all()):
-            raise CalibrationError(
-                f"All {count:,} training samples are of class {int(self.targets[0])}; "
-                "training needs at least two classes.",
-                hint="Add samples of another class.",
-            )
-        if self.validation is not None and not len(self.validation[0]):
-            raise CalibrationError(
-                "The validation part holds no sample.", hint="Use data with more samples."
-            )
+        check_samples(self.targets, self.validation)
         if self.stopping.selects and self.validation is None:
             raise ConfigError(
                 "The best epoch is chosen on validation samples, and there are none.",
                 hint="Keep the last epoch, or use data with a validation part.",
                 field="keep",
             )
-        if self.schedule.batch_size > count:
+        if self.schedule.batch_size > len(self.inputs):
             self.note(
-                f"A batch of {self.schedule.batch_size:,} is more than the {count:,} training "
-                "samples; all of them are one batch."
+                f"A batch of {self.schedule.batch_size:,} is more than the {len(self.inputs):,} "
+                "training samples; all of them are one batch."
             )
 
     def _prepare(self) -> None:
@@ -256,19 +244,13 @@ class _Training:
         one = self.compute.place(self.inputs[:1])
         with torch.no_grad():
             classes = self.module(one).shape[1]
-        parts = [self.targets] if self.validation is None else [self.targets, self.validation[1]]
-        for targets in parts:
-            low, high = int(targets.min()), int(targets.max())
-            if low < 0 or high >= classes:
-                wrong = low if low < 0 else high
-                raise CalibrationError(
-                    f"Targets must be from 0 to {classes - 1}, the model's outputs: got {wrong}.",
-                    hint="Use the data the model was made for, or a model with more outputs.",
-                )
+        check_targets(self.targets, int(classes))
+        if self.validation is not None:
+            check_targets(self.validation[1], int(classes))
         if self.inputs.ndim == 4 and self.schedule.resolution(1) < 1:
             try:
                 with torch.no_grad():
-                    self.module(_resized(one, self.schedule.resolution(1)))
+                    self.module(resized(one, self.schedule.resolution(1)))
             except RuntimeError as error:
                 raise ConfigError(
                     "This model takes images of one size only, so they cannot start smaller.",
@@ -321,7 +303,7 @@ class _Training:
             group["lr"] = self.schedule.rate(step, self.all_steps)
         x, targets = self.augment(self.inputs[rows], self.generator), self.targets[rows]
         if x.ndim == 4 and (share := self.schedule.resolution(self.number)) < 1:
-            x = _resized(x, share)
+            x = resized(x, share)
         goal = targets
         if self.mixes:
             mixed = self.mix(x, targets, self.generator)
@@ -560,12 +542,6 @@ class _Training:
         self.seconds = float(state["seconds"])
         restore_random(state["random"], self.generator, self.device)
         self.good = copied(tensors_of(self.module))
-
-
-def _resized(x: Tensor, share: float) -> Tensor:
-    """Return ``(B, C, H, W)`` images of a share of their size."""
-    size = [max(1, round(share * length)) for length in x.shape[2:]]
-    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 @torch.no_grad()

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from optim.data import Unlabelled, trained_on
+from optim.data import Outputs, Unlabelled, trained_on
 from optim.errors import CalibrationError
 from optim.step import LayerReport, StepReport
+from optim.techniques.distill import Distill
+from optim.techniques.finetune import FineTune
 from optim.techniques.prune_channels import PruneChannels
 from tests.helpers import context_for, data_for, tiny_bundle
 
@@ -121,6 +123,15 @@ def test_samples_without_labels_calibrate_and_do_not_train(unlabelled_context):
     assert set(targets.tolist()) == {-1}
     with pytest.raises(CalibrationError, match="trains on labels, and Tiny has none"):
         unlabelled_context.training()
+
+
+@pytest.mark.parametrize("step", [FineTune(), Distill()], ids=["finetune", "distill"])
+def test_a_model_without_classes_is_not_trained(step):
+    bundle = tiny_bundle("mlp")
+    data = data_for(bundle)
+    bundle = replace(bundle, task=Outputs())
+    with pytest.raises(CalibrationError, match="tiny mlp tells no classes"):
+        step.apply(bundle, context_for(bundle, data=data))
 
 
 def test_an_importance_that_needs_labels_says_so(unlabelled_context):

@@ -1,5 +1,8 @@
 """Files that are whole or not there, in folders that can be moved, under safe names."""
 
+import os
+import stat
+
 import pytest
 
 from optim.errors import ConfigError
@@ -77,3 +80,14 @@ def test_names_that_lead_elsewhere_are_refused(name):
     with pytest.raises(ConfigError, match="name must consist of letters") as caught:
         checked_name(name)
     assert caught.value.field == "name"
+
+
+def test_the_folder_is_synced_after_the_file_has_its_name(tmp_path, monkeypatch):
+    order, path = [], tmp_path / "f"
+
+    def fsync(descriptor):
+        order.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomic(path, b"data")
+    assert order == [(False, False), (True, True)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from optim.data import Dataset, Unlabelled, part_hash
+from optim.data import Dataset, Regression, Unlabelled, part_hash
 from optim.data.options import Normalisation
 from optim.errors import DataError, UnsupportedModelError
 from optim.measure.evaluate import predict
@@ -116,6 +116,19 @@ def test_what_does_not_fit_is_refused():
     narrow = replace(bundle, task=replace(bundle.task, class_names=("a", "b")))
     with pytest.raises(DataError, match="has 4 classes; tiny mlp knows 2"):
         check_fit(narrow, data_for(bundle))
+
+
+def test_labels_that_mean_something_else_are_refused():
+    bundle = tiny_bundle("mlp")
+    classes = data_for(bundle)
+    quantities = replace(classes, task=Regression(("a", "b", "c", "d")))
+    with pytest.raises(DataError, match="has classes; tiny mlp tells none apart"):
+        check_fit(replace(bundle, task=Regression(("a",))), classes)
+    with pytest.raises(DataError, match="tiny mlp predicts none"):
+        check_fit(bundle, quantities)
+    with pytest.raises(DataError, match="has 4 quantities to be predicted; tiny mlp predicts 1"):
+        check_fit(replace(bundle, task=Regression(("a",))), quantities)
+    check_fit(replace(bundle, task=quantities.task), quantities)
 
 
 def test_a_link_may_not_name_files():

@@ -6,13 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from optim.data import Outputs, Regression
 from optim.errors import UnsupportedModelError
 from optim.models.bundle import GraphModel, TorchModel
 from optim.models.checkpoint import load_checkpoint, save_checkpoint, serialise
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
-from tests.helpers import assert_similar, inputs_for, outputs_of
+from tests.helpers import assert_similar, inputs_for, outputs_of, tiny_bundle
 
 
 @pytest.fixture
@@ -36,6 +37,19 @@ def test_everything_comes_back(compressed, tmp_path):
     assert loaded.content.architecture == compressed.content.architecture
     x = inputs_for(compressed)
     assert torch.equal(outputs_of(loaded, x), outputs_of(compressed, x))
+
+
+def test_a_model_that_predicts_quantities_comes_back(tmp_path):
+    bundle = replace(tiny_bundle("mlp"), task=Regression(("a", "b", "c", "d")))
+    loaded = load_checkpoint(save_checkpoint(bundle, tmp_path / "m.safetensors"))
+    assert (loaded.task, loaded.hash) == (bundle.task, bundle.hash)
+    assert loaded.hash != tiny_bundle("mlp").hash
+
+
+def test_an_architecture_needs_to_know_its_outputs(tmp_path):
+    path = save_checkpoint(replace(tiny_bundle("mlp"), task=Outputs()), tmp_path / "m.safetensors")
+    with pytest.raises(UnsupportedModelError, match="how many outputs"):
+        load_checkpoint(path)
 
 
 def test_a_loaded_model_can_be_pruned_again(compressed, context, tmp_path):

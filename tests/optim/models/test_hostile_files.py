@@ -212,7 +212,7 @@ HEADERS = {
     "grid of nothing": lambda h: h.update(grids={"conv1": {"qmin": "a"}}),
     "edge": lambda h: h.update(edges={"x": {"grid": {}, "scale": 0, "zero_point": 0}}),
     "missing key": lambda h: h.pop("spec"),
-    "newer": lambda h: h.update(version=3),
+    "newer": lambda h: h.update(version=4),
     "name": lambda h: h.update(name=[1]),
     "note": lambda h: h["provenance"].update(note=5),
     "source": lambda h: h["provenance"].update(source=None),
@@ -229,7 +229,7 @@ def test_a_checkpoint_that_says_something_wrong_is_refused(checkpoint, change):
 
 
 def test_a_newer_checkpoint_says_what_to_do(checkpoint):
-    with pytest.raises(UnsupportedModelError, match="has version 3; this") as caught:
+    with pytest.raises(UnsupportedModelError, match="has version 4; this") as caught:
         load_checkpoint(rewritten(checkpoint, HEADERS["newer"]))
     assert caught.value.hint == "Update Optim Studio."
 

@@ -100,6 +100,15 @@ def test_single_layers_get_their_own_sparsity(tiny_cnn):
     assert report["conv1"] == "left alone by choice"
 
 
+def test_a_layer_without_any_weight_left_is_named(tiny_cnn):
+    with torch.no_grad():
+        tiny_cnn.module.linear.weight.mul_(1e-6)
+    context = context_for(tiny_cnn)
+    (note,) = PruneWeights(sparsity=0.9).apply(tiny_cnn, context).report.notes
+    assert note.startswith("No weight is left in linear:")
+    assert not PruneWeights(sparsity=0.9, scope="local").apply(tiny_cnn, context).report.notes
+
+
 def test_an_unknown_layer_is_refused_with_the_nearest(tiny_cnn):
     with pytest.raises(ConfigError, match=r"no layer 'layer1.0.conv3'") as caught:
         PruneWeights(layers={"layer1.0.conv3": 0.5}).apply(tiny_cnn, context_for(tiny_cnn))
