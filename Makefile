@@ -12,6 +12,8 @@ PYTHON ?= python3
 TORCH ?= cpu
 PORT ?= 8501
 
+SHARED_OUT := -n logical --maxprocesses 8 --dist loadfile
+
 FUZZ_CASES ?= 20004
 FUZZ_SEED ?= 0
 
@@ -28,11 +30,14 @@ BENCHES := default_pair evaluate interactive startup runs one_click train cluste
 app: $(VENV)/app
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
+# Every test uses one core, so files are shared out over all of them. What measures time, by killing
+# processes or by looking at a browser, follows alone.
 test: $(VENV)/dev browser
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(SHARED_OUT) -m "not (slow or browser or chaos)"
+	$(BIN)/python -m pytest -q -m "(browser or chaos) and not slow"
 
-test-all: $(VENV)/dev browser ray
-	$(BIN)/python -m pytest -q -m ""
+test-all: test ray
+	$(BIN)/python -m pytest -q -m slow
 
 # What does harm is shown as base64 and kept; FUZZ_SEED gives the same files again.
 fuzz: $(VENV)/dev

@@ -12,7 +12,7 @@ import streamlit as st
 from optim.data.added import data_cards
 from optim.errors import OptimError
 from optim.models.cards import model_cards
-from optim.quantity import Quantity
+from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
 from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import charts, state
@@ -209,12 +209,18 @@ def _card(figure: Figure) -> None:
         st.metric(
             f"{figure.name}{how}",
             "not measured" if after is None else str(after),
-            change.verdict() if change else None,
+            _short(change) if change else None,
             delta_color=_COLORS[change.direction] if change else "off",
             delta_arrow="off",
             help=figure.about,
         )
         st.caption("not measured before" if figure.before is None else f"was {figure.before}")
+
+
+def _short(change: Comparison) -> str:
+    """Return a verdict that no card cuts off; the comparison of runs has it in full."""
+    certain = change.difference.is_exact or change.beyond_noise
+    return change.verdict() if certain else "within noise"
 
 
 # --- sections -----------------------------------------------------------------------------------

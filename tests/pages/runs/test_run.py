@@ -167,6 +167,10 @@ def test_results_have_interval_origin_change_and_what_was(worked):
     assert "This network is 4.1x smaller" in shown
 
 
+def test_a_change_within_noise_is_said_so_briefly_that_no_card_cuts_it_off(worked):
+    assert open_run(worked.finished(change=-0.2).id).metric[0].delta == "within noise"
+
+
 def test_the_original_is_a_line_in_the_curves(worked):
     accuracy = charts(open_run(worked.finished().id))[0]
     assert any("original" in a["text"] for a in accuracy["layout"]["annotations"])
