@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 from optim.data.added import open_registered_data
+from optim.data.generated import GENERATED
+from optim.data.open import generated_by
 from optim.data.task import Outputs
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.hashing import digest, digest_file
@@ -33,7 +35,7 @@ __all__ = ["add_model"]
 def add_model(
     path: Path,
     *,
-    data: str,
+    data: str = GENERATED,
     architecture: str = "",
     title: str = "",
     name: str = "",
@@ -43,7 +45,8 @@ def add_model(
 
     Args:
         path: A weights file, a checkpoint, or an ONNX file.
-        data: Registered data the model belongs to; gives input size and class names.
+        data: Registered data the model belongs to; gives input size and class names. Without any
+            the model has to say them itself.
         architecture: Name in the zoo; guessed from the shapes if empty. ONNX files need none.
         title: Name for a reader; the file's name if empty.
         name: How to ask for it; made from the content if empty.
@@ -59,11 +62,12 @@ def add_model(
         DataError: If model and data do not fit.
     """
     path = path.resolve()
-    dataset = open_registered_data(data)
+    dataset = None if generated_by(data) else open_registered_data(data)
     if path.suffix.lower() == ".onnx":
         architecture = ""
     bundle = open_model(f"{architecture}:{path}" if architecture else str(path), data=dataset)
-    check_fit(bundle, dataset)
+    if dataset is not None:
+        check_fit(bundle, dataset)
     _check_runs(bundle)
     name = checked_name(name or f"my-{digest(digest_file(path), data, architecture)[:16]}")
     if name in ZOO or (ASSETS / "models" / f"{name}.json").is_file():

@@ -20,6 +20,7 @@ from typing import Any
 
 from optim.data.added import data_cards
 from optim.data.dataset import Samples
+from optim.data.generated import GENERATED
 from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
 from optim.export.deploy import onnx_bytes
@@ -124,6 +125,7 @@ class RunResult:
             "data": self.recipe.data,
             "part": self.subject.part,
             "overlap": self.subject.overlap,
+            "notes": list(self.subject.data.notes),
             "baseline": self.baseline.to_json(),
             "result": self.scorecard.to_json(),
             "change": {
@@ -154,12 +156,16 @@ class RunResult:
         ]
         for name, before, after in rows:
             how = f"({after.how})" if after else ""
-            lines.append(f"{name:16} {'' if before is None else before!s:>22} -> {after!s:<22} {how}")
+            lines.append(
+                f"{name:16} {'' if before is None else before!s:>22} -> {after!s:<22} {how}"
+            )
         part = self.subject.part
         count = next((figure.n for figure in self.scorecard.quality.values() if figure.n), 0)
         lines += ["", f"Quality of both on the same {count:,} samples, part {part}."]
         if note := overlap_note(self.subject.overlap, part):
             lines.append(f"Note: {note}")
+        if self.subject.data.is_generated:
+            lines += [f"Note: {note}" for note in self.subject.data.notes]
         lines.append(f"Verified in {self.verification.runtime}: {self.verification.found}.")
         for entry, step in self.reports.items():
             lines += ["", f"{entry}: {step.summary}", *(f"  note: {note}" for note in step.notes)]
@@ -417,14 +423,16 @@ class Measured:
             "data": self.subject.data.title,
             "part": self.part,
             "overlap": self.overlap,
+            "notes": list(self.subject.data.notes),
             **self.scorecard.to_json(),
         }
 
 
 def measure_model(
     model: str,
-    data: str,
+    data: str = GENERATED,
     *,
+    original: str | None = None,
     part: str | None = None,
     seed: int = 0,
     split: SplitPolicy = "auto",
@@ -441,6 +449,8 @@ def measure_model(
     Args:
         model: As in a recipe: a name, ``zoo-name:weights-file``, or a file.
         data: As in a recipe: a built-in name, a zip, or a folder.
+        original: A model to be compared with on the same samples, so that there are figures of
+            quality without labels.
         part: Which part; validation if None, or all samples of data without parts.
         seed: Decides how data without a validation part are split.
         split: Where validation samples come from then, see ``optim.data.splits``.
@@ -456,7 +466,17 @@ def measure_model(
     progress(0.0, "opening model and data")
     recipe = Recipe(model, data, seed=seed, split=split)
     subject = open_subject(recipe, base=Path(base), as_graph=True)
+    reference = open_subject(replace(recipe, model=original), base=Path(base)) if original else None
+    if reference is not None and reference.data.is_generated:
+        subject = replace(subject, data=reference.data)
     if normalisation is not None:
+        if subject.data.is_generated:
+            raise ConfigError(
+                "mean and std say how samples are read; generated inputs are made as the model "
+                "takes them.",
+                hint="Name data, or leave mean and std out.",
+                field="mean",
+            )
         spec = replace(subject.bundle.spec, mean=normalisation[0], std=normalisation[1])
         subject = replace(subject, bundle=replace(subject.bundle, spec=spec))
     part = part or subject.part
@@ -471,6 +491,11 @@ def measure_model(
         progress(0.1 + 0.7 * share, f"measuring on {len(samples):,} samples")
 
     scorecard, predictions = measure(subject.bundle, samples, check=tick)
+    if reference is not None:
+        beside = quality(
+            predictions, predict(reference.bundle, samples, check=tick), reference.bundle.task
+        )
+        scorecard = replace(scorecard, quality=beside.figures)
     progress(0.9, "measuring latency")
     file = onnx_bytes(subject.bundle)
     inputs = subject.bundle.spec.normalise(samples.inputs[:batch_size]).numpy()

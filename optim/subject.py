@@ -9,10 +9,12 @@ from typing import Literal
 from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
 from optim.data.dataset import Dataset, Samples
+from optim.data.open import generated_by
 from optim.data.splits import overlap, stratified_order, with_validation
 from optim.data.task import Classification, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
+from optim.measure.generated import generated_data
 from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.models.open import check_pair, open_model, open_registered_model
@@ -71,15 +73,18 @@ def open_subject(
         UnsupportedModelError: If the model cannot be opened.
         DataError: If the data cannot be opened or do not fit the model.
     """
+    made = generated_by(recipe.data)
+    data = None if made else _open_any_data(recipe.data, base, registered_only)
     if registered_only:
-        data = open_registered_data(recipe.data)
         bundle = open_registered_model(recipe.model)
     else:
-        data = _open_any_data(recipe.data, base)
         bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
-    spec = spec or _spec_of(bundle, data)
+    spec = spec or (_spec_of(bundle, data) if data else bundle.spec)
     if spec != bundle.spec:
         bundle = replace(bundle, spec=spec)
+    if data is None:
+        assert made is not None
+        data = generated_data(bundle, made, recipe.data)
     check_fit(bundle, data)
     seen = bundle.provenance.seen
     data = with_validation(data, seen=seen, policy=recipe.split, seed=recipe.seed)
@@ -87,8 +92,8 @@ def open_subject(
     return Subject(bundle, data, part, overlap(data, part, seen), recipe.seed)
 
 
-def _open_any_data(ref: str, base: Path) -> Dataset:
-    if ref.partition("?")[0] in DATASETS or ref in data_cards():
+def _open_any_data(ref: str, base: Path, registered_only: bool) -> Dataset:
+    if registered_only or ref.partition("?")[0] in DATASETS or ref in data_cards():
         return open_registered_data(ref)
     return open_data(base / Path(ref).expanduser())
 

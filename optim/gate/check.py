@@ -36,7 +36,7 @@ def check_model(
 ) -> GateResult:
     """Hold a measured model against a baseline.
 
-    On samples without labels the baseline's ONNX file is run on them, and what both say is compared.
+    On samples without labels the baseline's ONNX file is run on them, and both are compared.
 
     Args:
         found: The model, measured on the baseline's samples.
@@ -83,7 +83,7 @@ def _quality(
     session = InferenceSession.open(baseline.file, torch.get_num_threads())
     said = predict_in_runtime(session, bundle, found.subject.samples(found.part))
     figures = fidelity_to(said, found.predictions, bundle.task)
-    if primary_metric(found.predictions, bundle.task) == "agreement":
+    if primary_metric(found.predictions.is_labelled, bundle.task) == "agreement":
         return agreement_criterion(figures["agreement"], max_loss_points)
     return sqnr_criterion(figures.get("sqnr"), min_sqnr_db)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optim.data.task import Classification, Task
+from optim.data.task import Classification, ModelTask
 from optim.measure.fidelity import fidelity
 from optim.measure.predictions import Predictions
 from optim.quantity import Comparison, Quantity
@@ -39,7 +39,9 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("Accuracy", "Accuracy", "Share of samples classified correctly.", "fraction"),
+    "accuracy": Metric(
+        "Accuracy", "Accuracy", "Share of samples classified correctly.", "fraction"
+    ),
     "agreement": Metric(
         "Agreement with the original",
         "Agreement",
@@ -56,7 +58,7 @@ METRICS: dict[str, Metric] = {
     "divergence": Metric(
         "Divergence from the original",
         "Divergence",
-        "Kullback-Leibler divergence of the original's probabilities from this model's, per sample.",
+        "Kullback-Leibler divergence of the original's probabilities from these, per sample.",
         "nats",
         0.0,
     ),
@@ -117,21 +119,22 @@ def _loss(change: Comparison) -> str:
     return change.verdict()
 
 
-def primary_metric(predictions: Predictions, task: Task) -> str:
+def primary_metric(is_labelled: bool, task: ModelTask) -> str:
     """Return which metric decides about a model of a task on samples with or without labels."""
-    if predictions.is_labelled:
-        return task.primary_metric
-    return "agreement" if isinstance(task, Classification) else "sqnr"
+    if not isinstance(task, Classification):
+        return "sqnr"
+    return "accuracy" if is_labelled else "agreement"
 
 
-def quality_of(predictions: Predictions, task: Task) -> Quality:
+def quality_of(predictions: Predictions, task: ModelTask) -> Quality:
     """Judge a model alone; on samples without labels there is then no figure."""
-    figures = {"accuracy": predictions.accuracy()} if predictions.is_labelled else {}
-    return Quality(figures, primary_metric(predictions, task))
+    primary = primary_metric(predictions.is_labelled, task)
+    figures = {"accuracy": predictions.accuracy()} if primary == "accuracy" else {}
+    return Quality(figures, primary)
 
 
 def quality(
-    predictions: Predictions, original: Predictions, task: Task, *, every: bool = True
+    predictions: Predictions, original: Predictions, task: ModelTask, *, every: bool = True
 ) -> Quality:
     """Judge a model beside its original.
 
@@ -145,7 +148,7 @@ def quality(
         MeasurementError: If the samples differ, or outputs cannot be compared.
     """
     alone = quality_of(predictions, task)
-    change = predictions.against(original) if predictions.is_labelled else None
+    change = predictions.against(original) if alone.primary == "accuracy" else None
     if change is not None and not every:
         return Quality(alone.figures, alone.primary, change)
     figures = {**alone.figures, **fidelity_to(original, predictions, task)}
@@ -153,7 +156,7 @@ def quality(
 
 
 def fidelity_to(
-    original: Predictions, predictions: Predictions, task: Task
+    original: Predictions, predictions: Predictions, task: ModelTask
 ) -> dict[str, Quantity]:
     """Return how closely a model follows its original, by metric; labels are not looked at.
 
