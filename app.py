@@ -13,7 +13,15 @@ if __name__ == "__main__":
 
     draw()
 else:
+    from starlette.middleware import Middleware
+
+    from pages.components.guests import GuestCookie
     from pages.components.server import lifespan, pages_come_from_navigation, panel_routes
 
     pages_come_from_navigation()
-    app = st.App(__file__, routes=panel_routes(), lifespan=lifespan)
+    app = st.App(
+        __file__,
+        routes=panel_routes(),
+        lifespan=lifespan,
+        middleware=[Middleware(GuestCookie)],
+    )

@@ -13,6 +13,7 @@
     ├── MeasurementError            accuracy, latency or size could not be measured
     ├── MissingDependencyError (ImportError)   an optional package is needed
     ├── RunError                    a run or a worker process failed
+    ├── AccessError                 who asks may not do this, or has reached a limit
     └── Cancelled                   the caller asked to stop; not a fault
 
 A message names the value that is wrong and what is allowed; ``hint`` says what to do. Values come
@@ -22,6 +23,7 @@ from files of anybody: what is too long to read is cut, and what cannot be sent 
 from __future__ import annotations
 
 __all__ = [
+    "AccessError",
     "CalibrationError",
     "Cancelled",
     "ConfigError",
@@ -35,6 +37,7 @@ __all__ = [
     "RunError",
     "UnsupportedLayerError",
     "UnsupportedModelError",
+    "first_line",
 ]
 
 _MAX_LENGTH = 900
@@ -106,6 +109,10 @@ class RunError(OptimError):
     """A run, or the worker process that executes it, failed."""
 
 
+class AccessError(OptimError):
+    """Who asks may not do this here, or has reached a limit the operator has set."""
+
+
 class Cancelled(OptimError):
     """The caller asked to stop. Raised at the next safe point; nothing is half done."""
 
@@ -115,6 +122,12 @@ class Cancelled(OptimError):
 
 class OptimWarning(UserWarning):
     """Category of every warning of this package."""
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return what another library's error says, as a part of a sentence."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".")[:most] if lines else type(error).__name__
 
 
 def _legible(text: str) -> str:

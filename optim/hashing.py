@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["digest", "digest_arrays", "digest_file"]
+__all__ = ["digest", "digest_arrays", "digest_bytes", "digest_file"]
 
 _LENGTH = 32
 
@@ -41,6 +41,11 @@ def digest_arrays(arrays: Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndar
         state.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
         state.update(array.data.cast("B") if array.size else b"")
     return state.hexdigest()[:_LENGTH]
+
+
+def digest_bytes(content: bytes) -> str:
+    """Hash a content as :func:`digest_file` hashes the file that holds it."""
+    return hashlib.sha256(content).hexdigest()[:_LENGTH]
 
 
 def digest_file(path: Path) -> str:

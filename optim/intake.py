@@ -3,6 +3,9 @@
 The web server writes the upload under a name of its own and starts ``python -m optim.intake``. The
 process limits its memory, its time and the size of what it writes before it looks at the file, and
 answers with one line of JSON. Whatever a hostile file does to it, the server goes on.
+
+The name of what was taken in cannot be guessed, not even by who has the same file: it opens it for
+whoever knows it, so that a link works, and belongs to its owner alone.
 """
 
 from __future__ import annotations
@@ -12,19 +15,40 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optim import errors
+from optim.access.names import capability
 from optim.errors import OptimError, RunError
+from optim.hashing import digest, digest_bytes
 from optim.processes import child_environment
+from optim.storage import cache_home
 
-__all__ = ["ENDINGS", "main", "take_data", "take_model"]
+if TYPE_CHECKING:
+    from optim.data.options import DataOptions
+
+__all__ = [
+    "ENDINGS",
+    "Upload",
+    "check_pair",
+    "look_at_data",
+    "look_at_model",
+    "main",
+    "take_data",
+    "take_model",
+    "vary_data",
+]
 
 _MEMORY_BYTES = 6 * 2**30
 _CPU_S = 120
 _WRITE_BYTES = 2 * 2**30
 _WAIT_S = 180
+_AT_ONCE = threading.BoundedSemaphore(2)
+"""Files opened at a time: each may take all the memory that it is allowed."""
 ENDINGS = {
     "model": (".safetensors", ".onnx", ".pt", ".pth", ".th", ".ckpt", ".bin"),
     # Formats that are known by the name of the file itself come in a zip or tar.
@@ -36,8 +60,27 @@ ENDINGS = {
 """How the names of uploads end."""
 
 
+@dataclass(frozen=True)
+class Upload:
+    """A file from a browser.
+
+    Attributes:
+        content: Its bytes.
+        filename: What the browser called it; only its ending is used.
+    """
+
+    content: bytes
+    filename: str
+
+
 def take_model(
-    content: bytes, filename: str, *, data: str, architecture: str = "", title: str = ""
+    content: bytes,
+    filename: str,
+    *,
+    data: str,
+    architecture: str = "",
+    title: str = "",
+    owner: str = "",
 ) -> str:
     """Add an uploaded model to those pages can use, unlisted.
 
@@ -47,6 +90,7 @@ def take_model(
         data: Registered data the model belongs to.
         architecture: Name in the zoo; guessed if empty.
         title: Name for a reader.
+        owner: Id of who uploads it.
 
     Returns:
         The model's name.
@@ -54,13 +98,19 @@ def take_model(
     Raises:
         OptimError: Naming what is wrong with the file.
     """
-    return _take(
-        "model", content, filename, {"data": data, "architecture": architecture, "title": title}
-    )
+    name = _name(owner, "model", digest_bytes(content), data, architecture)
+    options = {"data": data, "architecture": architecture, "title": title}
+    arguments = {**options, "name": name, "owner": owner}
+    return str(_ask("take model", {"model": Upload(content, filename)}, arguments))
 
 
 def take_data(
-    content: bytes, filename: str, *, title: str = "", options: dict[str, Any] | None = None
+    content: bytes,
+    filename: str,
+    *,
+    title: str = "",
+    options: dict[str, Any] | None = None,
+    owner: str = "",
 ) -> str:
     """Add uploaded data to those pages can use, unlisted.
 
@@ -69,6 +119,7 @@ def take_data(
         filename: What the browser called it; only its ending is used.
         title: Name for a reader.
         options: Fields of :class:`optim.data.DataOptions`.
+        owner: Id of who uploads it.
 
     Returns:
         The data's name.
@@ -76,10 +127,77 @@ def take_data(
     Raises:
         OptimError: Naming what is wrong with the file.
     """
-    return _take("data", content, filename, {"title": title, "options": options or {}})
+    options = options or {}
+    name = _name(owner, "data", digest_bytes(content), digest(options))
+    arguments = {"title": title, "options": options, "name": name, "owner": owner}
+    return str(_ask("take data", {"data": Upload(content, filename)}, arguments))
 
 
-def _take(kind: str, content: bytes, filename: str, options: dict[str, Any]) -> str:
+def vary_data(name: str, options: dict[str, Any], *, owner: str = "") -> str:
+    """Add registered data once more, read otherwise; what was there stays as it is.
+
+    Args:
+        name: Of data that were added.
+        options: All fields of :class:`optim.data.DataOptions` that differ from their defaults.
+        owner: Id of who varies them.
+
+    Returns:
+        The name of the data as they are read now.
+
+    Raises:
+        OptimError: If there are no such data, or the options do not fit.
+    """
+    as_name = _name(owner, "data", name, digest(options))
+    arguments = {"options": options, "as_name": as_name, "owner": owner}
+    return str(_ask("vary data", {"data": name}, arguments))
+
+
+def look_at_model(model: Upload | str, *, architecture: str = "") -> dict[str, Any]:
+    """Return what an uploaded or registered model is; see :mod:`optim.first_look`.
+
+    Raises:
+        OptimError: Naming what is wrong with the file.
+    """
+    found: dict[str, Any] = _ask("look at model", {"model": model}, {"architecture": architecture})
+    return found
+
+
+def look_at_data(
+    data: Upload | str, *, expected: dict[str, Any] | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return samples of uploaded or registered data; see :mod:`optim.first_look`.
+
+    Raises:
+        OptimError: Naming what is wrong with the file, or with an option.
+    """
+    arguments = {"expected": expected, "options": options}
+    found: dict[str, Any] = _ask("look at data", {"data": data}, arguments)
+    return found
+
+
+def check_pair(
+    model: Upload | str, data: Upload | str, *, architecture: str = "", options: dict[str, Any]
+) -> dict[str, Any]:
+    """Measure a model on a few hundred samples of its data; see :mod:`optim.first_look`.
+
+    Raises:
+        OptimError: Naming what is wrong with either, or that they do not fit.
+    """
+    arguments = {"architecture": architecture, "options": options}
+    found: dict[str, Any] = _ask("check pair", {"model": model, "data": data}, arguments)
+    return found
+
+
+def _name(*parts: str) -> str:
+    return f"my-{capability(*parts)[:24]}"
+
+
+def _ending(kind: str, filename: str) -> str:
+    """Return how a file's name ends.
+
+    Raises:
+        UnsupportedModelError: If nothing of that kind ends so.
+    """
     longest = sorted(ENDINGS[kind], key=len, reverse=True)
     name = Path(filename).name.lower()
     # Behind a name: ".zip" alone has no ending.
@@ -93,26 +211,42 @@ def _take(kind: str, content: bytes, filename: str, options: dict[str, Any]) -> 
             if kind == "model"
             else "",
         )
-    with tempfile.TemporaryDirectory(prefix="optim-") as folder:
-        path = Path(folder) / f"file{suffix}"
-        path.write_bytes(content)
-        request = json.dumps({"kind": kind, "path": str(path), "options": options})
+    return suffix
+
+
+def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, Any]) -> Any:
+    """Ask a process of its own about uploads, or about what is registered under a name."""
+    endings = {k: _ending(k, v.filename) for k, v in about.items() if isinstance(v, Upload)}
+    home = cache_home() / "intake"
+    home.mkdir(parents=True, exist_ok=True)
+    with _AT_ONCE, tempfile.TemporaryDirectory(dir=home) as folder:
+        subjects: dict[str, dict[str, str]] = {}
+        for kind, subject in about.items():
+            if isinstance(subject, str):
+                subjects[kind] = {"name": subject}
+                continue
+            place = Path(folder) / kind / f"file{endings[kind]}"
+            place.parent.mkdir()
+            place.write_bytes(subject.content)
+            subjects[kind] = {"path": str(place)}
+        request = {"question": question, "about": subjects, "arguments": arguments}
         try:
             process = subprocess.run(
                 [sys.executable, "-m", "optim.intake"],
-                input=request,
+                input=json.dumps(request),
                 capture_output=True,
                 text=True,
                 timeout=_WAIT_S,
                 check=False,
-                env=child_environment(),
+                # What libraries leave behind lies in the same folder, and goes with it.
+                env={**child_environment(), "TMPDIR": folder},
             )
         except subprocess.TimeoutExpired as error:
             raise RunError("Opening the file took too long and was stopped.") from error
     return _answer(process.stdout)
 
 
-def _answer(output: str) -> str:
+def _answer(output: str) -> Any:
     lines = output.strip().splitlines()
     if not lines:
         raise RunError(
@@ -120,8 +254,8 @@ def _answer(output: str) -> str:
             hint="Check that it is a weights file, an ONNX file, or data of a known format.",
         )
     answer: dict[str, Any] = json.loads(lines[-1])
-    if "name" in answer:
-        return str(answer["name"])
+    if "answer" in answer:
+        return answer["answer"]
     kind = getattr(errors, answer["kind"], RunError)
     raise kind(answer["message"], hint=answer["hint"])
 
@@ -130,16 +264,38 @@ def main() -> None:
     """Read one request from standard input and answer it."""
     request = json.loads(sys.stdin.readline())
     _limit()
-    options, path = request["options"], Path(request["path"])
     # Libraries may print; the last line of the output is the answer.
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            answer = {"name": _add(request["kind"], path, options)}
+            answer = {"answer": _answered(**request)}
         except OptimError as error:
             answer = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
         except MemoryError:
             answer = {"kind": "RunError", "message": "The file needs too much memory.", "hint": ""}
     sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def _answered(question: str, about: dict[str, Any], arguments: dict[str, Any]) -> Any:
+    subjects = {k: Path(v["path"]) if "path" in v else v["name"] for k, v in about.items()}
+    return _QUESTIONS[question](*subjects.values(), **arguments)
+
+
+def _look_at_model(model: Path | str, **arguments: Any) -> dict[str, Any]:
+    from optim.first_look.model import look_at_model
+
+    return look_at_model(model, **arguments)
+
+
+def _look_at_data(data: Path | str, **arguments: Any) -> dict[str, Any]:
+    from optim.first_look.data import look_at_data
+
+    return look_at_data(data, **arguments)
+
+
+def _check_pair(model: Path | str, data: Path | str, **arguments: Any) -> dict[str, Any]:
+    from optim.first_look.pair import check_pair
+
+    return check_pair(model, data, **arguments)
 
 
 def _add(kind: str, path: Path, options: dict[str, Any]) -> str:
@@ -148,14 +304,40 @@ def _add(kind: str, path: Path, options: dict[str, Any]) -> str:
 
         return add_model(path, listed=False, **options)
     from optim.data.added import add_data
-    from optim.data.open import open_data
     from optim.data.options import DataOptions
 
-    how = DataOptions(**options["options"])
+    how = DataOptions(**options.pop("options"))
+    _decode(path, how)
+    return add_data(path, copy=True, listed=False, options=how, **options).name
+
+
+def _vary(name: str, options: dict[str, Any], **whose: str) -> str:
+    from optim.data.added import vary_data
+    from optim.data.options import DataOptions
+
+    how = DataOptions(**options)
+    card = vary_data(name, how, **whose)
+    _decode(Path(card.path), how)
+    return card.name
+
+
+def _decode(path: Path, how: DataOptions) -> None:
+    """Read all samples: here, within the limits; they are cached."""
+    from optim.data.open import open_data
+
     data = open_data(path, options=how)
     for part in data.parts:
-        data.load(part)  # decoded here, within the limits, and cached
-    return add_data(path, title=options["title"], copy=True, listed=False, options=how).name
+        data.load(part)
+
+
+_QUESTIONS: dict[str, Callable[..., Any]] = {
+    "take model": lambda path, **options: _add("model", path, options),
+    "take data": lambda path, **options: _add("data", path, options),
+    "vary data": _vary,
+    "look at model": _look_at_model,
+    "look at data": _look_at_data,
+    "check pair": _check_pair,
+}
 
 
 def _limit() -> None:

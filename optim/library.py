@@ -1,8 +1,7 @@
 """Add models to those that pages can use.
 
 A model that can be changed is stored as our own checkpoint, whatever it came as; an ONNX file that
-cannot be converted is stored as it is. The name of what a browser added holds the hash of its
-content: only who has the file, or was given a link, knows it.
+cannot be converted is stored as it is.
 """
 
 from __future__ import annotations
@@ -40,6 +39,7 @@ def add_model(
     title: str = "",
     name: str = "",
     listed: bool = True,
+    owner: str = "",
 ) -> str:
     """Add a model to those that pages can use.
 
@@ -51,6 +51,7 @@ def add_model(
         title: Name for a reader; the file's name if empty.
         name: How to ask for it; made from the content if empty.
         listed: Whether everybody sees it in lists.
+        owner: Id of who uploaded it.
 
     Returns:
         The name.
@@ -102,6 +103,8 @@ def add_model(
     }
     if bundle.provenance.note:
         card["note"] = bundle.provenance.note
+    if owner:
+        card["owner"] = owner
     write_atomic(folder / f"{name}.json", json.dumps(card, indent=1).encode())
     return name
 

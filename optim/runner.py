@@ -25,7 +25,7 @@ from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
 from optim.export.deploy import onnx_bytes
 from optim.export.verify import Verification, verify_file
-from optim.measure.evaluate import BATCH, predict
+from optim.measure.evaluate import predict, samples_at_once
 from optim.measure.graph_costs import graph_costs
 from optim.measure.latency import compare_files, latency_of
 from optim.measure.macs import layer_costs
@@ -63,6 +63,10 @@ Tracker = Callable[[Entry], tuple[Resume, Callable[[dict[str, float]], None]]]
 
 def _silent(share: float, what: str) -> None:
     """Report nothing."""
+
+
+def _silently(key: str) -> None:
+    """Note nothing."""
 
 
 def _untracked(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
@@ -214,6 +218,7 @@ def run(
     check: Callable[[], None] = lambda: None,
     stored: bool = False,
     tracker: Tracker = _untracked,
+    trained: Callable[[str], None] = _silently,
 ) -> RunResult:
     """Apply a recipe, export the result, and measure both models on the same samples.
 
@@ -226,6 +231,7 @@ def run(
         check: Called at safe points; raises to stop.
         stored: See :func:`apply_recipe`.
         tracker: See :func:`apply_recipe`.
+        trained: See :func:`apply_recipe`.
 
     Raises:
         OptimError: Naming what is wrong with the recipe, the model or the data.
@@ -239,6 +245,7 @@ def run(
         check=check,
         stored=stored,
         tracker=tracker,
+        trained=trained,
     )
     samples = subject.samples()
     progress(0.7, "measuring the original")
@@ -252,7 +259,8 @@ def run(
     verification = verify_file(file, bundle, samples, more=more, check=check)
     progress(0.95, "measuring latency")
     one = subject.bundle.spec.normalise(samples.inputs[:1]).numpy()
-    pair = compare_files(onnx_bytes(subject.bundle), file, one, threads=1, check=check)
+    original, interface = onnx_bytes(subject.bundle), subject.bundle.interface
+    pair = compare_files(original, file, one, threads=1, interface=interface, check=check)
     progress(1.0, "done")
     conditions = {"runtime": verification.runtime, "batch_size": 1, "threads": 1}
     assert before.file is not None
@@ -320,6 +328,7 @@ def apply_recipe(
     check: Callable[[], None] = lambda: None,
     stored: bool = False,
     tracker: Tracker = _untracked,
+    trained: Callable[[str], None] = _silently,
 ) -> tuple[ModelBundle, dict[str, StepReport]]:
     """Apply the active steps of a recipe in order.
 
@@ -331,6 +340,7 @@ def apply_recipe(
         stored: Whether what was trained before is taken instead of trained again, and what is
             trained is kept (see :mod:`optim.stored`).
         tracker: Says for each training step where its states and figures go.
+        trained: Called with the key of each stored result that was taken or kept.
 
     Returns:
         The resulting model and ``{entry id: report}``.
@@ -349,6 +359,7 @@ def apply_recipe(
         keeps = stored and entry.step.cost == "training"
         if keeps and (found := load_stored(keys[i], subject.bundle)):
             bundle = found
+            trained(keys[i])
             reports[entry.id] = StepReport(f"{entry.step.title}: trained before and stored.")
             continue
         resume, record = tracker(entry) if entry.step.cost == "training" else _untracked(entry)
@@ -366,6 +377,7 @@ def apply_recipe(
         bundle, reports[entry.id] = applied.bundle, applied.report
         if keeps:
             store_result(keys[i], bundle)
+            trained(keys[i])
     return bundle, reports
 
 
@@ -484,7 +496,7 @@ def measure_model(
         allowed = ", ".join(subject.data.parts)
         raise ConfigError(f"part must be one of {allowed}: got part={part!r}.", field="part")
     samples = subject.samples(part)
-    batches, done = math.ceil(len(samples) / BATCH), itertools.count()
+    batches, done = math.ceil(len(samples) / samples_at_once(subject.bundle)), itertools.count()
 
     def tick() -> None:
         share = min(1.0, next(done) / batches)
@@ -500,7 +512,7 @@ def measure_model(
     file = onnx_bytes(subject.bundle)
     inputs = subject.bundle.spec.normalise(samples.inputs[:batch_size]).numpy()
     conditions = {"runtime": runtime_name(), "batch_size": len(inputs), "threads": threads}
-    latency = latency_of(file, inputs, threads)
+    latency = latency_of(file, inputs, threads, interface=subject.bundle.interface)
     progress(1.0, "done")
     return Measured(
         subject,

@@ -15,7 +15,15 @@ from typing import BinaryIO
 
 from optim.errors import ConfigError
 
-__all__ = ["ASSETS", "cache_home", "checked_name", "store_home", "write_atomic"]
+__all__ = [
+    "ASSETS",
+    "cache_home",
+    "card_file",
+    "card_stamp",
+    "checked_name",
+    "store_home",
+    "write_atomic",
+]
 
 _PACKED = Path(__file__).resolve().parent / "assets"
 ASSETS = _PACKED if _PACKED.is_dir() else _PACKED.parents[1] / "assets"
@@ -87,6 +95,30 @@ def checked_name(name: str) -> str:
             f"name must consist of letters, digits, '-', '_' and '.': got {name!r}.", field="name"
         )
     return name
+
+
+def card_file(folder: str, name: str) -> Path:
+    """Return where the card of an added model or data lies; another name than its own has none.
+
+    Args:
+        folder: ``models`` or ``data``.
+        name: How it is asked for.
+    """
+    return store_home() / folder / f"{Path(name).name}.json"
+
+
+def card_stamp(folder: str, name: str) -> str:
+    """Return what changes whenever the card of an added model or data does; empty without one.
+
+    Args:
+        folder: ``models`` or ``data``.
+        name: How it is asked for; what is built in, ships or is a file has no card.
+    """
+    try:
+        found = card_file(folder, name).stat()
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_ino}-{found.st_size}"
 
 
 def _home(kind: str, variable: str, fallback: Path) -> Path:

@@ -6,19 +6,22 @@ trained it stores the result here, and the Lab, the command line and other runs 
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from optim.models.bundle import ModelBundle
-from optim.models.checkpoint import load_checkpoint, save_checkpoint
 from optim.storage import ASSETS, store_home
 
-__all__ = ["load_stored", "store_result", "stored_file"]
+if TYPE_CHECKING:
+    from optim.models.bundle import ModelBundle
+
+__all__ = ["load_stored", "remove_stored", "store_result", "stored_file", "students_home"]
 
 
 def stored_file(key: str) -> Path | None:
     """Return the file of a stored result, shipped or made here; None if there is none."""
-    for folder in (ASSETS / "students", store_home() / "students"):
+    for folder in (ASSETS / "students", students_home()):
         path = folder / f"{key}.safetensors"
         if path.is_file():
             return path
@@ -31,10 +34,14 @@ def load_stored(key: str, before: ModelBundle) -> ModelBundle | None:
     Raises:
         UnsupportedModelError: If the file is damaged.
     """
+    from optim.models.checkpoint import load_checkpoint
+
     path = stored_file(key)
     if path is None:
         return None
     found = load_checkpoint(path)
+    if path.parent == students_home():
+        os.utime(path)  # what nobody uses for long may be removed
     return replace(before, content=found.content, table=found.table, provenance=found.provenance)
 
 
@@ -45,4 +52,22 @@ def store_result(key: str, bundle: ModelBundle) -> Path:
         OSError: If it cannot be written; what was stored before is untouched.
         UnsupportedModelError: If the model was not built from an architecture of the zoo.
     """
-    return save_checkpoint(bundle, store_home() / "students" / f"{key}.safetensors")
+    from optim.models.checkpoint import save_checkpoint
+
+    return save_checkpoint(bundle, students_home() / f"{key}.safetensors")
+
+
+def remove_stored(key: str) -> int:
+    """Remove a result that was stored here; return its bytes, 0 if there was none."""
+    path = students_home() / f"{key}.safetensors"
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return size
+
+
+def students_home() -> Path:
+    """Return the folder of what was stored here; what ships lies elsewhere."""
+    return store_home() / "students"

@@ -10,7 +10,8 @@ from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
 from optim.data.dataset import Dataset, Samples
 from optim.data.open import generated_by
-from optim.data.splits import overlap, stratified_order, with_validation
+from optim.data.options import Normalisation
+from optim.data.splits import SplitPolicy, overlap, stratified_order, with_validation
 from optim.data.task import Classification, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
@@ -20,7 +21,7 @@ from optim.models.input_spec import InputSpec
 from optim.models.open import check_pair, open_model, open_registered_model
 from optim.recipe import Recipe
 
-__all__ = ["Subject", "check_fit", "check_models", "open_subject"]
+__all__ = ["Subject", "check_fit", "check_models", "open_subject", "subject_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,17 +80,41 @@ def open_subject(
         bundle = open_registered_model(recipe.model)
     else:
         bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
-    spec = spec or (_spec_of(bundle, data) if data else bundle.spec)
-    if spec != bundle.spec:
-        bundle = replace(bundle, spec=spec)
     if data is None:
         assert made is not None
+        bundle = replace(bundle, spec=spec or bundle.spec)
         data = generated_data(bundle, made, recipe.data)
+    return subject_of(bundle, data, split=recipe.split, seed=recipe.seed, spec=spec)
+
+
+def subject_of(
+    bundle: ModelBundle,
+    data: Dataset,
+    *,
+    split: SplitPolicy = "auto",
+    seed: int = 0,
+    spec: InputSpec | None = None,
+) -> Subject:
+    """Put a model and data that are open together.
+
+    Args:
+        bundle: The model.
+        data: The data; their options change the model's input where they say so.
+        split: Where validation comes from if the data have none.
+        seed: Decides that, and the order of the samples.
+        spec: Replaces the input normalisation of both.
+
+    Raises:
+        DataError: If they do not fit.
+    """
+    spec = spec or _spec_of(bundle, data)
+    if spec != bundle.spec:
+        bundle = replace(bundle, spec=spec)
     check_fit(bundle, data)
     seen = bundle.provenance.seen
-    data = with_validation(data, seen=seen, policy=recipe.split, seed=recipe.seed)
+    data = with_validation(data, seen=seen, policy=split, seed=seed)
     part = "validation" if data.is_split else "all"
-    return Subject(bundle, data, part, overlap(data, part, seen), recipe.seed)
+    return Subject(bundle, data, part, overlap(data, part, seen), seed)
 
 
 def _open_any_data(ref: str, base: Path, registered_only: bool) -> Dataset:
@@ -103,8 +128,8 @@ def _spec_of(bundle: ModelBundle, data: Dataset) -> InputSpec:
     asked, own = data.normalisation, bundle.spec
     if asked is None:
         return own
-    mean, std = (asked.mean, asked.std) if asked.mean else (own.mean, own.std)
-    return replace(own, scale=asked.scale or own.scale, mean=mean, std=std)
+    found = asked.or_else(Normalisation(own.scale, own.mean, own.std))
+    return replace(own, scale=found.scale, mean=found.mean, std=found.std)
 
 
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:

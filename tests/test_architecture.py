@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
     # What every room may lean on: errors, numbers, fields, hashes, files, processors, processes.
-    {"errors", "quantity", "fields", "hashing", "storage", "device", "processes"},
+    {"errors", "quantity", "fields", "hashing", "storage", "device", "processes", "access"},
     {"layers", "codecs", "data", "models"},
     {"runtime"},
     {"measure", "train"},
@@ -23,9 +23,11 @@ ROOMS = (
     {"export", "library"},
     {"whatif", "runner", "alternatives"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
-    {"intake", "pretrain", "gate"},
+    {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
     {"runs"},
+    # Whose all of that is.
+    {"belongings"},
     {"cli"},
 )
 """The rooms of ``optim`` from the bottom up; a module may import its own room and those below."""

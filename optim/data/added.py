@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,7 @@ from optim.data.generated import GENERATED, Generated
 from optim.data.open import DATASETS, ending_of, open_builtin, open_data
 from optim.data.options import DataOptions
 from optim.errors import ConfigError, DataError
+from optim.hashing import digest
 from optim.storage import checked_name, store_home, write_atomic
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "open_registered_data",
     "options_of",
     "set_data_options",
+    "vary_data",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class DataCard:
         listed: Whether everybody sees it in lists.
         options: How the files are read: those of :class:`~optim.data.DataOptions` that differ from
             their defaults.
+        owner: Id of who uploaded it; empty for what is built in or came by the command line.
     """
 
     name: str
@@ -56,6 +60,7 @@ class DataCard:
     path: str = ""
     listed: bool = True
     options: dict[str, Any] = field(default_factory=dict)
+    owner: str = ""
 
 
 _CARD = TypeAdapter(DataCard)
@@ -101,16 +106,18 @@ def add_data(
     copy: bool = False,
     listed: bool = True,
     options: DataOptions | None = None,
+    owner: str = "",
 ) -> DataCard:
     """Add a file or a folder to the data that pages can use.
 
     Args:
         path: What :func:`optim.data.open_data` accepts.
         title: Name for a reader; the file's name if empty.
-        name: How to ask for it; made from the content if empty.
+        name: How to ask for it; made from the content and the options if empty.
         copy: Whether the file is copied into the store, or only remembered where it is.
         listed: Whether everybody sees it in lists.
         options: How the files are read.
+        owner: Id of who uploaded it.
 
     Raises:
         ConfigError: If the name is not a plain one, or that of built-in data.
@@ -118,7 +125,7 @@ def add_data(
     """
     path, options = path.resolve(), options or DataOptions()
     data = open_data(path, options=options)
-    name = checked_name(name or f"my-{data.hash[:16]}")
+    name = checked_name(name or f"my-{digest(data.hash, options.changed())[:16]}")
     if name in (GENERATED, *DATASETS):
         raise ConfigError(
             f"name={name!r} is already that of built-in data.",
@@ -127,8 +134,7 @@ def add_data(
         )
     if copy:
         kept = _folder() / f"{name}{ending_of(path.name)}"
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, kept)
+        _keep(path, kept)
         path = kept
     card = DataCard(
         name,
@@ -138,8 +144,34 @@ def add_data(
         str(path),
         listed,
         options.changed(),
+        owner,
     )
     return _written(card)
+
+
+def vary_data(name: str, options: DataOptions, *, as_name: str = "", owner: str = "") -> DataCard:
+    """Add added data once more, read otherwise: links to what was there keep their meaning.
+
+    Args:
+        name: The data's name.
+        options: All options; those left out have their defaults.
+        as_name: How to ask for them as they are read now; made from content and options if empty.
+        owner: Id of who varies them; only its owner sees it in lists.
+
+    Raises:
+        DataError: If there is no such data that was added, or the options do not fit it.
+    """
+    card = _added(name)
+    path = Path(card.path)
+    return add_data(
+        path,
+        title=card.title,
+        name=as_name,
+        copy=path.parent == _folder(),
+        listed=card.listed and not owner,
+        options=options,
+        owner=owner,
+    )
 
 
 def set_data_options(name: str, options: DataOptions) -> DataCard:
@@ -153,11 +185,7 @@ def set_data_options(name: str, options: DataOptions) -> DataCard:
         DataError: If there is no such data that was added, or the options do not fit it; the card
             is then unchanged.
     """
-    card = data_cards().get(name)
-    if card is None or not card.path:
-        raise DataError(
-            f"There is no added data {name!r}.", hint="Built-in data are varied by their fields."
-        )
+    card = _added(name)
     data = open_data(Path(card.path), options=options)
     return _written(
         replace(
@@ -181,6 +209,27 @@ def options_of(name: str) -> dict[str, Any]:
         return {}
     options = found.get("options") if isinstance(found, dict) else None
     return options if isinstance(options, dict) else {}
+
+
+def _added(name: str) -> DataCard:
+    card = data_cards().get(name)
+    if card is None or not card.path:
+        raise DataError(
+            f"There is no added data {name!r}.", hint="Built-in data are varied by their fields."
+        )
+    return card
+
+
+def _keep(path: Path, kept: Path) -> None:
+    """Have a file in the store; what lies there already takes no further room."""
+    if path == kept:
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent == kept.parent:
+        kept.unlink(missing_ok=True)
+        os.link(path, kept)
+    else:
+        shutil.copyfile(path, kept)
 
 
 def _written(card: DataCard) -> DataCard:

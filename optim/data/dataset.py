@@ -7,9 +7,10 @@ generated before a part is asked for, and decoded parts are kept on disk.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,7 +26,15 @@ from optim.fields import Config
 from optim.hashing import digest
 from optim.storage import cache_home, write_atomic
 
-__all__ = ["DataConfig", "Dataset", "PartName", "Samples", "cached_json", "cached_part"]
+__all__ = [
+    "DataConfig",
+    "Dataset",
+    "PartName",
+    "Samples",
+    "cached_json",
+    "cached_part",
+    "forget_cached",
+]
 
 PartName = Literal["train", "validation", "test", "all"]
 
@@ -77,6 +86,7 @@ class Dataset:
             the train part that validation was carved from (see :mod:`optim.data.splits`).
         normalisation: What replaces the normalisation a model brings, if somebody said so.
         is_generated: Whether the inputs were made for the model, not collected.
+        feature_names: Names of the features of a table, where somebody says them.
     """
 
     ref: str
@@ -91,6 +101,7 @@ class Dataset:
     origin: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     normalisation: Normalisation | None = None
     is_generated: bool = False
+    feature_names: tuple[str, ...] = ()
 
     def part(self, name: str) -> Samples:
         """Return one part; read on first use and kept.
@@ -191,6 +202,24 @@ def cached_json(identity: str, name: str, make: Callable[[], dict[str, Any]]) ->
     with suppress(OSError):
         write_atomic(path, json.dumps(made).encode())
     return made
+
+
+def forget_cached(keep: Collection[str] = (), *, unused_since: float = math.inf) -> int:
+    """Remove decoded and generated data from the cache folder; they are made again when needed.
+
+    Args:
+        keep: Identities that stay.
+        unused_since: Only those not used since then, in seconds since 1970.
+
+    Returns:
+        Bytes that were removed.
+    """
+    freed = 0
+    for folder in (cache_home() / "data").glob("*/"):
+        if folder.name not in keep and folder.stat().st_mtime < unused_since:
+            freed += sum(file.stat().st_size for file in folder.iterdir())
+            shutil.rmtree(folder, ignore_errors=True)
+    return freed
 
 
 def _forget_oldest(folder: Path, keep_bytes: int) -> None:

@@ -87,6 +87,11 @@ class Normalisation:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
 
+    def or_else(self, own: Normalisation) -> Normalisation:
+        """Return what is said here, completed by what a model says."""
+        mean, std = (self.mean, self.std) if self.mean else (own.mean, own.std)
+        return Normalisation(self.scale or own.scale, mean, std)
+
 
 class DataOptions(Config):
     """What a file does not say about itself.

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
 from optim.data.dataset import Dataset, Samples
-from optim.data.options import DataOptions
+from optim.data.options import DataOptions, Normalisation
 from optim.data.splits import stratified_order
 from optim.data.task import Unlabelled
+from optim.errors import DataError
 
-__all__ = ["Expected", "Guess", "guess_options", "preview"]
+__all__ = ["Expected", "Guess", "guess_options", "open_as_guessed", "preview"]
 
 _LOOKED_AT = 2_000
 """Samples whose values are looked at."""
 _POINTS = 256
 """Most values of a series that are handed over."""
+_ROUNDS = 4
+"""Guesses one after the other: axes, then a size, then values, then nothing new."""
+_PICTURE_SIDE = 96
+"""Smaller pictures are enlarged to about this, pixel by pixel."""
+_WINDOW = {False: (0.0, 1.0), True: (-2.5, 2.5)}
+"""Values that are drawn black and white: without a mean, and around one."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Expected:
     """What a model says about its input, as far as it says it.
 
     Attributes:
-        shape: Of one sample.
+        shape: Of one sample; 0 where any size will do.
         scale: What raw values are divided by.
         mean: Subtracted per channel after that.
         std: Divided by after that.
@@ -43,6 +51,28 @@ class Expected:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether samples of a shape can be given to the model."""
+        same = len(shape) == len(self.shape)
+        return same and all(w in (0, own) for own, w in zip(shape, self.shape, strict=True))
+
+    def with_normalisation(self, asked: Normalisation | None) -> Self:
+        """Return what a model expects of data that say themselves how they are normalised."""
+        if asked is None:
+            return self
+        found = asked.or_else(Normalisation(self.scale, self.mean, self.std))
+        return replace(self, scale=found.scale, mean=found.mean, std=found.std)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        lists = ("shape", "mean", "std", "class_names")
+        return cls(scale=data["scale"], **{name: tuple(data[name]) for name in lists})
 
 
 @dataclass(frozen=True)
@@ -69,7 +99,11 @@ def guess_options(dataset: Dataset, model: Expected, options: DataOptions | None
     options = options or DataOptions()
     said = set(options.changed())
     found: dict[str, tuple[Any, str]] = {
-        **_shape_guess(dataset.input_shape, model.shape),
+        **(
+            {}
+            if model.takes(dataset.input_shape)
+            else _shape_guess(dataset.input_shape, model.shape)
+        ),
         **_value_guess(_some(dataset), model),
         **_name_guess(dataset, model),
     }
@@ -80,37 +114,85 @@ def guess_options(dataset: Dataset, model: Expected, options: DataOptions | None
     return Guess(options.replace(**fields) if fields else options, reasons)
 
 
+def open_as_guessed(
+    opened: Callable[[DataOptions], Dataset], model: Expected, options: DataOptions | None = None
+) -> tuple[Dataset, Guess]:
+    """Open data, and open them again as the model seems to want them.
+
+    Args:
+        opened: Opens the data with given options.
+        model: What the model expects.
+        options: What was said so far; only fields that still have their default are guessed.
+
+    Returns:
+        The data as the guess reads them, and the guess.
+
+    Raises:
+        DataError: If they cannot be opened.
+    """
+    guess = Guess(options or DataOptions())
+    try:
+        dataset = opened(guess.options)
+        dataset.part(next(iter(dataset.parts)))
+    except DataError:
+        # Samples of several sizes can only be read at one, and the model may say which.
+        size = model.shape[1:]
+        if guess.options.resize or not size or 0 in size:
+            raise
+        dataset = opened(guess.options.replace(resize=size))
+        why = f"the samples have several sizes, the model takes {_size(model.shape)}"
+        guess = Guess(guess.options.replace(resize=size), {"resize": why})
+    for _ in range(_ROUNDS):
+        more = guess_options(dataset, model, guess.options)
+        if more.options == guess.options:
+            break
+        dataset = opened(more.options)
+        guess = Guess(more.options, {**guess.reasons, **more.reasons})
+    return dataset, guess
+
+
 def preview(
-    dataset: Dataset, *, guess: Guess | None = None, count: int = 12, seed: int = 0
+    dataset: Dataset,
+    *,
+    guess: Guess | None = None,
+    model: Expected | None = None,
+    count: int = 12,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Return a first look at data as plain data for a page.
 
     Args:
         dataset: The data.
         guess: Options that were guessed for a model, with their reasons.
+        model: Pictures are drawn as it sees them; without it, as they are stored.
         count: How many samples to show, drawn so that all classes occur.
         seed: Decides which.
 
     Returns:
         ``title``, ``task``, ``parts``, ``input_shape``, ``classes`` (names and counts by part),
-        ``values`` (type, range, mean and deviation by channel), ``samples`` (id, label, and a PNG
-        as ``data:`` address or numbers), ``notes``, ``options`` and ``reasons``.
+        ``columns`` (of a table), ``values`` (type, range, mean and deviation by channel),
+        ``seen`` (the range, mean and deviation that reach the model, and which of them are drawn
+        black and white), ``samples`` (id, label, and a PNG as ``data:`` address or numbers),
+        ``notes``, ``options`` and ``reasons``.
     """
     samples = _some(dataset, seed)
     shown = samples.take(np.arange(min(count, len(samples))))
     names = dataset.task.class_names
+    wanted = model.with_normalisation(dataset.normalisation) if model else None
     return {
         "title": dataset.title,
         "task": dataset.task.kind,
         "parts": dict(dataset.parts),
         "input_shape": list(dataset.input_shape),
         "classes": _classes(dataset),
+        "columns": list(dataset.feature_names),
         "values": _values(samples.inputs),
+        "seen": _seen_values(samples.inputs, wanted) if wanted else {},
         "samples": [
             {
                 "id": int(shown.ids[i]),
                 "label": names[shown.targets[i]] if names else None,
-                **_picture(shown.inputs[i]),
+                **_picture(shown.inputs[i], wanted),
             }
             for i in range(len(shown))
         ],
@@ -152,27 +234,48 @@ def _values(inputs: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _picture(sample: np.ndarray) -> dict[str, Any]:
+def _seen(inputs: np.ndarray, model: Expected) -> np.ndarray:
+    """Return ``(N, C, ...)`` samples as a model sees them."""
+    values = inputs.astype(np.float32) / model.scale
+    if not model.mean:
+        return values
+    spread = (-1, *[1] * (inputs.ndim - 2))
+    return (values - np.reshape(model.mean, spread)) / np.reshape(model.std, spread)
+
+
+def _seen_values(inputs: np.ndarray, model: Expected) -> dict[str, Any]:
+    values = _seen(inputs, model).astype(np.float64)
+    numbers = {"low": values.min(), "high": values.max(), "mean": values.mean()}
+    found: dict[str, Any] = {name: float(f"{v:.4g}") for name, v in numbers.items()}
+    return {**found, "std": float(f"{values.std():.4g}"), "window": list(_WINDOW[bool(model.mean)])}
+
+
+def _picture(sample: np.ndarray, model: Expected | None) -> dict[str, Any]:
     """Return an image as PNG, and anything else as numbers."""
     if sample.ndim != 3 or sample.shape[0] not in (1, 3):
-        flat = sample.reshape(sample.shape[0], -1)
+        flat = sample.reshape(sample.shape[0], -1) if sample.ndim > 1 else sample[None]
         return {"values": [[float(f"{v:.5g}") for v in row[:_POINTS]] for row in flat[:16]]}
     from PIL import Image
 
-    if sample.dtype != np.uint8:
+    if model is not None:
+        low, high = _WINDOW[bool(model.mean)]
+        sample = np.clip((_seen(sample[None], model)[0] - low) * (255 / (high - low)), 0, 255)
+    elif sample.dtype != np.uint8:
         low, high = float(sample.min()), float(sample.max())
-        sample = ((sample - low) * (255 / (high - low or 1))).astype(np.uint8)
+        sample = (sample - low) * (255 / (high - low or 1))
+    sample = sample.astype(np.uint8)
     pixels = sample[0] if sample.shape[0] == 1 else sample.transpose(1, 2, 0)
+    if model is not None:
+        times = max(1, _PICTURE_SIDE // max(pixels.shape[:2]))
+        pixels = pixels.repeat(times, 0).repeat(times, 1)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
     return {"image": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()}
 
 
 def _shape_guess(own: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, tuple[Any, str]]:
-    if own == wanted:
-        return {}
     if len(own) == len(wanted) == 3:
-        if own[0] == wanted[0]:
+        if own[0] == wanted[0] and 0 not in wanted:
             size = f"{wanted[1]}x{wanted[2]}"
             return {"resize": (wanted[1:], f"the model takes {size}, the data have {_size(own)}")}
         # Read as (C, H, W), the last axis is what the model calls channels, or the other way round.
@@ -185,7 +288,7 @@ def _shape_guess(own: tuple[int, ...], wanted: tuple[int, ...]) -> dict[str, tup
     if len(own) == len(wanted) == 2:
         if own[::-1] == wanted:
             return {"layout": ("NLC", "the model takes channels first")}
-        if own[0] == wanted[0]:
+        if own[0] == wanted[0] and wanted[1]:
             return {"resize": (wanted[1:], f"the model takes {wanted[1]} values, not {own[1]}")}
     return {}
 

@@ -139,7 +139,8 @@ def verify_file(
         ExportError: If the runtime refuses the file.
     """
     progress(0.1, "loading the file")
-    session = InferenceSession.open(file, threads=max(1, torch.get_num_threads()))
+    threads = max(1, torch.get_num_threads())
+    session = InferenceSession.open(file, threads, bundle.interface)
     progress(0.2, "measuring in the runtime")
     deployed = predict_in_runtime(session, bundle, samples, check=check)
     progress(0.6, "comparing with the simulation")
@@ -148,7 +149,7 @@ def verify_file(
     same = fidelity_to(second, first, bundle.task)
     progress(0.8, "measuring latency")
     one = bundle.spec.normalise(samples.inputs[:1]).numpy()
-    latency = latency_of(file, one, threads=1, check=check)
+    latency = latency_of(file, one, 1, interface=bundle.interface, check=check)
     return Verification(
         runtime=runtime_name(),
         accuracy=deployed.accuracy() if deployed.is_labelled else None,

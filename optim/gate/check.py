@@ -80,7 +80,7 @@ def _quality(
         )
     baseline.check_samples(found.predictions)
     bundle = found.subject.bundle
-    session = InferenceSession.open(baseline.file, torch.get_num_threads())
+    session = InferenceSession.open(baseline.file, torch.get_num_threads(), bundle.interface)
     said = predict_in_runtime(session, bundle, found.subject.samples(found.part))
     figures = fidelity_to(said, found.predictions, bundle.task)
     if primary_metric(found.predictions.is_labelled, bundle.task) == "agreement":
@@ -96,5 +96,6 @@ def _latency(found: Measured, baseline: Baseline, max_ratio: float) -> Criterion
     samples = found.subject.samples(found.part)
     rows = samples.inputs[: conditions["batch_size"]]
     inputs = found.subject.bundle.spec.normalise(rows).numpy()
-    pair = compare_files(baseline.file, found.file, inputs, conditions["threads"])
+    threads, interface = conditions["threads"], found.subject.bundle.interface
+    pair = compare_files(baseline.file, found.file, inputs, threads, interface=interface)
     return latency_criterion(pair.change, max_ratio)

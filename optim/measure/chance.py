@@ -22,12 +22,12 @@ from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.quantity import Quantity
 
-__all__ = ["Check", "expected_by", "is_near_chance", "what_to_check"]
+__all__ = ["Check", "QuickCheck", "expected_by", "is_near_chance", "quick_check", "what_to_check"]
 
 _SAMPLES = range(64, 513)
 """How many are used: enough to see ten points; a check is no measurement."""
 _TIMED = 16
-_TRIALS = 12
+_TRIALS = 24
 _MARGIN = 0.1
 """Share of the way from guessing to perfect below which a model is near chance."""
 _FEW = 0.9
@@ -65,6 +65,23 @@ class Check:
         }
 
 
+@dataclass(frozen=True)
+class QuickCheck:
+    """Whether a model understands data, on a few hundred samples.
+
+    Attributes:
+        accuracy: As the data are read now.
+        is_near_chance: Whether that is hardly better than guessing.
+        suggestions: What was tried and does better, beyond both intervals; the best first.
+        remarks: What can only be looked at; empty unless accuracy is near chance.
+    """
+
+    accuracy: Quantity
+    is_near_chance: bool
+    suggestions: tuple[Check, ...] = ()
+    remarks: tuple[Check, ...] = ()
+
+
 def expected_by(bundle: ModelBundle) -> Expected:
     """Return what a model says about its input, for guesses about data."""
     spec = bundle.spec
@@ -76,6 +93,42 @@ def is_near_chance(predictions: Predictions) -> bool:
     if not predictions.is_labelled:
         return False
     return predictions.accuracy().value < _threshold(predictions)
+
+
+def quick_check(
+    bundle: ModelBundle,
+    data: Dataset,
+    samples: Samples,
+    *,
+    seconds: float = 30.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> QuickCheck:
+    """Measure a model on a few hundred samples, and try whether it wants them read otherwise.
+
+    A model may be far from its best without being near chance, so the trials are made either way.
+
+    Args:
+        bundle: The model, with the input the data are read for.
+        data: Names the classes.
+        samples: Labelled samples in a fair order, of a part that selects; the first few hundred
+            are used.
+        seconds: Roughly how long the trials may take together.
+        clock: Tells the time in seconds.
+
+    Raises:
+        DataError: If the samples do not fit the model.
+    """
+    count = _affordable(bundle, samples, seconds, clock, lambda: None)
+    some = samples.take(np.arange(count))
+    now = predict(bundle, some)
+    accuracy, near = now.accuracy(), is_near_chance(now)
+    checks = _tried(bundle, data, some, now, lambda: None)
+    return QuickCheck(
+        accuracy,
+        near,
+        tuple(c for c in checks if c.accuracy and c.accuracy.low > accuracy.high),
+        tuple(_to_look_at(bundle, data, now)) if near else (),
+    )
 
 
 def what_to_check(
@@ -101,28 +154,50 @@ def what_to_check(
     Returns:
         The trial that helps most first, then the others, then what can only be looked at.
     """
-    predict(bundle, samples.take(np.arange(min(_TIMED, len(samples)))), check=check)
-    start = clock()
-    predict(bundle, samples.take(np.arange(min(_TIMED, len(samples)))), check=check)
-    pace = (clock() - start) / _TIMED
-    affordable = int(seconds / (_TRIALS * pace)) if pace > 0 else _SAMPLES[-1]
-    count = min(max(affordable, _SAMPLES[0]), _SAMPLES[-1], len(samples))
+    count = _affordable(bundle, samples, seconds, clock, check)
     some = samples.take(np.arange(count))
     now = predict(bundle, some, check=check)
+    return [*_tried(bundle, data, some, now, check), *_to_look_at(bundle, data, now)]
+
+
+def _affordable(
+    bundle: ModelBundle,
+    samples: Samples,
+    seconds: float,
+    clock: Callable[[], float],
+    check: Callable[[], None],
+) -> int:
+    """Return on how many samples all trials can be made in the time there is."""
+    few = samples.take(np.arange(min(_TIMED, len(samples))))
+    predict(bundle, few, check=check)
+    start = clock()
+    predict(bundle, few, check=check)
+    pace = (clock() - start) / _TIMED
+    affordable = int(seconds / (_TRIALS * pace)) if pace > 0 else _SAMPLES[-1]
+    return min(max(affordable, _SAMPLES[0]), _SAMPLES[-1], len(samples))
+
+
+def _tried(
+    bundle: ModelBundle,
+    data: Dataset,
+    samples: Samples,
+    now: Predictions,
+    check: Callable[[], None],
+) -> list[Check]:
+    """Return the trials that get the model off the ground, the best first."""
     tried = [
-        *_values(bundle, some, check),
-        *_channel_order(bundle, some, check),
+        *_values(bundle, samples, check),
+        *_channel_order(bundle, samples, check),
         *_label_order(now, data),
     ]
     least = max(_threshold(now), now.accuracy().value)
     helps = [(c.accuracy.value, c) for c in tried if c.accuracy and c.accuracy.value >= least]
     helps.sort(key=lambda pair: -pair[0])
-    return [
-        *(c for _, c in helps),
-        *_answers(now, bundle),
-        *_classes(bundle, data),
-        _reminder(bundle),
-    ]
+    return [c for _, c in helps]
+
+
+def _to_look_at(bundle: ModelBundle, data: Dataset, now: Predictions) -> list[Check]:
+    return [*_answers(now, bundle), *_classes(bundle, data), _reminder(bundle)]
 
 
 def _threshold(predictions: Predictions) -> float:
@@ -164,12 +239,21 @@ def _own(samples: Samples, scale: float) -> dict[str, tuple[tuple[float, ...], t
 
 
 def _channel_order(bundle: ModelBundle, samples: Samples, check: Callable[[], None]) -> list[Check]:
+    """Turn the channels round, with other values as well if that is what they need."""
     if len(bundle.spec.shape) != 3 or bundle.spec.shape[0] != 3:
         return []
     turned = replace(samples, inputs=np.ascontiguousarray(samples.inputs[:, ::-1]))
     found = predict(bundle, turned, check=check).accuracy()
-    sentence = f"With the channels in the order blue, green, red: {found}."
-    return [Check("channel order", sentence, found, {"channel_order": "BGR"})]
+    sentence = "With the channels in the order blue, green, red"
+    for also in _values(bundle, turned, check):
+        if also.accuracy and also.accuracy.low > found.high:
+            more = f"{sentence}, and w{also.sentence[1:]}"
+            return [
+                Check(
+                    "channel order", more, also.accuracy, {**also.options, "channel_order": "BGR"}
+                )
+            ]
+    return [Check("channel order", f"{sentence}: {found}.", found, {"channel_order": "BGR"})]
 
 
 def _label_order(now: Predictions, data: Dataset) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 import torch
@@ -12,13 +13,22 @@ from optim.data.dataset import Samples
 from optim.device import compute_device
 from optim.measure.predictions import Predictions, batches
 from optim.models.bundle import GraphModel, ModelBundle
+from optim.models.interface import rows_of
 from optim.quantity import How
 from optim.runtime.session import InferenceSession
 
-__all__ = ["BATCH", "outputs_of", "predict", "predict_in_runtime"]
+__all__ = ["outputs_of", "predict", "predict_in_runtime", "samples_at_once"]
 
-BATCH = 256
-"""Samples evaluated at once; more gain nothing on a CPU and delay a cancellation."""
+_BATCH = 256
+_NUMBERS = 2**23
+
+
+def samples_at_once(bundle: ModelBundle) -> int:
+    """Return how many samples are evaluated at once: 256, or fewer of large ones.
+
+    More gain nothing on a CPU and delay a cancellation; large ones would take memory.
+    """
+    return max(1, min(_BATCH, _NUMBERS // prod(bundle.spec.shape)))
 
 
 def predict(
@@ -35,11 +45,13 @@ def predict(
         DataError: If the samples do not fit the model.
     """
     if isinstance(bundle.content, GraphModel):
-        session = InferenceSession.open(bundle.content.onnx, torch.get_num_threads())
+        session = InferenceSession.open(
+            bundle.content.onnx, torch.get_num_threads(), bundle.interface
+        )
         return predict_in_runtime(session, bundle, samples, check=check)
     graph = bundle.simulated().to(compute_device())
     outputs = []
-    for rows in batches(len(samples), BATCH):
+    for rows in batches(len(samples), samples_at_once(bundle)):
         check()
         outputs.append(outputs_of(graph, bundle.spec.normalise(samples.inputs[rows])))
     how = How.SIMULATED if bundle.table.is_quantized else How.MEASURED
@@ -47,11 +59,11 @@ def predict(
 
 
 def outputs_of(graph: fx.GraphModule, x: torch.Tensor) -> np.ndarray:
-    """Return the outputs ``(N, classes)`` of a traced graph for one normalised batch."""
+    """Return the outputs ``(N, numbers)`` of a traced graph for one normalised batch."""
     if x.ndim == 4:
         x = x.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        return graph(x.to(compute_device())).float().cpu().numpy()
+        return rows_of([graph(x.to(compute_device())).float().cpu().numpy()])
 
 
 def predict_in_runtime(
@@ -70,7 +82,7 @@ def predict_in_runtime(
         check: Called between batches; raises to stop.
     """
     outputs = []
-    for rows in batches(len(samples), BATCH):
+    for rows in batches(len(samples), samples_at_once(bundle)):
         check()
         outputs.append(session.run(bundle.spec.normalise(samples.inputs[rows]).numpy()))
     return Predictions(samples.ids, np.concatenate(outputs), samples.targets, How.MEASURED)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optim.measure.intervals import median_interval
+from optim.models.interface import Interface
 from optim.quantity import Comparison, Quantity
 from optim.runtime.latency import LatencySamples, measure_latency
 from optim.runtime.session import InferenceSession
@@ -36,6 +37,7 @@ def compare_files(
     inputs: np.ndarray,
     threads: int,
     *,
+    interface: Interface | None = None,
     rounds: int = 40,
     check: Callable[[], None] = lambda: None,
 ) -> LatencyPair:
@@ -46,12 +48,13 @@ def compare_files(
         candidate: ONNX file.
         inputs: ``(batch, ...)`` float32.
         threads: Threads of one inference.
+        interface: How both are run; they have one input if None.
         rounds: Blocks of each file.
         check: Called between blocks; raises to stop.
     """
     sessions = {
-        "baseline": InferenceSession.open(baseline, threads),
-        "candidate": InferenceSession.open(candidate, threads),
+        "baseline": _opened(baseline, threads, interface),
+        "candidate": _opened(candidate, threads, interface),
     }
     samples = measure_latency(sessions, inputs, rounds=rounds, check=check)
     return pair_of(samples)
@@ -72,13 +75,19 @@ def latency_of(
     inputs: np.ndarray,
     threads: int,
     *,
+    interface: Interface | None = None,
     rounds: int = 40,
     check: Callable[[], None] = lambda: None,
 ) -> Quantity:
     """Measure one file by itself; see :func:`compare_files`."""
-    sessions = {"file": InferenceSession.open(file, threads)}
+    sessions = {"file": _opened(file, threads, interface)}
     blocks = measure_latency(sessions, inputs, rounds=rounds, check=check).blocks_ms["file"]
     return _quantity(blocks, "ms")
+
+
+def _opened(file: bytes, threads: int, interface: Interface | None) -> InferenceSession:
+    """Load a file with the outputs it has: what is read inside it would be computed as well."""
+    return InferenceSession.open(file, threads, interface.unread() if interface else None)
 
 
 def _quantity(values: np.ndarray, unit: str) -> Quantity:

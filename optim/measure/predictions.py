@@ -26,7 +26,7 @@ class Predictions:
 
     Attributes:
         ids: ``(N,)`` sample ids.
-        outputs: ``(N, classes)`` float32 logits.
+        outputs: ``(N, classes)`` float32 logits, or ``(N, numbers)`` of another task.
         targets: ``(N,)`` class indices; all -1 where nobody says what the samples are. What needs
             no labels, such as agreement, can then be asked; accuracy and confusion cannot.
         how: ``MEASURED`` for the model as it is or in its runtime, ``SIMULATED`` for fake

@@ -16,6 +16,7 @@ from optim.layers.table import CompressionTable
 from optim.models.architecture import Architecture
 from optim.models.convert.program import describe
 from optim.models.input_spec import InputSpec
+from optim.models.interface import Interface
 
 __all__ = ["GraphModel", "ModelBundle", "Provenance", "TorchModel", "named_tensors"]
 
@@ -41,9 +42,11 @@ class GraphModel:
 
     Attributes:
         onnx: The file's bytes.
+        interface: How it is run; None for one float32 input whose first output is read.
     """
 
     onnx: bytes = field(repr=False)
+    interface: Interface | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,11 @@ class ModelBundle:
             f"{self.provenance.note}".strip(),
             hint="It can still be measured and verified. To change it, open its weights instead.",
         )
+
+    @property
+    def interface(self) -> Interface | None:
+        """How its file is run, see :class:`GraphModel`."""
+        return self.content.interface if isinstance(self.content, GraphModel) else None
 
     @cached_property
     def hash(self) -> str:

@@ -22,7 +22,7 @@ __all__ = ["ModelCard", "model_cards"]
 
 _LOG = logging.getLogger(__name__)
 _FIELDS = {"title": str, "data": str, "architecture": dict, "params": int, "macs": int}
-_MORE = {"accuracy": dict, "command": str, "listed": bool, "note": str}
+_MORE = {"accuracy": dict, "command": str, "listed": bool, "note": str, "owner": str}
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class ModelCard:
         weights: The checkpoint beside the card, or the ONNX file of a model that cannot be changed.
         listed: Whether everybody sees it in lists.
         note: What a reader should know about the file it came from.
+        owner: Id of who uploaded it; empty for what ships or came by the command line.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelCard:
     weights: Path
     listed: bool = True
     note: str = ""
+    owner: str = ""
 
     @property
     def is_trainable(self) -> bool:
@@ -92,6 +94,7 @@ class ModelCard:
             weights=_weights_of(path) or path.with_suffix(".safetensors"),
             listed=data.get("listed", True),
             note=data.get("note", ""),
+            owner=data.get("owner", ""),
         )
 
 

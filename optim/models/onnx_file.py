@@ -11,18 +11,21 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor
 
 from optim.data.dataset import Dataset
-from optim.data.task import Classification
-from optim.errors import ConfigError, UnsupportedModelError
+from optim.data.task import Classification, ModelTask, task_from_json
+from optim.errors import OptimError, UnsupportedModelError, first_line
 from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
 from optim.models.convert.converter import convert, takes_channels_last
 from optim.models.convert.parity import largest_difference, random_inputs, runtime_outputs
 from optim.models.convert.reader import MAX_NODES
+from optim.models.guessing import guess_task
 from optim.models.input_spec import InputSpec
+from optim.models.probing import Probed, probe
 
 __all__ = ["METADATA_KEY", "open_onnx"]
 
@@ -30,60 +33,79 @@ METADATA_KEY = "optim"
 """Property of our own files that holds input, classes and recipe as JSON."""
 
 _MAX_BYTES = 2**31 - 1
-_MAX_CLASSES = 100_000
 _MAX_DIFFERENCE = {False: 1e-3, True: 2e-2}
 """Largest difference between module and file, in units of the largest output; 16-bit or not."""
 _SAMPLES = 16
 """Samples of the data that module and file are compared on."""
 
 
-def open_onnx(path: Path, data: Dataset | None = None, *, as_graph: bool = False) -> ModelBundle:
+def open_onnx(
+    path: Path, data: Dataset | None = None, *, as_graph: bool = False, task: str = ""
+) -> ModelBundle:
     """Return an ONNX file as a bundle.
 
     Input normalisation and class names are read from the properties of files this program wrote;
-    other files are taken to want values in 0..1.
+    other files are taken to want images in 0..1. Inputs and sizes that nobody says anything about
+    are found by running the file; the note says what was found.
 
     Args:
         path: The file; its weights may lie in further files of the same folder.
         data: What the model shall take: resolves sizes that the file leaves free, and gives samples
             on which a converted module is compared with the file.
         as_graph: Whether it stays as it is even if it could be converted.
+        task: What its outputs mean, one of :data:`~optim.models.guessing.TASKS`; guessed if empty.
 
     Raises:
-        UnsupportedModelError: If it is not a classifier with one input that ONNX Runtime can run.
+        UnsupportedModelError: If ONNX Runtime cannot run it, or its outputs cannot mean what was
+            asked for.
     """
     model = _read(path)
     known = _properties(model, path)
-    n_outputs = _n_outputs(model, path.name)
-    names = known.names or _class_names(n_outputs, data)
-    if len(names) != n_outputs:
-        raise UnsupportedModelError(
-            f"{path.name!r} names {len(names)} classes and has {n_outputs} outputs.",
-            hint="Export it again.",
-        )
+    spec = _checked_input(known.spec, model, path)
+    file = model.SerializeToString()
+    wanted = spec.shape if spec else data.input_shape if data is not None else None
+    try:
+        probed = probe(model, file, wanted)
+        spec = spec or InputSpec(probed.shape, scale=_scale(probed))
+        meaning, why = guess_task(model, probed, data, known.names, task)
+    except OptimError as error:
+        raise UnsupportedModelError(f"{path.name!r}: {error.message}", hint=error.hint) from error
+    if known.task and not task:
+        meaning, why = known.task, "The file says what its outputs mean."
+    notes = probed.notes if isinstance(meaning, Classification) else (why, *probed.notes)
     bundle = ModelBundle(
         name=path.stem,
-        content=GraphModel(model.SerializeToString()),
-        spec=_checked_input(known.spec, model, path) or _input_spec(model, path, data),
-        task=Classification(names),
-        provenance=Provenance(path.name, known.seen),
+        content=GraphModel(file, probed.interface),
+        spec=spec,
+        task=meaning,
+        provenance=Provenance(path.name, known.seen, " ".join(notes)),
     )
-    return bundle if as_graph else _converted(bundle, model, data)
+    return bundle if as_graph else _converted(bundle, model, probed, data)
 
 
-def _converted(bundle: ModelBundle, model: onnx.ModelProto, data: Dataset | None) -> ModelBundle:
+def _scale(probed: Probed) -> float:
+    is_image = len(probed.shape) == 3 and np.dtype(probed.interface.dtype).kind == "f"
+    return 255.0 if is_image else 1.0
+
+
+def _converted(
+    bundle: ModelBundle, model: onnx.ModelProto, probed: Probed, data: Dataset | None
+) -> ModelBundle:
     """Return the bundle in the trainable lane, or as it is with the reason why it stays there."""
     assert isinstance(bundle.content, GraphModel)
-    spec, last = bundle.spec, takes_channels_last(model)
-    if last:
-        height, width, channels = spec.shape
-        spec = replace(spec, shape=(channels, height, width))
-    inputs, about = _inputs(spec, data)
+    last = probed.interface.channels_last
+    if reason := _no_module(model, probed):
+        return _noted(bundle, bundle.content, f"Kept as an ONNX graph: {reason}.")
+    inputs, about = _inputs(bundle.spec, data)
     given = inputs.permute(0, 2, 3, 1).contiguous() if last else inputs
     expected = runtime_outputs(bundle.content.onnx, given)
+    is_flat = isinstance(bundle.task, Classification) and expected.ndim > 2
+    if is_flat:
+        expected = expected.reshape(len(expected), -1)
+    shape = bundle.spec.shape
     try:
-        sizes = {_graph_inputs(model)[0].name: bundle.spec.shape}
-        module = convert(model, sizes, channels_first=last)
+        sizes = {probed.interface.name: (*shape[1:], shape[0]) if last else shape}
+        module = convert(model, sizes, channels_first=last, flat=is_flat)
     except UnsupportedModelError as error:
         return _noted(bundle, bundle.content, f"Kept as an ONNX graph: {error.message}")
     difference = largest_difference(module, inputs, expected)
@@ -94,10 +116,27 @@ def _converted(bundle: ModelBundle, model: onnx.ModelProto, data: Dataset | None
     note = f"Converted from ONNX ({_origin(model)}): its {said}."
     if last:
         note += " It takes channels first; the file took them last."
-    return _noted(replace(bundle, spec=spec), TorchModel(module), note)
+    return _noted(bundle, TorchModel(module), note)
+
+
+def _no_module(model: onnx.ModelProto, probed: Probed) -> str:
+    """Say why a graph cannot become a module whatever it computes; empty if it may."""
+    interface = probed.interface
+    if interface.feeds:
+        return f"it has {1 + len(interface.feeds)} inputs, and a module takes one"
+    if len(model.graph.output) != 1:
+        return f"it has {len(model.graph.output)} outputs, and a module gives one"
+    if np.dtype(interface.dtype).kind != "f":
+        return "its input takes whole numbers, and a module takes fractions"
+    if not interface.has_samples_axis or (
+        interface.channels_last and not takes_channels_last(model)
+    ):
+        return "the axes of its input lie otherwise than those of a module's"
+    return ""
 
 
 def _noted(bundle: ModelBundle, content: GraphModel | TorchModel, note: str) -> ModelBundle:
+    note = f"{note} {bundle.provenance.note}".strip()
     return replace(bundle, content=content, provenance=replace(bundle.provenance, note=note))
 
 
@@ -137,21 +176,37 @@ def _read(path: Path) -> onnx.ModelProto:
             f"{path.name!r} has {len(model.graph.node):,} nodes; at most {MAX_NODES:,} are read."
         )
     _load_external(model, path)
+    _declare_free_constants(model)
+    shapeless = [
+        value.type.tensor_type
+        for value in model.graph.output
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
+    ]
+    for kind in shapeless:  # the checker wants a shape of every output, runtimes do not
+        kind.shape.SetInParent()
     try:
         onnx.checker.check_model(model)
     except Exception as error:
         # onnx raises classes of its own that share no base but Exception.
         raise UnsupportedModelError(
-            f"{path.name!r} is not a valid ONNX file: {_first_line(error)}."
+            f"{path.name!r} is not a valid ONNX file: {first_line(error, 160)}."
         ) from error
+    for kind in shapeless:
+        kind.ClearField("shape")
     if any(t.data_type == onnx.TensorProto.STRING for t in model.graph.initializer):
         raise UnsupportedModelError(f"{path.name!r} holds text; only numbers are read.")
     return model
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".")[:160] if lines else type(error).__name__
+def _declare_free_constants(model: onnx.ModelProto) -> None:
+    """Let old files have constants that are no inputs: runtimes take them, the checker does not."""
+    inputs = {value.name for value in model.graph.input}
+    if any(tensor.name not in inputs for tensor in model.graph.initializer):
+        model.ir_version = max(model.ir_version, _FREE_CONSTANTS)
+
+
+_FREE_CONSTANTS = 4
+"""Oldest version of the format in which constants need not be inputs."""
 
 
 def _load_external(model: onnx.ModelProto, path: Path) -> None:
@@ -193,12 +248,6 @@ def _graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     return [i for i in model.graph.input if i.name not in weights]
 
 
-def _class_names(count: int, data: Dataset | None) -> tuple[str, ...]:
-    if data is not None and data.task.n_classes == count:
-        return data.task.class_names
-    return tuple(map(str, range(count)))
-
-
 @dataclass(frozen=True)
 class _Properties:
     """What a file says about itself, as far as it says it."""
@@ -206,6 +255,7 @@ class _Properties:
     spec: InputSpec | None
     names: tuple[str, ...]
     seen: tuple[str, ...] | None
+    task: ModelTask | None
 
 
 def _properties(model: onnx.ModelProto, path: Path) -> _Properties:
@@ -219,8 +269,9 @@ def _properties(model: onnx.ModelProto, path: Path) -> _Properties:
             spec=InputSpec.from_json(known["spec"]) if "spec" in known else None,
             names=tuple(str(name) for name in known.get("class_names", ())),
             seen=None if seen is None else tuple(str(part) for part in seen),
+            task=task_from_json(known["task"]) if "task" in known else None,
         )
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UnsupportedModelError(
             f"The property {METADATA_KEY!r} of {path.name!r} makes no sense: {error}.",
             hint="Export the file again, or remove the property.",
@@ -246,35 +297,3 @@ def _checked_input(known: InputSpec | None, model: onnx.ModelProto, path: Path) 
             hint="Export the file again, or remove the property.",
         )
     return known
-
-
-def _input_spec(model: onnx.ModelProto, path: Path, data: Dataset | None) -> InputSpec:
-    inputs = _graph_inputs(model)
-    if len(inputs) != 1:
-        raise UnsupportedModelError(f"{path.name!r} has {len(inputs)} inputs; one is needed.")
-    shape = tuple(d.dim_value for d in inputs[0].type.tensor_type.shape.dim)[1:]
-    if data is not None and len(data.input_shape) == len(shape):
-        asked = zip(shape, data.input_shape, strict=True)
-        shape = tuple(own if own > 0 else given for own, given in asked)
-    if not shape or any(size <= 0 for size in shape):
-        raise UnsupportedModelError(
-            f"{path.name!r} does not say the size of its input: got {shape}.",
-            hint="Export it with fixed sizes, or give data whose samples have that size.",
-        )
-    try:
-        return InputSpec(shape, scale=255.0 if len(shape) == 3 else 1.0)
-    except ConfigError as error:
-        raise UnsupportedModelError(f"The input of {path.name!r}: {error.message}") from error
-
-
-def _n_outputs(model: onnx.ModelProto, name: str) -> int:
-    dims = model.graph.output[0].type.tensor_type.shape.dim if model.graph.output else []
-    if len(dims) != 2 or dims[1].dim_value <= 1:
-        raise UnsupportedModelError(
-            f"{name!r} does not end in one number a class; only classifiers can be measured."
-        )
-    if dims[1].dim_value > _MAX_CLASSES:
-        raise UnsupportedModelError(
-            f"{name!r} tells {dims[1].dim_value:,} classes; at most {_MAX_CLASSES:,} are measured."
-        )
-    return int(dims[1].dim_value)

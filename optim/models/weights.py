@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from optim.errors import UnsupportedModelError
 from optim.models.architecture import Architecture
 
 __all__ = [
+    "Differences",
     "check_weights_fit",
+    "differences",
     "fit_to_module",
     "interface_of",
     "matching_architectures",
+    "nearest_architectures",
     "read_state_dict",
 ]
 
@@ -159,18 +163,13 @@ def check_weights_fit(
     Raises:
         UnsupportedModelError: With the missing, unexpected and misshapen names.
     """
-    wanted = _shapes(architecture, input_shape, n_outputs)
-    given = {k: tuple(v.shape) for k, v in state.items() if not _is_counter(k)}
+    found = differences(state, architecture, input_shape, n_outputs)
     problems = [
-        _listed("missing", [k for k in wanted if k not in given]),
-        _listed("unexpected", [k for k in given if k not in wanted]),
+        _listed("missing", list(found.missing)),
+        _listed("unexpected", list(found.unexpected)),
         _listed(
             "of another shape",
-            [
-                f"{k} {given[k]} instead of {wanted[k]}"
-                for k in wanted
-                if k in given and given[k] != wanted[k]
-            ],
+            [f"{name} {given} instead of {wanted}" for name, given, wanted in found.misshapen],
         ),
     ]
     if any(problems):
@@ -178,6 +177,49 @@ def check_weights_fit(
             f"The weights do not fit {architecture.title}: {'; '.join(p for p in problems if p)}.",
             hint="Choose the architecture they were trained with.",
         )
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Where weights and an architecture differ.
+
+    Attributes:
+        fitting: How many tensors have the name and the shape that is wanted.
+        missing: Names that only the architecture has.
+        unexpected: Names that only the weights have.
+        misshapen: ``(name, shape given, shape wanted)`` of what both have.
+    """
+
+    fitting: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+
+    @property
+    def count(self) -> int:
+        """How many names do not fit."""
+        return len(self.missing) + len(self.unexpected) + len(self.misshapen)
+
+
+def differences(
+    state: Mapping[str, Tensor],
+    architecture: Architecture,
+    input_shape: tuple[int, ...],
+    n_outputs: int,
+) -> Differences:
+    """Hold weights against an architecture, name by name; nothing is allocated."""
+    wanted = _shapes(architecture, input_shape, n_outputs)
+    given = {k: tuple(v.shape) for k, v in state.items() if not _is_counter(k)}
+    return Differences(
+        fitting=sum(given.get(name) == shape for name, shape in wanted.items()),
+        missing=tuple(name for name in wanted if name not in given),
+        unexpected=tuple(name for name in given if name not in wanted),
+        misshapen=tuple(
+            (name, given[name], shape)
+            for name, shape in wanted.items()
+            if name in given and given[name] != shape
+        ),
+    )
 
 
 def fit_to_module(state: Mapping[str, Tensor], module: nn.Module) -> None:
@@ -276,3 +318,27 @@ def matching_architectures(
         if given == wanted:
             found.append(name)
     return found
+
+
+def nearest_architectures(
+    state: Mapping[str, Tensor], zoo: Mapping[str, Architecture], count: int = 3
+) -> dict[str, Differences]:
+    """Return the architectures that weights come closest to, with what differs; closest first.
+
+    Args:
+        state: Tensors by name.
+        zoo: Architectures by name.
+        count: How many at most. Those of which nothing fits are left out.
+    """
+    found = {}
+    for name, architecture in zoo.items():
+        try:
+            input_shape, n_outputs = interface_of(state, architecture)
+        except UnsupportedModelError:
+            # Without its last layer nobody knows how many outputs there are.
+            input_shape, n_outputs = architecture.spec.shape, 2
+        differ = differences(state, architecture, input_shape, n_outputs)
+        if differ.fitting:
+            found[name] = differ
+    closest = sorted(found, key=lambda name: found[name].count - found[name].fitting)
+    return {name: found[name] for name in closest[:count]}

@@ -20,7 +20,7 @@ from optim.hashing import digest_file
 from optim.runs.files import Files
 from optim.storage import store_home, write_atomic
 
-__all__ = ["Offer", "accept", "give_students", "offers", "take_students"]
+__all__ = ["Offer", "accept", "give_students", "library_name", "offers", "take_students"]
 
 _FOLDERS = ("models", "data")
 _STUDENTS = "students"
@@ -86,7 +86,7 @@ def accept(kept: Files, offered: list[Offer]) -> None:
             if offer.file:
                 path = folder / offer.file
                 if not (path.is_file() and digest_file(path) == offer.hash):
-                    write_atomic(path, kept.read(_name_of(offer.hash)))
+                    write_atomic(path, kept.read(library_name(offer.hash)))
                 if "path" in card:
                     card["path"] = str(path)
             elif not Path(card["path"]).exists():
@@ -167,12 +167,13 @@ def _hash_of(path: Path, changed_at: int, size: int) -> str:
     return digest_file(path)
 
 
-def _name_of(content_hash: str) -> str:
+def library_name(content_hash: str) -> str:
+    """Return the name under which a content is offered to other machines."""
     return f"library/{content_hash[:2]}/{content_hash}"
 
 
 def _put(kept: Files, offer: Offer, path: Path) -> None:
-    name = _name_of(offer.hash)
+    name = library_name(offer.hash)
     try:
         if not kept.has(name, path.stat().st_size, offer.hash):
             kept.write(name, path.read_bytes())

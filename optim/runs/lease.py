@@ -61,6 +61,13 @@ class Lease:
         table = self.store.tables.artefacts
         self._write(lambda connection: upsert(connection, table, keys, values))
 
+    def student(self, owner: str, key: str) -> None:
+        """Say that a trained result, named by its key, belongs to the owner of the run as well."""
+        from optim.runs.database import upsert
+
+        table, keys = self.store.tables.students, {"owner": owner, "key": key}
+        self._write(lambda connection: upsert(connection, table, keys, keys))
+
     def finish(self, result: Mapping[str, Any], rows: Sequence[EpochRow] = ()) -> None:
         """Say what came of it, together with figures that are still to be recorded.
 

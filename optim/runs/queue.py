@@ -92,7 +92,9 @@ class Queue:
         )
 
         def write(connection: Connection) -> int | None:
-            row = connection.execute(runs.select().where(runs.c.id == run.id)).one()
+            row = connection.execute(runs.select().where(runs.c.id == run.id)).first()
+            if row is None:
+                return None  # it was removed for good meanwhile
             if (row.state, row.fence, row.worker) == ("running", run.fence + 1, worker):
                 return run.fence + 1  # a lost connection had taken it
             taken = connection.execute(
@@ -134,8 +136,8 @@ class Queue:
 
         def write(connection: Connection) -> State | None:
             runs = self.store.tables.runs
-            row = connection.execute(runs.select().where(runs.c.id == run_id)).one()
-            if row.state != str(State.RUNNING) or row.fence != fence:
+            row = connection.execute(runs.select().where(runs.c.id == run_id)).first()
+            if row is None or row.state != str(State.RUNNING) or row.fence != fence:
                 return None
             values = ended_attempt(connection, run_id, until or self.store.clock())
             attempt = row.attempt if counts else row.attempt - 1
@@ -154,13 +156,19 @@ class Queue:
 
         return self.store.database.write(write)
 
+    def has_finished(self, run_id: str) -> bool:
+        """Whether a run is done; one that was removed for good is not."""
+        runs = self.store.tables.runs
+        chosen = runs.select().where(runs.c.id == run_id, runs.c.state == str(State.FINISHED))
+        return self.store.database.read(lambda c: c.execute(chosen).first() is not None)
+
     def interrupt(self, run_id: str, fence: int, why: str, hint: str) -> None:
         """Take a run from its worker for good, until somebody resumes it."""
 
         def write(connection: Connection) -> None:
             runs = self.store.tables.runs
-            row = connection.execute(runs.select().where(runs.c.id == run_id)).one()
-            if row.state != str(State.RUNNING) or row.fence != fence:
+            row = connection.execute(runs.select().where(runs.c.id == run_id)).first()
+            if row is None or row.state != str(State.RUNNING) or row.fence != fence:
                 return
             values = ended_attempt(connection, run_id, self.store.clock())
             change = runs.update().where(runs.c.id == run_id)

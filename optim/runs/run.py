@@ -66,6 +66,7 @@ class Run:
         error: ``kind``, ``message``, ``hint`` and ``traceback`` of a failure; None without one.
         environment: Versions, processor and threads it ran with.
         deleted: Whether it was put into the bin.
+        owner: Id of who submitted it; empty for the command line.
     """
 
     id: str
@@ -89,6 +90,7 @@ class Run:
     error: Mapping[str, Any] | None
     environment: Mapping[str, Any]
     deleted: bool
+    owner: str = ""
 
     @property
     def recipe(self) -> Recipe | None:

@@ -18,9 +18,19 @@ from sqlalchemy import (
     Text,
 )
 
-__all__ = ["HEAD", "VERSION_TABLE", "artefacts", "epochs", "events", "metadata", "parents", "runs"]
+__all__ = [
+    "HEAD",
+    "VERSION_TABLE",
+    "artefacts",
+    "epochs",
+    "events",
+    "metadata",
+    "parents",
+    "runs",
+    "students",
+]
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest revision in ``migrations/versions``."""
 VERSION_TABLE = "studio_version"
 
@@ -37,6 +47,8 @@ runs = Table(
     Column("id", String(32), primary_key=True),
     Column("title", Text, nullable=False),
     Column("kind", String(80), nullable=False),
+    # Id of a user or guest; empty for the command line.
+    Column("owner", String(64), nullable=False, server_default=""),
     Column("spec", _plain(), nullable=False),
     Column("state", String(16), nullable=False),
     Column("priority", Integer, nullable=False),
@@ -101,4 +113,13 @@ artefacts = Table(
     Column("name", String(200), primary_key=True),
     Column("hash", String(64), nullable=False),
     Column("bytes", Integer, nullable=False),
+)
+
+# Results of training steps, by their key, and whose runs have stored or used them. They outlive
+# the runs: the Lab finds them as long as somebody has them.
+students = Table(
+    "studio_students",
+    metadata,
+    Column("owner", String(64), primary_key=True),
+    Column("key", String(64), primary_key=True),
 )

@@ -188,6 +188,7 @@ class RunStore:
         priority: int = 0,
         budget_s: float | None = None,
         max_attempts: int = 3,
+        owner: str = "",
     ) -> Run:
         """Queue something to do. Call ``optim.runs.engine.engine().ensure()`` to have it done.
 
@@ -199,6 +200,7 @@ class RunStore:
             priority: Runs with a higher one are started first.
             budget_s: Longest time of work, in seconds.
             max_attempts: How many workers may die over it.
+            owner: Id of who submits it.
 
         Raises:
             ConfigError: If something is no legal value.
@@ -206,9 +208,10 @@ class RunStore:
         """
         spec = _checked(spec, budget_s, max_attempts)
         values = {
-            "id": secrets.token_hex(6),
+            "id": secrets.token_hex(8),
             "title": title or kind,
             "kind": kind,
+            "owner": owner,
             "spec": spec,
             "state": State.QUEUED,
             "priority": priority,
@@ -398,4 +401,5 @@ def _run(row: Row[Any], parents: tuple[str, ...]) -> Run:
         error=row.error,
         environment=row.environment,
         deleted=row.deleted_at is not None,
+        owner=row.owner,
     )

@@ -222,7 +222,7 @@ class Supervisor:
     def _give_back(self, child: _Child, code: int) -> None:
         cause = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         state = self.queue.give_back(child.run_id, child.fence, f"Its worker {cause}.")
-        if state is None and self.queue.store.get(child.run_id).state is State.FINISHED:
+        if state is None and self.queue.has_finished(child.run_id):
             forget_checkpoints(self.queue.store.kept, child.run_id)
 
     def _follow(self, active: dict[str, Active]) -> None:

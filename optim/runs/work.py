@@ -114,6 +114,10 @@ class Work:
         self._insist(lambda: self._lease.artefact(kept))
         return kept
 
+    def trained(self, key: str) -> None:
+        """Say that the run has stored or used a trained result (see :mod:`optim.stored`)."""
+        self._insist(lambda: self._lease.student(self.run.owner, key))
+
     # --- for the process ----------------------------------------------------------------------
 
     def ask_to_stop(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from optim.models.interface import Interface
 from optim.runtime.session import InferenceSession
 
 __all__ = ["LatencySamples", "measure_latency", "profile_layers"]
@@ -60,19 +61,20 @@ def measure_latency(
         clock: Returns seconds; replaced in tests.
     """
     repeats = {}
-    for name, session in sessions.items():
+    runs = {name: session.timed(inputs) for name, session in sessions.items()}
+    for name, run in runs.items():
         check()
-        session.run(inputs)
+        run()
         start = clock()
-        session.run(inputs)
+        run()
         repeats[name] = max(1, round(_BLOCK_S / max(clock() - start, 1e-6)))
     times: dict[str, list[float]] = {name: [] for name in sessions}
     for _ in range(rounds):
-        for name, session in sessions.items():
+        for name, run in runs.items():
             check()
             start = clock()
             for _ in range(repeats[name]):
-                session.run(inputs)
+                run()
             times[name].append((clock() - start) / repeats[name] * 1e3)
     threads = next(iter(sessions.values())).threads
     return LatencySamples(
@@ -81,7 +83,11 @@ def measure_latency(
 
 
 def profile_layers(
-    model: bytes, inputs: np.ndarray, owners: Mapping[str, str], runs: int = 30
+    model: bytes,
+    inputs: np.ndarray,
+    owners: Mapping[str, str],
+    runs: int = 30,
+    interface: Interface | None = None,
 ) -> dict[str, float]:
     """Return each layer's share of the time ONNX Runtime spends in operators.
 
@@ -90,12 +96,13 @@ def profile_layers(
         inputs: ``(batch, ...)`` float32.
         owners: ``{kernel name: layer}``, see :func:`optim.runtime.emit.kernel_owners`.
         runs: Inferences to profile, after a warm-up.
+        interface: How the file is run; it has one input if None.
 
     Returns:
         ``{layer: share in 0..1}``; ``""`` holds what belongs to no layer. The shares add up to 1.
     """
     spent: dict[str, float] = dict.fromkeys([*owners.values(), ""], 0.0)
-    for event in _profile(model, inputs, runs):
+    for event in _profile(model, inputs, runs, interface):
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
             kernel = _RUNTIME_SUFFIX.sub("", event["name"])
             spent[owners.get(kernel, "")] += event["dur"]
@@ -106,7 +113,9 @@ def profile_layers(
 _RUNTIME_SUFFIX = re.compile(r"(_nchwc|_token_\d+)*_kernel_time$")
 
 
-def _profile(model: bytes, inputs: np.ndarray, runs: int) -> list[dict[str, Any]]:
+def _profile(
+    model: bytes, inputs: np.ndarray, runs: int, interface: Interface | None
+) -> list[dict[str, Any]]:
     """Return ONNX Runtime's trace events of ``runs`` inferences after a warm-up."""
     import onnxruntime as ort
 
@@ -117,9 +126,10 @@ def _profile(model: bytes, inputs: np.ndarray, runs: int) -> list[dict[str, Any]
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
+        interface = interface or Interface(session.get_inputs()[0].name)
+        fed = interface.inputs(inputs)
         for _ in range(runs + _WARM_UP):
-            session.run(None, {name: inputs})
+            session.run(None, fed)
         events = json.loads(Path(session.end_profiling()).read_text())
     starts = sorted(e["ts"] for e in events if e.get("name") == "model_run")
     return [e for e in events if len(starts) <= _WARM_UP or e["ts"] >= starts[_WARM_UP]]

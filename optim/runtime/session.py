@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 
-from optim.errors import ExportError, MeasurementError
+from optim.errors import ExportError, MeasurementError, first_line
+from optim.models.interface import Interface, Read
+from optim.models.probing import with_outputs
 
 __all__ = ["InferenceSession", "runtime_name"]
 
@@ -22,32 +25,38 @@ def runtime_name() -> str:
 
 @dataclass(frozen=True, eq=False)
 class InferenceSession:
-    """A loaded ONNX file with one float32 input and at least one output.
+    """A loaded ONNX file.
 
     Attributes:
         session: ONNX Runtime's own session.
-        input_name: Name of the input.
+        interface: What its inputs are given and which outputs are read.
         input_shape: Shape of one sample as the file declares it; 0 where it is dynamic.
         threads: Threads one inference may use.
-        batch: Samples one inference takes if the file fixes that; 0 if it takes any number.
     """
 
     session: Any
-    input_name: str
+    interface: Interface
     input_shape: tuple[int, ...]
     threads: int
-    batch: int = 0
 
     @classmethod
-    def open(cls, model: onnx.ModelProto | bytes, threads: int = 1) -> InferenceSession:
+    def open(
+        cls,
+        model: onnx.ModelProto | bytes,
+        threads: int = 1,
+        interface: Interface | None = None,
+    ) -> InferenceSession:
         """Load a model on the CPU.
 
         Args:
             model: The model or the bytes of its file.
             threads: Threads one inference may use.
+            interface: How it is run; if None, it has one float32 input, and its first output is
+                read.
 
         Raises:
             ExportError: If the runtime refuses the model.
+            MeasurementError: If its interface has to be known and is not given.
         """
         import onnxruntime as ort
 
@@ -58,25 +67,33 @@ class InferenceSession:
         # Threads that spin while idle would disturb every other measurement on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         data = model if isinstance(model, bytes) else model.SerializeToString()
+        if interface is not None:
+            data = with_outputs(data, [r.name for r in interface.reads if r.is_inside])
         try:
             session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             # onnxruntime raises classes of its own that share no base but Exception.
             raise ExportError(
-                f"{runtime_name()} cannot load the model: {_first_line(error)}."
+                f"{runtime_name()} cannot load the model: {first_line(error)}."
             ) from error
-        inputs = session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type != "tensor(float)":
-            kinds = ", ".join(f"{i.name}: {i.type}" for i in inputs)
-            raise MeasurementError(
-                f"A model with one float32 input is needed: this one has {kinds or 'none'}."
-            )
-        shape = tuple(d if isinstance(d, int) else 0 for d in inputs[0].shape[1:])
-        first = inputs[0].shape[0] if inputs[0].shape else 0
-        return cls(session, inputs[0].name, shape, threads, first if isinstance(first, int) else 0)
+        interface = interface or _plain(session)
+        sizes = next(i.shape for i in session.get_inputs() if i.name == interface.name)
+        sizes = sizes[1:] if interface.has_samples_axis else sizes
+        shape = tuple(d if isinstance(d, int) else 0 for d in sizes)
+        return cls(session, interface, shape, threads)
+
+    @property
+    def input_name(self) -> str:
+        """Name of the input that samples feed."""
+        return self.interface.name
+
+    @property
+    def batch(self) -> int:
+        """Samples one inference takes if that is fixed; 0 if it takes any number."""
+        return self.interface.batch
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """Return the first output for a batch ``(N, ...)`` of float32 inputs.
+        """Return what is read for a batch ``(N, ...)`` of float32 inputs, one row a sample.
 
         A file written for a fixed number of samples is run as often as it takes; the last samples
         are repeated to fill its batch.
@@ -84,21 +101,56 @@ class InferenceSession:
         Raises:
             MeasurementError: If the runtime fails on this input.
         """
-        if not self.batch or len(x) == self.batch:
-            return self._run(x)
-        missing = -len(x) % self.batch
-        filled = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) if missing else x
-        parts = [self._run(part) for part in np.split(filled, len(filled) // self.batch)]
+        parts = [self.interface.rows(self.values(part), len(part)) for part in self._filled(x)]
         return np.concatenate(parts)[: len(x)]
 
-    def _run(self, x: np.ndarray) -> np.ndarray:
+    def timed(self, x: np.ndarray) -> Callable[[], None]:
+        """Return a function that runs a batch and reads nothing, as a clock wants it."""
+        fed = [self.interface.inputs(part) for part in self._filled(x)]
+
+        def run() -> None:
+            for inputs in fed:
+                self.session.run(None, inputs)
+
+        return run
+
+    def _filled(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return a batch in pieces of the size that the file takes, the last one filled up."""
+        if not self.batch or len(x) == self.batch:
+            return [x]
+        missing = -len(x) % self.batch
+        filled = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) if missing else x
+        return np.split(filled, len(filled) // self.batch)
+
+    def values(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return what is read for one batch of the size that the file takes, as it is.
+
+        If nothing is read, all outputs are computed and returned.
+
+        Raises:
+            MeasurementError: If the runtime fails on this input.
+        """
+        names = [read.name for read in self.interface.reads] or None
         try:
-            return self.session.run(None, {self.input_name: x})[0]
+            found: list[np.ndarray] = self.session.run(names, self.interface.inputs(x))
+            return found
         except Exception as error:
             raise MeasurementError(
-                f"{runtime_name()} failed on inputs of shape {x.shape}: {_first_line(error)}."
+                f"{runtime_name()} failed on inputs of shape {x.shape}: {first_line(error)}."
             ) from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+def _plain(session: Any) -> Interface:
+    """Return the interface of a file with one float32 input."""
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)":
+        kinds = ", ".join(f"{i.name}: {i.type}" for i in inputs)
+        raise MeasurementError(
+            f"A model with one float32 input is needed: this one has {kinds or 'none'}."
+        )
+    first = inputs[0].shape[0] if inputs[0].shape else 0
+    return Interface(
+        inputs[0].name,
+        batch=first if isinstance(first, int) else 0,
+        reads=(Read(session.get_outputs()[0].name),),
+    )

@@ -48,6 +48,11 @@ class ByteCache:
             self.used -= dropped
         return value
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._values.clear()
+        self.used = 0
+
     def get_or(self, key: str, compute: Callable[[], T]) -> T:
         """Return the value of a key, computing and keeping it where it is missing."""
         found: T | None = self.get(key)

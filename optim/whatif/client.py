@@ -95,6 +95,11 @@ class EvaluatorClient:
         if self.is_running:
             self._send({"type": "close", "session": session})
 
+    def forget(self) -> None:
+        """Have everything let go that was opened or computed, as after something was deleted."""
+        if self.is_running:
+            self._send({"type": "forget"})
+
     def ask(self, question: str, recipe: Recipe, timeout_s: float = 120, **arguments: Any) -> Any:
         """Ask something and wait for the reply.
 

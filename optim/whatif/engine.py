@@ -33,6 +33,7 @@ from optim.models.bundle import ModelBundle, named_tensors
 from optim.quantity import How, Quantity
 from optim.recipe import Entry, Recipe
 from optim.step import Context, StepReport
+from optim.storage import card_stamp
 from optim.stored import load_stored, stored_file
 from optim.subject import Subject, check_models, open_subject
 from optim.whatif.caches import ByteCache
@@ -274,13 +275,23 @@ class Engine:
     def workbench(self, recipe: Recipe) -> Workbench:
         """Return the workbench of a recipe's model and data."""
         how = options_of(recipe.data)  # somebody may read the same files otherwise by now
-        key = digest(recipe.model, recipe.data, how, recipe.seed, recipe.split)
+        # What was removed is no longer answered for, whoever removed it.
+        cards = (card_stamp("models", recipe.model), card_stamp("data", recipe.data))
+        key = digest(recipe.model, recipe.data, how, cards, recipe.seed, recipe.split)
         return self._workbenches.get_or(
             key,
             lambda: Workbench(
                 open_subject(recipe, base=self.base, registered_only=self.registered_only), self
             ),
         )
+
+    def forget(self) -> None:
+        """Let go of everything that was opened or computed; it is made again when asked for."""
+        for cache in (
+            *(self.bundles, self.predictions, self.files),
+            *(self._static, self._memos, self._graphs, self._workbenches),
+        ):
+            cache.clear()
 
     def memo(self, key: str, compute: Callable[[], T]) -> T:
         """Remember an intermediate result; an empty key remembers nothing."""

@@ -18,6 +18,7 @@ from optim.export.downloads import keep_export
 from optim.export.targets import TARGETS, container_notes
 from optim.export.targets import export as make_file
 from optim.export.verify import verify_file
+from optim.hashing import digest_bytes
 from optim.layers.channels import find_channels
 from optim.measure.macs import layer_costs
 from optim.measure.predictions import Predictions
@@ -82,7 +83,7 @@ def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     before = {c.name: c for c in bench.layers}
     inputs = bench.subject.bundle.spec.normalise(bench.samples.inputs[:1]).numpy()
     owners = kernel_owners(bundle.deployable())
-    time_share = profile_layers(engine.file(candidate), inputs, owners)
+    time_share = profile_layers(engine.file(candidate), inputs, owners, interface=bundle.interface)
     total = sum(size.bytes["bit_width"] for size in sizes.values())
     rows = []
     for name, cost in costs.items():
@@ -190,8 +191,8 @@ def sizes(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def export(engine: Engine, recipe: Recipe, target: str) -> dict[str, Any]:
-    """Write a file, verify it in its runtime, and keep it for download if it holds.
+def export(engine: Engine, recipe: Recipe, target: str, owner: str = "") -> dict[str, Any]:
+    """Write a file, verify it in its runtime, and keep it for its owner if it holds.
 
     Raises:
         ParityError: If the file does not do what was simulated.
@@ -206,9 +207,10 @@ def export(engine: Engine, recipe: Recipe, target: str) -> dict[str, Any]:
     verification = verify_file(runtime_file, deployed, bench.samples, more=more)
     verification.require()
     name = f"{recipe.model.split(':')[0].split('/')[-1]}-{recipe.hash[:8]}{kind.suffix}"
-    token = keep_export(data, name)
+    token = keep_export(data, name, owner)
     return {
         "token": token,
+        "hash": digest_bytes(data),
         "name": name,
         "bytes": len(data),
         "notes": list(container_notes(deployed.table).values()),

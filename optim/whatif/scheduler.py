@@ -271,6 +271,7 @@ class Scheduler:
                 self.engine.file(candidate),
                 inputs,
                 setting.threads,
+                interface=bench.subject.bundle.interface,
                 check=check,
             )
         session.latency_done = True

@@ -4,7 +4,7 @@ Messages are lines of JSON on standard input and output. ``python -m optim.whati
 started by :mod:`optim.whatif.client`; it ends when its input closes.
 
 =========  =======================================================================================
-in         ``open`` (once a session), ``move``, ``close``, ``ask`` (layers, export, ...)
+in         ``move``, ``close``, ``ask`` (layers, export, ...), ``forget`` (all caches)
 out        ``ready``, ``answer``, ``error``, ``reply``
 =========  =======================================================================================
 """
@@ -54,6 +54,8 @@ class Service:
             self.scheduler.close(session)
         elif kind == "ask":
             self.scheduler.ask(lambda: self._answer(message))
+        elif kind == "forget":
+            self.scheduler.ask(self.engine.forget)
 
     def _submit(self, session: str, message: Mapping[str, Any]) -> None:
         """Take a position; what is wrong with it goes back to the session at once."""

@@ -10,7 +10,7 @@ from streamlit.navigation.page import StreamlitPage
 
 from optim.data.added import DataCard, data_cards
 from optim.models.cards import ModelCard, model_cards
-from pages.components import state
+from pages.components import access, state
 from pages.components.errors import show_error, shown_errors
 
 __all__ = ["draw"]
@@ -28,6 +28,7 @@ def draw() -> None:
     )
     st.logo(str(_ROOT / "assets" / "logo.svg"), size="large")
     st.html(_ROOT / "assets" / "theme.css")
+    access.begin()
     sections = _sections()
     page = st.navigation(sections, position="hidden")
     with st.sidebar:
@@ -104,8 +105,8 @@ def _links(sections: dict[str, list[StreamlitPage]]) -> None:
 def _pick_model() -> None:
     """Draw the shared picker; choosing a model brings the data it was trained on."""
     present = state.recipe()
-    models = {n: c for n, c in model_cards().items() if state.may_see(n, c.listed)}
-    data = {n: c for n, c in data_cards().items() if state.may_see(n, c.listed)}
+    models = {n: c for n, c in model_cards().items() if access.may_see(c)}
+    data = {n: c for n, c in data_cards().items() if access.may_see(c)}
 
     def change_model() -> None:
         chosen = models[st.session_state["model_picker"]]

@@ -29,9 +29,7 @@ __all__ = [
     "heard",
     "history",
     "latency_setting",
-    "may_see",
     "notice",
-    "own",
     "recipe",
     "redo",
     "section_is_open",
@@ -217,16 +215,3 @@ def latency_setting() -> dict[str, int]:
 def section_is_open() -> bool:
     """Return whether a section below the first screen is shown."""
     return st.session_state.get("more_section") is not None
-
-
-def own(name: str) -> None:
-    """Remember that this session added a model or data."""
-    st.session_state.setdefault("own", [])
-    st.session_state["own"] = [*st.session_state["own"], name]
-
-
-def may_see(name: str, listed: bool) -> bool:
-    """Return whether a model or data stands in this session's lists: added here, or for all."""
-    present = recipe()
-    mine = st.session_state.get("own", [])
-    return listed or name in mine or name in (present.model, present.data)

@@ -6,9 +6,10 @@ import streamlit as st
 
 from optim.data.added import DataCard, data_cards
 from optim.errors import OptimError
+from optim.hashing import digest_bytes
 from optim.intake import ENDINGS, take_data, take_model
 from optim.models.zoo import ZOO
-from pages.components import state
+from pages.components import access, state
 
 __all__ = ["model_form"]
 
@@ -33,9 +34,7 @@ def model_form() -> None:
         disabled=is_onnx,
         help="An ONNX file says it itself." if is_onnx else "Of a file that holds weights only.",
     )
-    cards = {
-        card.name: card for card in data_cards().values() if state.may_see(card.name, card.listed)
-    }
+    cards = {card.name: card for card in data_cards().values() if access.may_see(card)}
     data = st.selectbox(
         "Data",
         [*cards, _NEW],
@@ -91,19 +90,29 @@ def _take(
 ) -> None:
     with st.spinner("Opening the file in a process of its own…"):
         try:
+            files = [file.getvalue() for file in (weights, images) if file is not None]
+            access.check_upload(*map(len, files))
+            owner = access.owner()
             if images is not None:
-                data = take_data(images.getvalue(), images.name, title=images.name, options=options)
-                state.own(data)
+                data = take_data(
+                    images.getvalue(), images.name, title=images.name, options=options, owner=owner
+                )
+                _note("data", images.getvalue())
             name = take_model(
                 weights.getvalue(),
                 weights.name,
                 data=data,
                 architecture=architecture or "",
                 title=weights.name,
+                owner=owner,
             )
+            _note("model", weights.getvalue())
         except OptimError as error:
             st.error(f"{error.message}\n\n{error.hint}".strip(), icon=":material/error:")
             return
-    state.own(name)
     state.commit(state.with_model(state.recipe(), name, data))
     st.rerun()
+
+
+def _note(kind: str, content: bytes) -> None:
+    access.note("uploaded", digest_bytes(content), kind=kind, bytes=len(content))

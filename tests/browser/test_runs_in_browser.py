@@ -33,10 +33,10 @@ def test_a_recovery_goes_on_without_its_tab_and_lands_in_the_lab(app, open_page,
 
     page.reload()
     page.locator(CARD).wait_for(timeout=60_000)
-    address = page.url
+    address, cookies = page.url, page.context.storage_state()
     page.close()
 
-    other = open_page(address)
+    other = open_page(address, storage_state=cookies)
     card = other.locator(CARD)
     card.get_by_role("button", name="Show in the Lab").click(timeout=120_000)
     other.wait_for_function(
@@ -84,7 +84,9 @@ def test_a_dropped_connection_and_a_second_browser_show_the_same_live_state(app,
     assert len(sockets) > before, "the page did not connect again"
 
     other = open_page(page.url)
-    other.locator(CARD).get_by_role("button", name="Cancel").click(timeout=60_000)
+    other.locator(CARD).get_by_text("epoch").first.wait_for(timeout=60_000)
+    assert other.locator(CARD).get_by_role("button", name="Cancel").count() == 0, "it is not theirs"
+    card.get_by_role("button", name="Cancel").click(timeout=60_000)
     for shown in (other, page):
         shown.locator(CARD).get_by_text("cancelled").first.wait_for(timeout=30_000)
 

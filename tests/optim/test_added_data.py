@@ -15,6 +15,7 @@ from optim.data.added import (
     open_registered_data,
     options_of,
     set_data_options,
+    vary_data,
 )
 from optim.errors import ConfigError, DataError
 
@@ -159,3 +160,32 @@ def test_a_damaged_card_is_left_out_and_hides_no_other(own_home, pets, caplog, c
     assert cards["wine"].title == "Wine"
     assert "is damaged and left out" in caplog.text
     assert isinstance(options_of(card.name), dict)
+
+
+def test_data_read_otherwise_stand_beside_those_that_were_there(pets, own_home):
+    first = add_data(pets, title="Pets", copy=True)
+    second = vary_data(first.name, DataOptions(resize=(4, 5)))
+    assert second.name != first.name
+    assert (second.title, second.listed) == ("Pets", True)
+    assert open_registered_data(first.name).input_shape == (3, 6, 6)
+    assert open_registered_data(second.name).input_shape == (3, 4, 5)
+    one, other = (own_home / "store" / "data" / f"{c.name}.zip" for c in (first, second))
+    assert one.samefile(other), "one file of bytes serves both"
+    one.unlink()
+    assert len(open_registered_data(second.name).part("all")) == 4
+
+
+def test_options_that_leave_the_samples_alone_give_another_name_as_well(pets):
+    first = add_data(pets, copy=True)
+    assert vary_data(first.name, DataOptions(scale=255.0)).name != first.name
+    assert vary_data(first.name, DataOptions()).name == first.name
+
+
+def test_data_that_are_only_remembered_are_not_copied_for_that(pets):
+    first = add_data(pets)
+    assert vary_data(first.name, DataOptions(resize=(4, 5))).path == first.path
+
+
+def test_built_in_data_are_not_read_otherwise():
+    with pytest.raises(DataError, match="no added data 'wine'"):
+        vary_data("wine", DataOptions(scale=2.0))

@@ -313,7 +313,7 @@ def test_bytes_and_latency_are_asked_only_where_there_is_a_limit():
 def test_latency_is_measured_with_the_baselines_file_in_turns(tmp_path, monkeypatch):
     asked = []
 
-    def compare(before, after, inputs, threads):
+    def compare(before, after, inputs, threads, *, interface):
         asked.append((before, after, inputs.shape, threads))
         ratio = Comparison(Quantity(1.5, "x", 1.4, 1.6, 40), better="lower")
         return LatencyPair(ONE, ONE, ratio)

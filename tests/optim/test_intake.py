@@ -21,6 +21,7 @@ from PIL import Image
 from optim import intake
 from optim.data.added import data_cards, open_registered_data
 from optim.errors import DataError, RunError, UnsupportedModelError
+from optim.hashing import digest, digest_bytes
 from optim.intake import take_data, take_model
 from optim.models.cards import model_cards
 from optim.models.open import open_registered_model
@@ -64,6 +65,30 @@ def test_weights_are_taken_in_unlisted():
     state = ZOO["mlp"].build((13,), 3, seed=2).state_dict()
     name = take_model(saved(state), "Wine.PT", data="wine", architecture="mlp", title="Mine")
     assert torch.equal(open_registered_model(name).module.fc1.weight, state["fc1.weight"])
+
+
+def test_the_name_of_an_upload_is_its_owners_and_cannot_be_told_from_the_file():
+    content = saved(ZOO["mlp"].build((13,), 3, seed=2).state_dict())
+
+    def take(owner):
+        return take_model(content, "m.pt", data="wine", architecture="mlp", owner=owner)
+
+    hers = take("user-ann")
+    assert take("user-ann") == hers
+    assert take("user-bob") != hers
+    assert digest_bytes(content)[:16] not in hers
+    assert digest(digest_bytes(content), "wine", "mlp")[:16] not in hers
+    assert model_cards()[hers].owner == "user-ann"
+    assert not model_cards()[hers].listed
+
+
+def test_nothing_of_an_upload_stays_behind_whatever_came_of_it(own_home):
+    take_model(saved(ZOO["mlp"].build((13,), 3).state_dict()), "m.pt", data="wine")
+    with pytest.raises(UnsupportedModelError):
+        take_model(b"no model", "m.onnx", data="wine")
+    with pytest.raises(DataError):
+        take_data(b"no zip", "m.zip")
+    assert list((own_home / "cache" / "intake").iterdir()) == []
 
 
 def onnx_for_wine(**changes):
@@ -345,10 +370,12 @@ def test_the_limits_hold_before_the_file_is_looked_at():
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        input=json.dumps({"kind": "model", "path": "x", "options": {}}),
+        input=json.dumps(
+            {"question": "take model", "about": {"model": {"path": "x"}}, "arguments": {}}
+        ),
         capture_output=True,
         text=True,
         check=True,
         env=intake.child_environment(),
     )
-    assert json.loads(done.stdout) == {"name": str(intake._MEMORY_BYTES)}
+    assert json.loads(done.stdout) == {"answer": str(intake._MEMORY_BYTES)}

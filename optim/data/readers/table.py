@@ -92,6 +92,7 @@ def _open(place: Place, options: DataOptions) -> Dataset:
         origin=cut_origin(source, seed)
         if len(files) == 1
         else {part: (part_hash(source, part),) for part in files},
+        feature_names=tuple(found.features),
     )
 
 

@@ -42,6 +42,7 @@ def convert(
     shapes: dict[str, tuple[int, ...]] | None = None,
     *,
     channels_first: bool = False,
+    flat: bool = False,
 ) -> fx.GraphModule:
     """Return a module that computes what an ONNX graph computes.
 
@@ -54,6 +55,7 @@ def convert(
         shapes: ``{input: sizes of one sample}`` where the file leaves them free.
         channels_first: Whether the module takes channels first although the file takes them last;
             only where :func:`takes_channels_last`.
+        flat: Whether the module gives ``(N, numbers)`` although the file gives ``(N, C, 1, 1)``.
 
     Returns:
         A module in evaluation mode. It can be traced again, copied, and trained.
@@ -66,7 +68,7 @@ def convert(
     with torch.no_grad():
         for op in file.operations:
             _add(to, op)
-    _add_output(to, file)
+    _add_output(to, file, flat)
     remove_unused(to.graph)
     if channels_first:
         take_channels_first(to)
@@ -98,7 +100,7 @@ def _add(to: Builder, op: Operation) -> None:
         to.values[name] = value
 
 
-def _add_output(to: Builder, file: GraphFile) -> None:
+def _add_output(to: Builder, file: GraphFile, flat: bool) -> None:
     results = [to.values[name] for name in file.outputs]
     for name, value in zip(file.outputs, results, strict=True):
         if not isinstance(value, Traced) or value.batch_axes != (0,):
@@ -107,4 +109,6 @@ def _add_output(to: Builder, file: GraphFile) -> None:
                 hint="The file can still be measured, verified and timed as it is.",
             )
     nodes = tuple(value.node for value in results if isinstance(value, Traced))
+    if flat:
+        nodes = tuple(to.graph.call_function(torch.flatten, (node, 1)) for node in nodes)
     to.graph.output(nodes[0] if len(nodes) == 1 else nodes)

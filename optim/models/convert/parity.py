@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from optim.errors import UnsupportedModelError
+from optim.errors import UnsupportedModelError, first_line
+from optim.models.probing import start_session
 
 __all__ = ["largest_difference", "random_inputs", "runtime_outputs"]
 
@@ -36,15 +37,8 @@ def runtime_outputs(file: bytes, inputs: Tensor) -> np.ndarray:
     Raises:
         UnsupportedModelError: If ONNX Runtime cannot load the file, or fails on the inputs.
     """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = start_session(file)
     try:
-        session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         wanted = session.get_inputs()[0]
         batch = wanted.shape[0] if wanted.shape and isinstance(wanted.shape[0], int) else _BATCH
         results = [
@@ -53,9 +47,8 @@ def runtime_outputs(file: bytes, inputs: Tensor) -> np.ndarray:
         ]
     except Exception as error:
         # onnxruntime raises classes of its own that share no base but Exception.
-        text = str(error).strip().splitlines()
         raise UnsupportedModelError(
-            f"ONNX Runtime cannot run the file: {text[0][:200] if text else error!r}."
+            f"ONNX Runtime cannot run the file: {first_line(error)}."
         ) from error
     return np.concatenate(results).astype(np.float32)
 

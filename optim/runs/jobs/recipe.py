@@ -46,6 +46,7 @@ def _work(work: Work) -> Mapping[str, Any]:
         check=work.check,
         stored=True,
         tracker=tracker,
+        trained=work.trained,
     )
     found = result.to_json()
     work.keep("recipe.yaml", recipe.to_yaml().encode())

@@ -9,9 +9,10 @@ import streamlit as st
 from optim.alternatives.alternative import Alternative
 from optim.alternatives.topics import Offer, Topic, baseline, offers, varied
 from optim.errors import ConfigError, OptimError
+from optim.hashing import digest
 from optim.models.cards import ModelCard, model_cards
 from optim.models.zoo import architecture_from_json
-from pages.components import state
+from pages.components import access, state
 from pages.components.fields import field_widget
 from pages.components.server import run_store, wake_engine
 
@@ -57,6 +58,8 @@ def chooser(topic: Topic, name: str) -> None:
     with right:
         seeds = seeds_slider(name)
     count = seeds * (1 + len(others))
+    if access.is_presentation():
+        return
     st.button(
         f"Train {count} networks" if others else "Train",
         type="primary",
@@ -95,7 +98,9 @@ def start_comparison(
         "alternatives": [alternative.to_json() for alternative in alternatives],
     }
     try:
-        run_store().submit(KIND, spec, title=title)
+        access.check_run()
+        run = run_store().submit(KIND, spec, title=title, owner=access.owner())
+        access.note("ran", digest(spec), run=run.id)
         wake_engine()
     except OptimError as error:
         state.notice(error)

@@ -12,7 +12,7 @@ from optim.alternatives.outcomes import Cell, times_to
 from optim.quantity import Comparison, Quantity
 from optim.runs.jobs.alternatives import cell_name
 from optim.runs.run import ACTIVE, EpochRow, Run, State
-from pages.components import charts, state
+from pages.components import access, charts, state
 from pages.components.alternatives.chooser import KIND
 from pages.components.runs import actions
 from pages.components.runs.polled import polled
@@ -32,6 +32,7 @@ def comparisons(name: str) -> list[Run]:
         run
         for run in run_store().runs()
         if run.kind == KIND
+        and access.may_see_run(run)
         and run.spec.get("topic") == name
         and (run.spec.get("model"), run.spec.get("data")) == (present.model, present.data)
     ]
@@ -75,7 +76,7 @@ def _live(run: Run) -> None:
             st.markdown("**Accuracy after every epoch**, mean over seeds", width="content")
             st.badge(look.title, color=look.color, icon=look.icon, help=look.about)
             st.space("stretch")
-            if run.state in ACTIVE:
+            if actions.can_cancel(run):
                 st.button(
                     "Cancel", icon=":material/stop:", on_click=actions.cancel, args=([run.id],)
                 )

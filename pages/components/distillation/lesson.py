@@ -23,7 +23,7 @@ from optim.recipe import Recipe
 from optim.recovery import distilled
 from optim.techniques.distill import ORIGINAL, Distill
 from optim.techniques.finetune import FineTune
-from pages.components import state
+from pages.components import access, state
 from pages.components.alternatives.chooser import seeds_slider, start_comparison
 from pages.components.fields import field_widget
 from pages.components.runs.actions import train_recipe
@@ -101,7 +101,7 @@ def teachers_for(card: ModelCard) -> list[ModelCard]:
     others = [
         other
         for name, other in models.items()
-        if name != card.name and state.may_see(name, other.listed) and interface(other) == wanted
+        if name != card.name and access.may_see(other) and interface(other) == wanted
     ]
     return [card, *(others if wanted else [])]
 
@@ -157,6 +157,8 @@ def _fields(config: Config, key: str) -> dict[str, Any]:
 
 
 def _compressed_student(recipe: Recipe, wanted: Distill) -> None:
+    if access.is_presentation():
+        return
     st.button(
         "Train the student",
         type="primary",
@@ -184,6 +186,8 @@ def _fresh_student(recipe: Recipe, card: ModelCard, wanted: Distill) -> None:
         Alternative("Labels alone", architecture, _alone(wanted)),
         Alternative("With its teacher", architecture, wanted),
     ]
+    if access.is_presentation():
+        return
     st.button(
         f"Train {2 * seeds} networks",
         type="primary",

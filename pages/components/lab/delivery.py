@@ -10,6 +10,7 @@ import streamlit as st
 from optim.errors import OptimError
 from optim.export.downloads import find_export
 from optim.recipe import Recipe
+from pages.components import access
 from pages.components.errors import show_error
 from pages.components.lab.words import samples_of
 from pages.components.live_panel.routes import base_path
@@ -64,7 +65,11 @@ def show_delivery(recipe: Recipe) -> None:
     if wanted["result"] is None:
         with st.spinner("Writing the file, loading it in ONNX Runtime and measuring it there…"):
             try:
-                wanted["result"] = evaluator().ask("export", recipe, target=wanted["target"])
+                found = evaluator().ask(
+                    "export", recipe, target=wanted["target"], owner=access.owner()
+                )
+                access.note("exported", found["hash"], kind=wanted["target"], bytes=found["bytes"])
+                wanted["result"] = found
             except OptimError as error:
                 st.session_state.pop(_KEY)
                 show_error(error)

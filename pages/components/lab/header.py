@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from optim.recipe import Recipe
-from pages.components import state
+from pages.components import access, state
 from pages.components.lab.delivery import download_button
 from pages.components.lab.recover import recover_button
 from pages.components.lab.words import samples_of
@@ -41,12 +41,16 @@ def header(recipe: Recipe, info: dict[str, Any]) -> None:
             text, why = _OVERLAP[info["overlap"]]
             st.badge(text, color="orange", icon=":material/warning:", help=why)
         st.space("stretch")
-        with st.popover("Use my model", icon=":material/upload:"):
-            model_form()
+        if not access.is_presentation():
+            with st.popover("Use my model", icon=":material/upload:"):
+                model_form()
         with st.popover("Share", icon=":material/link:"):
             st.caption("Open this address in another browser to see the same numbers.")
             st.code(_address(), language=None, wrap_lines=True)
-        recover_button(recipe, info)
+            st.caption("For an audience: the same to look at, with nothing to upload or train.")
+            st.code(f"{_address()}&{access.PRESENTATION}=1", language=None, wrap_lines=True)
+        if not access.is_presentation():
+            recover_button(recipe, info)
         download_button(recipe)
 
 

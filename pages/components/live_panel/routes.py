@@ -2,7 +2,8 @@
 
 The connection carries slider positions to the evaluator and its answers back, past Streamlit's
 rerun, so that numbers can follow a drag. Everything that arrives is checked here; recipes may name
-registered models and data only.
+registered models and data only. Where people sign in, nobody else is answered: Streamlit guards its
+own routes, and these are ours.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 from streamlit import config
-from streamlit.web.server.server_util import is_url_from_allowed_origins
+from streamlit.auth_util import get_cookie_with_chunks, get_secrets_auth_section
+from streamlit.web.server.server_util import (
+    AUTH_COOKIE_NAME,
+    get_cookie_secret,
+    is_url_from_allowed_origins,
+)
+from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 from optim.errors import ConfigError, OptimError
@@ -82,6 +89,8 @@ async def _plotly(request: Request) -> Response:
 
 
 async def _file(request: Request) -> Response:
+    if not _is_known(request.cookies):
+        return Response("Sign in to fetch this file.", status_code=403)
     path = find_export(request.path_params["token"], request.path_params["name"])
     if path is None:
         return Response("This file is no longer here; verify it again.", status_code=404)
@@ -105,7 +114,9 @@ class _Connection:
 
     async def serve(self) -> None:
         """Carry messages until the tab goes away."""
-        if not _is_allowed(self.socket.headers.get("host"), self.socket.headers.get("origin")):
+        headers = self.socket.headers
+        is_ours = _is_allowed(headers.get("host"), headers.get("origin"))
+        if not (is_ours and _is_known(self.socket.cookies)):
             await self.socket.close(code=4403)
             return
         await self.socket.accept()
@@ -191,3 +202,19 @@ def _is_allowed(host: str | None, origin: str | None) -> bool:
     if not is_host_allowed(host):
         return False
     return origin is None or urlparse(origin).netloc == host or is_url_from_allowed_origins(origin)
+
+
+def _is_known(cookies: Mapping[str, str]) -> bool:
+    """Whether somebody has signed in, by the cookie Streamlit signs; all are if nobody must."""
+    if not get_secrets_auth_section():
+        return True
+
+    def signed(name: str) -> bytes | None:
+        value = cookies.get(name, "").encode("latin-1", "replace")
+        return decode_signed_value(get_cookie_secret(), name, value)
+
+    try:
+        found = json.loads(get_cookie_with_chunks(signed, AUTH_COOKIE_NAME) or b"{}")
+    except ValueError:
+        return False
+    return found.get("is_logged_in") is True

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
-from optim.errors import OptimError
+from optim.errors import AccessError, OptimError
+from optim.hashing import digest
 from optim.recipe import Recipe
 from optim.runs.run import ACTIVE, ENDED, RESUMABLE, Run, State
-from pages.components import state
+from pages.components import access, state
 from pages.components.server import run_store, wake_engine
 
 __all__ = [
     "can_cancel",
+    "can_delete",
     "can_pause",
+    "can_restore",
     "can_resume",
     "cancel",
     "delete",
@@ -27,14 +31,14 @@ def train_recipe(wanted: Recipe, title: str) -> None:
     """Start the run of a recipe and follow it, or follow the one that does or did the same."""
 
     def start() -> None:
+        access.refuse_presentation()
         store, spec = run_store(), {"recipe": wanted.to_json()}
         same = [
             run
             for run in store.runs(states=[*ACTIVE, State.PAUSED, State.FINISHED])
-            if run.kind == "recipe" and run.spec == spec
+            if run.kind == "recipe" and run.spec == spec and access.may_see_run(run)
         ]
-        run = same[0] if same else store.submit("recipe", spec, title=title)
-        state.follow(run.id)
+        state.follow(same[0].id if same else _submitted(spec, title))
         wake_engine()
 
     _noticed(start)
@@ -42,17 +46,27 @@ def train_recipe(wanted: Recipe, title: str) -> None:
 
 def can_cancel(run: Run) -> bool:
     """Whether a run can be stopped for good."""
-    return run.state not in ENDED and not run.deleted
+    return run.state not in ENDED and not run.deleted and access.may_change(run)
 
 
 def can_pause(run: Run) -> bool:
     """Whether a run can be stopped for a while."""
-    return run.state in ACTIVE and not run.deleted
+    return run.state in ACTIVE and not run.deleted and access.may_change(run)
 
 
 def can_resume(run: Run) -> bool:
     """Whether a run can go on."""
-    return run.state in RESUMABLE and not run.deleted
+    return run.state in RESUMABLE and not run.deleted and access.may_change(run)
+
+
+def can_delete(run: Run) -> bool:
+    """Whether a run can be put into the bin."""
+    return not run.deleted and access.may_change(run)
+
+
+def can_restore(run: Run) -> bool:
+    """Whether a run can be taken out of the bin."""
+    return run.deleted and access.may_change(run)
 
 
 def cancel(run_ids: Iterable[str]) -> None:
@@ -67,13 +81,21 @@ def pause(run_ids: Iterable[str]) -> None:
 
 def resume(run_ids: Iterable[str]) -> None:
     """Let runs go on."""
-    _each(run_ids, lambda run_id: run_store().resume(run_id))
+
+    def again(run_id: str) -> None:
+        access.check_run()
+        run_store().resume(run_id)
+
+    _each(run_ids, again)
     _noticed(wake_engine)
 
 
 def delete(run_ids: Iterable[str]) -> None:
     """Put runs into the bin and remember which, so that it can be undone."""
-    state.deleted(tuple(_each(run_ids, lambda run_id: run_store().delete(run_id))))
+    gone = _each(run_ids, lambda run_id: run_store().delete(run_id))
+    state.deleted(tuple(gone))
+    for run_id in gone:
+        access.note("deleted", kind="run", run=run_id)
 
 
 def restore(run_ids: Iterable[str]) -> None:
@@ -84,7 +106,23 @@ def restore(run_ids: Iterable[str]) -> None:
 
 def _each(run_ids: Iterable[str], act: Callable[[str], None]) -> list[str]:
     """Act on every run, and return those it worked for; the last failure is shown."""
-    return [run_id for run_id in run_ids if _noticed(lambda run_id=run_id: act(run_id))]
+
+    def permitted(run_id: str) -> None:
+        access.refuse_presentation()
+        if not access.may_change(run_store().get(run_id)):
+            raise AccessError(
+                "This run belongs to somebody else.", hint="Train the same recipe yourself."
+            )
+        act(run_id)
+
+    return [run_id for run_id in run_ids if _noticed(lambda run_id=run_id: permitted(run_id))]
+
+
+def _submitted(spec: dict[str, Any], title: str) -> str:
+    access.check_run()
+    run = run_store().submit("recipe", spec, title=title, owner=access.owner())
+    access.note("ran", digest(spec), run=run.id)
+    return run.id
 
 
 def _noticed(act: Callable[[], None]) -> bool:

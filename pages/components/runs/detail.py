@@ -15,7 +15,7 @@ from optim.models.cards import model_cards
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
 from optim.runs.run import ACTIVE, EpochRow, Run, State
-from pages.components import charts, state
+from pages.components import access, charts, state
 from pages.components.errors import show_error
 from pages.components.runs import actions
 from pages.components.runs.commands import as_command, as_python
@@ -100,7 +100,7 @@ def _header(run: Run, recipe: Recipe | None) -> None:
             st.badge("deleted", color="gray", icon=":material/delete:")
         st.space("stretch")
         for label, icon, can, act in (
-            ("Restore", ":material/undo:", lambda r: r.deleted, actions.restore),
+            ("Restore", ":material/undo:", actions.can_restore, actions.restore),
             ("Pause", ":material/pause:", actions.can_pause, actions.pause),
             ("Resume", ":material/play_arrow:", actions.can_resume, actions.resume),
             ("Cancel", ":material/stop:", actions.can_cancel, actions.cancel),
@@ -325,7 +325,7 @@ def _files(run: Run, recipe: Recipe | None) -> None:
                     partial(store.read, artefact),
                     file_name=artefact.name,
                     key=f"artefact_{artefact.hash}_{artefact.name}",
-                    on_click="ignore",
+                    on_click=partial(access.note, "exported", artefact.hash, run=run.id),
                     icon=":material/download:",
                 )
             else:

@@ -105,7 +105,7 @@ def _buttons(run: Run, recipe: Recipe) -> None:
             args=((run.id,),),
             key="followed_resume",
         )
-    if run.state in ACTIVE:
+    if actions.can_cancel(run):
         st.button(
             "Cancel",
             icon=":material/stop:",

@@ -10,7 +10,7 @@ import streamlit as st
 from optim.data.added import data_cards
 from optim.models.cards import model_cards
 from optim.runs.run import ACTIVE, Run, State
-from pages.components import state
+from pages.components import access, state
 from pages.components.runs import actions
 from pages.components.runs.compare import compare_button, show_comparison
 from pages.components.runs.figures import accuracy_of, highest_of
@@ -57,11 +57,7 @@ SORTS: dict[str, Callable[[Run], tuple[float | str, ...]]] = {
 def run_list() -> None:
     """Draw the list with everything that belongs to it."""
     models, data = model_cards(), data_cards()
-    hidden = {
-        card.name
-        for card in (*models.values(), *data.values())
-        if not state.may_see(card.name, card.listed)
-    }
+    hidden = {card.name for card in (*models.values(), *data.values()) if not access.may_see(card)}
     chosen, text, order = _choices()
     wanted = FILTERS[chosen]
 
@@ -70,7 +66,11 @@ def run_list() -> None:
     def read() -> list[Run]:
         """Return what stands in this session's list; the link of a run opens it anyway."""
         found = run_store().runs(states=wanted, text=text.strip(), deleted=chosen == "Deleted")
-        seen = [run for run in found if not names_any(run, hidden)]
+        seen = [
+            run
+            for run in found
+            if access.may_see_run(run) and (run.owner or not names_any(run, hidden))
+        ]
         if not places:
             seen.sort(key=SORTS[order])
             places.update({run.id: place for place, run in enumerate(seen)})
@@ -154,13 +154,15 @@ def _toolbar(picked: list[Run]) -> None:
         )
         st.space("stretch")
         compare_button(ids)
+        if access.is_presentation():
+            return
         button("Pause", ":material/pause:", actions.can_pause, actions.pause)
         button("Resume", ":material/play_arrow:", actions.can_resume, actions.resume)
         button("Cancel", ":material/stop:", actions.can_cancel, actions.cancel)
         if bin_only:
-            button("Restore", ":material/undo:", lambda run: run.deleted, actions.restore)
+            button("Restore", ":material/undo:", actions.can_restore, actions.restore)
         else:
-            button("Delete", ":material/delete:", lambda run: not run.deleted, actions.delete)
+            button("Delete", ":material/delete:", actions.can_delete, actions.delete)
 
 
 def _row(run: Run, subject: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from optim.data import DataOptions, open_data
-from optim.data.preview import Expected, guess_options, preview
+from optim.data.preview import Expected, guess_options, open_as_guessed, preview
+from optim.errors import DataError
 
 
 @pytest.fixture
@@ -147,3 +148,87 @@ def test_guesses_come_with_the_preview(opened):
     found = preview(data, guess=guess_options(data, MODEL))
     assert found["options"] == {"scale": 1.0}
     assert "the model would divide them by 255" in found["reasons"]["scale"]
+
+
+# --- as a model sees them ------------------------------------------------------------------------
+
+
+def pixels_of(sample):
+    picture = sample["image"].removeprefix("data:image/png;base64,")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
+
+
+@pytest.mark.parametrize(
+    ("model", "low", "high"),
+    [
+        (Expected((3, 4, 4), 255.0), 0, 249),
+        (Expected((3, 4, 4)), 0, 255),  # bytes that are not divided: all but the darkest are white
+        (Expected((3, 4, 4), 255.0, (0.5,) * 3, (0.25,) * 3), 25, 224),
+    ],
+    ids=["divided", "not divided", "normalised"],
+)
+def test_pictures_are_drawn_as_the_model_sees_them(opened, model, low, high):
+    found = preview(opened(images(), labels()), model=model, count=20)
+    drawn = [pixels_of(sample) for sample in found["samples"]]
+    assert {picture.shape for picture in drawn} == {(96, 96, 3)}
+    assert min(int(p.min()) for p in drawn) == low
+    assert max(int(p.max()) for p in drawn) == high
+
+
+def test_the_numbers_that_reach_the_model_are_said(opened):
+    data = opened(images(), labels(), DataOptions(scale=100.0, mean=(1.0,), std=(2.0,)))
+    seen = preview(data, model=MODEL)["seen"]
+    assert (seen["low"], seen["high"]) == (-0.5, 0.745)
+    assert seen["window"] == [-2.5, 2.5]
+
+
+def test_rows_of_a_table_come_with_the_names_of_their_columns(tmp_path):
+    rows = "\n".join(f"{i},{i % 3}.5,{'no' if i % 2 else 'yes'}" for i in range(40))
+    (tmp_path / "t.csv").write_text(f"height,weight,class\n{rows}\n")
+    found = preview(open_data(tmp_path / "t.csv"), model=Expected((2,)))
+    assert found["columns"] == ["height", "weight"]
+    assert np.shape(found["samples"][0]["values"]) == (1, 2)
+
+
+# --- opened as guessed ---------------------------------------------------------------------------
+
+
+def test_one_guess_makes_room_for_the_next(opened):
+    x = np.full((20, 3, 5, 7), 9.0, np.float32)  # read as three channels of 5 by 7
+    data, guess = open_as_guessed(lambda how: opened(x, labels(), how), Expected((7, 6, 10)))
+    assert guess.options == DataOptions(layout="NHWC", resize=(6, 10))
+    assert set(guess.reasons) == {"layout", "resize"}
+    assert data.input_shape == (7, 6, 10)
+
+
+def test_pictures_of_several_sizes_are_read_at_the_models(tmp_path):
+    for i, size in enumerate([(4, 4), (6, 5), (4, 4), (9, 3)]):
+        path = tmp_path / "pets" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size).save(path)
+    data, guess = open_as_guessed(
+        lambda how: open_data(tmp_path / "pets", options=how), Expected((3, 8, 8))
+    )
+    assert data.input_shape == (3, 8, 8)
+    assert guess.reasons["resize"] == "the samples have several sizes, the model takes 8x8"
+    with pytest.raises(DataError, match="one size"):
+        open_as_guessed(lambda how: open_data(tmp_path / "pets", options=how), Expected((3, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "own", "taken"),
+    [
+        ((3, 4, 4), (3, 4, 4), True),
+        ((3, 4, 4), (3, 4, 5), False),
+        ((3, 0, 0), (3, 4, 5), True),
+        ((3, 0, 0), (1, 4, 5), False),
+        ((3, 0, 0), (3, 4), False),
+    ],
+)
+def test_where_a_model_leaves_sizes_free_any_will_do(opened, wanted, own, taken):
+    model = Expected(wanted)
+    assert model.takes(own) is taken
+    assert Expected.from_json(json.loads(json.dumps(model.to_json()))) == model
+    if taken:
+        data = opened(np.full((20, *own), 0.5, np.float32), labels(), DataOptions(layout="NCHW"))
+        assert guess_options(data, model).options == DataOptions()

@@ -6,7 +6,8 @@ import pytest
 
 from optim.errors import ExportError
 from optim.export import downloads
-from optim.export.downloads import find_export, keep_export
+from optim.export.downloads import exports_of, find_export, keep_export, owners_of_exports
+from optim.hashing import digest, digest_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,20 @@ def test_a_file_is_found_under_its_token_and_name():
     token = keep_export(b"data", "model.onnx")
     assert find_export(token, "model.onnx").read_bytes() == b"data"
     assert keep_export(b"data", "model.onnx") == token
+
+
+def test_who_has_the_file_cannot_say_the_token_of_somebody_else():
+    tokens = {keep_export(b"data", "model.onnx", owner) for owner in ("", "user-a", "user-b")}
+    assert len(tokens) == 3
+    assert digest("model.onnx", b"data".hex()) not in tokens
+    assert digest_bytes(b"data") not in tokens
+
+
+def test_files_of_an_owner_are_found_by_the_owner():
+    token = keep_export(b"data", "model.onnx", "user-a")
+    keep_export(b"data", "model.onnx")
+    assert list(exports_of("user-a").glob("*/*")) == [find_export(token, "model.onnx")]
+    assert owners_of_exports() == ["user-a"]
 
 
 def test_other_content_has_another_token():

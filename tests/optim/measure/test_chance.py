@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from optim.data import Classification, Dataset, Samples
-from optim.measure.chance import expected_by, is_near_chance, what_to_check
+from optim.measure.chance import expected_by, is_near_chance, quick_check, what_to_check
 from optim.measure.evaluate import predict
 from optim.measure.predictions import Predictions
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
@@ -149,3 +149,42 @@ def test_a_slow_model_is_tried_on_fewer_samples(by_colour):
 def test_what_a_model_expects_is_said_for_guesses(by_colour):
     expected = expected_by(by_colour)
     assert (expected.shape, expected.scale, expected.class_names) == ((3, 2, 2), 255.0, NAMES)
+
+
+# --- the quick check -----------------------------------------------------------------------------
+
+
+def test_a_quick_check_of_a_good_model_suggests_nothing(by_colour):
+    data, samples = coloured()
+    found = quick_check(by_colour, data, samples)
+    assert found.accuracy.value == 1.0
+    assert not found.is_near_chance
+    assert found.suggestions == ()
+    assert found.remarks == ()
+
+
+def test_what_does_better_is_suggested_also_where_accuracy_is_not_near_chance(by_colour):
+    """Two thirds right is no chance level, and still far from what the model can do."""
+    data, samples = coloured()
+    samples = samples.take(np.flatnonzero(samples.targets != 2))
+    dull = replace(samples, inputs=np.where(samples.inputs > 180, samples.inputs, 0) // 5)
+    half = np.arange(len(dull)) % 4 == 1
+    dull.inputs[half] = samples.inputs[half]
+    found = quick_check(by_colour, data, dull)
+    assert not found.is_near_chance
+    best = found.suggestions[0]
+    assert best.name == "values"
+    assert best.accuracy.low > found.accuracy.high
+    assert found.remarks == ()
+
+
+def test_channels_and_values_that_only_help_together_are_tried_together(by_colour):
+    data, samples = coloured()
+    samples = samples.take(np.flatnonzero(samples.targets != 1))
+    inputs = np.ascontiguousarray(samples.inputs[:, ::-1] / 255).astype(np.float32)
+    found = quick_check(by_colour, data, replace(samples, inputs=inputs))
+    best = found.suggestions[0]
+    assert best.name == "channel order"
+    assert best.accuracy.value == 1.0
+    assert best.options["channel_order"] == "BGR"
+    assert best.options["scale"] == 1.0

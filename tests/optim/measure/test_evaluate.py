@@ -7,8 +7,9 @@ import pytest
 
 from optim.errors import Cancelled, DataError
 from optim.export.deploy import onnx_bytes
-from optim.measure.evaluate import BATCH, predict, predict_in_runtime
+from optim.measure.evaluate import predict, predict_in_runtime, samples_at_once
 from optim.models.bundle import GraphModel
+from optim.models.input_spec import InputSpec
 from optim.quantity import How
 from optim.runtime.session import InferenceSession
 from optim.techniques.quantize import Quantize
@@ -27,11 +28,19 @@ def test_a_model_is_run_on_every_device(bundle, device):
 
 
 def test_batches_do_not_change_the_outputs(tiny_mlp):
-    samples = data_for(tiny_mlp, validation=2 * BATCH + 3).part("validation")
+    batch = samples_at_once(tiny_mlp)
+    samples = data_for(tiny_mlp, validation=2 * batch + 3).part("validation")
     whole = predict(tiny_mlp, samples)
-    for index in (0, BATCH - 1, BATCH, 2 * BATCH + 2):
+    for index in (0, batch - 1, batch, 2 * batch + 2):
         alone = predict(tiny_mlp, samples.take(np.array([index])))
         np.testing.assert_allclose(alone.outputs[0], whole.outputs[index], atol=1e-5)
+
+
+def test_large_samples_are_evaluated_a_few_at_once(tiny_mlp):
+    large = replace(tiny_mlp, spec=InputSpec((3, 512, 512)))
+    assert samples_at_once(tiny_mlp) == 256
+    assert samples_at_once(large) * 3 * 512 * 512 <= 2**23
+    assert samples_at_once(replace(tiny_mlp, spec=InputSpec((2**24,)))) == 1
 
 
 def test_quantized_models_are_simulated_and_say_so(tiny_cnn):

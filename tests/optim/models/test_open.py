@@ -11,6 +11,7 @@ from optim.export.deploy import onnx_bytes
 from optim.models.checkpoint import save_checkpoint
 from optim.models.input_spec import InputSpec
 from optim.models.open import open_model
+from optim.models.weights import differences, nearest_architectures
 from optim.models.zoo import ZOO
 from tests.helpers import inputs_for, outputs_of, tiny_bundle
 
@@ -147,3 +148,42 @@ def test_samples_of_another_shape_are_refused():
 def test_an_input_comes_back_from_json():
     spec = ZOO["resnet20"].spec
     assert InputSpec.from_json(spec.to_json()) == spec
+
+
+# --- weights and architectures, name by name ------------------------------------------------------
+
+
+def test_weights_of_their_own_architecture_differ_in_nothing():
+    state = ZOO["mlp"].build((13,), 3).state_dict()
+    found = differences(state, ZOO["mlp"], (13,), 3)
+    assert found.count == 0
+    assert found.fitting == len([name for name in state if "num_batches" not in name])
+
+
+def test_each_difference_is_named_once():
+    state = dict(ZOO["mlp"].build((13,), 3).state_dict())
+    first, second, *_ = state
+    state["extra"] = state.pop(first)
+    state[second] = torch.zeros(7)
+    found = differences(state, ZOO["mlp"], (13,), 3)
+    assert found.missing == (first,)
+    assert found.unexpected == ("extra",)
+    ((name, given, wanted),) = found.misshapen
+    assert (name, given) == (second, (7,))
+    assert wanted == tuple(ZOO["mlp"].build((13,), 3).state_dict()[second].shape)
+
+
+def test_the_nearest_architecture_comes_first_also_without_its_last_layer():
+    state = dict(ZOO["resnet20"].build((3, 32, 32), 10).state_dict())
+    found = nearest_architectures(state, ZOO)
+    assert next(iter(found)) == "resnet20"
+    assert found["resnet20"].count == 0
+    for name in list(state)[-2:]:
+        del state[name]
+    headless = nearest_architectures(state, ZOO)
+    assert next(iter(headless)) == "resnet20"
+    assert headless["resnet20"].count == 2
+
+
+def test_weights_of_something_else_come_near_nothing():
+    assert nearest_architectures({"a.b": torch.zeros(3)}, ZOO) == {}

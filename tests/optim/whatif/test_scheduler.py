@@ -298,7 +298,7 @@ def measured(monkeypatch):
     """Latency without a clock: the candidate takes half as long."""
     calls = []
 
-    def compare(baseline, candidate, inputs, threads, *, check):
+    def compare(baseline, candidate, inputs, threads, *, interface, check):
         calls.append((len(inputs), threads))
         blocks = {"baseline": np.full(10, 2.0), "candidate": np.full(10, 1.0)}
         return pair_of(LatencySamples(blocks, len(inputs), threads))

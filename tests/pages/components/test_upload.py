@@ -40,11 +40,11 @@ def taken(monkeypatch):
     """Take files in without a process, and note what came."""
     calls = []
 
-    def take_model(content, filename, **options):
+    def take_model(content, filename, *, owner, **options):
         calls.append(("model", content, filename, options))
         return "small-resnet"
 
-    def take_data(content, filename, **options):
+    def take_data(content, filename, *, owner, **options):
         calls.append(("data", content, filename, options))
         return "digits"
 
