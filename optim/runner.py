@@ -18,6 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from optim.data.added import data_cards
 from optim.data.dataset import Samples
 from optim.data.generated import GENERATED
@@ -55,6 +57,9 @@ __all__ = [
     "overlap_note",
     "run",
 ]
+
+_RUNS = 16
+"""Generated inputs on which a model alone is run."""
 
 Progress = Callable[[float, str], None]
 Tracker = Callable[[Entry], tuple[Resume, Callable[[dict[str, float]], None]]]
@@ -496,6 +501,9 @@ def measure_model(
         allowed = ", ".join(subject.data.parts)
         raise ConfigError(f"part must be one of {allowed}: got part={part!r}.", field="part")
     samples = subject.samples(part)
+    if subject.data.is_generated and reference is None:
+        # Nothing is learned from what a model alone says about them, but that it runs.
+        samples = samples.take(np.arange(min(len(samples), max(batch_size, _RUNS))))
     batches, done = math.ceil(len(samples) / samples_at_once(subject.bundle)), itertools.count()
 
     def tick() -> None:

@@ -19,6 +19,7 @@ layers of any range alike, in place of squared differences; a batch is at most 6
 from __future__ import annotations
 
 import copy
+from math import prod
 
 import numpy as np
 import torch
@@ -40,6 +41,9 @@ _VERSION = 1
 """Raised whenever the same model and fields give other inputs."""
 _BUDGET_MACS = 4e11
 """Work for all inputs of a model together: some 20 s on two cores of today."""
+_NUMBERS = 2**26
+"""Numbers of all inputs together, 256 MB: of large ones fewer are made, but ``_FEW`` at least."""
+_FEW = 16
 _BATCH = 64
 _BATCH_BYTES = 500_000_000
 """Activations of one batch, kept for the gradient."""
@@ -60,21 +64,20 @@ def generated_data(bundle: ModelBundle, config: Generated, ref: str) -> Dataset:
         ref: How they were asked for.
     """
     identity = digest("generated", _VERSION, config.model_dump(mode="json"), bundle.hash)
-    steps, note = _plan(bundle, config.samples)
+    count = min(config.samples, max(_FEW, _NUMBERS // prod(bundle.spec.shape)))
+    steps, note = _plan(bundle, count)
 
     def make() -> Samples:
-        noise = _noise(bundle, config)
+        noise = _noise(bundle, count, config.seed)
         x = matched_inputs(bundle.module, noise, steps) if steps else noise
-        inputs = _raw(bundle, x)
-        blind = np.full(config.samples, NO_LABEL, np.int64)
-        return Samples(inputs, blind, np.arange(config.samples))
+        return Samples(_raw(bundle, x), np.full(count, NO_LABEL, np.int64), np.arange(count))
 
     return Dataset(
         ref=ref,
         title=config.title,
         task=Unlabelled(),
         hash=identity,
-        parts={"all": config.samples},
+        parts={"all": count},
         input_shape=bundle.spec.shape,
         load=lambda part: cached_part(identity, part, make),
         notes=(note,),
@@ -84,6 +87,8 @@ def generated_data(bundle: ModelBundle, config: Generated, ref: str) -> Dataset:
 
 def _plan(bundle: ModelBundle, samples: int) -> tuple[int, str]:
     """Return how many steps are affordable, 0 for noise, and what a reader should know."""
+    if bundle.interface is not None and bundle.interface.takes_whole_numbers:
+        return 0, f"Inputs are whole numbers, drawn evenly from those the model takes. {_LITTLE}"
     noise = "Inputs are normal noise"
     if not isinstance(bundle.content, TorchModel):
         return 0, f"{noise}: the model is kept as an ONNX graph. {_LITTLE}"
@@ -101,7 +106,7 @@ def _plan(bundle: ModelBundle, samples: int) -> tuple[int, str]:
     return min(steps, _STEPS[-1]), note
 
 
-_LITTLE = "Agreement on noise says little about agreement on data."
+_LITTLE = "Fidelity on them says little about fidelity on data."
 
 
 def matched_inputs(module: nn.Module, noise: Tensor, steps: int) -> Tensor:
@@ -175,9 +180,12 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     return x.mean(axes), x.var(axes, unbiased=False) + _TINY
 
 
-def _noise(bundle: ModelBundle, config: Generated) -> Tensor:
-    generator = torch.Generator().manual_seed(config.seed)
-    noise = torch.randn(config.samples, *bundle.spec.shape, generator=generator)
+def _noise(bundle: ModelBundle, count: int, seed: int) -> Tensor:
+    """Return normalised noise, or whole numbers where the model takes nothing else."""
+    if bundle.interface is not None and bundle.interface.takes_whole_numbers:
+        return torch.from_numpy(bundle.interface.draw(bundle.spec.shape, count, seed))
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(count, *bundle.spec.shape, generator=generator)
     if bundle.spec.scale != 1 and not bundle.spec.mean:
         # It takes bytes as 0..1, and nobody says how they are spread there: evenly.
         return noise / 12**0.5 + 0.5

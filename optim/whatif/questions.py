@@ -216,6 +216,7 @@ def export(engine: Engine, recipe: Recipe, target: str, owner: str = "") -> dict
         "notes": list(container_notes(deployed.table).values()),
         "omitted": list(candidate.omitted),
         "part": bench.subject.part,
+        "generated": bench.subject.data.is_generated,
         "verification": {
             **verification.to_json(),
             "texts": {

@@ -53,9 +53,14 @@ def recovery_of(recipe: Recipe, info: dict[str, Any]) -> Recipe:
     """Return what is trained to recover a recipe's accuracy.
 
     Raises:
-        CalibrationError: If the data have no part to train on.
+        CalibrationError: If the data have no classes, or no part to train on.
         ConfigError: If there is nothing to recover.
     """
+    if info["metric"]["name"] != "accuracy":
+        raise CalibrationError(
+            "Training needs samples whose classes somebody knows.",
+            hint="Pruning, quantization and bias correction work without.",
+        )
     if info["part"] == "all":
         raise CalibrationError(
             "These data have no training part.",

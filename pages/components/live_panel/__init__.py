@@ -66,6 +66,7 @@ def live_panel(
     *,
     can_undo: bool,
     can_redo: bool,
+    metric: dict[str, Any],
     samples: str,
     latency: dict[str, int],
     wants_settled: bool,
@@ -78,7 +79,8 @@ def live_panel(
         events: What to call back.
         can_undo: Whether there is an older recipe.
         can_redo: Whether there is a newer one.
-        samples: What a reader calls the samples accuracy is measured on.
+        metric: The figure of quality that decides: ``title``, ``short``, ``about`` and ``unit``.
+        samples: What a reader calls the samples it is measured on.
         latency: ``batch_size`` and ``threads`` of the latency figure.
         wants_settled: Whether the page wants to run again once figures have settled.
         trained: Changes when something was trained; answers from before may lack its result.
@@ -107,6 +109,7 @@ def live_panel(
             "presets": _presets(recipe),
             "can_undo": can_undo,
             "can_redo": can_redo,
+            "metric": metric,
             "samples": samples,
             "latency": latency,
             "wants_settled": wants_settled,

@@ -63,8 +63,11 @@ def test_where_nothing_is_removed_the_button_is_off_and_says_why():
 
 def test_data_without_a_training_part_are_refused_at_the_button():
     with pytest.raises(Exception, match="no training part"):
-        recovery_of(small_recipe(), {"part": "all"})
-    assert recovery_of(small_recipe(), {"part": "validation"}) == wanted()
+        recovery_of(small_recipe(), {"part": "all", "metric": {"name": "accuracy"}})
+    with pytest.raises(OptimError, match="whose classes somebody knows"):
+        recovery_of(small_recipe(), {"part": "all", "metric": {"name": "agreement"}})
+    info = {"part": "validation", "metric": {"name": "accuracy"}}
+    assert recovery_of(small_recipe(), info) == wanted()
 
 
 def test_a_store_that_cannot_be_opened_is_explained(no_store, lab):
