@@ -46,7 +46,7 @@ from optim.runtime.session import runtime_name
 from optim.step import Context, NoResume, Resume, StepReport
 from optim.storage import write_atomic
 from optim.stored import load_stored, store_result
-from optim.subject import Subject, check_models, open_subject
+from optim.subject import Subject, check_lanes, check_models, open_subject
 
 __all__ = [
     "Measured",
@@ -354,6 +354,7 @@ def apply_recipe(
         ConfigError: If a step names a model that is not there or does not fit.
     """
     check_models(recipe, subject.bundle)
+    check_lanes(recipe, subject.bundle)
     bundle, reports = subject.bundle, {}
     active = recipe.active
     keys = recipe.chain(subject.bundle.hash, subject.data.hash)[1:]

@@ -34,6 +34,7 @@ __all__ = [
     "Step",
     "StepReport",
     "no_memo",
+    "refusal",
 ]
 
 T = TypeVar("T")
@@ -268,6 +269,22 @@ class Context:
         samples = self.data.part(part)
         targets = torch.from_numpy(samples.targets.copy())
         return self.reference.spec.normalise(samples.inputs), targets
+
+
+def refusal(step: Step | type[Step], lane: str, note: str) -> str:
+    """Say why a step cannot change a model.
+
+    Args:
+        step: The step, or its class.
+        lane: ``"torch"`` or ``"graph"``, see ``ModelBundle.lane``.
+        note: Why the model is in that lane.
+
+    Returns:
+        A sentence; empty if the step can.
+    """
+    if lane in step.lanes:
+        return ""
+    return f"{step.title!r} needs layers that torch can train. {note}".strip()
 
 
 class Step(Config):

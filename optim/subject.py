@@ -20,8 +20,10 @@ from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.models.open import check_pair, open_model, open_registered_model
 from optim.recipe import Recipe
+from optim.step import refusal
+from optim.techniques import TECHNIQUES
 
-__all__ = ["Subject", "check_fit", "check_models", "open_subject", "subject_of"]
+__all__ = ["Subject", "check_fit", "check_lanes", "check_models", "open_subject", "subject_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +179,20 @@ def _check_classes(bundle: ModelBundle, data: Dataset) -> None:
             f"{bundle.task.n_classes}.",
             hint="Choose data with the classes the model was trained on.",
         )
+
+
+def check_lanes(recipe: Recipe, bundle: ModelBundle) -> None:
+    """Refuse steps that cannot change a model of its kind.
+
+    Raises:
+        ConfigError: At the step, with the reason why the model is of that kind.
+    """
+    for entry in recipe.active:
+        if reason := refusal(entry.step, bundle.lane, bundle.provenance.note):
+            able = [t.title for t in TECHNIQUES.values() if bundle.lane in t.lanes]
+            raise ConfigError(
+                reason, hint=f"Use {' or '.join(able)}, or leave it out.", field=entry.id
+            )
 
 
 def check_models(recipe: Recipe, bundle: ModelBundle) -> None:

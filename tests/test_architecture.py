@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = (
     # What every room may lean on: errors, numbers, fields, hashes, files, processors, processes.
     {"errors", "quantity", "fields", "hashing", "storage", "device", "processes", "access"},
-    {"layers", "codecs", "data", "models"},
+    {"layers", "codecs", "data", "graph", "models"},
     {"runtime"},
     {"measure", "train"},
     {"step", "techniques"},

@@ -4,6 +4,7 @@
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
 ``operating``   add-model, add-data, pretrain, prepare, app
+``owners``      owners list, owners delete, sweep, audit
 ``runs``        runs list, show, submit, cancel, pause, resume, work
 ==============  ==================================================================
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from optim.cli import lists, measuring, operating, runs  # noqa: F401  (commands register here)
+from optim.cli import lists, measuring, operating, owners, runs  # noqa: F401  (commands register here)
 from optim.cli._app import cli
 from optim.cli._output import REFUSED, UNUSABLE, fail
 from optim.errors import ExportError, OptimError, RunError

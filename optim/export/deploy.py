@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import onnx
+
 from optim.data.task import Classification, ModelTask, task_to_json
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.onnx_file import METADATA_KEY
 from optim.runtime.emit import emit_onnx
+from optim.runtime.emit_graph import graph_bytes
 
 __all__ = ["onnx_bytes"]
 
 
 def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
-    """Return a model as the bytes of an ONNX file; an ONNX model is returned as it is.
+    """Return a model as the bytes of an ONNX file; an unchanged one is returned as it is.
 
     Args:
         bundle: What to write; quantized where its table says so.
@@ -23,8 +26,9 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
     Raises:
         UnsupportedLayerError: If an operation has no ONNX form here.
     """
-    if isinstance(bundle.content, GraphModel):
-        return bundle.content.onnx
+    content = bundle.content
+    if isinstance(content, GraphModel) and not (recipe or bundle.table.is_quantized):
+        return content.onnx
     properties = {
         "spec": bundle.spec.to_json(),
         **_task_properties(bundle.task),
@@ -32,12 +36,13 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
         "source": bundle.provenance.source,
         "recipe": recipe,
     }
-    model = emit_onnx(
-        bundle.deployable(),
-        bundle.table,
-        bundle.spec.shape,
-        {METADATA_KEY: json.dumps(properties, separators=(",", ":"))},
-    )
+    metadata = {METADATA_KEY: json.dumps(properties, separators=(",", ":"))}
+    if isinstance(content, GraphModel):
+        model = onnx.load_from_string(graph_bytes(content.onnx, bundle.table, bundle.interface))
+        others = {p.key: p.value for p in model.metadata_props}
+        onnx.helper.set_model_props(model, {**others, **metadata})
+    else:
+        model = emit_onnx(bundle.deployable(), bundle.table, bundle.spec.shape, metadata)
     return model.SerializeToString()
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from optim.errors import ConfigError
 from optim.layers.graph import COMPUTE, fork, kind_of, nodes_of
 
-__all__ = ["norm_layers", "replace_parameters", "replace_weights", "weights_of"]
+__all__ = ["check_mentioned", "norm_layers", "replace_parameters", "replace_weights", "weights_of"]
 
 
 def weights_of(module: nn.Module, mentioned: Iterable[str] = ()) -> dict[str, Tensor]:
@@ -27,15 +27,25 @@ def weights_of(module: nn.Module, mentioned: Iterable[str] = ()) -> dict[str, Te
     for node in nodes_of(module):
         if kind_of(node) in COMPUTE:
             weights[str(node.target)] = module.get_parameter(f"{node.target}.weight").detach()
+    check_mentioned(mentioned, weights)
+    return weights
+
+
+def check_mentioned(mentioned: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse layer names that a recipe mentions and a model does not have.
+
+    Raises:
+        ConfigError: With the names that come closest.
+    """
+    names = list(known)
     for name in mentioned:
-        if name not in weights:
-            close = difflib.get_close_matches(name, weights, n=3)
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=3)
             raise ConfigError(
                 f"The model has no layer {name!r}.",
                 hint=f"Did you mean {' or '.join(close)}?" if close else "",
                 field="layers",
             )
-    return weights
 
 
 def replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:

@@ -12,7 +12,7 @@ from optim.errors import CalibrationError
 from optim.layers.graph import trace
 from optim.layers.quantized_graph import QuantizationPlan
 
-__all__ = ["Statistics", "collect_statistics"]
+__all__ = ["Observer", "Statistics", "collect_statistics"]
 
 _SAMPLE = 65_536
 
@@ -38,16 +38,21 @@ class Statistics:
         return cls(rows, low, high)
 
 
-class _Observer(nn.Module):
-    """Passes a tensor on, remembering its ends and every k-th value."""
+class Observer(nn.Module):
+    """Passes a tensor on, remembering its ends and every k-th value.
 
-    def __init__(self, share: int) -> None:
+    Args:
+        batches: How many tensors will come; each gives its share of the values remembered.
+    """
+
+    def __init__(self, batches: int) -> None:
         super().__init__()
-        self.share = share
+        self.share = max(1, _SAMPLE // batches)
         self.low, self.high = float("inf"), float("-inf")
         self.samples: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
+        """Look at a tensor and return it."""
         low, high = x.aminmax()
         self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
         flat = x.flatten()
@@ -55,6 +60,22 @@ class _Observer(nn.Module):
         # An odd stride does not fall into step with the powers of two of most shapes.
         self.samples.append(flat[:: stride | 1][: self.share].clone())
         return x
+
+    def statistics(self, edge: str) -> Statistics:
+        """Return what was seen of an edge.
+
+        Raises:
+            CalibrationError: If it is not finite.
+        """
+        if not abs(self.low) + abs(self.high) < float("inf"):
+            raise CalibrationError(
+                f"The activation {edge!r} is not finite on the calibration data "
+                f"(from {self.low} to {self.high}).",
+                hint="Check the inputs for NaN and the normalisation of the data.",
+            )
+        return Statistics(
+            torch.cat(self.samples)[None], torch.tensor([self.low]), torch.tensor([self.high])
+        )
 
 
 def collect_statistics(
@@ -73,23 +94,9 @@ def collect_statistics(
     batches = list(batches)
     if not batches:
         raise CalibrationError("Calibration needs at least one batch of samples.")
-    observers = {edge: _Observer(_SAMPLE // len(batches)) for edge in plan.edges}
+    observers = {edge: Observer(len(batches)) for edge in plan.edges}
     traced = trace(module, behind=observers)
     with torch.inference_mode():
         for batch in batches:
             traced(batch)
-    for edge, observer in observers.items():
-        if not abs(observer.low) + abs(observer.high) < float("inf"):
-            raise CalibrationError(
-                f"The activation {edge!r} is not finite on the calibration data "
-                f"(from {observer.low} to {observer.high}).",
-                hint="Check the inputs for NaN and the normalisation of the data.",
-            )
-    return {
-        edge: Statistics(
-            torch.cat(observer.samples)[None],
-            torch.tensor([observer.low]),
-            torch.tensor([observer.high]),
-        )
-        for edge, observer in observers.items()
-    }
+    return {edge: observer.statistics(edge) for edge, observer in observers.items()}

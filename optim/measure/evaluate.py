@@ -12,12 +12,24 @@ from torch import fx
 from optim.data.dataset import Samples
 from optim.device import compute_device
 from optim.measure.predictions import Predictions, batches
-from optim.models.bundle import GraphModel, ModelBundle
+from optim.models.bundle import ModelBundle, TorchModel
 from optim.models.interface import rows_of
 from optim.quantity import How
+from optim.runtime.emit_graph import graph_bytes
 from optim.runtime.session import InferenceSession
 
-__all__ = ["outputs_of", "predict", "predict_in_runtime", "samples_at_once"]
+__all__ = [
+    "Runner",
+    "how_of",
+    "outputs_of",
+    "predict",
+    "predict_in_runtime",
+    "runner_of",
+    "samples_at_once",
+]
+
+Runner = Callable[[torch.Tensor], np.ndarray]
+"""Computes outputs ``(N, numbers)`` for normalised inputs ``(N, ...)``."""
 
 _BATCH = 256
 _NUMBERS = 2**23
@@ -44,18 +56,36 @@ def predict(
     Raises:
         DataError: If the samples do not fit the model.
     """
-    if isinstance(bundle.content, GraphModel):
-        session = InferenceSession.open(
-            bundle.content.onnx, torch.get_num_threads(), bundle.interface
-        )
-        return predict_in_runtime(session, bundle, samples, check=check)
-    graph = bundle.simulated().to(compute_device())
+    run = runner_of(bundle)
     outputs = []
     for rows in batches(len(samples), samples_at_once(bundle)):
         check()
-        outputs.append(outputs_of(graph, bundle.spec.normalise(samples.inputs[rows])))
-    how = How.SIMULATED if bundle.table.is_quantized else How.MEASURED
-    return Predictions(samples.ids, np.concatenate(outputs), samples.targets, how)
+        outputs.append(run(bundle.spec.normalise(samples.inputs[rows])))
+    return Predictions(samples.ids, np.concatenate(outputs), samples.targets, how_of(bundle))
+
+
+def how_of(bundle: ModelBundle) -> How:
+    """Return how the outputs of :func:`runner_of` come about."""
+    is_simulated = bundle.table.is_quantized and isinstance(bundle.content, TorchModel)
+    return How.SIMULATED if is_simulated else How.MEASURED
+
+
+def runner_of(bundle: ModelBundle, *, as_defined: bool = False) -> Runner:
+    """Return what computes the outputs of a model for one normalised batch.
+
+    Args:
+        bundle: A torch model is run by torch, fake-quantized where its table says so; an ONNX graph
+            by ONNX Runtime, on its integers.
+        as_defined: Whether a graph is computed operator by operator, as ONNX defines them, instead
+            of on the runtime's own kernels: what those have to agree with.
+    """
+    if isinstance(bundle.content, TorchModel):
+        graph = bundle.simulated().to(compute_device())
+        return lambda x: outputs_of(graph, x)
+    file = graph_bytes(bundle.content.onnx, bundle.table, bundle.interface)
+    threads = torch.get_num_threads()
+    session = InferenceSession.open(file, threads, bundle.interface, optimised=not as_defined)
+    return lambda x: session.run(x.numpy())
 
 
 def outputs_of(graph: fx.GraphModule, x: torch.Tensor) -> np.ndarray:

@@ -2,50 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, shape_inference
+from onnx import numpy_helper
 
+from optim.graph.layers import GraphLayer, attribute_of, graph_layers
+from optim.graph.skeleton import ValueType, value_types
+from optim.measure.macs import LayerCost
 from optim.quantity import Quantity
 
-__all__ = ["graph_costs"]
+__all__ = ["graph_costs", "graph_layer_costs"]
+
+_Sizes = Mapping[str, list[int]]
 
 
 def graph_costs(file: bytes) -> tuple[Quantity, Quantity, Quantity]:
     """Return parameters, MACs for one sample, and the share of zeros in the weights.
 
-    Counted are convolutions and matrix products whose sizes shape inference can tell; dynamic
-    dimensions count as one.
+    Counted are convolutions, matrix products and recurrent layers whose sizes shape inference can
+    tell; dynamic dimensions count as one.
     """
-    model = shape_inference.infer_shapes(onnx.load_from_string(file))
-    graph = model.graph
-    weights = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    shapes = {
-        value.name: [max(1, d.dim_value) for d in value.type.tensor_type.shape.dim]
-        for value in [*graph.value_info, *graph.output, *graph.input]
-    }
-    shapes |= {name: list(array.shape) for name, array in weights.items()}
-    matrices = [array for array in weights.values() if array.ndim > 1]
-    total = sum(array.size for array in matrices)
-    zeros = sum(int(np.count_nonzero(array == 0)) for array in matrices)
+    model = onnx.load_from_string(file)
+    sizes = _sizes(value_types(model))
+    numbers = total = zeros = 0
+    for tensor in model.graph.initializer:
+        numbers += prod(tensor.dims)
+        if len(tensor.dims) > 1:
+            array = numpy_helper.to_array(tensor)
+            total += array.size
+            zeros += array.size - int(np.count_nonzero(array))
     return (
-        Quantity.exact(sum(array.size for array in weights.values()), "params"),
-        Quantity.exact(sum(_macs(node, shapes) for node in graph.node), "macs"),
+        Quantity.exact(numbers, "params"),
+        Quantity.exact(sum(_macs(node, sizes) for node in model.graph.node), "macs"),
         Quantity.exact(zeros / total if total else 0.0, "fraction"),
     )
 
 
-def _macs(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
-    output = shapes.get(node.output[0]) if node.output else None
+def graph_layer_costs(model: onnx.ModelProto) -> list[LayerCost]:
+    """Return the cost of every layer of a graph, and of the products of two activations."""
+    sizes = _sizes(value_types(model))
+    layers: dict[int, list[GraphLayer]] = {}
+    for layer in graph_layers(model):
+        layers.setdefault(layer.node, []).append(layer)
+    costs = []
+    for index, node in enumerate(model.graph.node):
+        outputs = prod(sizes.get(node.output[0], [0])) if node.output else 0
+        for layer in layers.get(index, []):
+            params = prod(layer.shape) + prod(sizes.get(layer.bias, [0]) if layer.bias else [0])
+            macs = _layer_macs(node, layer, sizes)
+            costs.append(LayerCost(layer.name, layer.kind, layer.sizes, params, macs, outputs))
+        if index not in layers and (macs := _macs(node, sizes)):
+            name = node.name or node.output[0]
+            costs.append(LayerCost(name, "matmul", (), 0, macs, outputs))
+    return costs
+
+
+def _sizes(types: Mapping[str, ValueType]) -> dict[str, list[int]]:
+    """Return the sizes that are known; free ones are one."""
+    return {
+        name: [max(1, size) for size in value.shape]
+        for name, value in types.items()
+        if value.shape is not None
+    }
+
+
+def _layer_macs(node: onnx.NodeProto, layer: GraphLayer, sizes: _Sizes) -> int:
+    """Return the MACs of one weight of a node."""
+    if layer.kind == "recurrent":
+        return sizes.get(node.input[0], [1])[0] * prod(layer.shape)
+    return 0 if layer.kind == "embedding" else _macs(node, sizes)
+
+
+def _macs(node: onnx.NodeProto, sizes: _Sizes) -> int:
+    output = sizes.get(node.output[0]) if node.output else None
     if output is None:
         return 0
     if node.op_type in ("Conv", "ConvInteger", "QLinearConv"):
-        weight = shapes.get(node.input[3 if node.op_type == "QLinearConv" else 1])
+        weight = sizes.get(node.input[3 if node.op_type == "QLinearConv" else 1])
         return prod(output) * prod(weight[1:]) if weight else 0
+    if node.op_type == "ConvTranspose":
+        # Every input meets every weight of its channel.
+        given, weight = sizes.get(node.input[0]), sizes.get(node.input[1])
+        return prod(given) * prod(weight[1:]) if given and weight else 0
     if node.op_type in ("MatMul", "Gemm", "MatMulInteger"):
-        left = shapes.get(node.input[0])
-        transposed = any(a.name == "transA" and a.i for a in node.attribute)
+        left = sizes.get(node.input[0])
+        transposed = attribute_of(node, "transA", 0)
         return prod(output) * (left[-2 if transposed else -1]) if left else 0
+    if node.op_type in ("LSTM", "GRU", "RNN"):
+        steps = sizes.get(node.input[0], [1])[0]
+        return steps * sum(prod(sizes.get(name, [0])) for name in node.input[1:3])
     return 0

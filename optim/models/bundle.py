@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
+from onnx import ModelProto, load_from_string
 from torch import Tensor, fx, nn
 
 from optim.data.task import ModelTask, task_to_json
 from optim.errors import UnsupportedModelError
-from optim.hashing import digest, digest_arrays
+from optim.graph.layers import read_weights
+from optim.hashing import digest, digest_arrays, digest_bytes
 from optim.layers.quantized_graph import deployable_graph, simulated_graph
 from optim.layers.table import CompressionTable
 from optim.models.architecture import Architecture
@@ -38,7 +40,7 @@ class TorchModel:
 
 @dataclass(frozen=True, eq=False)
 class GraphModel:
-    """An ONNX file that is measured and verified as it is.
+    """An ONNX graph that stays one: its weights can be changed, its layers cannot be trained.
 
     Attributes:
         onnx: The file's bytes.
@@ -47,6 +49,15 @@ class GraphModel:
 
     onnx: bytes = field(repr=False)
     interface: Interface | None = None
+
+    @cached_property
+    def hash(self) -> str:
+        """Content hash."""
+        return digest_bytes(self.onnx)
+
+    def read(self) -> ModelProto:
+        """Return the model that the bytes hold, a new one for each caller."""
+        return load_from_string(self.onnx)
 
 
 @dataclass(frozen=True)
@@ -95,9 +106,9 @@ class ModelBundle:
         if isinstance(self.content, TorchModel):
             return self.content.module
         raise UnsupportedModelError(
-            f"{self.name} is an ONNX graph; pruning, quantization and training need a torch model. "
+            f"{self.name} is an ONNX graph, and this needs layers that torch can train. "
             f"{self.provenance.note}".strip(),
-            hint="It can still be measured and verified. To change it, open its weights instead.",
+            hint="Its weights can be pruned and quantized. For more, open them in an architecture.",
         )
 
     @property
@@ -119,7 +130,7 @@ class ModelBundle:
 
     def _content_hash(self) -> str:
         if isinstance(self.content, GraphModel):
-            return digest(self.content.onnx.hex())
+            return self.content.hash
         module = self.content.module
         values = digest_arrays({k: t.cpu().numpy() for k, t in named_tensors(module).items()})
         if isinstance(module, fx.GraphModule):
@@ -127,9 +138,18 @@ class ModelBundle:
         return digest([(name, type(m).__name__) for name, m in module.named_modules()], values)
 
     @property
+    def lane(self) -> Literal["torch", "graph"]:
+        """What kind of content it is: decides which techniques can change it."""
+        return "torch" if isinstance(self.content, TorchModel) else "graph"
+
+    @property
     def sparsity(self) -> float:
-        """Share of zeros in the weights of a torch model, in 0..1."""
-        weights = [p for p in self.module.parameters() if p.ndim > 1]
+        """Share of zeros in the weights, in 0..1."""
+        weights: list[Tensor]
+        if isinstance(self.content, GraphModel):
+            weights = list(read_weights(self.content.read()).values())
+        else:
+            weights = [p for p in self.module.parameters() if p.ndim > 1]
         total = sum(w.numel() for w in weights)
         return sum(int((w == 0).sum()) for w in weights) / total if total else 0.0
 
@@ -138,6 +158,23 @@ class ModelBundle:
         assert isinstance(self.content, TorchModel)
         content = replace(self.content, module=module.eval())
         return replace(self, content=content, table=self.table if table is None else table)
+
+    def graph(self) -> ModelProto:
+        """Return the graph of an ONNX model, a new one for each caller.
+
+        Raises:
+            UnsupportedModelError: If the content is a torch module.
+        """
+        if isinstance(self.content, GraphModel):
+            return self.content.read()
+        raise UnsupportedModelError(f"{self.name} is a torch module, and this needs an ONNX graph.")
+
+    def with_graph(self, graph: ModelProto | GraphModel) -> Self:
+        """Return a bundle with another ONNX graph and everything else the same."""
+        assert isinstance(self.content, GraphModel)
+        if isinstance(graph, ModelProto):
+            graph = replace(self.content, onnx=graph.SerializeToString())
+        return replace(self, content=graph)
 
     def with_table(self, table: CompressionTable) -> Self:
         """Return a bundle with another compression table."""

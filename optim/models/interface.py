@@ -126,6 +126,11 @@ class Interface:
         normal = generator.standard_normal((count - count // 2, *shape), np.float32)
         return np.concatenate([normal, generator.random((count // 2, *shape), np.float32)])
 
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """Names of the tensors inside the graph that are read."""
+        return tuple(read.name for read in self.reads if read.is_inside)
+
     def unread(self) -> Interface:
         """Return one that reads nothing, for a graph that is timed with the outputs it has."""
         return replace(self, reads=())

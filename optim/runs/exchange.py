@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -18,12 +18,15 @@ from optim.data.open import ending_of
 from optim.errors import RunError
 from optim.hashing import digest_file
 from optim.runs.files import Files
-from optim.storage import store_home, write_atomic
+from optim.storage import card_file, store_home, write_atomic
 
 __all__ = ["Offer", "accept", "give_students", "library_name", "offers", "take_students"]
 
 _FOLDERS = ("models", "data")
 _STUDENTS = "students"
+_MOST_FILES = 2_000
+_MOST_BYTES = 2 * 2**30
+"""A folder with more is not carried: a zip of it is one file."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,14 @@ class Offer:
         folder: ``models`` or ``data``.
         name: How recipes ask for it.
         card: What is known about it.
-        file: Plain name of its file; empty if it is a folder, which is not carried.
-        hash: Of the file.
+        files: ``{place: hash}`` of its files; a place counts from the folder of models or data.
+            None of a folder that is too large to be carried.
     """
 
     folder: str
     name: str
     card: Mapping[str, Any]
-    file: str = ""
-    hash: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -58,7 +60,7 @@ def offers(kept: Files, spec: Mapping[str, Any]) -> list[Offer]:
     """Return what a specification names and was added here; files not there yet are put there.
 
     Raises:
-        RunError: If they cannot be.
+        RunError: If they cannot be, or a card is damaged.
     """
     made: dict[tuple[str, str], Offer] = {}
     names = set(_strings(spec))
@@ -66,9 +68,10 @@ def offers(kept: Files, spec: Mapping[str, Any]) -> list[Offer]:
         found = [offer for name in sorted(names) for offer in _added(name)]
         fresh = [offer for offer, _ in found if (offer.folder, offer.name) not in made]
         made |= {(offer.folder, offer.name): offer for offer in fresh}
-        for offer, path in found:
-            if offer in fresh and path is not None:
-                _put(kept, offer, path)
+        for offer, paths in found:
+            if offer in fresh:
+                for content_hash, path in zip(offer.files.values(), paths, strict=True):
+                    _put(kept, offer.name, content_hash, path)
         names = {text for offer in fresh for text in _strings(offer.card)}
     return list(made.values())
 
@@ -83,18 +86,12 @@ def accept(kept: Files, offered: list[Offer]) -> None:
         folder = store_home() / offer.folder
         card = dict(offer.card)
         try:
-            if offer.file:
-                path = folder / offer.file
-                if not (path.is_file() and digest_file(path) == offer.hash):
-                    write_atomic(path, kept.read(library_name(offer.hash)))
+            if not (
+                "path" in card and Path(card["path"]).is_dir()
+            ):  # a folder that is here as well
+                _fetch(kept, offer, folder)
                 if "path" in card:
-                    card["path"] = str(path)
-            elif not Path(card["path"]).exists():
-                raise RunError(
-                    f"The data {offer.name!r} is a folder that this machine does not have: "
-                    f"{card['path']}.",
-                    hint="Add it as a zip, or put it where all machines find it under one path.",
-                )
+                    card["path"] = str(folder / next(iter(offer.files)).partition("/")[0])
             write_atomic(folder / f"{offer.name}.json", json.dumps(card, indent=1).encode())
         except OSError as error:
             raise RunError(
@@ -142,27 +139,75 @@ def _strings(data: Any) -> Iterator[str]:
             yield from _strings(value)
 
 
-def _added(name: str) -> Iterator[tuple[Offer, Path | None]]:
-    """Return what was added under a name, each with its file."""
+def _fetch(kept: Files, offer: Offer, folder: Path) -> None:
+    """Get the files of an offer that are not here or are other ones."""
+    if not offer.files:
+        raise RunError(
+            f"The data {offer.name!r} are a folder that this machine does not have, and that is "
+            f"too large to be carried: at most {_MOST_FILES:,} files and "
+            f"{_MOST_BYTES // 2**30} GiB are.",
+            hint="Add it as a zip, or put it where all machines find it under one path.",
+        )
+    for place, content_hash in offer.files.items():
+        path = folder / place
+        if not (path.is_file() and digest_file(path) == content_hash):
+            write_atomic(path, kept.read(library_name(content_hash)))
+
+
+def _added(name: str) -> Iterator[tuple[Offer, list[Path]]]:
+    """Return what was added under a name, each with its files.
+
+    Raises:
+        RunError: If its card is damaged or its files are gone.
+    """
     if not name or len(name) > 80 or Path(name).name != name:
         return
     for folder in _FOLDERS:
-        card_file = store_home() / folder / f"{name}.json"
-        if not card_file.is_file():
+        card_path = card_file(folder, name)
+        if not card_path.is_file():
             continue
-        card = json.loads(card_file.read_text(encoding="utf-8"))
-        path = Path(card["path"]) if "path" in card else card_file.with_suffix(".safetensors")
-        if path.is_file():
-            stat = path.stat()
-            content_hash = _hash_of(path, stat.st_mtime_ns, stat.st_size)
-            # What a file is opened as follows from its whole ending: .tar.gz is no .gz.
-            ending = ending_of(path.name) or path.suffix
-            yield Offer(folder, name, card, f"{name}{ending}", content_hash), path
-        else:
-            yield Offer(folder, name, card), None
+        try:
+            card = json.loads(card_path.read_text(encoding="utf-8"))
+            files = _files_of(name, card_path, card)
+            hashes = {place: _hash(path) for place, path in files.items()}
+        except (
+            AttributeError,
+            OSError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as fault:
+            raise RunError(
+                f"{name!r} cannot be given to other machines: its card is damaged, or its files "
+                "are gone.",
+                hint="Add it again under the same name.",
+            ) from fault
+        yield Offer(folder, name, card, hashes), list(files.values())
 
 
-@lru_cache(maxsize=64)
+def _files_of(name: str, card_path: Path, card: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the files that a card is about, by the place they shall have elsewhere."""
+    if "path" not in card:
+        path = card_path.with_suffix(".safetensors")
+        path = path if path.is_file() else path.with_suffix(".onnx")
+        return {f"{name}{path.suffix}": path}
+    path = Path(card["path"])
+    if not path.is_dir():
+        # What a file is opened as follows from its whole ending: .tar.gz is no .gz.
+        return {f"{name}{ending_of(path.name) or path.suffix}": path}
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    if len(files) > _MOST_FILES or sum(file.stat().st_size for file in files) > _MOST_BYTES:
+        return {}
+    return {f"{name}/{file.relative_to(path).as_posix()}": file for file in files}
+
+
+def _hash(path: Path) -> str:
+    stat = path.stat()
+    return _hash_of(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4096)
 def _hash_of(path: Path, changed_at: int, size: int) -> str:
     return digest_file(path)
 
@@ -172,14 +217,13 @@ def library_name(content_hash: str) -> str:
     return f"library/{content_hash[:2]}/{content_hash}"
 
 
-def _put(kept: Files, offer: Offer, path: Path) -> None:
-    name = library_name(offer.hash)
+def _put(kept: Files, whose: str, content_hash: str, path: Path) -> None:
+    name = library_name(content_hash)
     try:
-        if not kept.has(name, path.stat().st_size, offer.hash):
+        if not kept.has(name, path.stat().st_size, content_hash):
             kept.write(name, path.read_bytes())
     except OSError as error:
         raise RunError(
-            f"{offer.name!r} cannot be put where other machines find it: "
-            f"{error.strerror or error}.",
+            f"{whose!r} cannot be put where other machines find it: {error.strerror or error}.",
             hint="Check that the place that OPTIM_FILES names can be written.",
         ) from error

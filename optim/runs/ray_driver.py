@@ -15,13 +15,14 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from optim import __version__
 from optim.errors import OptimError, RunError
 from optim.hashing import digest
-from optim.runs.exchange import offers, take_students
+from optim.runs.exchange import Offer, offers, take_students
 from optim.runs.files import LocalFiles, files_url
 from optim.runs.job import JOBS_PATH
 from optim.runs.queue import Active, Queue
@@ -243,15 +244,22 @@ class Driver:
             if not task.has_begun and task.run_id not in in_order:
                 self._stop(task)
         for run in first:
-            if run.id not in tasks:
-                self._tasks.append(self._task_for(run))
+            if run.id in tasks:
+                continue
+            try:
+                spec = self._store.get(run.id).spec
+                offered = offers(self._store.kept, spec)
+            except OptimError as error:  # of this run alone: others must not wait for it
+                self._held[run.id] = self._clock() + HOLD_S
+                self.queue.explain([run.id], str(error))
+                continue
+            self._tasks.append(self._task_for(run, spec, offered))
 
-    def _task_for(self, run: Active) -> _Task:
+    def _task_for(self, run: Active, spec: Mapping[str, Any], offered: list[Offer]) -> _Task:
         store, largest = self._store, self._cluster.largest()
         threads = self._needs.cpus or min(CORES_A_JOB, largest)
         # The same number as before, or its result would be another in the last bits.
         threads = run.environment.get("threads") or threads
-        spec = store.get(run.id).spec
         order = Order(
             run=run.id,
             spec=spec,
@@ -262,7 +270,7 @@ class Driver:
             files=self._files(),
             probe=self._probe,
             home=this_home(),
-            offers=tuple(offer.to_json() for offer in offers(store.kept, spec)),
+            offers=tuple(offer.to_json() for offer in offered),
             jobs=self._jobs,
             threads=threads,
         )

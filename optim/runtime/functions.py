@@ -13,6 +13,7 @@ from optim.errors import UnsupportedLayerError
 from optim.layers.graph import layer_of
 from optim.layers.token import Token
 from optim.runtime.emission import Emission, Emitter, argument, array, number_like, simple
+from optim.runtime.storing import layer_input
 
 __all__ = ["FUNCTION_EMITTERS", "binary"]
 
@@ -192,7 +193,7 @@ def _resize(to: Emission, node: fx.Node) -> str:
 def _conv_transpose(to: Emission, node: fx.Node) -> str:
     layer: Any = layer_of(node)
     assert isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d)
-    names = [*to.inputs(node), to.graph.constant(f"{node.target}.weight", array(layer.weight))]
+    names = [layer_input(to, node), to.graph.constant(f"{node.target}.weight", array(layer.weight))]
     if layer.bias is not None:
         names.append(to.graph.constant(f"{node.target}.bias", array(layer.bias)))
     padding = [int(n) for n in layer.padding]

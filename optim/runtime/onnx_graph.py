@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["INTEGER_CONTAINERS", "OnnxGraph", "container_for"]
+__all__ = ["INTEGER_CONTAINERS", "OnnxGraph", "container_for", "opset_for"]
 
 INTEGER_CONTAINERS: dict[int, tuple[int, int]] = {
     2: (TensorProto.INT2, 25),
@@ -26,6 +26,11 @@ _IR_VERSIONS = {21: 10, 25: 13}
 def container_for(bits: int) -> int:
     """Return the bits of the smallest integer type of ONNX that holds ``bits``."""
     return next(width for width in INTEGER_CONTAINERS if width >= bits)
+
+
+def opset_for(bits: int) -> int:
+    """Return the first operator set that stores integers of so many bits and casts them."""
+    return INTEGER_CONTAINERS[container_for(bits)][1]
 
 
 @dataclass

@@ -6,19 +6,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from onnx import TensorProto
 from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedLayerError
+from optim.graph.layers import Layout
 from optim.layers.graph import kind_of, layer_of
 from optim.layers.quantized_graph import FakeQuantize, bias_codes, bias_scale, grid_of
 from optim.layers.shortcut import ChannelPadShortcut
 from optim.layers.table import QuantizedEdge, QuantizedWeight
 from optim.runtime.emission import Emission, Emitter, array, simple
 from optim.runtime.functions import FUNCTION_EMITTERS
-from optim.runtime.onnx_graph import OnnxGraph, container_for
+from optim.runtime.storing import (
+    Place,
+    layer_input,
+    quantize_edge,
+    store_bias,
+    store_for_floats,
+    store_for_integers,
+)
 
-__all__ = ["EMITTERS", "emit_node", "quantize_edge"]
+__all__ = ["EMITTERS", "emit_node"]
 
 
 # --- layers with weights ------------------------------------------------------------------------
@@ -32,7 +39,7 @@ def _conv(to: Emission, node: fx.Node) -> str:
             f"Convolution {node.target!r} pads with {layer.padding_mode!r} ({layer.padding!r}); "
             "only zero padding given in pixels can be exported."
         )
-    inputs = [*to.inputs(node), *_weight_and_bias(to, node)]
+    inputs = [layer_input(to, node), *_weight_and_bias(to, node)]
     return to.graph.add(
         "Conv",
         inputs,
@@ -49,7 +56,7 @@ def _conv(to: Emission, node: fx.Node) -> str:
 def _linear(to: Emission, node: fx.Node) -> str:
     (x,) = to.inputs(node)
     if len(node.meta["shape"]) == 2:
-        inputs = [x, *_weight_and_bias(to, node)]
+        inputs = [layer_input(to, node), *_weight_and_bias(to, node)]
         return to.graph.add("Gemm", inputs, node.name, name=str(node.target), transB=1)
     weight, *bias = _weight_and_bias(to, node, transposed=True)
     if not bias:
@@ -68,63 +75,14 @@ def _weight_and_bias(to: Emission, node: fx.Node, transposed: bool = False) -> l
         values = weight.T if transposed else weight
         names = [to.graph.constant(f"{name}.weight", array(values))]
     else:
-        store = _weight_for_integers if name in to.integer_inputs else _weight_for_floats
-        names = [store(to.graph, name, weight, quantized, transposed)]
+        layout = Layout((1, 0) if transposed else tuple(range(weight.ndim)))
+        shape = tuple(weight.T.shape if transposed else weight.shape)
+        place = Place(f"{name}.weight", f"{name}.weight", layout, shape)
+        store = store_for_integers if name in to.integer_inputs else store_for_floats
+        names = [store(to.graph, place, quantized, quantized.integers(weight))]
     if isinstance(bias, Tensor):
         names.append(_bias(to, node, bias, quantized, transposed))
     return names
-
-
-def _weight_for_integers(
-    graph: OnnxGraph, name: str, weight: Tensor, quantized: QuantizedWeight, transposed: bool
-) -> str:
-    """Store a weight as packed integers; runtimes widen them to int8 when they load the file."""
-    codes = quantized.integers(weight).reshape(weight.shape)
-    codes = codes.T if transposed else codes
-    bits = quantized.grid.bits
-    stored = graph.integers(f"{name}.weight_quantized", array(codes), bits)
-    if container_for(bits) < 8:
-        stored = graph.add("Cast", [stored], f"{name}.weight_int8", to=TensorProto.INT8)
-    scale, zero = array(quantized.scale), array(quantized.zero_point)
-    if quantized.grid.granularity == "per_tensor":
-        scale, zero = scale.reshape(()), zero.reshape(())
-    names = [
-        graph.constant(f"{name}.weight_scale", scale),
-        graph.integers(f"{name}.weight_zero_point", zero, 8),
-    ]
-    return graph.add("DequantizeLinear", [stored, *names], f"{name}.weight", axis=int(transposed))
-
-
-def _weight_for_floats(
-    graph: OnnxGraph, name: str, weight: Tensor, quantized: QuantizedWeight, transposed: bool
-) -> str:
-    """Store a weight as packed integers; runtimes turn them into float32 when they load the file.
-
-    A DequantizeLinear would be left for every inference to compute; a Cast of a constant is
-    folded away.
-    """
-    rows = quantized.integers(weight)
-    value = graph.integers(f"{name}.weight_quantized", array(rows), quantized.grid.bits)
-    value = graph.add("Cast", [value], f"{name}.weight_float", to=TensorProto.FLOAT)
-    if quantized.zero_point.any():
-        zeros = graph.constant(
-            f"{name}.weight_zero_point", array(quantized.zero_point.float())[:, None]
-        )
-        value = graph.add("Sub", [value, zeros], f"{name}.weight_centred")
-    scales = graph.constant(f"{name}.weight_scale", array(quantized.scale)[:, None])
-    value = graph.add("Mul", [value, scales], f"{name}.weight_rows")
-    columns = weight.numel() // len(weight)
-    if rows.numel() > weight.numel():
-        value = graph.reshape(value, [len(weight), -1], f"{name}.weight_padded")
-        ends = [
-            graph.constant(f"{name}.{k}", np.array([v]))
-            for k, v in (("first", 0), ("columns", columns), ("axis", 1))
-        ]
-        value = graph.add("Slice", [value, *ends], f"{name}.weight_columns")
-    value = graph.reshape(value, list(weight.shape), f"{name}.weight")
-    if transposed:
-        value = graph.add("Transpose", [value], f"{name}.weight_transposed", perm=[1, 0])
-    return value
 
 
 def _bias(
@@ -136,44 +94,18 @@ def _bias(
     if quantized is None or edge is None:
         return to.graph.constant(name, array(bias))
     codes, scale = bias_codes(bias.detach(), quantized, edge), bias_scale(quantized, edge)
-    if separate or float(codes.abs().max()) >= 2**31:
+    if separate:
         return to.graph.constant(name, array(codes.float() * scale))
-    stored = to.graph.constant(f"{name}_quantized", array(codes).astype(np.int32))
-    steps = array(scale if len(scale) > 1 else scale.reshape(()))
-    scales = to.graph.constant(f"{name}_scale", steps)
-    return to.graph.add("DequantizeLinear", [stored, scales], name, axis=0)
+    return store_bias(to.graph, name, name, codes, scale)
 
 
 # --- activations on a grid ----------------------------------------------------------------------
 
 
-def quantize_edge(to: Emission, value: str, name: str, edge: QuantizedEdge) -> str:
-    """Add the QuantizeLinear/DequantizeLinear pair of an edge, clipped to narrower grids."""
-    grid = edge.grid
-    wide = grid.bits > 8
-    signed = grid.qmin < 0
-    types: dict[tuple[bool, bool], type[np.integer[Any]]] = {
-        (False, False): np.uint8,
-        (False, True): np.int8,
-        (True, False): np.uint16,
-        (True, True): np.int16,
-    }
-    dtype = types[wide, signed]
-    scale = to.graph.constant(f"{name}_scale", np.array(edge.scale, dtype=np.float32))
-    zero = to.graph.constant(f"{name}_zero_point", np.array(edge.zero_point, dtype=dtype))
-    stored = to.graph.add("QuantizeLinear", [value, scale, zero], f"{name}_integers")
-    limits = np.iinfo(dtype)
-    if (grid.qmin, grid.qmax) != (limits.min, limits.max):
-        low = to.graph.constant(f"{name}_qmin", np.array(grid.qmin, dtype=dtype))
-        high = to.graph.constant(f"{name}_qmax", np.array(grid.qmax, dtype=dtype))
-        stored = to.graph.add("Clip", [stored, low, high], f"{name}_clipped")
-    return to.graph.add("DequantizeLinear", [stored, scale, zero], f"{name}_on_grid")
-
-
 def _fake_quantize(to: Emission, node: fx.Node) -> str:
     layer = layer_of(node)
     assert isinstance(layer, FakeQuantize)
-    return quantize_edge(to, to.inputs(node)[0], node.name, layer.edge)
+    return quantize_edge(to.graph, to.inputs(node)[0], node.name, layer.edge)
 
 
 def _moves_values(emit: Emitter) -> Emitter:
@@ -182,7 +114,7 @@ def _moves_values(emit: Emitter) -> Emitter:
     def emit_on_grid(to: Emission, node: fx.Node) -> str:
         value = emit(to, node)
         edge = grid_of(node)
-        return value if edge is None else quantize_edge(to, value, node.name, edge)
+        return value if edge is None else quantize_edge(to.graph, value, node.name, edge)
 
     return emit_on_grid
 

@@ -45,6 +45,8 @@ class InferenceSession:
         model: onnx.ModelProto | bytes,
         threads: int = 1,
         interface: Interface | None = None,
+        *,
+        optimised: bool = True,
     ) -> InferenceSession:
         """Load a model on the CPU.
 
@@ -53,6 +55,8 @@ class InferenceSession:
             threads: Threads one inference may use.
             interface: How it is run; if None, it has one float32 input, and its first output is
                 read.
+            optimised: Whether the runtime may rewrite the graph for its own kernels; without that
+                it computes operator by operator, as ONNX defines them.
 
         Raises:
             ExportError: If the runtime refuses the model.
@@ -64,11 +68,13 @@ class InferenceSession:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if not optimised:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Threads that spin while idle would disturb every other measurement on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         data = model if isinstance(model, bytes) else model.SerializeToString()
         if interface is not None:
-            data = with_outputs(data, [r.name for r in interface.reads if r.is_inside])
+            data = with_outputs(data, interface.inside)
         try:
             session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:

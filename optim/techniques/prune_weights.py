@@ -31,6 +31,7 @@ class PruneWeights(Step):
         "arXiv:1506.02626; N:M: Mishra et al., 2021, arXiv:2104.08378"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "instant"
+    lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
 
     pattern: Annotated[
         Literal["element", "2:4", "1:4", "4:8"],
@@ -54,21 +55,20 @@ class PruneWeights(Step):
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with masked weights; masks go into the compression table."""
-        from optim.layers.rewrite import replace_weights, weights_of
+        from optim.models.weighted import kept_weights, model_weights, with_weights
 
-        weights = weights_of(bundle.module, self.layers)
+        weights, kept = model_weights(bundle, self.layers), kept_weights(bundle)
         masks, skipped = self._masks(weights)
-        module = replace_weights(
-            bundle.module, {name: weights[name] * mask for name, mask in masks.items()}
-        )
+        pruned = with_weights(bundle, {name: weights[name] * m for name, m in masks.items()})
         zeros = sum(int((~mask).sum()) for mask in masks.values())
         total = sum(weight.numel() for weight in weights.values())
+        layers = [_layer_report(name, masks.get(name), skipped.get(name)) for name in weights]
         report = StepReport(
-            f"{zeros:,} of {total:,} weights set to zero ({zeros / total:.1%}).",
-            tuple(_layer_report(name, masks.get(name), skipped.get(name)) for name in weights),
+            f"{zeros:,} of {total:,} weights set to zero ({zeros / max(total, 1):.1%}).",
+            (*layers, *(LayerReport(name, False, reason) for name, reason in kept.items())),
             self._notes() + emptied(masks),
         )
-        return Applied(bundle.with_module(module, bundle.table.with_masks(masks)), report)
+        return Applied(pruned.with_table(bundle.table.with_masks(masks)), report)
 
     def _notes(self) -> tuple[str, ...]:
         ignored = [name for name, sparsity in self.layers.items() if sparsity > 0]

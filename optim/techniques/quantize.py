@@ -19,6 +19,8 @@ from optim.techniques.calibrations import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from optim.layers.quantized_graph import QuantizationPlan
@@ -45,6 +47,7 @@ class Quantize(Step):
         "Neural Network Quantization, 2021, arXiv:2106.08295"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
     removes: ClassVar[frozenset[str]] = frozenset({"float"})
 
@@ -161,26 +164,65 @@ class Quantize(Step):
         )
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
-        """Return the model with grids in its compression table; weights stay as they were."""
+        """Return the model with grids in its compression table; weights stay as they were.
+
+        An ONNX graph is folded: its grids are those of the folded weights.
+        """
+        from optim.models.bundle import TorchModel
+
+        if isinstance(bundle.content, TorchModel):
+            return self._on_module(bundle, context)
+        return self._on_graph(bundle, context)
+
+    def _on_module(self, bundle: ModelBundle, context: Context) -> Applied:
         from optim.layers.graph import trace
         from optim.layers.quantized_graph import QuantizationPlan
         from optim.layers.rewrite import weights_of
 
         names = list(weights_of(bundle.module, self.layers))
-        bits = {name: self.layers.get(name, self.weight_bits) for name in names}
-        excluded = [name for name, b in self.layers.items() if b == "float"]
         traced = trace(bundle.module)
-        weights = {
-            name: self._quantize_weight(traced.get_parameter(f"{name}.weight").detach(), b)
-            for name, b in bits.items()
-            if b != "float"
-        }
+        folded = {name: traced.get_parameter(f"{name}.weight").detach() for name in names}
+        weights = self._quantize_weights(folded)
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
-            plan = QuantizationPlan.of(traced, excluded)
+            plan = QuantizationPlan.of(traced, self._excluded)
             edges = self._quantize_edges(self._observe(bundle, plan, context))
         table = bundle.table.with_quantization(weights, edges)
-        return Applied(bundle.with_table(table), self._report(bits, weights, edges))
+        return Applied(bundle.with_table(table), self._report(names, weights, edges, {}))
+
+    def _on_graph(self, bundle: ModelBundle, context: Context) -> Applied:
+        from optim.graph.plan import GraphPlan
+        from optim.models.weighted import kept_weights, model_weights
+        from optim.runtime.run_graph import folded_graph, graph_statistics
+
+        content = context.memo(f"folded:{bundle.hash}", lambda: folded_graph(bundle))
+        folded = bundle.with_graph(content)
+        given = model_weights(folded, self.layers)
+        weights = self._quantize_weights(given)
+        edges: dict[str, QuantizedEdge] = {}
+        if self.activation_bits != "float":
+            plan = GraphPlan.of(folded.graph(), self._excluded)
+            x, _ = context.calibration(self.samples)
+            observed = context.memo(
+                f"statistics:{folded.hash}:{len(x)}:{plan.edges}:{context.key}",
+                lambda: graph_statistics(folded, plan, x, context.check),
+            )
+            edges = self._quantize_edges(observed)
+        table = bundle.table.with_quantization(weights, edges)
+        report = self._report(list(given), weights, edges, kept_weights(folded))
+        return Applied(folded.with_table(table), report)
+
+    @property
+    def _excluded(self) -> list[str]:
+        return [name for name, bits in self.layers.items() if bits == "float"]
+
+    def _quantize_weights(self, weights: dict[str, Tensor]) -> dict[str, QuantizedWeight]:
+        bits = {name: self.layers.get(name, self.weight_bits) for name in weights}
+        return {
+            name: self._quantize_weight(weight, bits[name])
+            for name, weight in weights.items()
+            if bits[name] != "float"
+        }
 
     def _quantize_weight(self, weight: Tensor, bits: int | str) -> QuantizedWeight:
         from optim.layers.grid import Grid, to_rows
@@ -222,28 +264,30 @@ class Quantize(Step):
 
     def _report(
         self,
-        bits: dict[str, WeightBits],
+        names: list[str],
         weights: dict[str, QuantizedWeight],
         edges: dict[str, QuantizedEdge],
+        kept: Mapping[str, str],
     ) -> StepReport:
-        layers = tuple(
-            LayerReport(
-                name,
-                True,
-                f"{b if b == 'ternary' else f'{b}-bit'} weights, "
-                f"{len(weights[name].scale):,} scale{'s' * (len(weights[name].scale) > 1)}",
-            )
+        layers = [
+            self._layer_report(name, weights[name])
             if name in weights
             else LayerReport(name, False, "kept in floating point by choice")
-            for name, b in bits.items()
-        )
+            for name in names
+        ]
         notes = []
         if edges and self.granularity == "per_group":
             notes.append("Scales per group have no integer kernel: products run in floating point.")
         if edges and any(b == 16 for b in (self.activation_bits, self.weight_bits)):
             notes.append("16 bits have no integer kernel: products run in floating point.")
         return StepReport(
-            f"{len(weights)} of {len(bits)} layers and {len(edges)} activations quantized.",
-            layers,
+            f"{len(weights)} of {len(layers) + len(kept)} layers and {len(edges)} activations "
+            "quantized.",
+            (*layers, *(LayerReport(name, False, reason) for name, reason in kept.items())),
             tuple(notes),
         )
+
+    def _layer_report(self, name: str, weight: QuantizedWeight) -> LayerReport:
+        bits, scales = self.layers.get(name, self.weight_bits), len(weight.scale)
+        what = bits if bits == "ternary" else f"{bits}-bit"
+        return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}")

@@ -35,7 +35,7 @@ from optim.recipe import Entry, Recipe
 from optim.step import Context, StepReport
 from optim.storage import card_stamp
 from optim.stored import load_stored, stored_file
-from optim.subject import Subject, check_models, open_subject
+from optim.subject import Subject, check_lanes, check_models, open_subject
 from optim.whatif.caches import ByteCache
 
 __all__ = ["Engine", "Prepared", "Workbench"]
@@ -139,6 +139,7 @@ class Workbench:
             check: Called between steps; raises to stop.
         """
         check_models(recipe, self.subject.bundle)
+        check_lanes(recipe, self.subject.bundle)
         omitted = tuple(e.id for e in recipe.active if self._is_missing(e, recipe))
         for entry_id in omitted:
             recipe = recipe.with_enabled(entry_id, False)

@@ -35,6 +35,7 @@ __all__ = [
     "may_see_run",
     "needs_sign_in",
     "note",
+    "note_opened",
     "owner",
     "refuse_presentation",
     "user_name",
@@ -148,6 +149,13 @@ def check_run() -> None:
 def note(what: str, content_hash: str = "", **facts: str | int) -> None:
     """Write into the audit log what who looks has just done."""
     audit.record(owner(), what, content_hash, **facts)
+
+
+def note_opened(content_hash: str) -> None:
+    """Write into the audit log that a model was opened, once for each model that is shown."""
+    if st.session_state.get("opened") != content_hash:
+        st.session_state["opened"] = content_hash
+        note("opened", content_hash)
 
 
 def _user() -> Mapping[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from optim.belongings.found import mark_used
 from optim.data.added import DataCard, data_cards
 from optim.data.generated import GENERATED
 from optim.data.open import generated_by
@@ -37,6 +38,7 @@ def draw() -> None:
         _links(sections)
         with shown_errors():
             _pick_model()
+        _who()
     if error := state.notice():
         show_error(error)
     page.run()
@@ -60,6 +62,12 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 icon=":material/model_training:",
                 url_path="run",
                 visibility="hidden",
+            ),
+            st.Page(
+                "pages/mine/my_data.py",
+                title="My data",
+                icon=":material/folder_shared:",
+                url_path="my-data",
             ),
         ],
         "Training": [
@@ -104,9 +112,22 @@ def _links(sections: dict[str, list[StreamlitPage]]) -> None:
             st.space("xsmall")
 
 
+def _who() -> None:
+    """Say who has signed in, with a way out, and that there is only something to look at."""
+    if access.is_presentation():
+        st.badge("presentation", icon=":material/co_present:", color="gray")
+    if name := access.user_name():
+        with st.container(horizontal=True, vertical_alignment="center", key="who"):
+            st.caption(name, width="stretch")
+            if access.needs_sign_in():
+                st.button("Sign out", on_click=st.logout, type="tertiary", key="sign_out")
+
+
 def _pick_model() -> None:
     """Draw the shared picker; choosing a model brings the data it was trained on."""
     present = state.recipe()
+    mark_used("models", present.model)
+    mark_used("data", present.data)
     models = {n: c for n, c in model_cards().items() if access.may_see(c)}
     data = {n: c for n, c in data_cards().items() if access.may_see(c)}
 

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from optim.access.settings import retention_days
+from optim.belongings.removal import Removed, sweep
 from optim.errors import OptimError
 from optim.runs.engine import engine
 from optim.runs.store import RunStore, store_url
@@ -30,6 +32,8 @@ __all__ = [
 _LOG = logging.getLogger(__name__)
 WATCH_S = 5.0
 """How often the server sees to it that somebody works on the runs that wait."""
+SWEEP_S = 24 * 3600.0
+"""How often what nobody has used for long is removed."""
 
 
 @cache
@@ -84,20 +88,21 @@ async def lifespan(app: Any) -> AsyncIterator[None]:
     """Start the evaluator with the server, so that it is warm when the first page opens.
 
     Runs that were queued or interrupted when the server ended go on as well; and as long as it
-    serves, so do those whose supervisor died.
+    serves, so do those whose supervisor died. What nobody has used for long is removed every day.
     """
     evaluator().start()
     try:
         wake_engine()
     except OptimError as error:
         _LOG.warning("runs have to wait: %s", error)
-    watch = asyncio.create_task(_watch_runs())
+    tasks = [asyncio.create_task(_watch_runs()), asyncio.create_task(_sweep_daily())]
     try:
         yield
     finally:
-        watch.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watch
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         evaluator().stop()
 
 
@@ -120,3 +125,21 @@ def _keep_working() -> str:
     except OptimError as error:
         return str(error)
     return ""
+
+
+async def _sweep_daily() -> None:
+    """Remove what nobody has used for long, now and every day."""
+    while True:
+        await asyncio.to_thread(_swept)
+        await asyncio.sleep(SWEEP_S)
+
+
+def _swept() -> None:
+    try:
+        removed = sweep(run_store(), retention_days())
+    except OptimError as error:
+        _LOG.warning("what nobody uses is not removed: %s", error)
+        return
+    if removed != Removed():
+        _LOG.info("removed, because nobody used it: %s", removed)
+        evaluator().forget()

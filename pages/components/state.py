@@ -33,6 +33,7 @@ __all__ = [
     "recipe",
     "redo",
     "section_is_open",
+    "start_again",
     "undo",
     "with_model",
     "with_seed",
@@ -96,6 +97,13 @@ def recipe() -> Recipe:
 def commit(new: Recipe) -> None:
     """Show another recipe and remember the present one."""
     _set(history().committed(new))
+
+
+def start_again() -> None:
+    """Show what a new session shows; recipes of before, and the run that was followed, are gone."""
+    _set(History((), default_recipe()))
+    follow("")
+    deleted(())
 
 
 def undo() -> None:

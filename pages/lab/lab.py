@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.components import state
+from pages.components import access, state
 from pages.components.errors import shown_errors
 from pages.components.lab.actions import commit_steps, run_command
 from pages.components.lab.delivery import show_delivery
@@ -18,6 +18,7 @@ with shown_errors():
     recipe = history.present
     state.write_link()
     info = evaluator().ask("model", recipe)
+    access.note_opened(info["hash"])
     header(recipe, info)
     show_delivery(recipe)
     show_followed(recipe)

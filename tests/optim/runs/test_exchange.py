@@ -5,12 +5,14 @@ import json
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from optim.data import DataOptions
 from optim.data.added import add_data, open_registered_data
 from optim.errors import RunError
+from optim.runs import exchange
 from optim.runs.exchange import Offer, accept, give_students, offers, take_students
 from optim.runs.files import LocalFiles
 from optim.storage import store_home
@@ -93,20 +95,70 @@ def test_a_file_is_carried_once_and_again_when_it_has_changed(own_home, kept, el
     assert copy.read_bytes() == b"other weights"
 
 
-def test_a_folder_of_images_has_to_be_there(own_home, kept, elsewhere, tmp_path):
-    (tmp_path / "images").mkdir()
+def folder_of_arrays(path):
+    """Write data in several files."""
+    path.mkdir()
+    for part in ("train", "test"):
+        np.save(path / f"x_{part}.npy", np.zeros((6, 8, 8, 3), np.uint8))
+        np.save(path / f"y_{part}.npy", np.arange(6) % 2)
+    return path
+
+
+def test_a_folder_is_carried_and_is_the_same_data_there(own_home, kept, elsewhere, tmp_path):
+    folder = folder_of_arrays(tmp_path / "arrays")
+    add_data(folder, name="arrays")
+    here = open_registered_data("arrays")
+    made = offers(kept, {"data": "arrays"})
+    folder.rename(tmp_path / "moved")
+    elsewhere()
+    accept(kept, made)
+    found = open_registered_data("arrays")
+    assert found.hash == here.hash
+    assert found.parts == {"train": 6, "test": 6}
+    path = json.loads((store_home() / "data" / "arrays.json").read_text())["path"]
+    assert path == str(store_home() / "data" / "arrays")
+
+
+def test_a_folder_that_is_there_under_the_same_path_is_used(own_home, kept, elsewhere, tmp_path):
+    folder = folder_of_arrays(tmp_path / "arrays")
+    add_data(folder, name="arrays")
+    carried(kept, {"data": "arrays"}, elsewhere)
+    assert json.loads((store_home() / "data" / "arrays.json").read_text())["path"] == str(folder)
+    assert not (store_home() / "data" / "arrays").exists()
+
+
+def test_a_folder_too_large_to_be_carried_has_to_be_there(
+    own_home, kept, elsewhere, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(exchange, "_MOST_FILES", 3)
+    folder = folder_of_arrays(tmp_path / "arrays")
+    add_data(folder, name="arrays")
+    made = offers(kept, {"data": "arrays"})
+    folder.rename(tmp_path / "moved")
+    elsewhere()
+    with pytest.raises(
+        RunError, match=r"too large to be carried: at most 3 files.*Add it as a zip"
+    ):
+        accept(kept, made)
+
+
+def test_a_model_kept_as_an_onnx_file_is_carried(own_home, kept, elsewhere):
+    add_model("mine", b"graph")
+    weights = store_home() / "models" / "mine.safetensors"
+    weights.rename(weights.with_suffix(".onnx"))
+    carried(kept, {"model": "mine"}, elsewhere)
+    assert (store_home() / "models" / "mine.onnx").read_bytes() == b"graph"
+
+
+@pytest.mark.parametrize(
+    "card", ["", "{", "[]", "3", '{"path": 3}', '{"path": "gone.zip"}', "[" * 20_000, "\udc80"]
+)
+def test_a_damaged_card_is_a_sentence(own_home, kept, card):
     folder = store_home() / "data"
     folder.mkdir(parents=True)
-    card = {"name": "pictures", "path": str(tmp_path / "images")}
-    (folder / "pictures.json").write_text(json.dumps(card))
-    carried(kept, {"data": "pictures"}, elsewhere)
-    assert json.loads((store_home() / "data" / "pictures.json").read_text()) == card
-    elsewhere("home")
-    made = offers(kept, {"data": "pictures"})
-    elsewhere()
-    (tmp_path / "images").rmdir()
-    with pytest.raises(RunError, match=r"'pictures' is a folder.*Add it as a zip"):
-        accept(kept, made)
+    (folder / "mine.json").write_bytes(card.encode("utf-8", "surrogateescape"))
+    with pytest.raises(RunError, match="'mine' cannot be given to other machines"):
+        offers(kept, {"data": "mine"})
 
 
 def test_a_place_that_has_lost_a_file_is_a_sentence(own_home, kept, elsewhere):

@@ -12,6 +12,7 @@ from optim.runs.ray_cluster import Ended, Needs, needs_of_environment
 from optim.runs.ray_driver import FORCE_S, HOLD_S, LOOKAHEAD, SILENT_S, Driver
 from optim.runs.run import State
 from optim.runs.supervisor import STALE_S
+from optim.storage import store_home
 
 
 class Cluster:
@@ -371,6 +372,16 @@ def test_what_cannot_be_given_is_refused(monkeypatch, name, text):
 def test_only_the_run_that_is_named_is_looked_at(store):
     runs = [store.submit("count", {}) for _ in range(2)]
     assert [run.id for run in Queue(store, runs[1].id).active()] == [runs[1].id]
+
+
+def test_a_run_whose_data_cannot_be_carried_keeps_no_other_waiting(store, driver, cluster):
+    folder = store_home() / "data"
+    folder.mkdir(parents=True)
+    (folder / "mine.json").write_text("{")
+    broken, whole = store.submit("recipe", {"data": "mine"}), store.submit("recipe", {})
+    driver.tick()
+    assert [order.run for order in cluster.orders.values()] == [whole.id]
+    assert "'mine' cannot be given to other machines" in store.get(broken.id).message
 
 
 def test_nothing_is_explained_about_runs_that_do_not_wait(store, take):

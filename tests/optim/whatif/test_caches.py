@@ -46,3 +46,12 @@ def test_a_failed_computation_leaves_nothing(cache):
     with pytest.raises(ZeroDivisionError):
         cache.get_or("k", lambda: 1 / 0)
     assert "k" not in cache
+
+
+def test_a_cleared_cache_holds_nothing_and_counts_anew():
+    cache = ByteCache(10, len)
+    cache.put("a", "12345")
+    cache.clear()
+    assert "a" not in cache
+    assert cache.used == 0
+    assert cache.put("b", "1234567890") == cache.get("b")

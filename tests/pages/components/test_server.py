@@ -6,6 +6,7 @@ import pytest
 from starlette.routing import Route, WebSocketRoute
 from streamlit.runtime.pages_manager import PagesManager
 
+from optim.belongings.removal import Removed
 from optim.errors import RunError
 from pages.components import server
 
@@ -19,6 +20,9 @@ class Recorder:
 
     def stop(self):
         self.calls.append("stop")
+
+    def forget(self):
+        self.calls.append("forget")
 
 
 @pytest.fixture
@@ -146,3 +150,26 @@ def test_a_store_that_could_not_be_opened_is_tried_again(no_store, tmp_path):
     (tmp_path / "file").unlink()
     assert server.run_store().runs() == []
     server.run_store().database.close()
+
+
+# --- what nobody uses ---------------------------------------------------------------------------
+
+
+def test_the_server_sweeps_when_it_starts_and_every_day(recorder, monkeypatch):
+    swept = []
+    monkeypatch.setenv("OPTIM_RETENTION_DAYS", "30")
+    monkeypatch.setattr(server, "SWEEP_S", 0.01)
+    monkeypatch.setattr(server, "sweep", lambda store, days: swept.append(days) or Removed())
+    serve_until(lambda: len(swept) >= 3)
+    assert set(swept) == {30}
+
+
+def test_after_something_was_removed_the_evaluator_lets_go_of_it(recorder, monkeypatch):
+    monkeypatch.setattr(server, "sweep", lambda store, days: Removed(models=1))
+    serve_until(lambda: "forget" in recorder.calls)
+
+
+def test_a_sweep_that_fails_is_told_and_stops_nothing(recorder, monkeypatch, caplog):
+    monkeypatch.setenv("OPTIM_RETENTION_DAYS", "soon")
+    serve_until(lambda: "OPTIM_RETENTION_DAYS" in caplog.text)
+    assert recorder.calls == ["start", "stop"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from optim.errors import UnsupportedModelError
+from optim.errors import ConfigError
 from optim.export.deploy import onnx_bytes
 from optim.library import add_model
 from optim.models.open import open_registered_model
@@ -36,7 +36,7 @@ def test_the_lab_compresses_a_converted_model(brought):
 def test_the_lab_opens_on_a_graph_that_cannot_be_changed(brought):
     recipe = Recipe(KEPT, "digits").with_step(PruneChannels(pruning_ratio=0.5))
     assert not open_app(recipe).exception
-    with pytest.raises(UnsupportedModelError, match="stores integers"):
+    with pytest.raises(ConfigError, match="stores integers"):
         run(recipe, registered_only=True)
 
 

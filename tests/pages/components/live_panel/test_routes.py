@@ -7,6 +7,8 @@ import logging
 import pytest
 from starlette.applications import Starlette
 from streamlit import config
+from streamlit.web.server.server_util import AUTH_COOKIE_NAME
+from streamlit.web.server.starlette.starlette_app_utils import create_signed_value
 
 from optim.errors import ConfigError, RunError
 from optim.export.downloads import keep_export
@@ -280,6 +282,47 @@ def test_foreign_pages_are_refused_before_anything_is_read(app, evaluator, heade
     assert said[0]["code"] == 4403
     assert not evaluator.moves
     assert not evaluator.listeners
+
+
+# --- where people sign in -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_sign_in(monkeypatch):
+    """Let the operator have set up sign-in; returns what makes a cookie of a user."""
+    monkeypatch.setattr(routes, "get_secrets_auth_section", lambda: {"client_id": "studio"})
+    monkeypatch.setattr(routes, "get_cookie_secret", lambda: "a secret long enough")
+
+    def cookie(content, secret="a secret long enough"):
+        value = create_signed_value(secret, AUTH_COOKIE_NAME, json.dumps(content))
+        return f"{AUTH_COOKIE_NAME}={value.decode()}"
+
+    return cookie
+
+
+def test_the_live_connection_is_for_who_has_signed_in(app, evaluator, with_sign_in):
+    cookie = with_sign_in({"is_logged_in": True, "sub": "ann"})
+    assert talk(app, position(), **ADDRESS, cookie=cookie)[0]["type"] == "websocket.accept"
+    assert evaluator.moves
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, {"is_logged_in": False}, {"sub": "ann"}, {"is_logged_in": "yes"}, "forged", "unsigned"],
+)
+def test_nobody_else_is_answered(app, evaluator, with_sign_in, content):
+    known = {"is_logged_in": True}
+    cookies = {
+        "forged": with_sign_in(known, secret="another secret, as long"),
+        "unsigned": f"{AUTH_COOKIE_NAME}={json.dumps(known)}",
+    }
+    cookie = cookies[content] if isinstance(content, str) else content and with_sign_in(content)
+    said = talk(app, position(), **ADDRESS, cookie=cookie)
+    assert [m["type"] for m in said] == ["websocket.close"]
+    assert not evaluator.moves
+    token = keep_export(b"hers", "model.onnx")
+    status, _, body = get(app, f"/optim/files/{token}/model.onnx")
+    assert (status, b"hers" in body) == (403, False)
 
 
 # --- the live connection: what is said ----------------------------------------------------------

@@ -1,0 +1,84 @@
+"""What has to run a graph that stays as it is: folding it safely, and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optim.errors import UnsupportedModelError
+from optim.graph.fold import fold
+from optim.graph.observe import exposed, observe_values
+from optim.graph.plan import GraphPlan
+from optim.graph.skeleton import raise_opset
+from optim.layers.statistics import Statistics
+from optim.models.bundle import GraphModel, ModelBundle
+from optim.models.convert.parity import random_inputs
+from optim.runtime.onnx_graph import OnnxGraph
+from optim.runtime.session import InferenceSession
+
+__all__ = ["folded_graph", "graph_statistics"]
+
+_MAX_DIFFERENCE = 1e-3
+"""Largest difference between the folded graph and the file, in units of the largest output."""
+_SMALLEST = 1e-3
+"""Outputs that are all smaller are compared in units of this."""
+
+
+def folded_graph(bundle: ModelBundle) -> GraphModel:
+    """Return the graph that is quantized: folded, and written in an operator set with integers.
+
+    Both graphs run on four random inputs: what computes something else is not taken.
+
+    Raises:
+        UnsupportedModelError: If the graph cannot be folded, or computes something else then.
+    """
+    interface = bundle.interface
+    model = fold(bundle.graph(), interface.inside if interface else ())
+    # A set that cannot be reached is refused where a file is written, with the reason.
+    raise_opset(model, OnnxGraph().opset)
+    given = bundle.content
+    assert isinstance(given, GraphModel)
+    folded = replace(given, onnx=model.SerializeToString())
+    shape = bundle.spec.shape
+    x = interface.draw(shape, 4) if interface else random_inputs(shape).numpy()
+    expected, found = (_run(graph, x) for graph in (given, folded))
+    largest = max(float(np.abs(expected).max(initial=0)), _SMALLEST)
+    difference = float(np.abs(found - expected).max(initial=0)) / largest
+    if not difference <= _MAX_DIFFERENCE:
+        raise UnsupportedModelError(
+            f"With its batch norms folded, {bundle.name} computes something else: outputs differ "
+            f"by {difference:.1e} of the largest."
+        )
+    return folded
+
+
+def _run(graph: GraphModel, x: np.ndarray) -> np.ndarray:
+    session = InferenceSession.open(graph.onnx, torch.get_num_threads(), graph.interface)
+    return session.run(x).astype(np.float64)
+
+
+def graph_statistics(
+    folded: ModelBundle, plan: GraphPlan, inputs: Tensor, check: Callable[[], None]
+) -> dict[str, Statistics]:
+    """Return what the values of a plan are on calibration samples.
+
+    Args:
+        folded: A folded graph.
+        plan: The values to observe.
+        inputs: ``(N, ...)`` normalised samples.
+        check: Called between batches; raises to stop.
+
+    Raises:
+        CalibrationError: If there is no sample or a value is not finite.
+    """
+    if not plan.edges:
+        return {}
+    file = exposed(folded.graph(), plan.edges).SerializeToString()
+    interface = folded.interface.unread() if folded.interface else None
+    opened = InferenceSession.open(file, torch.get_num_threads(), interface)
+    session = replace(opened, interface=opened.interface.unread())
+    return observe_values(session.values, plan.edges, inputs, batch=session.batch, check=check)
