@@ -2,6 +2,7 @@
 
 import pytest
 
+from optim.errors import CalibrationError
 from optim.recovery import recovery
 from optim.runs.run import State
 from pages.components import server
@@ -62,9 +63,9 @@ def test_where_nothing_is_removed_the_button_is_off_and_says_why():
 
 
 def test_data_without_a_training_part_are_refused_at_the_button():
-    with pytest.raises(Exception, match="no training part"):
+    with pytest.raises(CalibrationError, match="no training part"):
         recovery_of(small_recipe(), {"part": "all", "metric": {"name": "accuracy"}})
-    with pytest.raises(OptimError, match="whose classes somebody knows"):
+    with pytest.raises(CalibrationError, match="whose classes somebody knows"):
         recovery_of(small_recipe(), {"part": "all", "metric": {"name": "agreement"}})
     info = {"part": "validation", "metric": {"name": "accuracy"}}
     assert recovery_of(small_recipe(), info) == wanted()
