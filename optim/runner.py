@@ -138,13 +138,20 @@ class RunResult:
             "baseline": self.baseline.to_json(),
             "result": self.scorecard.to_json(),
             "change": {
-                "accuracy": self.quality.change.to_json() if self.quality.change else None,
+                "accuracy": None,
+                **self._quality_change(),
                 "file": self.size_change.to_json(),
                 "latency": self.latency_change.to_json(),
             },
             "verification": self.verification.to_json(),
             "steps": {entry: report.to_json() for entry, report in self.reports.items()},
         }
+
+    def _quality_change(self) -> dict[str, Any]:
+        if self.quality.change is None:
+            return {}
+        name = "accuracy" if self.quality.primary == "accuracy" else "mse"
+        return {name: self.quality.change.to_json()}
 
     def report(self) -> str:
         """Return the result as text for a reader."""
@@ -398,7 +405,9 @@ def measure(
     file = Quantity.exact(len(onnx_bytes(bundle)), "bytes")
     alone = quality_of(predictions, bundle.task)
     if isinstance(bundle.content, GraphModel):
-        params, macs, sparsity = graph_costs(bundle.content.onnx)
+        params, macs, sparsity = graph_costs(
+            bundle.content.onnx, bundle.interface, bundle.spec.shape
+        )
         card = Scorecard(alone.figures, alone.primary, params, macs, sparsity, {}, file)
         return card, predictions
     costs = layer_costs(bundle.module, bundle.spec.shape)

@@ -8,11 +8,12 @@ from typing import Literal
 
 from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
+from optim.data.applied import as_quantities, without_labels
 from optim.data.dataset import Dataset, Samples
 from optim.data.open import generated_by
 from optim.data.options import Normalisation
 from optim.data.splits import SplitPolicy, overlap, stratified_order, with_validation
-from optim.data.task import Classification, Regression
+from optim.data.task import Classification, Outputs, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
 from optim.measure.generated import generated_data
@@ -23,7 +24,16 @@ from optim.recipe import Recipe
 from optim.step import refusal
 from optim.techniques import TECHNIQUES
 
-__all__ = ["Subject", "check_fit", "check_lanes", "check_models", "open_subject", "subject_of"]
+__all__ = [
+    "Subject",
+    "check_fit",
+    "check_lanes",
+    "check_models",
+    "fitting_data",
+    "open_any_data",
+    "open_subject",
+    "subject_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +87,11 @@ def open_subject(
         DataError: If the data cannot be opened or do not fit the model.
     """
     made = generated_by(recipe.data)
-    data = None if made else _open_any_data(recipe.data, base, registered_only)
     if registered_only:
+        data = None if made else open_registered_data(recipe.data)
         bundle = open_registered_model(recipe.model)
     else:
+        data = None if made else open_any_data(recipe.data, base)
         bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
     if data is None:
         assert made is not None
@@ -112,15 +123,20 @@ def subject_of(
     spec = spec or _spec_of(bundle, data)
     if spec != bundle.spec:
         bundle = replace(bundle, spec=spec)
-    check_fit(bundle, data)
+    data = fitting_data(bundle, data)
     seen = bundle.provenance.seen
     data = with_validation(data, seen=seen, policy=split, seed=seed)
     part = "validation" if data.is_split else "all"
     return Subject(bundle, data, part, overlap(data, part, seen), seed)
 
 
-def _open_any_data(ref: str, base: Path, registered_only: bool) -> Dataset:
-    if registered_only or ref.partition("?")[0] in DATASETS or ref in data_cards():
+def open_any_data(ref: str, base: Path = Path()) -> Dataset:
+    """Open registered data by name, or files.
+
+    Raises:
+        DataError: If there are none, or they cannot be read.
+    """
+    if ref.partition("?")[0] in DATASETS or ref in data_cards():
         return open_registered_data(ref)
     return open_data(base / Path(ref).expanduser())
 
@@ -132,6 +148,23 @@ def _spec_of(bundle: ModelBundle, data: Dataset) -> InputSpec:
         return own
     found = asked.or_else(Normalisation(own.scale, own.mean, own.std))
     return replace(own, scale=found.scale, mean=found.mean, std=found.std)
+
+
+def fitting_data(bundle: ModelBundle, data: Dataset) -> Dataset:
+    """Return data as a model can use them: labels that it does not predict are left out.
+
+    Classes that are numbers become quantities for a model that predicts quantities.
+
+    Raises:
+        DataError: If they do not fit.
+    """
+    if isinstance(data.task, Classification) and not isinstance(bundle.task, Classification):
+        numbers = as_quantities(data) if isinstance(bundle.task, Regression) else None
+        data = numbers or without_labels(data)
+    if isinstance(data.task, Regression) and isinstance(bundle.task, Outputs):
+        data = without_labels(data)
+    check_fit(bundle, data)
+    return data
 
 
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from optim.data.dataset import Dataset, Samples
 from optim.data.options import DataOptions, Normalisation
 from optim.data.splits import stratified_order
-from optim.data.task import Unlabelled
+from optim.data.task import Classification, Regression
 from optim.errors import DataError
 
 __all__ = ["Expected", "Guess", "guess_options", "open_as_guessed", "preview"]
@@ -177,7 +177,6 @@ def preview(
     """
     samples = _some(dataset, seed)
     shown = samples.take(np.arange(min(count, len(samples))))
-    names = dataset.task.class_names
     wanted = model.with_normalisation(dataset.normalisation) if model else None
     return {
         "title": dataset.title,
@@ -191,7 +190,7 @@ def preview(
         "samples": [
             {
                 "id": int(shown.ids[i]),
-                "label": names[shown.targets[i]] if names else None,
+                "label": _label(dataset, shown.targets[i]),
                 **_picture(shown.inputs[i], wanted),
             }
             for i in range(len(shown))
@@ -202,6 +201,13 @@ def preview(
     }
 
 
+def _label(dataset: Dataset, target: np.ndarray) -> str | None:
+    """Return what a sample is, in words; None if nobody says it."""
+    if isinstance(dataset.task, Regression):
+        return ", ".join(f"{value:g}" for value in np.ravel(target))
+    return dataset.task.class_names[int(target)] if dataset.task.class_names else None
+
+
 def _some(dataset: Dataset, seed: int = 0) -> Samples:
     """Return samples of the first part, of all classes alike."""
     samples = dataset.part(next(iter(dataset.parts)))
@@ -209,7 +215,7 @@ def _some(dataset: Dataset, seed: int = 0) -> Samples:
 
 
 def _classes(dataset: Dataset) -> list[dict[str, Any]]:
-    if isinstance(dataset.task, Unlabelled):
+    if not isinstance(dataset.task, Classification):
         return []
     names = dataset.task.class_names
     counts = {

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optim.data.task import Classification, ModelTask
+from optim.data.task import Classification, ModelTask, Regression
 from optim.measure.fidelity import fidelity
 from optim.measure.predictions import Predictions
+from optim.measure.regression import error_change, regression_figures
 from optim.quantity import Comparison, Quantity
 
 __all__ = ["METRICS", "Metric", "Quality", "fidelity_to", "primary_metric", "quality", "quality_of"]
@@ -41,6 +42,16 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         "Accuracy", "Accuracy", "Share of samples classified correctly.", "fraction"
+    ),
+    "r2": Metric("R2", "R2", "Share of the targets' variance that is explained.", "r2"),
+    "mse": Metric(
+        "Mean squared error", "Squared error", "Mean over samples, in the target's unit.", "target"
+    ),
+    "mae": Metric(
+        "Mean absolute error",
+        "Absolute error",
+        "Mean over samples, in the target's unit.",
+        "target",
     ),
     "agreement": Metric(
         "Agreement with the original",
@@ -80,8 +91,9 @@ class Quality:
     Attributes:
         figures: ``{metric: Quantity}``, keys of :data:`METRICS`.
         primary: The metric that decides; it has no figure where it cannot be measured.
-        change: The primary figure against the original's, paired; None without an original, and
-            where the figure is itself a comparison with it.
+        change: The result against its original, paired: of the accuracy in points, of the squared
+            error as a ratio. None without an original, and where the primary figure is itself a
+            comparison with it.
     """
 
     figures: Mapping[str, Quantity]
@@ -103,7 +115,7 @@ class Quality:
             'agrees with the original on 98 ± 1 % of the samples'
         """
         if self.change is not None:
-            return _loss(self.change)
+            return _loss(self.change, self.primary)
         if self.main is None:
             return "gives the original's outputs unchanged"
         if self.primary == "agreement":
@@ -111,26 +123,29 @@ class Quality:
         return f"keeps the original's outputs at {self.main} SQNR"
 
 
-def _loss(change: Comparison) -> str:
+def _loss(change: Comparison, metric: str) -> str:
     if change.difference.is_exact and change.difference.value == 0:
         return "predicts the same"
     if change.direction == "same":
         return f"shows {change.verdict()}"
-    return change.verdict()
+    return f"makes {change.verdict()} squared error" if metric == "r2" else change.verdict()
 
 
-def primary_metric(is_labelled: bool, task: ModelTask) -> str:
+def primary_metric(has_labels: bool, task: ModelTask) -> str:
     """Return which metric decides about a model of a task on samples with or without labels."""
-    if not isinstance(task, Classification):
-        return "sqnr"
-    return "accuracy" if is_labelled else "agreement"
+    if has_labels:
+        return task.primary_metric
+    return "agreement" if isinstance(task, Classification) else "sqnr"
 
 
 def quality_of(predictions: Predictions, task: ModelTask) -> Quality:
     """Judge a model alone; on samples without labels there is then no figure."""
-    primary = primary_metric(predictions.is_labelled, task)
-    figures = {"accuracy": predictions.accuracy()} if primary == "accuracy" else {}
-    return Quality(figures, primary)
+    figures: dict[str, Quantity] = {}
+    if isinstance(task, Classification) and predictions.is_labelled:
+        figures = {"accuracy": predictions.accuracy()}
+    elif isinstance(task, Regression) and predictions.has_quantities:
+        figures = regression_figures(predictions)
+    return Quality(figures, primary_metric(bool(figures), task))
 
 
 def quality(
@@ -148,7 +163,11 @@ def quality(
         MeasurementError: If the samples differ, or outputs cannot be compared.
     """
     alone = quality_of(predictions, task)
-    change = predictions.against(original) if alone.primary == "accuracy" else None
+    change = None
+    if alone.primary == "accuracy":
+        change = predictions.against(original)
+    elif alone.figures:
+        change = error_change(predictions, original)
     if change is not None and not every:
         return Quality(alone.figures, alone.primary, change)
     figures = {**alone.figures, **fidelity_to(original, predictions, task)}

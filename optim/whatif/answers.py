@@ -69,7 +69,7 @@ def answer(
         "final": chunks == bench.n_chunks and not candidate.is_draft,
         "draft": candidate.is_draft,
         "quality": _main(judged, len(second)),
-        "quality_change": change(judged.change),
+        "quality_change": _quality_change(judged),
         "worst_class": _worst_class(bench, first, second),
         "file": shown(card.file),
         "file_change": change(file_change),
@@ -89,6 +89,13 @@ def answer(
             "latency": shown(latency.baseline) if latency else None,
         },
     }
+
+
+def _quality_change(judged: Quality) -> dict[str, Any] | None:
+    found = change(judged.change)
+    if found is not None and judged.primary == "r2":
+        found["text"] += " error"
+    return found
 
 
 def _main(judged: Quality, n: int) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ def figures_of(run: Run) -> tuple[Figure, ...]:
     before, after = Scorecard.from_json(card["baseline"]), Scorecard.from_json(card["result"])
     changes = {name: Comparison.from_json(c) for name, c in card["change"].items() if c}
     return (
-        _quality(before, after, changes.get("accuracy"), card["part"]),
+        _quality(before, after, changes.get("accuracy", changes.get("mse")), card["part"]),
         Figure(
             "Size", before.file, after.file, changes.get("file"), "Bytes of the verified ONNX file."
         ),
@@ -77,7 +77,7 @@ def figures_of(run: Run) -> tuple[Figure, ...]:
 
 
 def _quality(before: Scorecard, after: Scorecard, change: Comparison | None, part: str) -> Figure:
-    metric, relative = METRICS[after.primary], after.primary != "accuracy"
+    metric, relative = METRICS[after.primary], after.primary in ("agreement", "sqnr")
     samples = "samples" if part == "all" else f"{part} samples"
     count = next((figure.n for figure in after.quality.values() if figure.n), 0)
     about = f"Of both models on the same {count:,} {samples}; ± is a 95 % interval."

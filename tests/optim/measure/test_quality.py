@@ -1,9 +1,11 @@
 """Which figure decides about a model, and what is said of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from optim.data import Classification, Outputs
+from optim.data import Classification, Outputs, Regression
 from optim.data.task import NO_LABEL
 from optim.errors import MeasurementError
 from optim.measure.predictions import Predictions
@@ -59,6 +61,19 @@ def test_a_model_alone_has_no_figure_where_nobody_says_what_is_right():
     assert quality_of(said(OUTPUTS, LABELS), CLASSES).main.value == 1.0
     assert quality_of(said(OUTPUTS, BLIND), CLASSES) == Quality({}, "agreement")
     assert quality_of(said(OUTPUTS, BLIND), Outputs()) == Quality({}, "sqnr")
+
+
+def test_quantities_are_judged_by_what_is_explained_and_compared_by_their_errors():
+    targets = np.array([0.0, 1.0, 2.0, 4.0], np.float32)
+    task = Regression(("height",))
+    original, model = (said((targets + e)[:, None], targets) for e in (0.1, -0.2))
+    found = quality(model, original, task)
+    assert found.primary == "r2"
+    assert {"r2", "mse", "mae", "sqnr", "cosine"} == set(found.figures)
+    assert found.change.difference.value == pytest.approx(4.0, rel=1e-4)
+    assert found.cost == "makes 4.00x more squared error"
+    blind = [replace(each, targets=BLIND) for each in (model, original)]
+    assert quality(*blind, task).primary == "sqnr"
 
 
 def test_other_samples_are_refused():

@@ -133,7 +133,7 @@ function logRange(values) {
 function valueRange(metric, values) {
   if (!values.length) return [0, 100];
   const low = Math.min(...values), high = Math.max(...values);
-  const pad = Math.max(0.8, (high - low) * 0.1);
+  const pad = Math.max(metric.unit === "r2" ? 0.01 : 0.8, (high - low) * 0.1);
   return isShare(metric) ? [Math.max(0, low - pad), Math.min(100.5, high + pad)] : [low - pad, high + pad];
 }
 
@@ -146,8 +146,14 @@ export function onAxis(metric, value) {
   return isShare(metric) ? 100 * value : value;
 }
 
+/** The unit of differences on the axis; empty where there is none. */
+export function unitOf(metric) {
+  return { fraction: "points", db: "dB" }[metric.unit] ?? "";
+}
+
 function axisOf(metric) {
-  return `${metric.short}, ${isShare(metric) ? "%" : "dB"}`;
+  const unit = isShare(metric) ? "%" : unitOf(metric);
+  return unit ? `${metric.short}, ${unit}` : metric.short;
 }
 
 /** Quality along the slider that was moved last, the other sliders as they are. */

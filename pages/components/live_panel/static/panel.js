@@ -5,7 +5,7 @@
 // to Python, which checks it, remembers it for undo and puts it into the address of the page.
 
 import { Connection } from "./connection.js";
-import { Curve, TradeOff, onAxis, paretoFront, readTheme } from "./charts.js";
+import { Curve, TradeOff, onAxis, paretoFront, readTheme, unitOf } from "./charts.js";
 import { applies, slider, stopsOf, valueText } from "./controls.js";
 import { h, loadScript, setText } from "./dom.js";
 import { NumberCard } from "./numbers.js";
@@ -492,7 +492,7 @@ class Panel {
     const gain = onAxis(metric, this.shown.quality.value) - onAxis(metric, without.quality.value);
     const size = 100 * (this.shown.file.value / without.file.value - 1);
     const signed = (value, digits) => `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(digits)}`;
-    return `brings ${signed(gain, 1)} ${metric.unit === "fraction" ? "points" : "dB"}, ${signed(size, 0)} % size`;
+    return `brings ${signed(gain, 1)} ${unitOf(metric) || metric.short}, ${signed(size, 0)} % size`;
   }
 
   drawCharts(answer) {
