@@ -27,16 +27,15 @@ from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
 from optim.export.deploy import onnx_bytes
 from optim.export.verify import Verification, verify_file
+from optim.measure.costs import static_costs
 from optim.measure.evaluate import predict, samples_at_once
-from optim.measure.graph_costs import graph_costs
 from optim.measure.latency import compare_files, latency_of
-from optim.measure.macs import layer_costs
 from optim.measure.predictions import Predictions
 from optim.measure.quality import METRICS, Quality, quality, quality_of
 from optim.measure.scorecard import Scorecard, ratio
 from optim.measure.size import encoded_sizes
 from optim.measure.verdict import verdict
-from optim.models.bundle import GraphModel, ModelBundle
+from optim.models.bundle import ModelBundle
 from optim.models.cards import model_cards
 from optim.models.input_spec import InputSpec
 from optim.models.zoo import ZOO
@@ -404,19 +403,13 @@ def measure(
     predictions = predict(bundle, samples, check=check)
     file = Quantity.exact(len(onnx_bytes(bundle)), "bytes")
     alone = quality_of(predictions, bundle.task)
-    if isinstance(bundle.content, GraphModel):
-        params, macs, sparsity = graph_costs(
-            bundle.content.onnx, bundle.interface, bundle.spec.shape
-        )
-        card = Scorecard(alone.figures, alone.primary, params, macs, sparsity, {}, file)
-        return card, predictions
-    costs = layer_costs(bundle.module, bundle.spec.shape)
+    params, macs, sparsity = static_costs(bundle)
     return Scorecard(
         quality=alone.figures,
         primary=alone.primary,
-        params=Quantity.exact(sum(c.params for c in costs), "params"),
-        macs=Quantity.exact(sum(c.macs for c in costs), "macs"),
-        sparsity=Quantity.exact(bundle.sparsity, "fraction"),
+        params=params,
+        macs=macs,
+        sparsity=sparsity,
         sizes=encoded_sizes(bundle, check),
         file=file,
     ), predictions

@@ -32,6 +32,7 @@ __all__ = [
     "fitting_data",
     "open_any_data",
     "open_subject",
+    "refusals",
     "subject_of",
 ]
 
@@ -212,6 +213,17 @@ def _check_classes(bundle: ModelBundle, data: Dataset) -> None:
             f"{bundle.task.n_classes}.",
             hint="Choose data with the classes the model was trained on.",
         )
+
+
+def refusals(lane: str, note: str) -> dict[str, str]:
+    """Return ``{technique: reason}`` of the techniques that cannot change a model.
+
+    Args:
+        lane: See ``ModelBundle.lane``.
+        note: Why the model is in that lane.
+    """
+    reasons = {name: refusal(technique, lane, note) for name, technique in TECHNIQUES.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def check_lanes(recipe: Recipe, bundle: ModelBundle) -> None:

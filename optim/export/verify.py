@@ -12,7 +12,7 @@ import torch
 from optim.data.dataset import Samples
 from optim.data.task import NO_LABEL, Classification
 from optim.errors import ParityError
-from optim.measure.evaluate import predict, predict_in_runtime
+from optim.measure.evaluate import predict, predict_in_runtime, runner_of
 from optim.measure.latency import latency_of
 from optim.measure.predictions import Predictions
 from optim.measure.quality import fidelity_to
@@ -144,7 +144,7 @@ def verify_file(
     progress(0.2, "measuring in the runtime")
     deployed = predict_in_runtime(session, bundle, samples, check=check)
     progress(0.6, "comparing with the simulation")
-    simulated = predict(bundle, samples, check=check)
+    simulated = predict(bundle, samples, as_defined=True, check=check)
     first, second = _enough(session, bundle, deployed, simulated, more)
     same = fidelity_to(second, first, bundle.task)
     progress(0.8, "measuring latency")
@@ -176,9 +176,7 @@ def _enough(
     if lacking <= 0 or not isinstance(bundle.task, Classification):
         return first, second
     x = _further_inputs(bundle, more, lacking)
-    graph = bundle.simulated()
-    with torch.inference_mode():
-        expected = graph(x).numpy()
+    expected = runner_of(bundle, as_defined=True)(x)
     ids, blind = np.arange(lacking) + 2**40, np.full(lacking, NO_LABEL)
     return (
         Predictions.joined([first, Predictions(ids, session.run(x.numpy()), blind)]),

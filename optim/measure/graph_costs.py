@@ -64,20 +64,26 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 
 
-def graph_layer_costs(model: onnx.ModelProto) -> list[LayerCost]:
-    """Return the cost of every layer of a graph, and of the products of two activations."""
-    sizes = _sizes(value_types(model))
+def graph_layer_costs(
+    model: onnx.ModelProto, interface: Interface | None = None, shape: tuple[int, ...] = ()
+) -> list[LayerCost]:
+    """Return the cost of every layer of a graph, and of the products of two activations.
+
+    See :func:`graph_costs` for the arguments.
+    """
+    sizes = _sizes(value_types(model, interface.sizes(shape) if interface else None))
+    batch = max(1, interface.batch) if interface else 1
     layers: dict[int, list[GraphLayer]] = {}
     for layer in graph_layers(model):
         layers.setdefault(layer.node, []).append(layer)
     costs = []
     for index, node in enumerate(model.graph.node):
-        outputs = prod(sizes.get(node.output[0], [0])) if node.output else 0
+        outputs = prod(sizes.get(node.output[0], [0])) // batch if node.output else 0
         for layer in layers.get(index, []):
             params = prod(layer.shape) + prod(sizes.get(layer.bias, [0]) if layer.bias else [0])
-            macs = _layer_macs(node, layer, sizes)
+            macs = _layer_macs(node, layer, sizes) // batch
             costs.append(LayerCost(layer.name, layer.kind, layer.sizes, params, macs, outputs))
-        if index not in layers and (macs := _macs(node, sizes)):
+        if index not in layers and (macs := _macs(node, sizes) // batch):
             name = node.name or node.output[0]
             costs.append(LayerCost(name, "matmul", (), 0, macs, outputs))
     return costs

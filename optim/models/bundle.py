@@ -46,10 +46,12 @@ class GraphModel:
     Attributes:
         onnx: The file's bytes.
         interface: How it is run; None for one float32 input whose first output is read.
+        is_folded: Whether it is as :func:`optim.graph.fold.fold` leaves it.
     """
 
     onnx: bytes = field(repr=False)
     interface: Interface | None = None
+    is_folded: bool = False
 
     @cached_property
     def hash(self) -> str:
