@@ -67,6 +67,7 @@ def model_info(engine: Engine, recipe: Recipe) -> dict[str, Any]:
         "classes": list(subject.bundle.task.class_names),
         "layers": [layer.name for layer in bench.layers if layer.params],
         "hash": subject.bundle.hash,
+        "lane": subject.bundle.lane,
         "refused": refusals(subject.bundle.lane, subject.bundle.provenance.note),
     }
 

@@ -229,6 +229,10 @@ def _files(recipe: Recipe, info: dict[str, Any]) -> None:
             st.button(
                 "Verify and download",
                 key=f"file_{name}",
+                disabled=info["lane"] not in target.lanes,
+                help="Holds layers that torch can train; this model is kept as an ONNX graph."
+                if info["lane"] not in target.lanes
+                else None,
                 on_click=request_export,
                 args=(recipe, name),
             )

@@ -179,13 +179,14 @@ class Panel {
 
   quickSliders() {
     return this.data.quick
-      .filter((q) => this.entries.some((e) => e.id === q.entry && e.enabled))
+      .filter((q) => this.entries.some((e) => e.id === q.entry && e.enabled && !this.data.refused[e.technique]))
       .map((q) => ({ entry: q.entry, field: q.field, control: { ...this.control(q.entry, q.field), ...q.show }, stops: q.stops }));
   }
 
   stackSliders() {
     const found = [];
     for (const entry of this.entries) {
+      if (this.data.refused[entry.technique]) continue;
       found.push({ entry: entry.id, field: "enabled", stops: [true, false] });
       if (!entry.enabled) continue;
       const lines = this.data.schema[entry.technique].controls
@@ -217,14 +218,28 @@ class Panel {
       row.append(h("p", { class: "optim-note optim-slider-note", "data-note": `${s.entry}.${s.field}` }));
       return row;
     });
+    const refused = this.refusedControls();
+    rows.push(...refused);
     if (rows.length < this.data.quick.length) {
       rows.push(h("p", { class: "optim-note", text: "Some steps are off or removed; see All steps." }));
     }
     return rows;
   }
 
+  /** The sliders of what cannot change the model: there, at rest, and saying why. */
+  refusedControls() {
+    return this.data.quick.filter((q) => q.entry in this.data.refused).map((q) => {
+      const control = this.data.schema[q.entry].controls.find((c) => c.name === q.field);
+      const row = slider(control, q.stops[0], { stops: q.stops, name: `${q.entry}.${q.field}` });
+      row.querySelector("input").disabled = true;
+      row.classList.add("optim-refused");
+      row.append(h("p", { class: "optim-note", text: this.data.refused[q.entry] }));
+      return row;
+    });
+  }
+
   stack() {
-    return drawStack({ entries: this.entries, schema: this.data.schema }, {
+    return drawStack({ entries: this.entries, schema: this.data.schema, refused: this.data.refused }, {
       input: (entry, field, value) => this.input(entry, field, value),
       open: () => {
         this.sliders = this.stackSliders();
