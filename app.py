@@ -16,8 +16,14 @@ else:
     from starlette.middleware import Middleware
 
     from pages.components.guests import GuestCookie
-    from pages.components.server import lifespan, pages_come_from_navigation, panel_routes
+    from pages.components.server import (
+        ask_nobody,
+        lifespan,
+        pages_come_from_navigation,
+        panel_routes,
+    )
 
+    ask_nobody()
     pages_come_from_navigation()
     app = st.App(
         __file__,

@@ -17,14 +17,13 @@ from optim.data.added import open_registered_data
 from optim.data.task import Outputs
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.hashing import digest, digest_file
-from optim.measure.graph_costs import graph_costs
-from optim.measure.macs import layer_costs
+from optim.measure.facts import facts
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.checkpoint import save_checkpoint
 from optim.models.open import open_model
 from optim.models.zoo import ZOO, architecture_to_json
 from optim.storage import ASSETS, checked_name, store_home, write_atomic
-from optim.subject import check_fit
+from optim.subject import fitting_data
 
 __all__ = ["add_model"]
 
@@ -38,6 +37,7 @@ def add_model(
     name: str = "",
     listed: bool = True,
     owner: str = "",
+    task: str = "",
 ) -> str:
     """Add a model to those that pages can use.
 
@@ -49,6 +49,8 @@ def add_model(
         name: How to ask for it; made from the content if empty.
         listed: Whether everybody sees it in lists.
         owner: Id of who uploaded it.
+        task: What the outputs of an ONNX file mean, see ``optim.models.guessing``; guessed if
+            empty.
 
     Returns:
         The name.
@@ -63,10 +65,14 @@ def add_model(
     dataset = open_registered_data(data)
     if path.suffix.lower() == ".onnx":
         architecture = ""
-    bundle = open_model(f"{architecture}:{path}" if architecture else str(path), data=dataset)
-    check_fit(bundle, dataset)
+    ref = f"{path}?task={task}" if task else str(path)
+    bundle = open_model(f"{architecture}:{path}" if architecture else ref, data=dataset)
+    fitting_data(bundle, dataset)
     _check_runs(bundle)
-    name = checked_name(name or f"my-{digest(digest_file(path), data, architecture)[:16]}")
+    name = checked_name(
+        name
+        or f"my-{digest(digest_file(path), data, architecture, *([task] if task else []))[:16]}"
+    )
     if name in ZOO or (ASSETS / "models" / f"{name}.json").is_file():
         raise ConfigError(
             f"name={name!r} is already that of a model that ships.",
@@ -80,23 +86,22 @@ def add_model(
     if isinstance(content, GraphModel):
         write_atomic(graph, content.onnx)
         checkpoint.unlink(missing_ok=True)
-        params, macs, _ = graph_costs(content.onnx)
-        costs = {"params": int(params.value), "macs": int(macs.value)}
         built_from = None
     else:
         save_checkpoint(bundle, checkpoint)
         graph.unlink(missing_ok=True)
-        layers = layer_costs(content.module, bundle.spec.shape)
-        params_of = sum(p.numel() for p in content.module.parameters())
-        costs = {"params": params_of, "macs": sum(c.macs for c in layers)}
         built_from = content.architecture
+    known = facts(bundle)
     card: dict[str, Any] = {
         "title": bundle.name,
         "data": data,
         "architecture": architecture_to_json(built_from) if built_from else {},
-        **costs,
+        "params": int(known.params.value),
+        "macs": int(known.macs.value),
         "listed": listed,
     }
+    if task:
+        card["task"] = task
     if bundle.provenance.note:
         card["note"] = bundle.provenance.note
     if owner:

@@ -39,7 +39,9 @@ class Quantity:
         value: The best single figure, in ``unit``.
         unit: One of ``UNITS``: ``"fraction"`` (0 to 1, shown as %), ``"points"`` (percentage
             points), ``"ms"``, ``"s"``, ``"bytes"``, ``"macs"``, ``"params"``, ``"x"`` (a ratio),
-            ``"per_s"``, ``"count"``, ``"j"``, ``"db"`` (decibels), ``"nats"``, ``"cosine"``.
+            ``"per_s"``, ``"count"``, ``"j"``, ``"db"`` (decibels), ``"nats"``, ``"cosine"``,
+            ``"r2"`` (1 at most, below 0 for worse than the mean), ``"target"`` (the unit of what is
+            predicted).
         low: Lower end of the 95 % interval; equal to ``value`` for an exact count.
         high: Upper end of the 95 % interval.
         n: Number of samples, runs or rounds behind it; ``None`` for an exact count.
@@ -208,6 +210,8 @@ UNITS: dict[str, _Unit] = {
     "db": _Unit(((0.0, 1.0, " dB"),)),
     "nats": _Unit(((0.0, 1.0, " nats"),)),
     "cosine": _Unit(((0.0, 1.0, ""),), digits=4),
+    "r2": _Unit(((0.0, 1.0, ""),)),
+    "target": _Unit(((0.0, 1.0, ""),), digits=4),
 }
 
 _WHOLE = frozenset({"bytes", "macs", "params", "count"})

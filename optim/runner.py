@@ -24,15 +24,14 @@ from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
 from optim.export.deploy import onnx_bytes
 from optim.export.verify import Verification, verify_file
+from optim.measure.costs import static_costs
 from optim.measure.evaluate import predict, samples_at_once
-from optim.measure.graph_costs import graph_costs
 from optim.measure.latency import compare_files, latency_of
-from optim.measure.macs import layer_costs
 from optim.measure.predictions import Predictions
 from optim.measure.scorecard import Scorecard, ratio
 from optim.measure.size import encoded_sizes
 from optim.measure.verdict import verdict
-from optim.models.bundle import GraphModel, ModelBundle
+from optim.models.bundle import ModelBundle
 from optim.models.cards import model_cards
 from optim.models.input_spec import InputSpec
 from optim.models.zoo import ZOO
@@ -382,16 +381,13 @@ def measure(
     predictions = predict(bundle, samples, check=check)
     file = Quantity.exact(len(onnx_bytes(bundle)), "bytes")
     quality = {"accuracy": predictions.accuracy()}
-    if isinstance(bundle.content, GraphModel):
-        params, macs, sparsity = graph_costs(bundle.content.onnx)
-        return Scorecard(quality, "accuracy", params, macs, sparsity, {}, file), predictions
-    costs = layer_costs(bundle.module, bundle.spec.shape)
+    params, macs, sparsity = static_costs(bundle)
     return Scorecard(
         quality=quality,
         primary="accuracy",
-        params=Quantity.exact(sum(c.params for c in costs), "params"),
-        macs=Quantity.exact(sum(c.macs for c in costs), "macs"),
-        sparsity=Quantity.exact(bundle.sparsity, "fraction"),
+        params=params,
+        macs=macs,
+        sparsity=sparsity,
         sizes=encoded_sizes(bundle, check),
         file=file,
     ), predictions

@@ -8,10 +8,11 @@ from typing import Literal
 
 from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
+from optim.data.applied import as_quantities, without_labels
 from optim.data.dataset import Dataset, Samples
 from optim.data.options import Normalisation
 from optim.data.splits import SplitPolicy, overlap, stratified_order, with_validation
-from optim.data.task import Classification, Regression
+from optim.data.task import Classification, Outputs, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
@@ -21,7 +22,17 @@ from optim.recipe import Recipe
 from optim.step import refusal
 from optim.techniques import TECHNIQUES
 
-__all__ = ["Subject", "check_fit", "check_lanes", "check_models", "open_subject", "subject_of"]
+__all__ = [
+    "Subject",
+    "check_fit",
+    "check_lanes",
+    "check_models",
+    "fitting_data",
+    "open_any_data",
+    "open_subject",
+    "refusals",
+    "subject_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +89,7 @@ def open_subject(
         data = open_registered_data(recipe.data)
         bundle = open_registered_model(recipe.model)
     else:
-        data = _open_any_data(recipe.data, base)
+        data = open_any_data(recipe.data, base)
         bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
     return subject_of(bundle, data, split=recipe.split, seed=recipe.seed, spec=spec)
 
@@ -106,14 +117,19 @@ def subject_of(
     spec = spec or _spec_of(bundle, data)
     if spec != bundle.spec:
         bundle = replace(bundle, spec=spec)
-    check_fit(bundle, data)
+    data = fitting_data(bundle, data)
     seen = bundle.provenance.seen
     data = with_validation(data, seen=seen, policy=split, seed=seed)
     part = "validation" if data.is_split else "all"
     return Subject(bundle, data, part, overlap(data, part, seen), seed)
 
 
-def _open_any_data(ref: str, base: Path) -> Dataset:
+def open_any_data(ref: str, base: Path = Path()) -> Dataset:
+    """Open registered data by name, or files.
+
+    Raises:
+        DataError: If there are none, or they cannot be read.
+    """
     if ref.partition("?")[0] in DATASETS or ref in data_cards():
         return open_registered_data(ref)
     return open_data(base / Path(ref).expanduser())
@@ -126,6 +142,23 @@ def _spec_of(bundle: ModelBundle, data: Dataset) -> InputSpec:
         return own
     found = asked.or_else(Normalisation(own.scale, own.mean, own.std))
     return replace(own, scale=found.scale, mean=found.mean, std=found.std)
+
+
+def fitting_data(bundle: ModelBundle, data: Dataset) -> Dataset:
+    """Return data as a model can use them: labels that it does not predict are left out.
+
+    Classes that are numbers become quantities for a model that predicts quantities.
+
+    Raises:
+        DataError: If they do not fit.
+    """
+    if isinstance(data.task, Classification) and not isinstance(bundle.task, Classification):
+        numbers = as_quantities(data) if isinstance(bundle.task, Regression) else None
+        data = numbers or without_labels(data)
+    if isinstance(data.task, Regression) and isinstance(bundle.task, Outputs):
+        data = without_labels(data)
+    check_fit(bundle, data)
+    return data
 
 
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:
@@ -173,6 +206,17 @@ def _check_classes(bundle: ModelBundle, data: Dataset) -> None:
             f"{bundle.task.n_classes}.",
             hint="Choose data with the classes the model was trained on.",
         )
+
+
+def refusals(lane: str, note: str) -> dict[str, str]:
+    """Return ``{technique: reason}`` of the techniques that cannot change a model.
+
+    Args:
+        lane: See ``ModelBundle.lane``.
+        note: Why the model is in that lane.
+    """
+    reasons = {name: refusal(technique, lane, note) for name, technique in TECHNIQUES.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def check_lanes(recipe: Recipe, bundle: ModelBundle) -> None:

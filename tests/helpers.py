@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -175,3 +176,15 @@ def train_on_digits() -> tuple[ModelBundle, Dataset]:
         provenance=Provenance("trained", seen=trained_on(data)),
     )
     return bundle, data
+
+
+def kernels_of(file: bytes, folder: Path) -> list[str]:
+    """Return the operators that ONNX Runtime executes once it has rewritten a file for itself."""
+    import onnx
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return [node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node]

@@ -42,7 +42,7 @@ def limits() -> Limits:
     """
     return Limits(
         uploads=_number("OPTIM_MAX_UPLOADS", 50),
-        upload_bytes=_number("OPTIM_MAX_UPLOADS_MB", 2000) * 2**20,
+        upload_bytes=_number("OPTIM_MAX_UPLOADS_MB", 2000) * 10**6,
         runs=_number("OPTIM_MAX_RUNS", 10),
     )
 

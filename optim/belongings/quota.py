@@ -33,8 +33,8 @@ def check_upload(owner: str, store: RunStore, *sizes: int) -> None:
     together = mine.upload_bytes + sum(sizes)
     if most.upload_bytes and together > most.upload_bytes:
         raise AccessError(
-            f"With this upload yours would take {together / 2**20:,.0f} MB, and "
-            f"{most.upload_bytes / 2**20:,.0f} MB is the most.",
+            f"With this upload yours would take {together / 10**6:,.1f} MB, and "
+            f"{most.upload_bytes / 10**6:,.0f} MB is the most.",
             hint=hint,
         )
 

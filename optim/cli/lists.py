@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
+
+import typer
 
 from optim.cli._app import cli
-from optim.cli._options import Json
+from optim.cli._options import Json, Model
 from optim.cli._output import print_json, print_table
 
-__all__ = ["data", "models", "techniques"]
+__all__ = ["card", "data", "models", "techniques"]
+
+_PRIVATE = ("path", "listed", "owner")
+"""Fields of a data card that are nobody else's business."""
 
 
 @cli.command()
@@ -52,7 +58,7 @@ def data(as_json: Json = False) -> None:
 
     cards = [card for card in data_cards().values() if card.listed]
     if as_json:
-        rows = [{k: v for k, v in asdict(c).items() if k not in ("path", "listed")} for c in cards]
+        rows = [{k: v for k, v in asdict(c).items() if k not in _PRIVATE} for c in cards]
         print_json({"schema": "optim.data/1", "data": rows})
         return
     print_table(
@@ -90,3 +96,24 @@ def techniques(as_json: Json = False) -> None:
             for name, technique in TECHNIQUES.items()
         ],
     )
+
+
+@cli.command()
+def card(
+    model: Model,
+    data: Annotated[
+        str, typer.Option("--data", help="What it shall take: resolves sizes that are left free.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Show the model card: task, inputs, outputs, parameters, MACs, what is unusual."""
+    from optim.measure.facts import facts
+    from optim.models.open import open_model
+    from optim.subject import open_any_data
+
+    bundle = open_model(model, data=open_any_data(data) if data else None)
+    known = facts(bundle)
+    if as_json:
+        print_json({"schema": "optim.card/1", "model": model, **known.to_json()})
+    else:
+        typer.echo(known.text())

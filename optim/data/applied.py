@@ -12,11 +12,11 @@ from optim.data.dataset import Dataset, Samples, cached_part
 from optim.data.folder import MAX_DECODED_BYTES
 from optim.data.options import NO_LABELS, DataOptions
 from optim.data.splits import cut_parts, trained_on
-from optim.data.task import NO_LABEL, Classification, Unlabelled
+from optim.data.task import NO_LABEL, Classification, Regression, Unlabelled
 from optim.errors import DataError
 from optim.hashing import digest
 
-__all__ = ["with_options"]
+__all__ = ["as_quantities", "with_options", "without_labels"]
 
 _VERSION = 1
 
@@ -32,7 +32,7 @@ def with_options(dataset: Dataset, options: DataOptions) -> Dataset:
         DataError: If an option does not fit the data.
     """
     if options.target == NO_LABELS and not isinstance(dataset.task, Unlabelled):
-        dataset = _without_labels(dataset)
+        dataset = without_labels(dataset)
     if options.channel_order == "BGR":
         dataset = _turned(dataset)
     if options.resize:
@@ -72,7 +72,9 @@ def _changed(
     )
 
 
-def _without_labels(dataset: Dataset) -> Dataset:
+def without_labels(dataset: Dataset) -> Dataset:
+    """Return data of which nobody says what they are."""
+
     def targets(part: str) -> np.ndarray:
         return np.full(dataset.parts[part], NO_LABEL, np.int64)
 
@@ -81,6 +83,24 @@ def _without_labels(dataset: Dataset) -> Dataset:
 
     changed = _changed(dataset, "no labels", change, input_shape=dataset.input_shape)
     return replace(changed, task=Unlabelled(), load_targets=targets)
+
+
+def as_quantities(dataset: Dataset) -> Dataset | None:
+    """Return data whose classes are numbers as data with a quantity; None if they are words."""
+    try:
+        values = np.array([float(name) for name in dataset.task.class_names], np.float32)
+    except ValueError:
+        return None
+
+    def change(samples: Samples) -> Samples:
+        return replace(samples, targets=values[samples.targets])
+
+    changed = _changed(dataset, "quantities", change, input_shape=dataset.input_shape)
+    return replace(
+        changed,
+        task=Regression(("target",)),
+        load_targets=lambda part: values[dataset.targets(part)],
+    )
 
 
 def _turned(dataset: Dataset) -> Dataset:
@@ -138,9 +158,11 @@ def _fitted(series: np.ndarray, length: int) -> np.ndarray:
 
 def _named(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
     """Return data whose classes have other names, or the same ones in another order."""
-    if isinstance(dataset.task, Unlabelled):
+    if not isinstance(dataset.task, Classification):
         raise DataError(
-            f"{dataset.title} has no labels, and class_names names {len(names)} classes.",
+            f"{dataset.title} has no labels, and class_names names {len(names)} classes."
+            if isinstance(dataset.task, Unlabelled)
+            else f"{dataset.title} has quantities, and class_names names {len(names)} classes.",
             hint="Leave class_names out.",
         )
     own = dataset.task.class_names

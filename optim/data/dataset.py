@@ -45,7 +45,8 @@ class Samples:
 
     Attributes:
         inputs: ``(N, C, H, W)`` uint8 images in 0..255, or ``(N, ...)`` float32 values.
-        targets: ``(N,)`` int64 class indices; -1 where nobody says what a sample is.
+        targets: ``(N,)`` int64 class indices, -1 where nobody says what a sample is; or float32
+            quantities, ``(N,)`` or ``(N, quantities)``.
         ids: ``(N,)`` int64, unique within the data set's source and stable over splits.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
@@ -17,7 +18,7 @@ import numpy as np
 from optim.data.dataset import Dataset, Samples
 from optim.data.options import DataOptions, Normalisation
 from optim.data.splits import stratified_order
-from optim.data.task import Unlabelled
+from optim.data.task import Classification, Regression
 from optim.errors import DataError
 
 __all__ = ["Expected", "Guess", "guess_options", "open_as_guessed", "preview"]
@@ -177,7 +178,6 @@ def preview(
     """
     samples = _some(dataset, seed)
     shown = samples.take(np.arange(min(count, len(samples))))
-    names = dataset.task.class_names
     wanted = model.with_normalisation(dataset.normalisation) if model else None
     return {
         "title": dataset.title,
@@ -191,7 +191,7 @@ def preview(
         "samples": [
             {
                 "id": int(shown.ids[i]),
-                "label": names[shown.targets[i]] if names else None,
+                "label": _label(dataset, shown.targets[i]),
                 **_picture(shown.inputs[i], wanted),
             }
             for i in range(len(shown))
@@ -202,6 +202,13 @@ def preview(
     }
 
 
+def _label(dataset: Dataset, target: np.ndarray) -> str | None:
+    """Return what a sample is, in words; None if nobody says it."""
+    if isinstance(dataset.task, Regression):
+        return ", ".join(f"{value:g}" for value in np.ravel(target))
+    return dataset.task.class_names[int(target)] if dataset.task.class_names else None
+
+
 def _some(dataset: Dataset, seed: int = 0) -> Samples:
     """Return samples of the first part, of all classes alike."""
     samples = dataset.part(next(iter(dataset.parts)))
@@ -209,7 +216,7 @@ def _some(dataset: Dataset, seed: int = 0) -> Samples:
 
 
 def _classes(dataset: Dataset) -> list[dict[str, Any]]:
-    if isinstance(dataset.task, Unlabelled):
+    if not isinstance(dataset.task, Classification):
         return []
     names = dataset.task.class_names
     counts = {
@@ -245,9 +252,15 @@ def _seen(inputs: np.ndarray, model: Expected) -> np.ndarray:
 
 def _seen_values(inputs: np.ndarray, model: Expected) -> dict[str, Any]:
     values = _seen(inputs, model).astype(np.float64)
-    numbers = {"low": values.min(), "high": values.max(), "mean": values.mean()}
-    found: dict[str, Any] = {name: float(f"{v:.4g}") for name, v in numbers.items()}
-    return {**found, "std": float(f"{values.std():.4g}"), "window": list(_WINDOW[bool(model.mean)])}
+    numbers = {
+        "low": values.min(),
+        "high": values.max(),
+        "mean": values.mean(),
+        "std": values.std(),
+    }
+    places = max(0, 3 - math.floor(math.log10(np.abs(values).max() or 1)))
+    found: dict[str, Any] = {name: round(float(v), places) + 0.0 for name, v in numbers.items()}
+    return {**found, "window": list(_WINDOW[bool(model.mean)])}
 
 
 def _picture(sample: np.ndarray, model: Expected | None) -> dict[str, Any]:

@@ -16,11 +16,14 @@ from optim.data.dataset import Dataset, Samples, cached_part
 from optim.data.folder import MAX_CLASSES, MAX_DECODED_BYTES
 from optim.data.options import NO_LABELS, DataOptions, Layout
 from optim.data.splits import part_hash
-from optim.data.task import NO_LABEL, Classification, Task, Unlabelled
+from optim.data.task import NO_LABEL, Classification, Regression, Task, Unlabelled
 from optim.errors import DataError
 from optim.hashing import digest
 
-__all__ = ["RawPart", "Source", "class_targets", "dataset_of"]
+__all__ = ["READ_AS", "RawPart", "Source", "class_targets", "dataset_of"]
+
+READ_AS = "Stored arrays are read as"
+"""Begins the note about axes that were guessed."""
 
 _VERSION = 1
 """Raised whenever the same files give other samples."""
@@ -104,9 +107,9 @@ def dataset_of(source: Source, options: DataOptions, *, ref: str, title: str) ->
     layout = _layout(first, source.layout or options.layout)
     notes = source.notes
     if len(first.shape) > 2 and not (source.layout or options.layout):
-        notes = (*notes, f"Stored arrays are read as {layout}, guessed from their shape.")
+        notes = (*notes, f"{READ_AS} {layout}, guessed from their shape.")
     labels = _labels(source, options)
-    task: Task = Unlabelled() if labels is None else Classification(labels.names)
+    task: Task = Unlabelled() if labels is None else labels.task
     identity = digest("arrays", _VERSION, source.identity, layout, options.target)
     sizes = {name: raw.shape[0] for name, raw in source.parts.items()}
     starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
@@ -185,9 +188,9 @@ def class_targets(labels: np.ndarray, where: str) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Labels:
-    """Names of the classes, and the labels of each part."""
+    """What labels mean, and those of each part."""
 
-    names: tuple[str, ...]
+    task: Classification | Regression
     of: Callable[[str], np.ndarray]
 
 
@@ -210,8 +213,11 @@ def _labels(source: Source, options: DataOptions) -> _Labels | None:
                 hint="Each sample needs one label.",
             )
     if source.class_names:
-        return _Labels(source.class_names, lambda part: _known(source, part))
-    found = {name: _read_labels(source.parts[name]) for name in labelled}
+        return _Labels(Classification(source.class_names), lambda part: _known(source, part))
+    stored = {name: _stored_labels(source.parts[name]) for name in labelled}
+    if any(map(_holds_quantities, stored.values())):
+        return _quantities(source, stored)
+    found = {name: class_targets(v, source.parts[name].labels_where) for name, v in stored.items()}
     kinds = {values.dtype.kind for values in found.values()}
     if len(kinds) > 1:
         raise DataError(f"The labels of {source.name} are numbers in one part, text in another.")
@@ -219,11 +225,53 @@ def _labels(source: Source, options: DataOptions) -> _Labels | None:
         names = np.unique(np.concatenate(list(found.values())))
         _check_number(len(names), source.name, str(names[0]))
         found = {name: np.searchsorted(names, v).astype(np.int64) for name, v in found.items()}
-        return _Labels(tuple(map(str, names)), found.__getitem__)
+        return _Labels(Classification(tuple(map(str, names))), found.__getitem__)
     high = max(int(values.max()) for values in found.values())
     distinct = len(np.unique(np.concatenate([np.unique(v) for v in found.values()])))
     _check_number(distinct, source.name, str(high))
-    return _Labels(tuple(map(str, range(high + 1))), found.__getitem__)
+    return _Labels(Classification(tuple(map(str, range(high + 1)))), found.__getitem__)
+
+
+def _quantities(source: Source, stored: Mapping[str, np.ndarray]) -> _Labels:
+    """Return labels that are quantities: fractions, one or several a sample."""
+    found = {name: _plain_quantities(v, source.parts[name]) for name, v in stored.items()}
+    widths = {values.size // len(values) for values in found.values()}
+    if len(widths) > 1:
+        raise DataError(
+            f"The labels of {source.name} are {' or '.join(map(str, sorted(widths)))} numbers a "
+            "sample, and all parts need as many."
+        )
+    width = widths.pop()
+    names = ("target",) if width == 1 else tuple(f"target {i}" for i in range(width))
+    return _Labels(Regression(names), found.__getitem__)
+
+
+def _holds_quantities(labels: np.ndarray) -> bool:
+    if labels.dtype.kind != "f" or not 1 <= labels.ndim <= 2 or _is_one_hot(labels):
+        return False
+    known = labels[np.isfinite(labels)]
+    return bool((known != np.rint(known)).any())
+
+
+def _plain_quantities(labels: np.ndarray, raw: RawPart) -> np.ndarray:
+    """Return ``(N,)`` or ``(N, quantities)`` float32."""
+    if labels.dtype.kind not in "biuf" or labels.ndim > 2 or labels[0].size > MAX_QUANTITIES:
+        raise DataError(
+            f"The labels {raw.labels_where!r} have the shape {labels.shape}: one a sample, or a "
+            f"row of at most {MAX_QUANTITIES:,} are meant."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = labels.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"The labels {raw.labels_where!r} hold values that are not finite.",
+            hint="Leave those samples out.",
+        )
+    return values.reshape(-1) if values.size == len(values) else values
+
+
+MAX_QUANTITIES = 1000
+"""Quantities of one sample that can be predicted."""
 
 
 def _check_number(distinct: int, name: str, one: str) -> None:
@@ -238,14 +286,15 @@ def _check_number(distinct: int, name: str, one: str) -> None:
         )
 
 
-def _read_labels(raw: RawPart) -> np.ndarray:
+def _stored_labels(raw: RawPart) -> np.ndarray:
     assert raw.labels is not None
-    return class_targets(raw.labels(), raw.labels_where)
+    return raw.labels()
 
 
 def _known(source: Source, part: str) -> np.ndarray:
     """Return the labels of a part where the format names the classes."""
-    targets = _read_labels(source.parts[part])
+    raw = source.parts[part]
+    targets = class_targets(_stored_labels(raw), raw.labels_where)
     if targets.max() >= len(source.class_names):
         raise DataError(
             f"{part} of {source.name} has class {targets.max()}: its classes are numbered from 0 "
@@ -255,7 +304,9 @@ def _known(source: Source, part: str) -> np.ndarray:
 
 
 def _is_one_hot(labels: np.ndarray) -> bool:
-    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+    return labels.ndim == 2 and bool(
+        ((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()
+    )
 
 
 def _check_shape(raw: RawPart) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optim.errors import ConfigError
+from optim.errors import ConfigError, ExportError
 
 if TYPE_CHECKING:
     from optim.layers.table import CompressionTable
@@ -33,6 +33,7 @@ class Target:
         suffix: End of the file's name.
         make: Returns the file's bytes.
         deployed: Returns the model the file holds, to be verified against.
+        lanes: Kinds of model that can be written so, see ``ModelBundle.lane``.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Target:
     suffix: str
     make: Callable[[ModelBundle, Recipe], bytes]
     deployed: Callable[[ModelBundle], ModelBundle]
+    lanes: frozenset[str] = frozenset({"torch", "graph"})
 
 
 def _same(bundle: ModelBundle) -> ModelBundle:
@@ -100,6 +102,7 @@ TARGETS: dict[str, Target] = {
         ".zip",
         _archive,
         _same,
+        frozenset({"torch"}),
     ),
 }
 """Kinds of file by name."""
@@ -116,7 +119,14 @@ def export(bundle: ModelBundle, recipe: Recipe, target: str) -> bytes:
         raise ConfigError(
             f"target must be one of {', '.join(TARGETS)}: got {target!r}.", field="target"
         )
-    return TARGETS[target].make(bundle, recipe)
+    kind = TARGETS[target]
+    if bundle.lane not in kind.lanes:
+        raise ExportError(
+            f"{kind.title} holds layers that torch can train, and {bundle.name} is kept as an ONNX "
+            "graph.",
+            hint=f"Choose {TARGETS['onnx'].title}.",
+        )
+    return kind.make(bundle, recipe)
 
 
 def container_notes(table: CompressionTable) -> dict[str, str]:

@@ -11,7 +11,7 @@ import torch
 
 from optim.data.dataset import Samples
 from optim.errors import ParityError
-from optim.measure.evaluate import predict, predict_in_runtime
+from optim.measure.evaluate import predict, predict_in_runtime, runner_of
 from optim.measure.latency import latency_of
 from optim.measure.predictions import Predictions
 from optim.models.bundle import ModelBundle
@@ -119,7 +119,7 @@ def verify_file(
     progress(0.2, "measuring accuracy in the runtime")
     deployed = predict_in_runtime(session, bundle, samples, check=check)
     progress(0.6, "comparing with the simulation")
-    simulated = predict(bundle, samples, check=check)
+    simulated = predict(bundle, samples, as_defined=True, check=check)
     agreement, difference = _agreement(session, bundle, deployed, simulated, more)
     progress(0.8, "measuring latency")
     one = bundle.spec.normalise(samples.inputs[:1]).numpy()
@@ -147,9 +147,7 @@ def _agreement(
     if lacking <= 0:
         return deployed.agreement(simulated), deployed.largest_difference(simulated)
     x = _further_inputs(bundle, more, lacking)
-    graph = bundle.simulated()
-    with torch.inference_mode():
-        expected = graph(x).numpy()
+    expected = runner_of(bundle, as_defined=True)(x)
     ids, targets = np.arange(lacking) + 2**40, np.zeros(lacking, dtype=np.int64)
     first = Predictions.joined([deployed, Predictions(ids, session.run(x.numpy()), targets)])
     second = Predictions.joined([simulated, Predictions(ids, expected, targets)])

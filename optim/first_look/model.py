@@ -7,17 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnx
-
 from optim.errors import OptimError, UnsupportedModelError
 from optim.measure.chance import expected_by
-from optim.measure.graph_costs import graph_costs
-from optim.measure.macs import layer_costs
-from optim.models.bundle import GraphModel, ModelBundle
+from optim.measure.facts import facts
+from optim.models.bundle import ModelBundle
+from optim.models.file_facts import SAMPLES_ROLE
 from optim.models.open import open_model, open_registered_model
 from optim.models.weights import differences, nearest_architectures, read_state_dict
 from optim.models.zoo import ZOO
-from optim.quantity import Quantity
 
 __all__ = ["look_at_model"]
 
@@ -35,7 +32,7 @@ def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any
     Returns:
         ``card`` (facts for a reader; None if the weights fit no architecture, or several),
         ``expected`` (what it says about its input) and ``architectures`` (those that the weights
-        come closest to, with what differs).
+        come closest to, or the one that was named, with what differs).
 
     Raises:
         UnsupportedModelError: If the file cannot be opened whatever the architecture.
@@ -45,13 +42,11 @@ def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any
     except UnsupportedModelError:
         if isinstance(model, str) or model.suffix.lower() == ".onnx":
             raise
-        near = _architectures(model)
-        if not near:
-            raise
+        near = _architectures(model, architecture)
         return {"card": None, "expected": None, "architectures": near}
     return {
-        "card": _card(bundle),
-        "expected": replace(expected_by(bundle), shape=_asked_shape(model, bundle)).to_json(),
+        "card": facts(bundle).to_json(),
+        "expected": replace(expected_by(bundle), shape=_asked_shape(bundle)).to_json(),
         "architectures": [],
     }
 
@@ -62,41 +57,13 @@ def _opened(model: Path | str, architecture: str) -> ModelBundle:
     return open_model(f"{architecture}:{model}" if architecture else str(model))
 
 
-def _shown(value: Quantity) -> dict[str, Any]:
-    return {**value.to_json(), "text": str(value)}
-
-
-def _card(bundle: ModelBundle) -> dict[str, Any]:
-    """Return facts about a model for a reader."""
-    if isinstance(bundle.content, GraphModel):
-        params, macs, _ = graph_costs(bundle.content.onnx)
-        lane = "graph"
-    else:
-        module = bundle.content.module
-        costs = layer_costs(module, bundle.spec.shape)
-        params = Quantity.exact(sum(p.numel() for p in module.parameters()), "params")
-        macs = Quantity.exact(sum(cost.macs for cost in costs), "macs")
-        lane = "trainable"
-    return {
-        "task": bundle.task.kind,
-        "n_classes": bundle.task.n_classes,
-        "input_shape": list(bundle.spec.shape),
-        "params": _shown(params),
-        "macs": _shown(macs),
-        "lane": lane,
-        "note": bundle.provenance.note,
-    }
-
-
-def _asked_shape(model: Path | str, bundle: ModelBundle) -> tuple[int, ...]:
+def _asked_shape(bundle: ModelBundle) -> tuple[int, ...]:
     """Return the shape of a model's samples, 0 where other sizes would do as well."""
     shape = bundle.spec.shape
-    if isinstance(model, Path) and model.suffix.lower() == ".onnx":
-        graph = onnx.load(model, load_external_data=False).graph
-        weights = {tensor.name for tensor in graph.initializer}
-        given = next(value for value in graph.input if value.name not in weights)
-        sizes = [d.dim_value for d in given.type.tensor_type.shape.dim][1:]
-        return shape if all(sizes) else (shape[0], *(0 for _ in shape[1:]))
+    if bundle.provenance.file is not None:
+        given = next(t for t in bundle.provenance.file.inputs if t.role == SAMPLES_ROLE)
+        is_free = any(not size.isdigit() for size in given.declared[1:])
+        return (shape[0], *(0 for _ in shape[1:])) if is_free else shape
     architecture = getattr(bundle.content, "architecture", None)
     if architecture is None or len(shape) == 1:
         return shape
@@ -109,9 +76,10 @@ def _asked_shape(model: Path | str, bundle: ModelBundle) -> tuple[int, ...]:
     return shape if differ.count else (shape[0], *(0 for _ in shape[1:]))
 
 
-def _architectures(path: Path) -> list[dict[str, Any]]:
-    """Return what the weights come closest to, with what differs."""
-    near = nearest_architectures(read_state_dict(path), ZOO)
+def _architectures(path: Path, named: str) -> list[dict[str, Any]]:
+    """Return the named architecture, or those that weights come closest to, with what differs."""
+    zoo = {named: ZOO[named]} if named else ZOO
+    near = nearest_architectures(read_state_dict(path), zoo)
     return [
         {
             "name": name,

@@ -6,7 +6,7 @@ inference, the conversion to a newer operator set) then takes milliseconds and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -67,9 +67,20 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
     return small
 
 
-def value_types(model: onnx.ModelProto) -> dict[str, ValueType]:
-    """Return what shape inference tells of every value; what it cannot tell is left out."""
+def value_types(
+    model: onnx.ModelProto, sizes: Mapping[str, Sequence[int]] | None = None
+) -> dict[str, ValueType]:
+    """Return what shape inference tells of every value; what it cannot tell is left out.
+
+    Args:
+        model: The graph.
+        sizes: ``{input: shape}`` it is run with, in place of what it declares.
+    """
     small = skeleton(model)
+    for value in small.graph.input:
+        if sizes and value.name in sizes:
+            shape = helper.make_tensor_type_proto(0, sizes[value.name]).tensor_type.shape
+            value.type.tensor_type.shape.CopyFrom(shape)
     try:
         graph = shape_inference.infer_shapes(small, data_prop=True).graph
     except Exception:

@@ -44,19 +44,24 @@ def samples_at_once(bundle: ModelBundle) -> int:
 
 
 def predict(
-    bundle: ModelBundle, samples: Samples, *, check: Callable[[], None] = lambda: None
+    bundle: ModelBundle,
+    samples: Samples,
+    *,
+    as_defined: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> Predictions:
     """Return what a model says about samples, fake-quantized where its table says so.
 
     Args:
         bundle: A torch model is run by torch, an ONNX file by ONNX Runtime.
         samples: Raw samples; they are normalised here.
+        as_defined: See :func:`runner_of`.
         check: Called between batches; raises to stop.
 
     Raises:
         DataError: If the samples do not fit the model.
     """
-    run = runner_of(bundle)
+    run = runner_of(bundle, as_defined=as_defined)
     outputs = []
     for rows in batches(len(samples), samples_at_once(bundle)):
         check()

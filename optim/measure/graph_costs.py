@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import prod
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from optim.graph.layers import GraphLayer, attribute_of, graph_layers
 from optim.graph.skeleton import ValueType, value_types
 from optim.measure.macs import LayerCost
+from optim.models.interface import Interface
 from optim.quantity import Quantity
 
 __all__ = ["graph_costs", "graph_layer_costs"]
@@ -19,16 +20,24 @@ __all__ = ["graph_costs", "graph_layer_costs"]
 _Sizes = Mapping[str, list[int]]
 
 
-def graph_costs(file: bytes) -> tuple[Quantity, Quantity, Quantity]:
+def graph_costs(
+    file: bytes, interface: Interface | None = None, shape: tuple[int, ...] = ()
+) -> tuple[Quantity, Quantity, Quantity]:
     """Return parameters, MACs for one sample, and the share of zeros in the weights.
 
     Counted are convolutions, matrix products and recurrent layers whose sizes shape inference can
-    tell; dynamic dimensions count as one.
+    tell; sizes that nobody says count as one.
+
+    Args:
+        file: An ONNX file.
+        interface: How it is run, if that is known: settles sizes that the file leaves free.
+        shape: Of one sample.
     """
     model = onnx.load_from_string(file)
-    sizes = _sizes(value_types(model))
+    sizes = _sizes(value_types(model, interface.sizes(shape) if interface else None))
+    batch = max(1, interface.batch) if interface else 1
     numbers = total = zeros = 0
-    for tensor in model.graph.initializer:
+    for tensor in _tensors(model.graph):
         numbers += prod(tensor.dims)
         if len(tensor.dims) > 1:
             array = numpy_helper.to_array(tensor)
@@ -36,25 +45,45 @@ def graph_costs(file: bytes) -> tuple[Quantity, Quantity, Quantity]:
             zeros += array.size - int(np.count_nonzero(array))
     return (
         Quantity.exact(numbers, "params"),
-        Quantity.exact(sum(_macs(node, sizes) for node in model.graph.node), "macs"),
+        Quantity.exact(sum(_macs(node, sizes) for node in model.graph.node) // batch, "macs"),
         Quantity.exact(zeros / total if total else 0.0, "fraction"),
     )
 
 
-def graph_layer_costs(model: onnx.ModelProto) -> list[LayerCost]:
-    """Return the cost of every layer of a graph, and of the products of two activations."""
-    sizes = _sizes(value_types(model))
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield the constants of a graph, in nodes and in the bodies of branches and loops as well."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.t.data_type in _FLOATS:
+                yield attribute.t
+            for body in (attribute.g, *attribute.graphs):
+                yield from _tensors(body)
+
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+
+
+def graph_layer_costs(
+    model: onnx.ModelProto, interface: Interface | None = None, shape: tuple[int, ...] = ()
+) -> list[LayerCost]:
+    """Return the cost of every layer of a graph, and of the products of two activations.
+
+    See :func:`graph_costs` for the arguments.
+    """
+    sizes = _sizes(value_types(model, interface.sizes(shape) if interface else None))
+    batch = max(1, interface.batch) if interface else 1
     layers: dict[int, list[GraphLayer]] = {}
     for layer in graph_layers(model):
         layers.setdefault(layer.node, []).append(layer)
     costs = []
     for index, node in enumerate(model.graph.node):
-        outputs = prod(sizes.get(node.output[0], [0])) if node.output else 0
+        outputs = prod(sizes.get(node.output[0], [0])) // batch if node.output else 0
         for layer in layers.get(index, []):
             params = prod(layer.shape) + prod(sizes.get(layer.bias, [0]) if layer.bias else [0])
-            macs = _layer_macs(node, layer, sizes)
+            macs = _layer_macs(node, layer, sizes) // batch
             costs.append(LayerCost(layer.name, layer.kind, layer.sizes, params, macs, outputs))
-        if index not in layers and (macs := _macs(node, sizes)):
+        if index not in layers and (macs := _macs(node, sizes) // batch):
             name = node.name or node.output[0]
             costs.append(LayerCost(name, "matmul", (), 0, macs, outputs))
     return costs

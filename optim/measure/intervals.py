@@ -12,10 +12,20 @@ import math
 
 import numpy as np
 
-__all__ = ["CONFIDENCE", "mean_interval", "median_interval", "paired_difference", "wilson"]
+__all__ = [
+    "CONFIDENCE",
+    "mean_interval",
+    "median_interval",
+    "paired_difference",
+    "ratio_interval",
+    "wilson",
+]
 
 CONFIDENCE = 0.95
 _Z = 1.959963984540054
+_RESAMPLES = 1000
+_BLOCK = 64
+"""Resamples drawn at once: their weights are ``(block, samples)``."""
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -76,3 +86,34 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * spread
     return mean, mean - half, mean + half
+
+
+def ratio_interval(
+    numerator: np.ndarray, denominator: np.ndarray, seed: int = 0
+) -> tuple[float, float, float]:
+    """Return a ratio of two sums over the same samples and its percentile bootstrap interval.
+
+    Args:
+        numerator: ``(N, K)``, not negative; of several columns the mean of their ratios is taken.
+        denominator: ``(N, K)``, not negative; the sum of no column is 0.
+        seed: Of the resampling.
+
+    References:
+        Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
+    """
+    n, columns = numerator.shape
+    both = np.concatenate([numerator, denominator], axis=1)
+    generator = np.random.default_rng(seed)
+
+    def ratios(sums: np.ndarray) -> np.ndarray:
+        least = np.finfo(np.float64).tiny
+        found: np.ndarray = sums[..., :columns] / np.maximum(sums[..., columns:], least)
+        return found.mean(axis=-1)
+
+    value = float(ratios(both.sum(axis=0)))
+    draws = [
+        ratios(generator.multinomial(n, np.full(n, 1 / n), _BLOCK) @ both)
+        for _ in range(-(-_RESAMPLES // _BLOCK))
+    ]
+    low, high = np.quantile(np.concatenate(draws), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return value, min(value, float(low)), max(value, float(high))

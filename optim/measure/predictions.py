@@ -27,8 +27,9 @@ class Predictions:
     Attributes:
         ids: ``(N,)`` sample ids.
         outputs: ``(N, classes)`` float32 logits, or ``(N, numbers)`` of another task.
-        targets: ``(N,)`` class indices; all -1 where nobody says what the samples are. What needs
-            no labels, such as agreement, can then be asked; accuracy and confusion cannot.
+        targets: ``(N,)`` class indices; all -1 where nobody says what the samples are; or
+            quantities, floats ``(N,)`` or ``(N, quantities)``. What needs no classes, such as
+            agreement, can be asked of all; accuracy and confusion cannot.
         how: ``MEASURED`` for the model as it is or in its runtime, ``SIMULATED`` for fake
             quantization.
     """
@@ -39,14 +40,22 @@ class Predictions:
     how: How = How.MEASURED
 
     def __post_init__(self) -> None:
-        classes = self.outputs.shape[1]
+        width = self.outputs.shape[1]
+        if self.has_quantities:
+            if self.targets.size != self.outputs.size:
+                raise DataError(
+                    f"The data have {self.targets.size // max(1, len(self.targets))} quantities a "
+                    f"sample, the model {width} outputs.",
+                    hint="Choose data with the quantities the model was trained on.",
+                )
+            return
         if self.is_labelled and self.targets.min() < 0:
             raise DataError(
                 "Some samples have labels and others have none.", hint="Leave the others out."
             )
-        if self.is_labelled and not 0 <= self.targets.min() <= self.targets.max() < classes:
+        if self.is_labelled and not 0 <= self.targets.min() <= self.targets.max() < width:
             raise DataError(
-                f"The data has class {int(self.targets.max())}, the model only {classes} outputs.",
+                f"The data has class {int(self.targets.max())}, the model only {width} outputs.",
                 hint="Choose data with the classes the model was trained on.",
             )
 
@@ -70,8 +79,15 @@ class Predictions:
 
     @property
     def is_labelled(self) -> bool:
-        """Whether somebody says what the samples are."""
-        return len(self.targets) > 0 and not bool((self.targets == NO_LABEL).all())
+        """Whether somebody says of which class the samples are."""
+        if self.has_quantities or not len(self.targets):
+            return False
+        return not bool((self.targets == NO_LABEL).all())
+
+    @property
+    def has_quantities(self) -> bool:
+        """Whether targets are quantities, not classes."""
+        return self.targets.dtype.kind == "f"
 
     @property
     def correct(self) -> np.ndarray:

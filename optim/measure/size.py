@@ -15,14 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 
+import torch
+from onnx import TensorProto
 from torch import Tensor
 
 from optim.codecs import CODECS, Codes, best_sparse
+from optim.graph.fold import fold
+from optim.graph.layers import graph_layers, read_weights, stored_weights
 from optim.layers.graph import COMPUTE, kind_of, layer_of, trace
 from optim.layers.grid import from_rows
 from optim.layers.table import QuantizedWeight
-from optim.models.bundle import ModelBundle
+from optim.models.bundle import GraphModel, ModelBundle
 from optim.quantity import Quantity
 
 __all__ = ["SIZES", "LayerSize", "encoded_sizes", "layer_sizes"]
@@ -59,6 +64,8 @@ def encoded_sizes(
 
 def layer_sizes(bundle: ModelBundle, check: Callable[[], None] = lambda: None) -> list[LayerSize]:
     """Return the sizes of every layer of the deployed graph, batch norms folded in."""
+    if isinstance(bundle.content, GraphModel):
+        return _graph_sizes(bundle, check)
     traced = trace(bundle.module)
     found = []
     counted: set[int] = set()
@@ -75,6 +82,32 @@ def layer_sizes(bundle: ModelBundle, check: Callable[[], None] = lambda: None) -
     if rest:
         found.append(LayerSize("", dict.fromkeys(SIZES, rest), 0.0, 32))
     return found
+
+
+def _graph_sizes(bundle: ModelBundle, check: Callable[[], None]) -> list[LayerSize]:
+    """Return the sizes of the layers of an ONNX graph, by its own integers where it stores some."""
+    model = fold(bundle.graph())
+    weights, stored = read_weights(model), stored_weights(model)
+    tensors = {t.name: t for t in model.graph.initializer}
+    found, counted = [], set()
+    for layer in graph_layers(model):
+        quantized = stored.get(layer.name, bundle.table.weights.get(layer.name))
+        weight = weights.get(layer.name)
+        if weight is None and layer.name in stored:
+            weight = stored[layer.name].apply(torch.zeros(layer.sizes))
+        if weight is None:
+            continue
+        check()
+        counted |= {layer.weight, layer.bias}
+        bias = 4 * prod(tensors[layer.bias].dims) if layer.bias in tensors else 0
+        found.append(_layer_size(layer.name, weight, bias, quantized))
+    floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
+    rest = 4 * sum(
+        prod(tensor.dims)
+        for name, tensor in tensors.items()
+        if name not in counted and tensor.data_type in floats
+    )
+    return [*found, LayerSize("", dict.fromkeys(SIZES, rest), 0.0, 32)] if rest else found
 
 
 def _layer_size(

@@ -17,6 +17,7 @@ from optim.layers.quantized_graph import deployable_graph, simulated_graph
 from optim.layers.table import CompressionTable
 from optim.models.architecture import Architecture
 from optim.models.convert.program import describe
+from optim.models.file_facts import FileFacts
 from optim.models.input_spec import InputSpec
 from optim.models.interface import Interface
 
@@ -45,10 +46,12 @@ class GraphModel:
     Attributes:
         onnx: The file's bytes.
         interface: How it is run; None for one float32 input whose first output is read.
+        is_folded: Whether it is as :func:`optim.graph.fold.fold` leaves it.
     """
 
     onnx: bytes = field(repr=False)
     interface: Interface | None = None
+    is_folded: bool = False
 
     @cached_property
     def hash(self) -> str:
@@ -69,11 +72,13 @@ class Provenance:
         seen: Part hashes of the samples it was trained on (see ``optim.data.splits.part_hash``);
             ``None`` if unknown.
         note: A sentence for the reader.
+        file: What the ONNX file says that it came from.
     """
 
     source: str
     seen: tuple[str, ...] | None = None
     note: str = ""
+    file: FileFacts | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ __all__ = ["ModelCard", "model_cards"]
 
 _LOG = logging.getLogger(__name__)
 _FIELDS = {"title": str, "data": str, "architecture": dict, "params": int, "macs": int}
-_MORE = {"accuracy": dict, "command": str, "listed": bool, "note": str, "owner": str}
+_MORE = {"accuracy": dict, "command": str, "listed": bool, "note": str, "task": str, "owner": str}
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class ModelCard:
         listed: Whether everybody sees it in lists.
         note: What a reader should know about the file it came from.
         owner: Id of who uploaded it; empty for what ships or came by the command line.
+        task: What the outputs of an ONNX file mean, where somebody said so; empty for a guess.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ModelCard:
     listed: bool = True
     note: str = ""
     owner: str = ""
+    task: str = ""
 
     @property
     def is_trainable(self) -> bool:
@@ -94,6 +96,7 @@ class ModelCard:
             weights=_weights_of(path) or path.with_suffix(".safetensors"),
             listed=data.get("listed", True),
             note=data.get("note", ""),
+            task=data.get("task", ""),
             owner=data.get("owner", ""),
         )
 

@@ -26,6 +26,7 @@ from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.convert.program import build, describe
+from optim.models.file_facts import FileFacts
 from optim.models.input_spec import InputSpec
 from optim.models.zoo import architecture_from_json, architecture_to_json
 from optim.storage import write_atomic
@@ -73,7 +74,7 @@ def _header(bundle: ModelBundle) -> dict[str, Any]:
         "name": bundle.name,
         **_task_header(bundle.task),
         "spec": bundle.spec.to_json(),
-        "provenance": asdict(bundle.provenance),
+        "provenance": _provenance_header(bundle.provenance),
         "grids": {name: asdict(entry.grid) for name, entry in table.weights.items()},
         "edges": {name: asdict(edge) for name, edge in table.edges.items()},
         "shortcuts": {
@@ -82,6 +83,12 @@ def _header(bundle: ModelBundle) -> dict[str, Any]:
             if isinstance(layer, ChannelPadShortcut)
         },
     }
+
+
+def _provenance_header(provenance: Provenance) -> dict[str, Any]:
+    known: dict[str, Any] = {"source": provenance.source, "seen": provenance.seen}
+    file = {"file": provenance.file.to_json()} if provenance.file else {}
+    return {**known, "note": provenance.note, **file}
 
 
 def _task_header(task: ModelTask) -> dict[str, Any]:
@@ -195,6 +202,7 @@ def _provenance(data: Mapping[str, Any]) -> Provenance:
         source=_text(data["source"]),
         seen=None if seen is None else tuple(map(_text, seen)),
         note=_text(data.get("note", "")),
+        file=FileFacts.from_json(data["file"]) if data.get("file") else None,
     )
 
 

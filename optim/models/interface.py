@@ -100,6 +100,13 @@ class Interface:
         fed = {feed.name: feed.array(len(x)) for feed in self.feeds}
         return {self.name: main if self.has_samples_axis else main[0], **fed}
 
+    def sizes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Return ``{input: shape}`` for samples of one shape, as few as one inference takes."""
+        n = self.batch or 1
+        shape = (*shape[1:], shape[0]) if self.channels_last else shape
+        main = (n, *shape) if self.has_samples_axis else shape
+        return {self.name: main, **{feed.name: feed.array(n).shape for feed in self.feeds}}
+
     def rows(self, outputs: Sequence[np.ndarray], n: int) -> np.ndarray:
         """Return ``(n, numbers)`` float32 of what was read, in the order of :attr:`reads`."""
         arrays = [

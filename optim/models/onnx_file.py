@@ -23,6 +23,7 @@ from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
 from optim.models.convert.converter import convert, takes_channels_last
 from optim.models.convert.parity import largest_difference, random_inputs, runtime_outputs
 from optim.models.convert.reader import MAX_NODES
+from optim.models.file_facts import file_facts
 from optim.models.guessing import guess_task
 from optim.models.input_spec import InputSpec
 from optim.models.probing import Probed, probe
@@ -78,7 +79,9 @@ def open_onnx(
         content=GraphModel(file, probed.interface),
         spec=spec,
         task=meaning,
-        provenance=Provenance(path.name, known.seen, " ".join(notes)),
+        provenance=Provenance(
+            path.name, known.seen, " ".join(notes), file_facts(model, probed, why)
+        ),
     )
     return bundle if as_graph else _converted(bundle, model, probed, data)
 

@@ -40,8 +40,9 @@ def open_model(
 
     Args:
         ref: The name of a trained model, the name of an architecture of the zoo (fresh weights),
-            ``architecture:weights-file``, a checkpoint, an ONNX file, or a weights file that fits
-            one architecture of the zoo.
+            ``architecture:weights-file``, a checkpoint, an ONNX file (with ``?task=`` behind it if
+            its outputs mean something else than it seems), or a weights file that fits one
+            architecture of the zoo.
         base: Folder that relative files are looked up in.
         data: Data set the model shall take; gives input size and class names where the model does
             not say them itself.
@@ -58,7 +59,8 @@ def open_model(
     architecture, separator, file = ref.partition(":")
     if separator and architecture in ZOO:
         return _from_weights(base / Path(file).expanduser(), architecture, data)
-    path = base / Path(ref).expanduser()
+    file, _, option = ref.partition("?")
+    path = base / Path(file).expanduser()
     if not path.is_file():
         known = [*model_cards(), *ZOO]
         close = difflib.get_close_matches(ref, known, n=3)
@@ -66,7 +68,17 @@ def open_model(
             f"There is no model or file {ref!r}.",
             hint=f"Did you mean {' or '.join(close)}?" if close else "See: python -m optim models.",
         )
-    return _from_file(path, data, as_graph)
+    return _from_file(path, data, as_graph, _task_of(option))
+
+
+def _task_of(option: str) -> str:
+    """Return the task that stands behind a file's name, as in ``model.onnx?task=regression``."""
+    name, _, value = option.partition("=")
+    if option and name != "task":
+        raise UnsupportedModelError(
+            f"A model has no option {name!r}.", hint="Say what its outputs mean: task=regression."
+        )
+    return value
 
 
 def open_registered_model(name: str) -> ModelBundle:
@@ -84,7 +96,8 @@ def open_registered_model(name: str) -> ModelBundle:
         bundle = load_checkpoint(card.weights)
         provenance = replace(bundle.provenance, source=name)
     else:
-        bundle = open_onnx(card.weights, open_registered_data(card.data), as_graph=True)
+        data = open_registered_data(card.data)
+        bundle = open_onnx(card.weights, data, as_graph=True, task=card.task)
         provenance = replace(bundle.provenance, source=name, note=card.note)
     return replace(bundle, name=card.title, provenance=provenance)
 
@@ -116,9 +129,13 @@ def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
         )
 
 
-def _from_file(path: Path, data: Dataset | None, as_graph: bool) -> ModelBundle:
+def _from_file(path: Path, data: Dataset | None, as_graph: bool, task: str) -> ModelBundle:
     if path.suffix.lower() == ".onnx":
-        return open_onnx(path, data, as_graph=as_graph)
+        return open_onnx(path, data, as_graph=as_graph, task=task)
+    if task:
+        raise UnsupportedModelError(
+            f"{path.name!r} says itself what its outputs mean.", hint="Leave task out."
+        )
     if path.suffix in (".pt2", ".ptl", ".torchscript"):
         raise UnsupportedModelError(
             f"{path.name!r} is a program; opening it would run its code.",

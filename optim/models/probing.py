@@ -79,6 +79,7 @@ class Probed:
         shape: Of one sample.
         inputs: What the file declares.
         outputs: ``{tensor that is read: shape for one inference}``.
+        dtypes: ``{tensor that is read: NumPy type}``.
         notes: What was guessed, in words.
     """
 
@@ -86,6 +87,7 @@ class Probed:
     shape: tuple[int, ...]
     inputs: tuple[GraphInput, ...]
     outputs: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -453,6 +455,7 @@ def _settled(
         shape=shape,
         inputs=inputs,
         outputs={read.name: outputs[read.name].shape for read in reads},
+        dtypes={read.name: outputs[read.name].dtype.name for read in reads},
         notes=tuple(notes),
     )
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import torch
 from torch import Tensor
 
 from optim.errors import ConfigError
-from optim.graph.layers import kept_layers, read_weights, replace_layer_weights
+from optim.graph.fold import fold
+from optim.graph.layers import (
+    graph_layers,
+    kept_layers,
+    read_weights,
+    replace_layer_weights,
+    stored_weights,
+)
 from optim.layers.rewrite import check_mentioned, replace_weights, weights_of
 from optim.models.bundle import GraphModel, ModelBundle
 
-__all__ = ["kept_weights", "model_weights", "with_weights"]
+__all__ = ["deployed_weight", "kept_weights", "model_weights", "with_weights"]
 
 
 def model_weights(bundle: ModelBundle, mentioned: Collection[str] = ()) -> dict[str, Tensor]:
@@ -40,6 +48,23 @@ def kept_weights(bundle: ModelBundle) -> dict[str, str]:
     if not isinstance(bundle.content, GraphModel):
         return {}
     return kept_layers(bundle.graph())
+
+
+def deployed_weight(bundle: ModelBundle, layer: str) -> Tensor | None:
+    """Return the weight of a layer as it is deployed, batch norm folded in and on its grid.
+
+    Returns:
+        ``(O, I, ...)``, or None if there is no such layer.
+    """
+    if not isinstance(bundle.content, GraphModel):
+        names = dict(bundle.simulated().named_parameters())
+        return names[f"{layer}.weight"].detach() if f"{layer}.weight" in names else None
+    model = fold(bundle.graph())
+    weights, table = read_weights(model), bundle.table.weights
+    if layer in weights:
+        return table[layer].apply(weights[layer]) if layer in table else weights[layer]
+    stored, sizes = stored_weights(model), {x.name: x.sizes for x in graph_layers(model)}
+    return stored[layer].apply(torch.zeros(sizes[layer])) if layer in stored else None
 
 
 def with_weights(bundle: ModelBundle, weights: Mapping[str, Tensor]) -> ModelBundle:

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 from optim.errors import UnsupportedModelError
 from optim.graph.fold import drop_unread, names_read
-from optim.graph.layers import GraphLayer, attribute_of, graph_layers
+from optim.graph.layers import GraphLayer, attribute_of, graph_layers, node_layers
 from optim.graph.plan import GraphPlan, runs_on_integers
 from optim.graph.skeleton import opset_of, raise_opset
 from optim.layers.quantized_graph import bias_codes, bias_scale
@@ -32,7 +32,7 @@ from optim.runtime.storing import (
     store_for_integers,
 )
 
-__all__ = ["emit_graph", "graph_bytes"]
+__all__ = ["emit_graph", "graph_bytes", "graph_kernel_owners"]
 
 
 def graph_bytes(file: bytes, table: CompressionTable, interface: Interface | None = None) -> bytes:
@@ -76,6 +76,28 @@ def emit_graph(
     _Writer(written, table).write()
     drop_unread(written.graph, kept)
     return written
+
+
+_FUSED = frozenset({"Relu", "Clip", "Gelu", "HardSwish", "LeakyRelu", "Mish", "Sigmoid", "Tanh"})
+
+
+def graph_kernel_owners(model: onnx.ModelProto) -> dict[str, str]:
+    """Return ``{name a runtime may give to a kernel: layer}``, as for a module's file.
+
+    Of a recurrent node, which is two layers, the one that reads the inputs stands for both.
+    """
+    owners: dict[str, str] = {}
+    layers: dict[int, str] = {}
+    for layer in node_layers(model):
+        layers.setdefault(layer.node, layer.name)
+    for index, node in enumerate(model.graph.node):
+        owner = layers.get(index)
+        if node.op_type in _FUSED and node.input[0] in owners:
+            owner = owners[node.input[0]]
+        if owner:
+            names = (node.name, *node.output[:1])
+            owners.update(dict.fromkeys(filter(None, names), owner))
+    return owners
 
 
 _ROUNDED = frozenset({"Conv", "ConvTranspose", "Gemm"})
@@ -131,12 +153,12 @@ class _Writer:
     def _node(self, index: int, node: onnx.NodeProto) -> None:
         sources = list(node.input)
         layer = self.layers.get(index)
-        if layer is not None and layer.bias and (edge := self._edge_of(layer)) is not None:
+        edge = self._edge_of(layer) if layer else None
+        if layer and edge and layer.bias:
             node.input[2] = self._bias(layer, self.table.weights[layer.name], edge)
         for position, name in enumerate(node.input):
             node.input[position] = self.on_grid.get(name, name)
-        is_float = layer is None or self._edge_of(layer) is None
-        if is_float and node.op_type in _ROUNDED and sources[0] in self.on_grid:
+        if edge is None and node.op_type in _ROUNDED and sources[0] in self.on_grid:
             stem = f"{node.output[0]}{self.mark}"
             node.input[0] = set_apart(self.to, node.input[0], stem)
         self.to.nodes.append(node)

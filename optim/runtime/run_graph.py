@@ -13,14 +13,12 @@ from optim.errors import UnsupportedModelError
 from optim.graph.fold import fold
 from optim.graph.observe import exposed, observe_values
 from optim.graph.plan import GraphPlan
-from optim.graph.skeleton import raise_opset
 from optim.layers.statistics import Statistics
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.convert.parity import random_inputs
-from optim.runtime.onnx_graph import OnnxGraph
 from optim.runtime.session import InferenceSession
 
-__all__ = ["folded_graph", "graph_statistics"]
+__all__ = ["editable", "graph_statistics"]
 
 _MAX_DIFFERENCE = 1e-3
 """Largest difference between the folded graph and the file, in units of the largest output."""
@@ -28,30 +26,43 @@ _SMALLEST = 1e-3
 """Outputs that are all smaller are compared in units of this."""
 
 
-def folded_graph(bundle: ModelBundle) -> GraphModel:
-    """Return the graph that is quantized: folded, and written in an operator set with integers.
+def editable(bundle: ModelBundle, memo: Callable[[str, _Fold], GraphModel]) -> ModelBundle:
+    """Return a model as techniques change it: a graph folded, a module as it is.
 
-    Both graphs run on four random inputs: what computes something else is not taken.
+    The folded graph and the file run on four random inputs: what computes something else is not
+    taken.
+
+    Args:
+        bundle: Of either lane.
+        memo: Remembers the folded graph by the hash of the file.
 
     Raises:
-        UnsupportedModelError: If the graph cannot be folded, or computes something else then.
+        UnsupportedModelError: If a graph cannot be folded, or computes something else then.
     """
-    interface = bundle.interface
-    model = fold(bundle.graph(), interface.inside if interface else ())
-    # A set that cannot be reached is refused where a file is written, with the reason.
-    raise_opset(model, OnnxGraph().opset)
-    given = bundle.content
-    assert isinstance(given, GraphModel)
-    folded = replace(given, onnx=model.SerializeToString())
+    content = bundle.content
+    if not isinstance(content, GraphModel) or content.is_folded:
+        return bundle
     shape = bundle.spec.shape
+    key = f"folded:{content.hash}:{content.interface}:{shape}"
+    return bundle.with_graph(memo(key, lambda: _folded(content, shape)))
+
+
+_Fold = Callable[[], GraphModel]
+
+
+def _folded(given: GraphModel, shape: tuple[int, ...]) -> GraphModel:
+    interface = given.interface
+    model = fold(given.read(), interface.inside if interface else ())
+    folded = replace(given, onnx=model.SerializeToString(), is_folded=True)
     x = interface.draw(shape, 4) if interface else random_inputs(shape).numpy()
     expected, found = (_run(graph, x) for graph in (given, folded))
     largest = max(float(np.abs(expected).max(initial=0)), _SMALLEST)
     difference = float(np.abs(found - expected).max(initial=0)) / largest
     if not difference <= _MAX_DIFFERENCE:
         raise UnsupportedModelError(
-            f"With its batch norms folded, {bundle.name} computes something else: outputs differ "
-            f"by {difference:.1e} of the largest."
+            "With its batch norms folded, the graph computes something else: outputs differ by "
+            f"{difference:.1e} of the largest.",
+            hint="It can still be measured and verified as it is.",
         )
     return folded
 

@@ -56,7 +56,9 @@ class PruneWeights(Step):
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with masked weights; masks go into the compression table."""
         from optim.models.weighted import kept_weights, model_weights, with_weights
+        from optim.runtime.run_graph import editable
 
+        bundle = editable(bundle, context.memo)
         weights, kept = model_weights(bundle, self.layers), kept_weights(bundle)
         masks, skipped = self._masks(weights)
         pruned = with_weights(bundle, {name: weights[name] * m for name, m in masks.items()})

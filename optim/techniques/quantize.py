@@ -193,10 +193,9 @@ class Quantize(Step):
     def _on_graph(self, bundle: ModelBundle, context: Context) -> Applied:
         from optim.graph.plan import GraphPlan
         from optim.models.weighted import kept_weights, model_weights
-        from optim.runtime.run_graph import folded_graph, graph_statistics
+        from optim.runtime.run_graph import editable, graph_statistics
 
-        content = context.memo(f"folded:{bundle.hash}", lambda: folded_graph(bundle))
-        folded = bundle.with_graph(content)
+        folded = editable(bundle, context.memo)
         given = model_weights(folded, self.layers)
         weights = self._quantize_weights(given)
         edges: dict[str, QuantizedEdge] = {}

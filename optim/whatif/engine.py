@@ -17,19 +17,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from torch import fx
-
 from optim.data.added import options_of
 from optim.data.dataset import Samples
-from optim.device import compute_device
 from optim.export.deploy import onnx_bytes
 from optim.hashing import digest
-from optim.measure.evaluate import outputs_of
-from optim.measure.macs import LayerCost, layer_costs
+from optim.measure.costs import model_costs, static_costs
+from optim.measure.evaluate import Runner, how_of, runner_of
+from optim.measure.macs import LayerCost
 from optim.measure.predictions import Predictions
 from optim.measure.scorecard import Scorecard
-from optim.models.bundle import ModelBundle, named_tensors
-from optim.quantity import How, Quantity
+from optim.models.bundle import GraphModel, ModelBundle, TorchModel, named_tensors
+from optim.quantity import Quantity
 from optim.recipe import Entry, Recipe
 from optim.step import Context, StepReport
 from optim.storage import card_stamp
@@ -45,7 +43,7 @@ _BUNDLE_BYTES = 600_000_000
 _PREDICTION_BYTES = 300_000_000
 _FILE_BYTES = 300_000_000
 _KEPT_MEMOS = 48
-_KEPT_GRAPHS = 6
+_KEPT_RUNNERS = 6
 _KEPT_WORKBENCHES = 3
 
 _FIRST_CHUNK_MACS = 6e9
@@ -92,7 +90,7 @@ class Workbench:
     @cached_property
     def layers(self) -> list[LayerCost]:
         """Cost of every layer of the original model."""
-        return layer_costs(self.subject.bundle.module, self.subject.bundle.spec.shape)
+        return model_costs(self.subject.bundle)
 
     @cached_property
     def macs(self) -> int:
@@ -229,8 +227,7 @@ class Workbench:
             f"inputs:{self.subject.hash}:{self.chunk}:{index}" if index == 0 else "",
             lambda: self.subject.bundle.spec.normalise(self.samples.inputs[rows]),
         )
-        outputs = outputs_of(self.engine.graph(prepared), x)
-        how = How.SIMULATED if prepared.bundle.table.is_quantized else How.MEASURED
+        outputs, how = self.engine.runner(prepared)(x), how_of(prepared.bundle)
         return Predictions(self.samples.ids[rows], outputs, self.samples.targets[rows], how)
 
     def known_chunks(self, prepared: Prepared) -> int:
@@ -263,7 +260,7 @@ class Engine:
         self.files = ByteCache(_FILE_BYTES, len)
         self._static = ByteCache(10_000, lambda card: 1)
         self._memos = ByteCache(_KEPT_MEMOS, lambda value: 1)
-        self._graphs = ByteCache(_KEPT_GRAPHS, lambda graph: 1)
+        self._runners = ByteCache(_KEPT_RUNNERS, lambda run: 1)
         self._workbenches = ByteCache(_KEPT_WORKBENCHES, lambda bench: 1)
 
     def workbench(self, recipe: Recipe) -> Workbench:
@@ -283,7 +280,7 @@ class Engine:
         """Let go of everything that was opened or computed; it is made again when asked for."""
         for cache in (
             *(self.bundles, self.predictions, self.files),
-            *(self._static, self._memos, self._graphs, self._workbenches),
+            *(self._static, self._memos, self._runners, self._workbenches),
         ):
             cache.clear()
 
@@ -291,11 +288,9 @@ class Engine:
         """Remember an intermediate result; an empty key remembers nothing."""
         return self._memos.get_or(key, compute) if key else compute()
 
-    def graph(self, prepared: Prepared) -> fx.GraphModule:
-        """Return the simulated graph of a model, ready to run."""
-        return self._graphs.get_or(
-            prepared.key, lambda: prepared.bundle.simulated().to(compute_device())
-        )
+    def runner(self, prepared: Prepared) -> Runner:
+        """Return what computes the outputs of a model."""
+        return self._runners.get_or(prepared.key, lambda: runner_of(prepared.bundle))
 
     def file(self, prepared: Prepared) -> bytes:
         """Return the exported ONNX file of a model."""
@@ -306,14 +301,13 @@ class Engine:
         return self._static.get_or(prepared.key, lambda: self._static_scorecard(prepared))
 
     def _static_scorecard(self, prepared: Prepared) -> Scorecard:
-        bundle = prepared.bundle
-        costs = layer_costs(bundle.module, bundle.spec.shape)
+        params, macs, sparsity = static_costs(prepared.bundle)
         return Scorecard(
             quality={},
             primary="accuracy",
-            params=Quantity.exact(sum(cost.params for cost in costs), "params"),
-            macs=Quantity.exact(sum(cost.macs for cost in costs), "macs"),
-            sparsity=Quantity.exact(bundle.sparsity, "fraction"),
+            params=params,
+            macs=macs,
+            sparsity=sparsity,
             file=Quantity.exact(len(self.file(prepared)), "bytes"),
         )
 
@@ -324,5 +318,8 @@ def _calibration_samples(entry: Entry) -> int:
 
 
 def _bundle_bytes(bundle: ModelBundle) -> int:
-    tensors = [*named_tensors(bundle.module).values(), *bundle.table.tensors().values()]
-    return sum(t.numel() * t.element_size() for t in tensors) + 1
+    content, tensors = bundle.content, list(bundle.table.tensors().values())
+    if isinstance(content, TorchModel):
+        tensors += named_tensors(content.module).values()
+    own = len(content.onnx) if isinstance(content, GraphModel) else 0
+    return own + sum(t.numel() * t.element_size() for t in tensors) + 1

@@ -6,7 +6,7 @@ while a slider moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,13 +19,18 @@ from optim.export.targets import TARGETS, container_notes
 from optim.export.targets import export as make_file
 from optim.export.verify import verify_file
 from optim.hashing import digest_bytes
-from optim.layers.channels import find_channels
-from optim.measure.macs import layer_costs
+from optim.layers.channels import Channels, find_channels
+from optim.measure.costs import model_costs
+from optim.measure.macs import LayerCost
 from optim.measure.size import encoded_sizes, layer_sizes
+from optim.models.bundle import ModelBundle
+from optim.models.weighted import deployed_weight
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.runtime.emit import kernel_owners
+from optim.runtime.emit_graph import graph_kernel_owners
 from optim.runtime.latency import profile_layers
+from optim.subject import refusals
 from optim.whatif.answers import change, shown
 from optim.whatif.engine import Engine
 from optim.whatif.imitation import imitation, sample
@@ -49,6 +54,7 @@ def model_info(engine: Engine, recipe: Recipe) -> dict[str, Any]:
         "classes": list(subject.bundle.task.class_names),
         "layers": [layer.name for layer in bench.layers if layer.params],
         "hash": subject.bundle.hash,
+        "refused": refusals(subject.bundle.lane, subject.bundle.provenance.note),
     }
 
 
@@ -58,19 +64,17 @@ def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     A row also says to which group of channels the layer's outputs belong, or why they are fixed.
     """
     bench = engine.workbench(recipe)
-    original = bench.subject.bundle
-    channels = engine.memo(
-        f"channels:{original.hash}", lambda: find_channels(original.module, original.spec.shape)
-    )
+    channels = _channels(engine, bench.subject.bundle)
     group_of = {maker: group.name for group in channels.groups for maker in group.makers}
     candidate = bench.prepare(recipe, draft=False, reports=True)
     bundle = candidate.bundle
-    costs = {c.name: c for c in layer_costs(bundle.module, bundle.spec.shape)}
+    costs = {c.name: c for c in model_costs(bundle)}
     sizes = {size.name: size for size in layer_sizes(bundle)}
     before = {c.name: c for c in bench.layers}
     inputs = bench.subject.bundle.spec.normalise(bench.samples.inputs[:1]).numpy()
-    owners = kernel_owners(bundle.deployable())
-    time_share = profile_layers(engine.file(candidate), inputs, owners, interface=bundle.interface)
+    file, interface = engine.file(candidate), bundle.interface
+    profile = profile_layers(file, inputs, _owners(bundle), interface=interface)
+    time_share = _time_shares(profile, costs)
     total = sum(size.bytes["bit_width"] for size in sizes.values())
     rows = []
     for name, cost in costs.items():
@@ -98,6 +102,36 @@ def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     return {"rows": rows, "reports": reports, "other_time": time_share.get("", 0.0)}
 
 
+def _time_shares(profile: Mapping[str, float], costs: Mapping[str, LayerCost]) -> dict[str, float]:
+    """Share the time of a node that is several layers among them, by their MACs."""
+    shares = dict(profile)
+    nodes: dict[str, list[LayerCost]] = {}
+    for name, cost in costs.items():
+        if cost.kind == "recurrent":
+            nodes.setdefault(name.rpartition(".")[0], []).append(cost)
+    for together in nodes.values():
+        spent = sum(shares.get(cost.name, 0.0) for cost in together)
+        macs = sum(cost.macs for cost in together)
+        shares |= {cost.name: spent * cost.macs / macs for cost in together if macs}
+    return shares
+
+
+def _owners(bundle: ModelBundle) -> dict[str, str]:
+    """Return which layer each kernel of a runtime belongs to."""
+    if bundle.lane == "graph":
+        return graph_kernel_owners(bundle.graph())
+    return kernel_owners(bundle.deployable())
+
+
+def _channels(engine: Engine, original: ModelBundle) -> Channels:
+    """Return which layers' outputs belong together; of a graph nobody knows."""
+    if original.lane == "graph":
+        return Channels((), {})
+    return engine.memo(
+        f"channels:{original.hash}", lambda: find_channels(original.module, original.spec.shape)
+    )
+
+
 def classes(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     """Return accuracy by class before and after, and the confusion of the compressed model."""
     bench = engine.workbench(recipe)
@@ -123,12 +157,10 @@ def weights(engine: Engine, recipe: Recipe, layer: str) -> dict[str, Any]:
     """Return histograms of a layer's weights before and after, batch norm folded in."""
     bench = engine.workbench(recipe)
     candidate = bench.prepare(recipe, draft=False)
-    simulated, original = candidate.bundle.simulated(), bench.subject.bundle.simulated()
-    names = dict(original.named_parameters())
-    if f"{layer}.weight" not in names:
+    both = [deployed_weight(b, layer) for b in (bench.subject.bundle, candidate.bundle)]
+    if both[0] is None or both[1] is None:
         raise ConfigError(f"The model has no layer {layer!r}.", field="layer")
-    was = original.get_parameter(f"{layer}.weight").detach().flatten().numpy()
-    now = simulated.get_parameter(f"{layer}.weight").detach().flatten().numpy()
+    was, now = (weight.flatten().numpy() for weight in both if weight is not None)
     reach = float(max(np.abs(was).max(), np.abs(now).max())) or 1.0
     edges = np.linspace(-reach, reach, _HISTOGRAM_BINS + 1)
     return {

@@ -178,7 +178,7 @@ def _user_key() -> tuple[str, str] | None:
 
 def _draw_sign_in() -> None:
     providers = [n for n, v in get_secrets_auth_section().items() if isinstance(v, Mapping)]
-    with st.container(border=True, horizontal_alignment="center", key="sign_in"):
+    with st.container(border=True, width=420, key="sign_in"):
         st.markdown("**Sign in to go on**")
         st.caption("What you upload and train is yours alone, in every browser you sign in with.")
         for name in providers or [None]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 __all__ = [
+    "ask_nobody",
     "evaluator",
     "lifespan",
     "pages_come_from_navigation",
@@ -74,6 +75,22 @@ def pages_come_from_navigation() -> None:
     from streamlit.runtime.pages_manager import PagesManager
 
     PagesManager.uses_pages_directory = False
+
+
+def ask_nobody() -> None:
+    """Keep Streamlit from asking the internet for this machine's addresses.
+
+    It does when a connection comes from a foreign page, before it refuses it: that page could be
+    the machine's own under another address. Which ones are, ``server.corsAllowedOrigins`` says.
+    """
+    from streamlit import net_util
+
+    for name in ("get_external_ip", "get_internal_ip"):
+        setattr(net_util, name, _no_address)
+
+
+def _no_address() -> None:
+    return None
 
 
 def panel_routes() -> list[BaseRoute]:

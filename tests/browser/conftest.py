@@ -19,9 +19,14 @@ from chromium import find_chromium  # noqa: E402
 
 
 class App:
-    """A running server."""
+    """A running server.
 
-    def __init__(self, home: Path) -> None:
+    Args:
+        home: Its folder.
+        environment: Variables it is started with.
+    """
+
+    def __init__(self, home: Path, **environment: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -39,7 +44,7 @@ class App:
                     str(self.port),
                 ],
                 cwd=ROOT,
-                env={**os.environ, "OPTIM_HOME": str(home)},
+                env={**os.environ, "OPTIM_HOME": str(home), **environment},
                 stdout=log,
                 stderr=log,
             )

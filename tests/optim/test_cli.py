@@ -25,6 +25,7 @@ from optim.models.checkpoint import save_checkpoint
 from optim.models.mlp import MLP
 from optim.recipe import Recipe
 from optim.train import Schedule, classification_loss, fit
+from tests.optim.models.convert.graphs import graph, node, values
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """\
@@ -97,6 +98,28 @@ def closed(schema):
     if isinstance(schema.get("properties"), dict) and "type" in schema:
         inner.setdefault("additionalProperties", False)
     return inner
+
+
+def test_a_card_says_what_a_model_is(optim):
+    code, text, _ = optim("card", "wine.safetensors")
+    assert code == 0
+    assert "classification, 3 classes" in text
+    code, text, _ = optim("card", "wine.safetensors", "--data", "wine", "--json")
+    assert code == 0
+    assert obeys_schema(json.loads(text))
+
+
+def test_the_card_of_a_file_says_what_was_found(optim, tmp_path):
+    model = graph(node("Conv", "x w"), (3, 6, 5), w=values(2, 3, 1, 1))
+    (tmp_path / "map.onnx").write_bytes(model.SerializeToString())
+    code, text, _ = optim("card", tmp_path / "map.onnx", "--json")
+    found = json.loads(text)
+    assert (code, found["outputs"]["guess"]) == (0, "dense")
+    assert obeys_schema(found)
+    code, text, _ = optim("card", f"{tmp_path / 'map.onnx'}?task=regression")
+    assert code == 2
+    code, text, _ = optim("card", f"{tmp_path / 'map.onnx'}?tusk=regression")
+    assert code == 2
 
 
 @pytest.mark.parametrize("command", ["models", "data", "techniques"])

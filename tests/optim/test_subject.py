@@ -33,7 +33,7 @@ def opened(monkeypatch, tmp_path):
         declared = seen(data) if callable(seen) else seen
         bundle = replace(bundle, provenance=Provenance("x", declared))
         save_checkpoint(bundle, tmp_path / "model.safetensors")
-        monkeypatch.setattr("optim.subject._open_any_data", lambda ref, base: data)
+        monkeypatch.setattr("optim.subject.open_any_data", lambda ref, base: data)
         return open_subject(
             Recipe("model.safetensors", "pair", seed=seed, split=split), base=tmp_path
         ), data
@@ -188,7 +188,7 @@ def test_options_of_the_data_replace_what_they_name_of_the_models_input(
     bundle = replace(bundle, spec=replace(bundle.spec, mean=(0.5,), std=(0.25,)))
     save_checkpoint(bundle, tmp_path / "model.safetensors")
     data = replace(data_for(bundle), normalisation=asked)
-    monkeypatch.setattr("optim.subject._open_any_data", lambda ref, base: data)
+    monkeypatch.setattr("optim.subject.open_any_data", lambda ref, base: data)
     spec = open_subject(Recipe("model.safetensors", "own"), base=tmp_path).bundle.spec
     assert (spec.scale, spec.mean, spec.std) == expected
 

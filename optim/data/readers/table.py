@@ -1,4 +1,4 @@
-"""Tables with a column of classes: CSV, TSV, Parquet; one file, or one for train and one for test.
+"""Tables with a column of classes or of a quantity: CSV, TSV, Parquet; one file, or one a part.
 
 A table alone is cut into train, validation and test, for what is learned about its columns
 (medians, deviations, categories) may come from the train part only.
@@ -20,13 +20,13 @@ from optim.data.readers._columns import MISSING, Contents, Encoder, Scan
 from optim.data.readers._table_files import ENDINGS, TableFile, table_file
 from optim.data.readers.reader import Place, Reader, ordered_parts, role_of
 from optim.data.splits import PART_SHARES, cut_origin, part_hash, stratified_split
-from optim.data.task import NO_LABEL, Classification, Unlabelled
+from optim.data.task import NO_LABEL, Classification, Regression, Task, Unlabelled
 from optim.errors import DataError
 from optim.hashing import digest
 
 __all__ = ["READER"]
 
-_VERSION = 1
+_VERSION = 2
 MAX_FEATURES = 10_000
 _MAX_NUMERIC_CLASSES = 100
 _MAX_NOTES = 12
@@ -43,6 +43,7 @@ class _Found:
     features: list[str]
     sizes: dict[str, int]
     notes: list[str]
+    is_quantity: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +80,10 @@ def _open(place: Place, options: DataOptions) -> Dataset:
 
     found = _Found(**cached_json(identity, "table", look))
 
-    task = Classification(tuple(found.class_names)) if found.class_names else Unlabelled()
     return Dataset(
         ref=place.ref,
         title=place.title,
-        task=task,
+        task=_task(found),
         hash=identity,
         parts=found.sizes,
         input_shape=(len(found.features),),
@@ -94,6 +94,12 @@ def _open(place: Place, options: DataOptions) -> Dataset:
         else {part: (part_hash(source, part),) for part in files},
         feature_names=tuple(found.features),
     )
+
+
+def _task(found: _Found) -> Task:
+    if found.is_quantity:
+        return Regression((found.target,))
+    return Classification(tuple(found.class_names)) if found.class_names else Unlabelled()
 
 
 def _files(place: Place) -> dict[str, str]:
@@ -177,7 +183,7 @@ def _check_columns(tables: Mapping[str, TableFile], first: str) -> None:
 
 
 def _target(scans: Mapping[str, Scan], asked: str, file: str) -> tuple[str, bool]:
-    """Return the column of the classes, and whether it was guessed; empty for none."""
+    """Return the column that is to be predicted, and whether it was guessed; empty for none."""
     if asked == NO_LABELS:
         return "", False
     names = ", ".join(scans)[:200]
@@ -190,29 +196,32 @@ def _target(scans: Mapping[str, Scan], asked: str, file: str) -> tuple[str, bool
             raise DataError(f"Column {asked!r} cannot be the target: {reason}.", hint=_NO_TARGET)
         return asked, False
     by_name = [name for guess in _GUESSES for name in scans if name.lower() == guess]
-    for name in [*by_name, list(scans)[-1], next(iter(scans))]:
+    last, first = list(scans)[-1], next(iter(scans))
+    classes = [name for name in (last, first) if not _is_quantity(scans[name])]
+    for name in [*by_name, *classes, last]:
         if not _no_target(scans[name]):
             return name, True
     raise DataError(
-        f"{file!r} does not say which column holds the classes; it has {names}.",
+        f"{file!r} does not say which column is to be predicted; it has {names}.",
         hint="Name it, as in target=species, or read the table without: target=none.",
     )
 
 
-_NO_TARGET = "Only classes can be predicted so far; name a column of classes, or target=none."
+_NO_TARGET = "Name a column of classes or numbers, or target=none."
 
 
 def _no_target(scan: Scan) -> str:
-    """Say why a column cannot hold classes; empty if it can."""
+    """Say why a column cannot be predicted; empty if it can."""
     if len(scan.values) < 2:
         return f"it has one value, {next(iter(scan.values), MISSING)!r}"
-    if scan.is_numeric and not scan.whole:
-        one = next((v for v in sorted(scan.values) if "." in v or "e" in v.lower()), "0.5")
-        return f"it holds quantities, such as {one}"
-    most = _MAX_NUMERIC_CLASSES if scan.is_numeric else MAX_CLASSES
-    if len(scan.values) > most:
-        return f"it has more than {most:,} different values"
+    if not scan.is_numeric and len(scan.values) > MAX_CLASSES:
+        return f"it has more than {MAX_CLASSES:,} different values"
     return ""
+
+
+def _is_quantity(scan: Scan) -> bool:
+    """Whether a column holds quantities: fractions, or more whole numbers than are classes."""
+    return scan.is_numeric and (not scan.whole or len(scan.values) > _MAX_NUMERIC_CLASSES)
 
 
 def _encoded(
@@ -224,8 +233,14 @@ def _encoded(
     left_out: list[str],
     options: DataOptions,
 ) -> _Arrays:
-    classes, labels = _classes(contents, target)
-    known = {part: np.flatnonzero(values != NO_LABEL) for part, values in labels.items()}
+    is_quantity = bool(target) and _is_quantity(next(iter(contents.values()))[target].scan)
+    if is_quantity:
+        classes: list[str] = []
+        labels = {p: c[target].numbers().astype(np.float32) for p, c in contents.items()}
+        known = {part: np.flatnonzero(np.isfinite(values)) for part, values in labels.items()}
+    else:
+        classes, labels = _classes(contents, target)
+        known = {part: np.flatnonzero(values != NO_LABEL) for part, values in labels.items()}
     if not target:
         known = {part: np.arange(len(values)) for part, values in labels.items()}
     dropped = sum(len(values) - len(known[part]) for part, values in labels.items())
@@ -240,7 +255,8 @@ def _encoded(
             part: (lone, known[lone][piece])
             for part, piece in zip(PART_SHARES, pieces, strict=True)
         }
-        notes.append(f"Cut into train, validation and test by class with seed {options.seed}.")
+        by = "size of the target" if is_quantity else "class"
+        notes.append(f"Cut into train, validation and test by {by} with seed {options.seed}.")
     for part, (_, index) in rows.items():
         if not len(index):
             raise DataError(
@@ -253,10 +269,12 @@ def _encoded(
     }
     features = [feature for encoder in encoders.values() for feature in encoder.names]
     _check_features(table, features, rows)
-    notes += [f"Target: column {target!r}{', guessed' if guessed else ''}."] if target else []
+    kind = ", a quantity" if is_quantity else ""
+    notes += [f"Target: column {target!r}{kind}{', guessed' if guessed else ''}."] if target else []
     notes.append("Numbers are standardised with the train part's mean and deviation.")
     if dropped:
-        notes.append(f"{dropped:,} rows without a class are left out.")
+        what = "number to be predicted" if is_quantity else "class"
+        notes.append(f"{dropped:,} rows without a {what} are left out.")
     remarks = [*left_out, *(encoder.note for encoder in encoders.values() if encoder.note)]
     notes += _shortened(remarks)
     samples = {}
@@ -270,7 +288,7 @@ def _encoded(
         inputs = np.concatenate(blocks, axis=1)
         samples[part] = Samples(inputs, labels[source][index], index + start[source])
     sizes = {part: len(index) for part, (_, index) in rows.items()}
-    return _Arrays(_Found(target, guessed, classes, features, sizes, notes), samples)
+    return _Arrays(_Found(target, guessed, classes, features, sizes, notes, is_quantity), samples)
 
 
 def _classes(

@@ -31,7 +31,7 @@ def test_what_is_set_holds(monkeypatch):
     for variable, value in zip(VARIABLES, values, strict=True):
         monkeypatch.setenv(variable, value)
     assert is_presentation()
-    assert (limits().uploads, limits().upload_bytes, limits().runs) == (3, 7 * 2**20, 2)
+    assert (limits().uploads, limits().upload_bytes, limits().runs) == (3, 7 * 10**6, 2)
     assert retention_days() == 30
 
 

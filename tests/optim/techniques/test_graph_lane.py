@@ -24,6 +24,7 @@ from tests.helpers import (
     context_for,
     data_for,
     inputs_for,
+    kernels_of,
     outputs_of,
     tiny_bundle,
 )
@@ -171,6 +172,36 @@ def test_every_grid_is_what_the_file_computes(fields, name):
             )
             if grid.granularity != "per_group":
                 assert max(len(row.unique()) for row in rows) <= grid.levels
+
+
+FLOATS = [
+    {"weight_bits": 16, "activation_bits": 16},
+    {"weight_bits": 4, "granularity": "per_group", "group_size": 8},
+    {"weight_bits": "float", "activation_bits": 8},
+]
+"""Grids for which there are no integer kernels."""
+
+
+@pytest.mark.parametrize("bits", [8, 4, "ternary"])
+@pytest.mark.parametrize("lane", ["torch", "graph"])
+def test_integer_kernels_compute_what_they_can(lane, bits, tiny_cnn, tmp_path):
+    bundle = tiny_cnn if lane == "torch" else kept(tiny_cnn)
+    result = Quantize(samples=32, weight_bits=bits).apply(bundle, context_for(bundle)).bundle
+    found = kernels_of(onnx_bytes(result), tmp_path)
+    assert {"QLinearConv", "QLinearAdd", "QLinearGlobalAveragePool"} <= set(found)
+    assert {"Conv", "FusedConv", "Add", "Sum", "Gemm", "MatMul"}.isdisjoint(found)
+
+
+@pytest.mark.parametrize("fields", FLOATS, ids=str)
+@pytest.mark.parametrize("lane", ["torch", "graph"])
+def test_no_runtime_rounds_weights_that_floats_compute_with(lane, fields, tmp_path):
+    bundle = tiny_bundle("mobilenet") if lane == "torch" else kept(tiny_bundle("mobilenet"))
+    result = Quantize(samples=32, **fields).apply(bundle, context_for(bundle)).bundle
+    file = onnx_bytes(result)
+    assert not [k for k in kernels_of(file, tmp_path) if k in ("QLinearConv", "QGemm")]
+    x = inputs_for(bundle, 64).numpy()
+    plain = InferenceSession.open(file, optimised=False).run(x)
+    assert np.abs(InferenceSession.open(file).run(x) - plain).mean() <= 1e-3 * plain.std()
 
 
 def test_fewer_bits_make_a_smaller_file(tiny_cnn):

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 from starlette.routing import Route, WebSocketRoute
+from streamlit import net_util
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.web.server.server_util import is_url_from_allowed_origins
 
 from optim.belongings.removal import Removed
 from optim.errors import RunError
@@ -173,3 +175,11 @@ def test_a_sweep_that_fails_is_told_and_stops_nothing(recorder, monkeypatch, cap
     monkeypatch.setenv("OPTIM_RETENTION_DAYS", "soon")
     serve_until(lambda: "OPTIM_RETENTION_DAYS" in caplog.text)
     assert recorder.calls == ["start", "stop"]
+
+
+def test_to_refuse_a_foreign_page_the_internet_is_not_asked(monkeypatch):
+    for name in ("get_external_ip", "get_internal_ip"):
+        monkeypatch.setattr(net_util, name, lambda: pytest.fail("asked"))
+    server.ask_nobody()
+    assert not is_url_from_allowed_origins("http://evil.example")
+    assert is_url_from_allowed_origins("http://localhost:8501")

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from optim.data import Classification, Unlabelled, open_data
+from optim.data import Classification, Regression, Unlabelled, open_data
 from optim.errors import DataError
 from tests.damage import refusals
 
@@ -236,7 +236,11 @@ REFUSED = {
     "negative": ({"x": images(), "y": labels() - 1}, "'y' hold -1: classes are numbered from 0"),
     "far out": ({"x": images(), "y": labels() * 10**9}, "hold 2000000000: classes are numbered"),
     "unsigned": ({"x": images(), "y": np.full(12, 2**64 - 1, np.uint64)}, "hold 18446744073709"),
-    "quantities": ({"x": images(), "y": labels() + 0.5}, "not classes: 0.5 is no whole number"),
+    "a missing quantity": (
+        {"x": images(), "y": np.where(labels() == 1, np.nan, labels() + 0.5)},
+        "'y' hold values that are not finite",
+    ),
+    "many quantities": ({"x": images(), "y": np.full((12, 1001), 0.5)}, "of at most 1,000 are me"),
     "nan label": ({"x": images(), "y": np.full(12, np.nan)}, "nan is no whole number"),
     "infinite label": ({"x": images(), "y": np.full(12, np.inf)}, "inf is no whole number"),
     "not one-hot": ({"x": images(), "y": np.ones((12, 3))}, "3 numbers a sample"),
@@ -335,3 +339,15 @@ def test_no_damage_escapes_as_another_error(own_cache, npz):
         open_data(path).part("all")
 
     assert refusals(path.read_bytes(), read, cases=300, bytes_=3) > 200
+
+
+def test_fractions_are_quantities(tmp_path):
+    x, y = images(), np.linspace(0.5, 6, 12)
+    np.savez(tmp_path / "one.npz", x=x, y=y)
+    np.savez(tmp_path / "two.npz", x=x, y=np.stack([y, 2 * y], axis=1))
+    one, two = open_data(tmp_path / "one.npz"), open_data(tmp_path / "two.npz")
+    assert one.task == Regression(("target",))
+    assert two.task == Regression(("target 0", "target 1"))
+    np.testing.assert_array_equal(one.part("all").targets, y.astype(np.float32))
+    assert two.part("all").targets.shape == (12, 2)
+    assert open_data(f"{tmp_path / 'one.npz'}?target=none").task == Unlabelled()

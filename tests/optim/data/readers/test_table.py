@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from optim.data import Unlabelled, open_data, overlap, trained_on
+from optim.data import Classification, Regression, Unlabelled, open_data, overlap, trained_on
 from optim.data.readers import _table_files
 from optim.errors import DataError, MissingDependencyError
 from tests.damage import refusals
@@ -287,11 +287,7 @@ REFUSED = {
     "huge": (f"{HEADER}\n" + "\n".join([*rows(), "1e999,red,yes,ant"]), "not finite, in row 61"),
     "one class": (
         "a,species\n" + "\n".join(f"{i % 2}.5,ant" for i in range(30)),
-        "does not say which column holds the classes; it has a, species",
-    ),
-    "quantities": (
-        "a,b\n" + "\n".join(f"{i}.5,{i}.25" for i in range(30)),
-        "does not say which column holds the classes",
+        "does not say which column is to be predicted; it has a, species",
     ),
     "too few rows": ("a,y\n1,0\n2,1", "too few rows: its validation part would be empty"),
     "nothing to predict from": ("y\n" + "\n".join("01" * 20), "no column to predict from"),
@@ -309,7 +305,23 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path, content, reaso
 def test_target_that_cannot_be_one_is_refused(csv):
     path = csv(rows())
     refuses(f"{path}?target=size", "no column 'size'; it has age, colour, member, species")
-    refuses(f"{path}?target=age", "'age' cannot be the target: it holds quantities, such as")
+    path = csv([f"{i}.5,one" for i in range(30)], header="a,b")
+    refuses(f"{path}?target=b", "'b' cannot be the target: it has one value, 'one'")
+
+
+def test_a_quantity_can_be_the_target(csv):
+    lines = [f"{i % 7},{i}.25" for i in range(60)]
+    data = open_data(csv([*lines, "3,"], header="a,price"))
+    assert data.task == Classification(tuple("0123456")), "classes come first where nobody says"
+    data = open_data(f"{csv(lines, header='a,y')}")
+    assert data.task == Regression(("y",))
+    assert data.parts == {"train": 40, "validation": 10, "test": 10}
+    targets = np.concatenate([data.part(part).targets for part in data.parts])
+    assert sorted(targets.tolist()) == [i + 0.25 for i in range(60)]
+    for part in data.parts:
+        assert abs(float(data.part(part).targets.mean()) - 29.75) < 3, "large and small everywhere"
+    data = open_data(f"{csv([*lines, '3,'], header='a,price')}?target=price")
+    assert "1 rows without a number to be predicted are left out." in data.notes
 
 
 def test_parts_of_other_columns_are_refused(csv):
