@@ -35,13 +35,9 @@ with shown_errors():
         PanelEvents(commit=commit_steps, command=run_command),
         can_undo=bool(history.past),
         can_redo=bool(history.future),
-<<<<<<< HEAD
         metric=info["metric"],
-        samples=samples_of(info["part"], generated=info["generated"]),
-=======
         refused=info["refused"],
-        samples=samples_of(info["part"]),
->>>>>>> main
+        samples=samples_of(info["part"], generated=info["generated"]),
         latency=state.latency_setting(),
         wants_settled=state.section_is_open(),
         trained=finished_run(),

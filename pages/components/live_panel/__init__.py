@@ -66,11 +66,8 @@ def live_panel(
     *,
     can_undo: bool,
     can_redo: bool,
-<<<<<<< HEAD
     metric: dict[str, Any],
-=======
     refused: Mapping[str, str],
->>>>>>> main
     samples: str,
     latency: dict[str, int],
     wants_settled: bool,
@@ -83,13 +80,10 @@ def live_panel(
         events: What to call back.
         can_undo: Whether there is an older recipe.
         can_redo: Whether there is a newer one.
-<<<<<<< HEAD
         metric: The figure of quality that decides: ``title``, ``short``, ``about`` and ``unit``.
         samples: What a reader calls the samples it is measured on.
-=======
         refused: ``{technique: why it cannot change the model}``.
         samples: What a reader calls the samples accuracy is measured on.
->>>>>>> main
         latency: ``batch_size`` and ``threads`` of the latency figure.
         wants_settled: Whether the page wants to run again once figures have settled.
         trained: Changes when something was trained; answers from before may lack its result.
@@ -118,11 +112,8 @@ def live_panel(
             "presets": _presets(recipe),
             "can_undo": can_undo,
             "can_redo": can_redo,
-<<<<<<< HEAD
             "metric": metric,
-=======
             "refused": dict(refused),
->>>>>>> main
             "samples": samples,
             "latency": latency,
             "wants_settled": wants_settled,
