@@ -66,6 +66,7 @@ def live_panel(
     *,
     can_undo: bool,
     can_redo: bool,
+    metric: dict[str, Any],
     refused: Mapping[str, str],
     samples: str,
     latency: dict[str, int],
@@ -79,6 +80,8 @@ def live_panel(
         events: What to call back.
         can_undo: Whether there is an older recipe.
         can_redo: Whether there is a newer one.
+        metric: The figure of quality that decides: ``title``, ``short``, ``about`` and ``unit``.
+        samples: What a reader calls the samples it is measured on.
         refused: ``{technique: why it cannot change the model}``.
         samples: What a reader calls the samples accuracy is measured on.
         latency: ``batch_size`` and ``threads`` of the latency figure.
@@ -109,6 +112,7 @@ def live_panel(
             "presets": _presets(recipe),
             "can_undo": can_undo,
             "can_redo": can_redo,
+            "metric": metric,
             "refused": dict(refused),
             "samples": samples,
             "latency": latency,
