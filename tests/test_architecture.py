@@ -19,7 +19,7 @@ ROOMS = (
     {"step", "techniques"},
     {"recipe"},
     # A recipe opened: its model and data; and recipes to start from.
-    {"subject", "presets", "stored", "recovery"},
+    {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library"},
     {"whatif", "runner", "alternatives"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.

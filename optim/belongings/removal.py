@@ -19,6 +19,7 @@ from optim.errors import ConfigError, RunError
 from optim.export.downloads import exports_home
 from optim.hashing import digest_file
 from optim.models.cards import ModelCard, model_cards
+from optim.pairs import forget_pairs
 from optim.quantity import Quantity
 from optim.runs.exchange import library_name
 from optim.runs.run import ACTIVE, Run
@@ -156,6 +157,7 @@ def _remove_uploads(
     store: RunStore, models: Iterable[ModelCard], data: Iterable[DataCard]
 ) -> Removed:
     count: dict[str, int] = {"models": 0, "data": 0, "bytes": 0}
+    names = set()
     for kind, cards in (("models", models), ("data", data)):
         for card in cards:
             content, *others = files_of(card)
@@ -164,6 +166,8 @@ def _remove_uploads(
             # The card last: what has one is found again if this is cut short.
             count["bytes"] += sum(_unlinked(path) for path in (content, *others))
             count[kind] += 1
+            names.add(card.name)
+    forget_pairs(names)
     return Removed(**count)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
@@ -251,9 +252,15 @@ def _seen(inputs: np.ndarray, model: Expected) -> np.ndarray:
 
 def _seen_values(inputs: np.ndarray, model: Expected) -> dict[str, Any]:
     values = _seen(inputs, model).astype(np.float64)
-    numbers = {"low": values.min(), "high": values.max(), "mean": values.mean()}
-    found: dict[str, Any] = {name: float(f"{v:.4g}") for name, v in numbers.items()}
-    return {**found, "std": float(f"{values.std():.4g}"), "window": list(_WINDOW[bool(model.mean)])}
+    numbers = {
+        "low": values.min(),
+        "high": values.max(),
+        "mean": values.mean(),
+        "std": values.std(),
+    }
+    places = max(0, 3 - math.floor(math.log10(np.abs(values).max() or 1)))
+    found: dict[str, Any] = {name: round(float(v), places) + 0.0 for name, v in numbers.items()}
+    return {**found, "window": list(_WINDOW[bool(model.mean)])}
 
 
 def _picture(sample: np.ndarray, model: Expected | None) -> dict[str, Any]:

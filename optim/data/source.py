@@ -20,7 +20,10 @@ from optim.data.task import NO_LABEL, Classification, Regression, Task, Unlabell
 from optim.errors import DataError
 from optim.hashing import digest
 
-__all__ = ["RawPart", "Source", "class_targets", "dataset_of"]
+__all__ = ["READ_AS", "RawPart", "Source", "class_targets", "dataset_of"]
+
+READ_AS = "Stored arrays are read as"
+"""Begins the note about axes that were guessed."""
 
 _VERSION = 1
 """Raised whenever the same files give other samples."""
@@ -104,7 +107,7 @@ def dataset_of(source: Source, options: DataOptions, *, ref: str, title: str) ->
     layout = _layout(first, source.layout or options.layout)
     notes = source.notes
     if len(first.shape) > 2 and not (source.layout or options.layout):
-        notes = (*notes, f"Stored arrays are read as {layout}, guessed from their shape.")
+        notes = (*notes, f"{READ_AS} {layout}, guessed from their shape.")
     labels = _labels(source, options)
     task: Task = Unlabelled() if labels is None else labels.task
     identity = digest("arrays", _VERSION, source.identity, layout, options.target)

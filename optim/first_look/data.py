@@ -11,6 +11,7 @@ from optim.data.dataset import Dataset
 from optim.data.open import open_data
 from optim.data.options import DataOptions
 from optim.data.preview import Expected, open_as_guessed, preview
+from optim.data.source import READ_AS
 
 __all__ = ["look_at_data", "open_as_said"]
 
@@ -27,7 +28,8 @@ def look_at_data(
 
     Returns:
         What :func:`optim.data.preview.preview` returns, and ``input`` (how values reach the
-        model), ``fits`` (whether samples have the shape it takes) and ``can_be_varied``.
+        model), ``fits`` (whether samples have the shape it takes), ``has_axes`` (whether the axes
+        of stored arrays can be said) and ``can_be_varied`` (built-in data cannot).
 
     Raises:
         ConfigError: If an option does not exist or has an illegal value.
@@ -46,6 +48,7 @@ def look_at_data(
         "options": found["options"] if guess else said.changed(),
         "input": wanted.to_json() if wanted else {},
         "fits": wanted is None or wanted.takes(dataset.input_shape),
+        "has_axes": "layout" in found["options"] or any(READ_AS in note for note in dataset.notes),
         "can_be_varied": _can_be_varied(data),
     }
 

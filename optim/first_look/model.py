@@ -32,7 +32,7 @@ def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any
     Returns:
         ``card`` (facts for a reader; None if the weights fit no architecture, or several),
         ``expected`` (what it says about its input) and ``architectures`` (those that the weights
-        come closest to, with what differs).
+        come closest to, or the one that was named, with what differs).
 
     Raises:
         UnsupportedModelError: If the file cannot be opened whatever the architecture.
@@ -42,9 +42,7 @@ def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any
     except UnsupportedModelError:
         if isinstance(model, str) or model.suffix.lower() == ".onnx":
             raise
-        near = _architectures(model)
-        if not near:
-            raise
+        near = _architectures(model, architecture)
         return {"card": None, "expected": None, "architectures": near}
     return {
         "card": facts(bundle).to_json(),
@@ -78,9 +76,10 @@ def _asked_shape(bundle: ModelBundle) -> tuple[int, ...]:
     return shape if differ.count else (shape[0], *(0 for _ in shape[1:]))
 
 
-def _architectures(path: Path) -> list[dict[str, Any]]:
-    """Return what the weights come closest to, with what differs."""
-    near = nearest_architectures(read_state_dict(path), ZOO)
+def _architectures(path: Path, named: str) -> list[dict[str, Any]]:
+    """Return the named architecture, or those that weights come closest to, with what differs."""
+    zoo = {named: ZOO[named]} if named else ZOO
+    near = nearest_architectures(read_state_dict(path), zoo)
     return [
         {
             "name": name,

@@ -210,14 +210,15 @@ def _threshold(predictions: Predictions) -> float:
 def _values(bundle: ModelBundle, samples: Samples, check: Callable[[], None]) -> list[Check]:
     """Try other scales, means and deviations; the best of them is worth a line."""
     spec, best = bundle.spec, None
-    for scale in (1.0, 255.0):
+    for scale in (255.0, 1.0):
         for what, (mean, std) in {**_common(spec), **_own(samples, scale)}.items():
             other = replace(spec, scale=scale, mean=mean, std=std)
             if other == spec:
                 continue
             found = predict(replace(bundle, spec=other), samples, check=check).accuracy()
             options = {"scale": scale, "mean": list(mean or (0.0,)), "std": list(std or (1.0,))}
-            text = f"With values divided by {scale:g} and mean and deviation {what}"
+            by = "taken as they are" if scale == 1 else f"divided by {scale:g}"
+            text = f"With values {by} and mean and deviation {what}"
             if best is None or best.accuracy is None or found.value > best.accuracy.value:
                 best = Check("values", f"{text}: {found}.", found, options)
     return [best] if best else []

@@ -328,7 +328,7 @@ def nearest_architectures(
     Args:
         state: Tensors by name.
         zoo: Architectures by name.
-        count: How many at most. Those of which nothing fits are left out.
+        count: How many at most.
     """
     found = {}
     for name, architecture in zoo.items():
@@ -337,8 +337,6 @@ def nearest_architectures(
         except UnsupportedModelError:
             # Without its last layer nobody knows how many outputs there are.
             input_shape, n_outputs = architecture.spec.shape, 2
-        differ = differences(state, architecture, input_shape, n_outputs)
-        if differ.fitting:
-            found[name] = differ
+        found[name] = differences(state, architecture, input_shape, n_outputs)
     closest = sorted(found, key=lambda name: found[name].count - found[name].fitting)
     return {name: found[name] for name in closest[:count]}

@@ -48,6 +48,20 @@ def _sections() -> dict[str, list[StreamlitPage]]:
         "Workspace": [
             st.Page("pages/lab/lab.py", title="Lab", icon=":material/tune:", default=True),
             st.Page(
+                "pages/lab/use_my_model.py",
+                title="Use my model",
+                icon=":material/upload:",
+                url_path="use-my-model",
+            ),
+            # Opened from the Lab, about the pair shown there.
+            st.Page(
+                "pages/lab/data.py",
+                title="Data and preprocessing",
+                icon=":material/tune:",
+                url_path="data",
+                visibility="hidden",
+            ),
+            st.Page(
                 "pages/runs/runs.py",
                 title="Runs",
                 icon=":material/model_training:",

@@ -7,6 +7,7 @@ written into the address of the page, so that a copied link shows the same numbe
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ __all__ = [
     "LINK",
     "RUN",
     "History",
+    "asked_check",
     "commit",
     "cores",
     "deleted",
@@ -29,9 +31,12 @@ __all__ = [
     "heard",
     "history",
     "latency_setting",
+    "looked",
     "notice",
     "recipe",
     "redo",
+    "said",
+    "say",
     "section_is_open",
     "start_again",
     "undo",
@@ -46,6 +51,8 @@ LINK = "r"
 RUN = "run"
 """Query parameter of the Lab that holds the id of the run it follows."""
 _DEPTH = 100
+_LOOKS = 24
+"""Answers about files that are kept; each is some ten kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -223,3 +230,55 @@ def latency_setting() -> dict[str, int]:
 def section_is_open() -> bool:
     """Return whether a section below the first screen is shown."""
     return st.session_state.get("more_section") is not None
+
+
+def looked(key: str, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a look at a file gave, looking once; a refusal is remembered like an answer.
+
+    Args:
+        key: Names file and question.
+        look: Asks it.
+
+    Raises:
+        OptimError: What the look raised.
+    """
+    kept: dict[str, Any] = st.session_state.setdefault("looks", {})
+    if key not in kept:
+        try:
+            kept[key] = look()
+        except OptimError as error:
+            kept[key] = error
+        while len(kept) > _LOOKS:
+            del kept[next(iter(kept))]
+    found = kept[key]
+    if isinstance(found, OptimError):
+        raise found
+    return dict(found)
+
+
+def said(source: str, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what was said about how data are read: of one source at a time.
+
+    Args:
+        source: Names the data; what was said about others is forgotten.
+        start: What holds if nothing was said about these yet.
+    """
+    if st.session_state.get("said_about") != source:
+        st.session_state["said_about"] = source
+        st.session_state["said"] = dict(start or {})
+    found: dict[str, Any] = st.session_state["said"]
+    return found
+
+
+def say(**options: Any) -> None:
+    """Say how the data shown are read; None lets it be guessed again."""
+    told = {**st.session_state.get("said", {}), **options}
+    st.session_state["said"] = {name: value for name, value in told.items() if value is not None}
+
+
+def asked_check(key: str | None = None) -> str:
+    """Remember which pair of model and data somebody wants checked, or return it."""
+    if key is not None:
+        st.session_state["asked_check"] = key
+    found: str = st.session_state.get("asked_check", "")
+    return found

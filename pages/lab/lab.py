@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
+from optim.pairs import needs_confirmation
 from pages.components import access, state
 from pages.components.errors import shown_errors
 from pages.components.lab.actions import commit_steps, run_command
+from pages.components.lab.confirmation import ask_to_confirm, doubt
 from pages.components.lab.delivery import show_delivery
 from pages.components.lab.header import header
 from pages.components.lab.more import more
@@ -20,6 +24,10 @@ with shown_errors():
     info = evaluator().ask("model", recipe)
     access.note_opened(info["hash"])
     header(recipe, info)
+    if needs_confirmation(recipe.model, recipe.data):
+        ask_to_confirm()
+        st.stop()
+    doubt(recipe)
     show_delivery(recipe)
     show_followed(recipe)
     live_panel(

@@ -86,7 +86,6 @@ def test_a_file_that_is_not_weights_is_refused_in_one_sentence(app, open_page, t
     wait_for_answer(page)
     page.get_by_role("button", name="Use my model").click()
     page.locator("input[type=file]").first.set_input_files(evil)
-    page.get_by_test_id("stPopoverBody").get_by_text("Open", exact=True).click()
     message = page.locator("[data-testid=stAlert]").first
     message.wait_for(timeout=60_000)
     assert "not a plain state dict" in message.inner_text()
@@ -95,8 +94,8 @@ def test_a_file_that_is_not_weights_is_refused_in_one_sentence(app, open_page, t
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "place",
-    ["", "steps", "techniques", "runs"],
-    ids=["lab", "lab, all steps", "techniques", "runs"],
+    ["", "steps", "techniques", "runs", "use-my-model", "data"],
+    ids=["lab", "lab, all steps", "techniques", "runs", "use my model", "data"],
 )
 def test_no_serious_accessibility_violation(app, open_page, scheme, place):
     page = open_page(f"{app.url}/{place if place != 'steps' else ''}", scheme=scheme)
@@ -104,6 +103,8 @@ def test_no_serious_accessibility_violation(app, open_page, scheme, place):
         page.get_by_text("What each step of a recipe does").wait_for()
     elif place == "runs":
         page.locator(".st-key-runs_rows, .st-key-runs_empty").wait_for()
+    elif place in ("use-my-model", "data"):
+        page.get_by_role("button", name="Confirm and check").wait_for()
     else:
         wait_for_answer(page)
     if place == "steps":

@@ -11,9 +11,10 @@ from pages.components import access, state
 from pages.components.lab.delivery import download_button
 from pages.components.lab.recover import recover_button
 from pages.components.lab.words import samples_of
-from pages.components.upload import model_form
 
 __all__ = ["header"]
+
+_BRING, _DATA = "pages/lab/use_my_model.py", "pages/lab/data.py"
 
 _OVERLAP = {
     "unknown": (
@@ -41,9 +42,10 @@ def header(recipe: Recipe, info: dict[str, Any]) -> None:
             text, why = _OVERLAP[info["overlap"]]
             st.badge(text, color="orange", icon=":material/warning:", help=why)
         st.space("stretch")
-        if not access.is_presentation():
-            with st.popover("Use my model", icon=":material/upload:"):
-                model_form()
+        if not access.is_presentation() and st.button("Use my model", icon=":material/upload:"):
+            st.switch_page(_BRING)
+        if st.button("Data", icon=":material/image_search:", help="How the data are read."):
+            st.switch_page(_DATA)
         with st.popover("Share", icon=":material/link:"):
             st.caption("Open this address in another browser to see the same numbers.")
             st.code(_address(), language=None, wrap_lines=True)

@@ -13,7 +13,9 @@ from optim.models.cards import model_cards
 from optim.models.zoo import ZOO
 from optim.recipe import Recipe
 from pages.components import access
+from pages.components.bring import brought
 from pages.components.server import run_store
+from tests.pages import looks
 from tests.pages.helpers import (
     ROOT,
     click,
@@ -47,13 +49,21 @@ def open_as(user, recipe=None):
 
 
 def upload(at, seed=2):
+    """Bring weights for the wine; only the model is really opened."""
     buffer = io.BytesIO()
     torch.save(ZOO["mlp"].build((13,), 3, seed=seed).state_dict(), buffer)
-    at.file_uploader(key="upload_weights").set_value(("mine.pt", buffer.getvalue(), ""))
-    at.selectbox(key="upload_architecture").set_value("mlp")
-    at.selectbox(key="upload_data").set_value("wine")
-    at.run()
-    click(at, "Open")
+    at.switch_page("pages/lab/use_my_model.py").run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(brought, "look_at_model", lambda *_, **__: looks.MODEL)
+        patch.setattr(
+            brought, "look_at_data", lambda *_, **__: {**looks.DATA, "can_be_varied": False}
+        )
+        patch.setattr(brought, "check_pair", lambda *_, **__: looks.GOOD)
+        at.file_uploader(key="bring_model_file").set_value(("mine.pt", buffer.getvalue(), "")).run()
+        at.segmented_control(key="bring_where").set_value("Data that are here").run()
+        at.selectbox(key="bring_data_here").set_value("wine").run()
+        click(at, "Confirm and check")
+        at.switch_page("pages/lab/lab.py").run()
     assert not at.exception
     return recipe_of(at).model
 
@@ -236,7 +246,16 @@ def presented(request, monkeypatch, worked):
     return at.run()
 
 
-ACTS = {"Use my model", "Open", "Recover accuracy", "Train", "Delete", "Cancel", "Pause", "Resume"}
+ACTS = {
+    "Use my model",
+    "Confirm",
+    "Recover accuracy",
+    "Train",
+    "Delete",
+    "Cancel",
+    "Pause",
+    "Resume",
+}
 
 
 def test_what_would_act_is_not_there_and_sliders_answer(presented):
@@ -254,6 +273,8 @@ def test_what_would_act_is_not_there_and_sliders_answer(presented):
 @pytest.mark.parametrize(
     "page",
     [
+        "pages/lab/use_my_model.py",
+        "pages/lab/data.py",
         "pages/runs/runs.py",
         "pages/training/distillation.py",
         "pages/training/regularisation.py",

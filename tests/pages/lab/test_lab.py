@@ -33,7 +33,8 @@ def test_the_first_visit_shows_a_trained_model_with_a_preset_applied():
     assert data["head"]["model"] == "clutter-resnet8"
     assert [p["name"] for p in data["presets"] if p["active"]] == ["balanced"]
     assert "Cluttered digits" in at.subheader[0].value
-    assert [b.label for b in at.button] == ["Open", "Recover accuracy", "Download verified file"]
+    buttons = ["Use my model", "Data", "Recover accuracy", "Download verified file"]
+    assert [b.label for b in at.button] == buttons
 
 
 def test_the_page_runs_without_the_frame_around_it():
@@ -115,7 +116,7 @@ def test_the_address_holds_the_recipe_shown(lab):
 
 def test_the_shared_link_opens_the_same_recipe_elsewhere(lab):
     tell(lab, "commit", steps=steps_with(recipe_of(lab), "prune_channels", pruning_ratio=0.6))
-    (shared,) = [c.value for c in lab.code if "?r=" in c.value]
+    shared, _ = [c.value for c in lab.code if "?r=" in c.value]
     other = open_app(link=shared.partition("?r=")[2])
     assert recipe_of(other) == recipe_of(lab)
     assert panel_data(other)["revision"] == panel_data(lab)["revision"]

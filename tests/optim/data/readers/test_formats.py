@@ -14,7 +14,7 @@ from optim.data.added import add_data, open_registered_data
 from optim.data.readers import READERS
 from optim.errors import DataError
 from optim.intake import ENDINGS
-from pages.components import upload
+from pages.components.bring import data as bring_data
 
 ROOT = Path(__file__).parents[4]
 X, Y = np.arange(40 * 9).reshape(40, 3, 3).astype(np.uint8), np.arange(40) % 2
@@ -194,7 +194,7 @@ def test_every_option_is_in_the_docs():
 def test_every_upload_is_named_in_the_docs():
     text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     assert ", ".join(f"`{ending}`" for ending in ENDINGS["data"]) in text
-    assert upload.ENDINGS is ENDINGS
+    assert bring_data.ENDINGS is ENDINGS
 
 
 @pytest.mark.parametrize("name", READERS)

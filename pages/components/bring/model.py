@@ -1,0 +1,148 @@
+"""The step that takes a model and says what it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from optim.intake import ENDINGS
+from optim.models.zoo import ZOO
+from pages.components.bring.brought import Brought, of_file, seen_model
+from pages.components.errors import shown_errors
+from pages.components.runs.words import plain
+
+__all__ = ["model_card", "model_step"]
+
+_LANES = {
+    "trainable": (
+        "trainable",
+        "green",
+        "Every technique applies: it can be pruned, quantized, trained and exported.",
+    ),
+    "graph": (
+        "kept as ONNX",
+        "gray",
+        "It is measured, verified and timed as it is; what needs a torch model is not offered.",
+    ),
+}
+_TASKS = {
+    "classification": "Classification",
+    "regression": "Regression",
+    "outputs": "Outputs of any kind",
+}
+
+
+def model_step() -> Brought | None:
+    """Draw the step; return the model once it is open."""
+    with st.container(border=True, key="bring_model"):
+        st.markdown("**1 · Model**")
+        file = st.file_uploader(
+            "Model file",
+            type=[ending for ending in ENDINGS["model"] if ending != ".bin"],
+            key="bring_model_file",
+            help="Files are read, never executed. Only you see them, unless you share.",
+        )
+        if file is None:
+            st.caption(
+                "An ONNX file says most about itself. A .safetensors file or a state dict saved by "
+                "torch.save has to fit an architecture of the zoo. From Keras, TensorFlow and "
+                "TFLite, convert with tf2onnx first."
+            )
+            return None
+        found: Brought | None = None
+        with shown_errors():
+            found = _opened(of_file(file))
+        return found
+
+
+def _opened(model: Brought) -> Brought | None:
+    """Draw what the model is; weights that fit no single architecture ask for it."""
+    look = seen_model(model)
+    if look["card"] is None:
+        chosen = _architecture(look["architectures"])
+        if not chosen:
+            _differences([entry for entry in look["architectures"] if entry["fitting"]])
+            return None
+        model = replace(model, architecture=chosen)
+        look = seen_model(model)
+        if look["card"] is None:
+            _differences(look["architectures"])
+            return None
+    model_card(model.title, look["card"])
+    return replace(model, look=look)
+
+
+def _architecture(near: list[dict[str, Any]]) -> str:
+    """Ask for the architecture; only those that fit are offered where any do."""
+    fitting = [entry["name"] for entry in near if not entry["differing"]]
+    if fitting:
+        st.info(
+            f"The file holds weights only, and they fit {' and '.join(fitting)}: choose which.",
+            icon=":material/help:",
+        )
+    else:
+        st.warning(
+            "The file holds weights only, and they fit no architecture of the zoo exactly.",
+            icon=":material/warning:",
+        )
+    chosen: str | None = st.selectbox(
+        "Architecture",
+        fitting or list(ZOO),
+        index=None,
+        placeholder="Choose the architecture they were trained with",
+        key="bring_architecture",
+        help="A network of another kind can be exported to ONNX instead: it then says it itself.",
+    )
+    return chosen or ""
+
+
+def _differences(near: list[dict[str, Any]]) -> None:
+    """Say what differs between the weights and the architectures they come closest to."""
+    for entry in near:
+        if not entry["differing"]:
+            continue
+        st.markdown(
+            f"**{entry['name']}** · {entry['fitting']} tensors fit, {entry['differing']} do not"
+        )
+        for title, what in (
+            ("Missing in the file", entry["missing"]),
+            ("Not part of it", entry["unexpected"]),
+            ("Of another shape", entry["misshapen"]),
+        ):
+            if what["count"]:
+                more = what["count"] - len(what["names"])
+                names = ", ".join(f"`{name.replace('`', '')}`" for name in what["names"])
+                st.caption(f"{title}: {names}{f' and {more} more' if more else ''}")
+
+
+def model_card(title: str, card: dict[str, Any]) -> None:
+    """Draw what a model is.
+
+    Args:
+        title: Name for a reader.
+        card: Of :func:`optim.first_look.model.look_at_model`.
+    """
+    lane, color, about = _LANES[card["lane"]]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{plain(title)}**", width="content")
+        st.badge(lane, color=color, help=about)
+    with st.grid(4, min_column_width=150):
+        for name, value in _facts(card).items():
+            with st.container(gap=None):
+                st.caption(name)
+                st.markdown(value)
+    if card["note"]:
+        st.caption(plain(card["note"]))
+
+
+def _facts(card: dict[str, Any]) -> dict[str, str]:
+    task = _TASKS[card["task"]]
+    classes = f", {card['n_classes']} classes" if card["n_classes"] else ""
+    return {
+        "Task": f"{task}{classes}",
+        "Input": " x ".join(map(str, card["input_shape"])),
+        "Parameters": card["params"]["text"],
+        "Work for one sample": card["macs"]["text"],
+    }
