@@ -3,12 +3,30 @@
 MODEL = {
     "card": {
         "task": "classification",
+        "outputs": {"kind": "classification", "class_names": ["0", "1"]},
         "n_classes": 2,
         "input_shape": [3, 8, 8],
         "params": {"text": "1.2 k"},
         "macs": {"text": "3.4 k MACs"},
         "lane": "trainable",
         "note": "Converted from ONNX.",
+        "file": {
+            "opset": 17,
+            "producer": "pytorch 2.13",
+            "nodes": {"Conv": 1},
+            "inputs": [
+                {
+                    "name": "x",
+                    "dtype": "float32",
+                    "declared": ["N", "3", "8", "8"],
+                    "used": [1, 3, 8, 8],
+                    "role": "samples",
+                }
+            ],
+            "outputs": [],
+            "task": "One number a class.",
+            "unusual": ["it stores 16-bit floats"],
+        },
     },
     "expected": {
         "shape": [3, 8, 8],

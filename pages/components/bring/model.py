@@ -27,11 +27,14 @@ _LANES = {
         "It is measured, verified and timed as it is; what needs a torch model is not offered.",
     ),
 }
-_TASKS = {
-    "classification": "Classification",
-    "regression": "Regression",
-    "outputs": "Outputs of any kind",
+_TASKS = {"classification": "Classification", "regression": "Regression"}
+_OUTPUTS = {
+    "dense": "A value for every place",
+    "detection": "Boxes",
+    "sequence": "A value for every step",
+    "other": "Outputs of its own kind",
 }
+"""What outputs look like that are neither classes nor quantities."""
 
 
 def model_step() -> Brought | None:
@@ -122,27 +125,57 @@ def model_card(title: str, card: dict[str, Any]) -> None:
 
     Args:
         title: Name for a reader.
-        card: Of :func:`optim.first_look.model.look_at_model`.
+        card: Of :class:`optim.measure.facts.ModelFacts`, as plain data.
     """
     lane, color, about = _LANES[card["lane"]]
+    file = card["file"] or {"opset": 0, "producer": "", "task": "", "unusual": []}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{plain(title)}**", width="content")
         st.badge(lane, color=color, help=about)
-    with st.grid(4, min_column_width=150):
-        for name, value in _facts(card).items():
+    with st.grid(5 if file["opset"] else 4, min_column_width=150):
+        for name, value in _facts(card, file).items():
             with st.container(gap=None):
                 st.caption(name)
-                st.markdown(value)
+                st.markdown(plain(value))
     if card["note"]:
         st.caption(plain(card["note"]))
+    for what in file["unusual"]:
+        st.caption(f":material/info: Worth knowing: {plain(what)}.")
+    if file["opset"]:
+        _tensors(file)
 
 
-def _facts(card: dict[str, Any]) -> dict[str, str]:
-    task = _TASKS[card["task"]]
-    classes = f", {card['n_classes']} classes" if card["n_classes"] else ""
-    return {
+def _facts(card: dict[str, Any], file: dict[str, Any]) -> dict[str, str]:
+    guess = card["outputs"].get("guess")
+    task = _OUTPUTS[guess] if guess else _TASKS[card["task"]]
+    classes = f", {card['n_classes']:,} classes" if card["n_classes"] else ""
+    found = {
         "Task": f"{task}{classes}",
         "Input": " x ".join(map(str, card["input_shape"])),
         "Parameters": card["params"]["text"],
         "Work for one sample": card["macs"]["text"],
     }
+    if file["opset"]:
+        wrote = f", {file['producer']}" if file["producer"] else ""
+        found["Written in"] = f"opset {file['opset']}{wrote}"
+    return found
+
+
+def _tensors(file: dict[str, Any]) -> None:
+    """Offer what the file takes and gives: sizes as declared and as run, and what each is given."""
+    rows = [
+        {
+            "": what,
+            "Name": tensor["name"],
+            "Type": tensor["dtype"],
+            "Declared": " x ".join(tensor["declared"]),
+            "Run with": " x ".join(map(str, tensor["used"])),
+            "Role": tensor["role"],
+        }
+        for what, tensors in (("in", file["inputs"]), ("out", file["outputs"]))
+        for tensor in tensors
+    ]
+    with st.expander("Inputs and outputs"):
+        if file["task"]:
+            st.caption(plain(file["task"]))
+        st.dataframe(rows, hide_index=True, key="bring_tensors", alt="Inputs and outputs")

@@ -104,10 +104,28 @@ def test_files_of_other_kinds_are_not_even_offered(page):
 def test_a_model_says_at_once_what_it_is(page, desk):
     bring(page, data=None)
     shown = texts(page)
-    for fact in ("Classification, 2 classes", "3 x 8 x 8", "1.2 k", "3.4 k MACs"):
+    for fact in (
+        *("Classification, 2 classes", "3 x 8 x 8", "1.2 k", "3.4 k MACs"),
+        *("opset 17, pytorch 2.13", "Converted from ONNX.", "it stores 16-bit floats"),
+        "One number a class.",
+    ):
         assert fact in shown
-    assert "Converted from ONNX." in shown
     assert confirm_button(page).disabled, "data are missing"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "words"),
+    [
+        ({"kind": "regression", "names": ["price"]}, "Regression"),
+        ({"kind": "outputs", "guess": "detection"}, "Boxes"),
+    ],
+)
+def test_models_that_tell_no_classes_say_what_they_give(page, desk, outputs, words):
+    card = {**MODEL["card"], "task": outputs["kind"], "outputs": outputs, "n_classes": 0}
+    desk.model = {**MODEL, "card": {**card, "lane": "graph", "file": None}}
+    bring(page, data=None)
+    assert words in texts(page)
+    assert ":gray-badge[kept as ONNX]" in texts(page)
 
 
 def test_a_look_is_taken_once_and_not_at_every_run(page, desk):
