@@ -193,6 +193,17 @@ def test_a_run_belongs_to_who_started_it(worked):
     assert "No runs yet" not in texts(at)
 
 
+def test_what_the_command_line_submits_is_the_operators_where_people_have_names(
+    with_sign_in, worked
+):
+    run = worked.queued()
+    at = open_as(ANN)
+    at.switch_page("pages/runs/runs.py").run()
+    at.checkbox(key=f"pick_{run.id}").check().run()
+    able = {b.label for b in at.button if not b.disabled}
+    assert not able & {"Pause", "Resume", "Cancel", "Delete"}
+
+
 def test_the_same_recipe_of_another_guest_is_another_run(worked):
     for _ in range(2):
         click(open_app(small_recipe()), "Recover accuracy")
