@@ -85,7 +85,8 @@ class QuickCheck:
 def expected_by(bundle: ModelBundle) -> Expected:
     """Return what a model says about its input, for guesses about data."""
     spec = bundle.spec
-    return Expected(spec.shape, spec.scale, spec.mean, spec.std, bundle.task.class_names)
+    names = bundle.task.class_names
+    return Expected(spec.shape, spec.scale, spec.mean, spec.std, names, spec.shape[1:])
 
 
 def is_near_chance(predictions: Predictions) -> bool:
