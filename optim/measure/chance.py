@@ -211,7 +211,8 @@ def _threshold(predictions: Predictions) -> float:
 def _values(bundle: ModelBundle, samples: Samples, check: Callable[[], None]) -> list[Check]:
     """Try other scales, means and deviations; the best of them is worth a line."""
     spec, best = bundle.spec, None
-    for scale in (255.0, 1.0):
+    # Of two that come to the same, the one that a reader would name.
+    for scale in (255.0, 1.0) if samples.inputs.max() > 1 else (1.0, 255.0):
         for what, (mean, std) in {**_common(spec), **_own(samples, scale)}.items():
             other = replace(spec, scale=scale, mean=mean, std=std)
             if other == spec:

@@ -24,7 +24,7 @@ _LANES = {
     "graph": (
         "kept as ONNX",
         "gray",
-        "Weights are pruned and quantized in the file itself; training is refused, with the reason.",
+        "Weights are pruned and quantized in the file itself; training is refused, and says why.",
     ),
 }
 _TASKS = {"classification": "Classification", "regression": "Regression"}
