@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from optim.data.added import open_registered_data
+from optim.data.generated import GENERATED
+from optim.data.open import generated_by
 from optim.data.task import Outputs
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.hashing import digest, digest_file
@@ -31,7 +33,7 @@ __all__ = ["add_model"]
 def add_model(
     path: Path,
     *,
-    data: str,
+    data: str = GENERATED,
     architecture: str = "",
     title: str = "",
     name: str = "",
@@ -43,7 +45,8 @@ def add_model(
 
     Args:
         path: A weights file, a checkpoint, or an ONNX file.
-        data: Registered data the model belongs to; gives input size and class names.
+        data: Registered data the model belongs to; gives input size and class names. Without any
+            the model has to say them itself.
         architecture: Name in the zoo; guessed from the shapes if empty. ONNX files need none.
         title: Name for a reader; the file's name if empty.
         name: How to ask for it; made from the content if empty.
@@ -62,12 +65,13 @@ def add_model(
         DataError: If model and data do not fit.
     """
     path = path.resolve()
-    dataset = open_registered_data(data)
+    dataset = None if generated_by(data) else open_registered_data(data)
     if path.suffix.lower() == ".onnx":
         architecture = ""
     ref = f"{path}?task={task}" if task else str(path)
     bundle = open_model(f"{architecture}:{path}" if architecture else ref, data=dataset)
-    fitting_data(bundle, dataset)
+    if dataset is not None:
+        fitting_data(bundle, dataset)
     _check_runs(bundle)
     name = checked_name(
         name

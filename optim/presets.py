@@ -10,7 +10,7 @@ from optim.models.cards import model_cards
 from optim.recipe import Entry, Recipe
 from optim.techniques import TECHNIQUES
 
-__all__ = ["DEFAULT_PRESET", "PRESETS", "Preset", "default_recipe", "preset_recipe"]
+__all__ = ["DEFAULT_PRESET", "PRESETS", "Preset", "applicable", "default_recipe", "preset_recipe"]
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,19 @@ DEFAULT_MODEL = "clutter-resnet8"
 
 
 def preset_recipe(name: str, model: str, data: str, seed: int = 0) -> Recipe:
-    """Return a preset for a model and its data."""
+    """Return a preset for a model and its data; what cannot change the model is off."""
     steps = PRESETS[name].fields
     entries = tuple(Entry(key, TECHNIQUES[key](**fields)) for key, fields in steps.items())
-    return Recipe(model, data, entries, seed)
+    return applicable(Recipe(model, data, entries, seed))
+
+
+def applicable(recipe: Recipe) -> Recipe:
+    """Return a recipe in which the steps are off that cannot change its registered model."""
+    card = model_cards().get(recipe.model)
+    for entry in recipe.entries:
+        if card is not None and card.lane not in entry.step.lanes:
+            recipe = recipe.with_enabled(entry.id, False)
+    return recipe
 
 
 def default_recipe(model: str = DEFAULT_MODEL) -> Recipe:

@@ -26,6 +26,7 @@ from typing import Any, Self, get_args
 
 import yaml
 
+from optim.data.generated import GENERATED
 from optim.data.splits import SplitPolicy
 from optim.errors import ConfigError
 from optim.hashing import digest
@@ -82,7 +83,7 @@ class Recipe:
 
     Attributes:
         model: A registered model, ``architecture:weights-file``, or a file.
-        data: A registered data set, a zip or a folder.
+        data: A registered data set, a zip or a folder; without any, inputs are made for the model.
         seed: Decides splits, calibration samples and every step's randomness.
         split: Where validation samples come from, see ``optim.data.splits``.
         entries: The steps in order.
@@ -92,7 +93,7 @@ class Recipe:
     """
 
     model: str
-    data: str
+    data: str = GENERATED
     entries: tuple[Entry, ...] = ()
     seed: int = 0
     split: SplitPolicy = "auto"
@@ -246,6 +247,7 @@ class Recipe:
                 hint=f"Its fields are: {', '.join(sorted(known))}.",
                 field=unknown[0],
             )
+        data = {"data": GENERATED, **data}
         for name in ("model", "data"):
             if not isinstance(data.get(name), str) or not data[name]:
                 raise ConfigError(f"{name} must be a name: got {data.get(name)!r}.", field=name)

@@ -18,8 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from optim.data.added import data_cards
 from optim.data.dataset import Samples
+from optim.data.generated import GENERATED
 from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
 from optim.export.deploy import onnx_bytes
@@ -28,6 +31,7 @@ from optim.measure.costs import static_costs
 from optim.measure.evaluate import predict, samples_at_once
 from optim.measure.latency import compare_files, latency_of
 from optim.measure.predictions import Predictions
+from optim.measure.quality import METRICS, Quality, quality, quality_of
 from optim.measure.scorecard import Scorecard, ratio
 from optim.measure.size import encoded_sizes
 from optim.measure.verdict import verdict
@@ -52,6 +56,9 @@ __all__ = [
     "overlap_note",
     "run",
 ]
+
+_RUNS = 16
+"""Generated inputs on which a model alone is run."""
 
 Progress = Callable[[float, str], None]
 Tracker = Callable[[Entry], tuple[Resume, Callable[[dict[str, float]], None]]]
@@ -91,7 +98,7 @@ class RunResult:
         reports: ``{entry id: report}``.
         baseline: The original model's figures.
         scorecard: The result's figures.
-        accuracy_change: Result against original on the same samples.
+        quality: The result beside the original, on the same samples.
         size_change: Ratio of the files' bytes.
         latency_change: Ratio of the files' times, measured in turns.
         verification: What the exported file does in its runtime.
@@ -105,7 +112,7 @@ class RunResult:
     reports: Mapping[str, StepReport]
     baseline: Scorecard
     scorecard: Scorecard
-    accuracy_change: Comparison
+    quality: Quality
     size_change: Comparison
     latency_change: Comparison
     verification: Verification
@@ -115,7 +122,7 @@ class RunResult:
     @property
     def verdict(self) -> str:
         """The result in one sentence."""
-        return verdict(self.accuracy_change, self.size_change, self.latency_change)
+        return verdict(self.quality, self.size_change, self.latency_change)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data with stable keys; see ``docs/schemas/scorecard-1.json``."""
@@ -126,10 +133,12 @@ class RunResult:
             "data": self.recipe.data,
             "part": self.subject.part,
             "overlap": self.subject.overlap,
+            "notes": list(self.subject.data.notes),
             "baseline": self.baseline.to_json(),
             "result": self.scorecard.to_json(),
             "change": {
-                "accuracy": self.accuracy_change.to_json(),
+                "accuracy": None,
+                **self._quality_change(),
                 "file": self.size_change.to_json(),
                 "latency": self.latency_change.to_json(),
             },
@@ -137,11 +146,20 @@ class RunResult:
             "steps": {entry: report.to_json() for entry, report in self.reports.items()},
         }
 
+    def _quality_change(self) -> dict[str, Any]:
+        if self.quality.change is None:
+            return {}
+        name = "accuracy" if self.quality.primary == "accuracy" else "mse"
+        return {name: self.quality.change.to_json()}
+
     def report(self) -> str:
         """Return the result as text for a reader."""
         lines = [self.verdict, ""]
         rows = [
-            ("accuracy", self.baseline.accuracy, self.scorecard.accuracy),
+            *(
+                (METRICS[name].short, self.baseline.quality.get(name), figure)
+                for name, figure in self.scorecard.quality.items()
+            ),
             ("file", self.baseline.file, self.scorecard.file),
             ("latency", self.baseline.latency, self.scorecard.latency),
             ("MACs", self.baseline.macs, self.scorecard.macs),
@@ -153,18 +171,17 @@ class RunResult:
         ]
         for name, before, after in rows:
             how = f"({after.how})" if after else ""
-            lines.append(f"{name:16} {before!s:>22} -> {after!s:<22} {how}")
-        accuracy, part = self.scorecard.accuracy, self.subject.part
-        lines += [
-            "",
-            f"Accuracy of both on the same {accuracy.n:,} samples, part {part}.",
-        ]
+            lines.append(
+                f"{name:16} {'' if before is None else before!s:>22} -> {after!s:<22} {how}"
+            )
+        part = self.subject.part
+        count = next((figure.n for figure in self.scorecard.quality.values() if figure.n), 0)
+        lines += ["", f"Quality of both on the same {count:,} samples, part {part}."]
         if note := overlap_note(self.subject.overlap, part):
             lines.append(f"Note: {note}")
-        lines += [
-            f"Verified in {self.verification.runtime}: {self.verification.accuracy}, "
-            f"same class as simulated for {self.verification.agreement} of the inputs.",
-        ]
+        if self.subject.data.is_generated:
+            lines += [f"Note: {note}" for note in self.subject.data.notes]
+        lines.append(f"Verified in {self.verification.runtime}: {self.verification.found}.")
         for entry, step in self.reports.items():
             lines += ["", f"{entry}: {step.summary}", *(f"  note: {note}" for note in step.notes)]
             lines += [
@@ -246,6 +263,7 @@ def run(
     before, first = measure(subject.bundle, samples, check=check)
     progress(0.8, "measuring the result")
     after, second = measure(bundle, samples, check=check)
+    judged = quality(second, first, bundle.task)
     progress(0.9, "verifying the file")
     more = subject.data.part("train") if subject.data.is_split else None
     file = onnx_bytes(bundle, recipe.to_link())
@@ -264,9 +282,13 @@ def run(
         reports=reports,
         baseline=replace(before, latency=pair.baseline, conditions=conditions),
         scorecard=replace(
-            after, file=verification.size, latency=pair.candidate, conditions=conditions
+            after,
+            quality=judged.figures,
+            file=verification.size,
+            latency=pair.candidate,
+            conditions=conditions,
         ),
-        accuracy_change=second.against(first),
+        quality=judged,
         size_change=ratio(before.file, verification.size),
         latency_change=pair.change,
         verification=verification,
@@ -380,11 +402,11 @@ def measure(
     """
     predictions = predict(bundle, samples, check=check)
     file = Quantity.exact(len(onnx_bytes(bundle)), "bytes")
-    quality = {"accuracy": predictions.accuracy()}
+    alone = quality_of(predictions, bundle.task)
     params, macs, sparsity = static_costs(bundle)
     return Scorecard(
-        quality=quality,
-        primary="accuracy",
+        quality=alone.figures,
+        primary=alone.primary,
         params=params,
         macs=macs,
         sparsity=sparsity,
@@ -421,14 +443,16 @@ class Measured:
             "data": self.subject.data.title,
             "part": self.part,
             "overlap": self.overlap,
+            "notes": list(self.subject.data.notes),
             **self.scorecard.to_json(),
         }
 
 
 def measure_model(
     model: str,
-    data: str,
+    data: str = GENERATED,
     *,
+    original: str | None = None,
     part: str | None = None,
     seed: int = 0,
     split: SplitPolicy = "auto",
@@ -445,6 +469,8 @@ def measure_model(
     Args:
         model: As in a recipe: a name, ``zoo-name:weights-file``, or a file.
         data: As in a recipe: a built-in name, a zip, or a folder.
+        original: A model to be compared with on the same samples, so that there are figures of
+            quality without labels.
         part: Which part; validation if None, or all samples of data without parts.
         seed: Decides how data without a validation part are split.
         split: Where validation samples come from then, see ``optim.data.splits``.
@@ -460,7 +486,17 @@ def measure_model(
     progress(0.0, "opening model and data")
     recipe = Recipe(model, data, seed=seed, split=split)
     subject = open_subject(recipe, base=Path(base), as_graph=True)
+    reference = open_subject(replace(recipe, model=original), base=Path(base)) if original else None
+    if reference is not None and reference.data.is_generated:
+        subject = replace(subject, data=reference.data)
     if normalisation is not None:
+        if subject.data.is_generated:
+            raise ConfigError(
+                "mean and std say how samples are read; generated inputs are made as the model "
+                "takes them.",
+                hint="Name data, or leave mean and std out.",
+                field="mean",
+            )
         spec = replace(subject.bundle.spec, mean=normalisation[0], std=normalisation[1])
         subject = replace(subject, bundle=replace(subject.bundle, spec=spec))
     part = part or subject.part
@@ -468,6 +504,9 @@ def measure_model(
         allowed = ", ".join(subject.data.parts)
         raise ConfigError(f"part must be one of {allowed}: got part={part!r}.", field="part")
     samples = subject.samples(part)
+    if subject.data.is_generated and reference is None:
+        # Nothing is learned from what a model alone says about them, but that it runs.
+        samples = samples.take(np.arange(min(len(samples), max(batch_size, _RUNS))))
     batches, done = math.ceil(len(samples) / samples_at_once(subject.bundle)), itertools.count()
 
     def tick() -> None:
@@ -475,6 +514,11 @@ def measure_model(
         progress(0.1 + 0.7 * share, f"measuring on {len(samples):,} samples")
 
     scorecard, predictions = measure(subject.bundle, samples, check=tick)
+    if reference is not None:
+        beside = quality(
+            predictions, predict(reference.bundle, samples, check=tick), reference.bundle.task
+        )
+        scorecard = replace(scorecard, quality=beside.figures)
     progress(0.9, "measuring latency")
     file = onnx_bytes(subject.bundle)
     inputs = subject.bundle.spec.normalise(samples.inputs[:batch_size]).numpy()

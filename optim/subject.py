@@ -10,11 +10,13 @@ from optim.data import DATASETS, open_data
 from optim.data.added import data_cards, open_registered_data
 from optim.data.applied import as_quantities, without_labels
 from optim.data.dataset import Dataset, Samples
+from optim.data.open import generated_by
 from optim.data.options import Normalisation
 from optim.data.splits import SplitPolicy, overlap, stratified_order, with_validation
 from optim.data.task import Classification, Outputs, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
+from optim.measure.generated import generated_data
 from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.models.open import check_pair, open_model, open_registered_model
@@ -85,12 +87,17 @@ def open_subject(
         UnsupportedModelError: If the model cannot be opened.
         DataError: If the data cannot be opened or do not fit the model.
     """
+    made = generated_by(recipe.data)
     if registered_only:
-        data = open_registered_data(recipe.data)
+        data = None if made else open_registered_data(recipe.data)
         bundle = open_registered_model(recipe.model)
     else:
-        data = open_any_data(recipe.data, base)
+        data = None if made else open_any_data(recipe.data, base)
         bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
+    if data is None:
+        assert made is not None
+        bundle = replace(bundle, spec=spec or bundle.spec)
+        data = generated_data(bundle, made, recipe.data)
     return subject_of(bundle, data, split=recipe.split, seed=recipe.seed, spec=spec)
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "Json",
     "Mean",
     "Model",
+    "Original",
     "Part",
     "Seed",
     "Std",
@@ -31,7 +32,15 @@ Data = Annotated[
     typer.Option(
         "--data",
         help="A built-in name, or a zip, a folder or a file of any format, with options behind a "
-        "question mark: samples.npz?layout=NHWC.",
+        "question mark: samples.npz?layout=NHWC. Without any, inputs are made for the model: "
+        "generated?samples=512.",
+    ),
+]
+Original = Annotated[
+    str | None,
+    typer.Option(
+        help="A model to compare with, as MODEL: how closely the outputs follow its own, labels or "
+        "not."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]

@@ -18,6 +18,7 @@ from optim.errors import OptimError
 if TYPE_CHECKING:
     from optim.data.splits import Overlap
     from optim.measure.scorecard import Scorecard
+    from optim.quantity import Quantity
 
 __all__ = [
     "REFUSED",
@@ -28,6 +29,7 @@ __all__ = [
     "print_table",
     "progress_bar",
     "say_checks",
+    "say_notes",
     "say_overlap",
 ]
 
@@ -48,7 +50,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def print_scorecard(card: Scorecard, part: str, rows: Sequence[str] = ()) -> None:
-    """Print a line a figure; only those that are named, if any are."""
+    """Print a line a figure of quality, and of the others those that are named, if any are."""
     assert card.file is not None
     assert card.latency is not None
     conditions = (
@@ -56,8 +58,7 @@ def print_scorecard(card: Scorecard, part: str, rows: Sequence[str] = ()) -> Non
         f"batch {card.conditions['batch_size']}",
         f"threads {card.conditions['threads']}",
     )
-    figures = [
-        ("accuracy", card.accuracy, f"{card.accuracy.how}, {card.accuracy.n:,} samples of {part}"),
+    costs = [
         ("file", card.file, str(card.file.how)),
         ("latency", card.latency, f"{card.latency.how}, {', '.join(conditions)}"),
         ("MACs", card.macs, str(card.macs.how)),
@@ -65,9 +66,23 @@ def print_scorecard(card: Scorecard, part: str, rows: Sequence[str] = ()) -> Non
         ("zero weights", card.sparsity, str(card.sparsity.how)),
         *((f"size, {name}", size, str(size.how)) for name, size in card.sizes.items()),
     ]
-    for name, value, how in figures:
-        if not rows or name in rows:
-            typer.echo(f"{name:16} {value!s:>20}  {how}")
+    shown = [cost for cost in costs if not rows or cost[0] in rows]
+    for name, value, how in [*_quality_rows(card, part), *shown]:
+        typer.echo(f"{name:16} {value!s:>20}  {how}")
+
+
+def _quality_rows(card: Scorecard, part: str) -> Iterator[tuple[str, Quantity | str, str]]:
+    from optim.measure.quality import METRICS
+
+    if not card.quality:
+        yield "accuracy", "not measured", "no labels; --original compares with another model"
+    for name, figure in card.quality.items():
+        yield METRICS[name].short.lower(), figure, f"{figure.how}, {figure.n:,} samples of {part}"
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        STDERR.print(f"Note: {note}", markup=False, soft_wrap=True)
 
 
 def say_overlap(overlap: Overlap, part: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from optim.cli._options import (
     Json,
     Mean,
     Model,
+    Original,
     Part,
     Seed,
     Std,
@@ -27,13 +28,16 @@ from optim.cli._output import (
     print_scorecard,
     progress_bar,
     say_checks,
+    say_notes,
     say_overlap,
 )
+from optim.data.generated import GENERATED
 from optim.errors import ConfigError, OptimError
 from optim.storage import write_atomic
 
 if TYPE_CHECKING:
     from optim.measure.chance import Check
+    from optim.quantity import Quantity
     from optim.runner import Measured
 
 __all__ = ["check", "measure", "run", "verify"]
@@ -42,7 +46,8 @@ __all__ = ["check", "measure", "run", "verify"]
 @cli.command()
 def measure(
     model: Model,
-    data: Data,
+    data: Data = GENERATED,
+    original: Original = None,
     part: Part = None,
     seed: Seed = 0,
     mean: Mean = None,
@@ -54,7 +59,11 @@ def measure(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure accuracy, size, MACs and latency of one model."""
+    """Measure accuracy, size, MACs and latency of one model.
+
+    Samples without labels, and inputs that are made for the model where there is no data, tell
+    nothing about accuracy: with --original they tell how closely it follows another model.
+    """
     from optim.gate import Baseline
     from optim.runner import measure_model
 
@@ -64,6 +73,7 @@ def measure(
         found = measure_model(
             model,
             data,
+            original=original,
             part=part,
             seed=seed,
             normalisation=normalisation_of(mean, std),
@@ -76,17 +86,18 @@ def measure(
     checks = _checks(found)
     if as_json:
         more = {"checks": [check.to_json() for check in checks]} if checks else {}
-        print_json({**found.to_json(), "model": model, "data": data, **more})
+        asked = {"model": model, "data": data, "original": original}
+        print_json({**found.to_json(), **asked, **more})
         return
     print_scorecard(found.scorecard, found.part)
-    say_overlap(found.overlap, found.part)
+    _say_notes(found)
     say_checks([check.sentence for check in checks])
 
 
 @cli.command()
 def verify(
     file: Annotated[Path, typer.Argument(help="An ONNX file.")],
-    data: Data,
+    data: Data = GENERATED,
     part: Part = None,
     seed: Seed = 0,
     mean: Mean = None,
@@ -122,8 +133,8 @@ def verify(
         head = {"schema": "optim.verify/1", "model": str(file), "data": data}
         print_json({**head, **{key: card[key] for key in keys}, "bytes": card["file"]})
         return
-    print_scorecard(found.scorecard, found.part, rows=("accuracy", "file", "latency"))
-    say_overlap(found.overlap, found.part)
+    print_scorecard(found.scorecard, found.part, rows=("file", "latency"))
+    _say_notes(found)
 
 
 @cli.command()
@@ -158,11 +169,23 @@ def run(
 @cli.command()
 def check(
     file: Model,
-    data: Data,
     against: Annotated[Path, typer.Option(help="Baseline of `measure --save-baseline`.")],
+    data: Data = GENERATED,
     max_loss_points: Annotated[
-        float, typer.Option(min=0, max=100, help="Largest acceptable loss of accuracy, in points.")
+        float,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Largest acceptable loss of accuracy, in points; without labels, of samples that "
+            "get another class.",
+        ),
     ] = 1.0,
+    min_sqnr: Annotated[
+        float,
+        typer.Option(
+            min=0, max=200, help="Least acceptable SQNR in dB, where outputs are no classes."
+        ),
+    ] = 20.0,
     max_bytes: Annotated[
         int | None, typer.Option(min=1, help="Largest acceptable ONNX file, in bytes.")
     ] = None,
@@ -180,8 +203,9 @@ def check(
 ) -> None:
     """Hold a model against a baseline.
 
-    The gate for pipelines, a paired test of non-inferiority. Exit code 0: it holds, 1: it has
-    regressed, 2: unusable input, 3: inconclusive at this sample size.
+    The gate for pipelines, a paired test of non-inferiority. Samples without labels need the
+    baseline's ONNX file beside it, and generated inputs will not do. Exit code 0: it holds, 1: it
+    has regressed, 2: unusable input, 3: inconclusive at this sample size.
     """
     from optim.gate import Baseline, check_model
     from optim.runner import measure_model
@@ -200,7 +224,9 @@ def check(
                 threads=threads,
                 progress=progress,
             )
-        result = check_model(found, baseline, max_loss_points, max_bytes, max_latency_ratio)
+        result = check_model(
+            found, baseline, max_loss_points, max_bytes, max_latency_ratio, min_sqnr
+        )
         if junit:
             write_atomic(junit, result.to_junit(file).encode())
         if markdown:
@@ -214,8 +240,11 @@ def check(
             "data": data,
             "part": found.part,
             "overlap": found.overlap,
-            "accuracy": found.scorecard.accuracy.to_json(),
-            "baseline": {"accuracy": baseline.accuracy.to_json(), "bytes": baseline.size.to_json()},
+            "accuracy": _accuracy(found.scorecard.quality.get("accuracy")),
+            "baseline": {
+                "accuracy": _accuracy(baseline.accuracy),
+                "bytes": baseline.size.to_json(),
+            },
         }
         print_json({**result.to_json(), **measured})
     else:
@@ -223,7 +252,7 @@ def check(
             typer.echo(f"{criterion.outcome:13} {criterion.name:9} {criterion.detail}")
             typer.echo(f"{'':13} {'':9} limit: {criterion.requirement}")
         typer.echo(f"\n{result.outcome}")
-        say_overlap(found.overlap, found.part)
+        _say_notes(found)
     raise typer.Exit(result.exit_code)
 
 
@@ -235,6 +264,17 @@ def _checks(found: Measured) -> list[Check]:
         return []
     subject = found.subject
     return what_to_check(subject.bundle, subject.data, subject.samples(found.part))
+
+
+def _accuracy(value: Quantity | None) -> dict[str, Any] | None:
+    return value.to_json() if value else None
+
+
+def _say_notes(found: Measured) -> None:
+    """Say what a reader must know about the samples."""
+    say_overlap(found.overlap, found.part)
+    if found.subject.data.is_generated:
+        say_notes(found.subject.data.notes)
 
 
 def _check_baseline_path(path: Path) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from optim.cli._app import cli
 from optim.cli._output import print_table, progress_bar
+from optim.data.generated import GENERATED
 from optim.errors import ConfigError, MissingDependencyError
 from optim.storage import ASSETS
 
@@ -28,7 +29,12 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 @cli.command("add-model")
 def add_model(
     file: Annotated[Path, typer.Argument(help="Weights or a checkpoint.")],
-    data: Annotated[str, typer.Option("--data", help="Registered data the model belongs to.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data", help="Registered data the model belongs to; without any, inputs are made."
+        ),
+    ] = GENERATED,
     architecture: Annotated[str, typer.Option(help="Name in the zoo; guessed if empty.")] = "",
     title: Annotated[str, typer.Option(help="Name for a reader.")] = "",
     name: Annotated[str, typer.Option(help="How to ask for it.")] = "",

@@ -5,6 +5,7 @@ Opening:
 - :func:`open_data`: by name, file or folder; :func:`open_builtin`: by name only.
 - :class:`DataOptions`: how files are read: target, axes, colours, size, names, parts.
 - :data:`DATASETS`: the built-in ones, each a class whose fields say how it is made.
+- :class:`Generated`: no data at all: inputs that are made for the model.
 
 Using:
 
@@ -26,6 +27,7 @@ Nothing here imports torch; scikit-learn and pillow are imported when they are u
 """
 
 from optim.data.dataset import DataConfig, Dataset, Samples
+from optim.data.generated import GENERATED, Generated
 from optim.data.open import DATASETS, open_builtin, open_data
 from optim.data.options import DataOptions
 from optim.data.splits import (
@@ -49,10 +51,12 @@ from optim.data.task import (
 
 __all__ = [
     "DATASETS",
+    "GENERATED",
     "Classification",
     "DataConfig",
     "DataOptions",
     "Dataset",
+    "Generated",
     "ModelTask",
     "Outputs",
     "Regression",

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from optim.data.dataset import Dataset
+from optim.data.generated import GENERATED, Generated
 from optim.data.open import DATASETS, ending_of, open_builtin, open_data
 from optim.data.options import DataOptions
 from optim.errors import ConfigError, DataError
@@ -43,7 +44,7 @@ class DataCard:
     Attributes:
         name: How to ask for it.
         title: Name for a reader.
-        input_shape: Shape of one sample.
+        input_shape: Shape of one sample; empty for what is made for any model.
         n_classes: Number of classes; 0 if the data have no labels.
         path: Where it lies; empty for what is built in. Never shown on a page.
         listed: Whether everybody sees it in lists.
@@ -71,7 +72,7 @@ def data_cards() -> dict[str, DataCard]:
     for path in sorted(_folder().glob("*.json")):
         try:
             card = _CARD.validate_json(path.read_bytes(), strict=True)
-            if card.name != path.stem or not card.path or card.name in DATASETS:
+            if card.name != path.stem or not card.path or card.name in (GENERATED, *DATASETS):
                 raise ValueError(f"it is about {card.name!r}")
         except (OSError, ValueError) as error:
             _LOG.warning("The card %r of data is damaged and left out: %s", path.name, error)
@@ -86,7 +87,7 @@ def open_registered_data(ref: str) -> Dataset:
     Raises:
         DataError: If there is no such data.
     """
-    if ref.partition("?")[0] in DATASETS:
+    if ref.partition("?")[0] in (GENERATED, *DATASETS):
         return open_builtin(ref)
     card = data_cards().get(ref)
     if card is None:
@@ -125,7 +126,7 @@ def add_data(
     path, options = path.resolve(), options or DataOptions()
     data = open_data(path, options=options)
     name = checked_name(name or f"my-{digest(data.hash, options.changed())[:16]}")
-    if name in DATASETS:
+    if name in (GENERATED, *DATASETS):
         raise ConfigError(
             f"name={name!r} is already that of built-in data.",
             hint="Choose another name.",
@@ -244,3 +245,4 @@ def _builtin_cards() -> Iterator[DataCard]:
     for name, config in DATASETS.items():
         data = config().open(name)
         yield DataCard(name, config.title, data.input_shape, data.task.n_classes)
+    yield DataCard(GENERATED, Generated.title, (), 0)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from optim.data.options import Normalisation
-from optim.data.task import Task
+from optim.data.task import NO_LABEL, Task
 from optim.errors import DataError
 from optim.fields import Config
 from optim.hashing import digest
@@ -57,6 +57,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def is_labelled(self) -> bool:
+        """Whether somebody says what the samples are."""
+        return len(self) > 0 and not bool((self.targets == NO_LABEL).all())
+
     def take(self, index: np.ndarray) -> Self:
         """Return the samples at ``index``, in that order."""
         return replace(
@@ -81,6 +86,7 @@ class Dataset:
         origin: ``{part name: part hashes}`` of other parts its samples were taken from, such as
             the train part that validation was carved from (see :mod:`optim.data.splits`).
         normalisation: What replaces the normalisation a model brings, if somebody said so.
+        is_generated: Whether the inputs were made for the model, not collected.
         feature_names: Names of the features of a table, where somebody says them.
     """
 
@@ -95,6 +101,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     origin: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     normalisation: Normalisation | None = None
+    is_generated: bool = False
     feature_names: tuple[str, ...] = ()
 
     def part(self, name: str) -> Samples:

@@ -17,6 +17,7 @@ from optim.data.cluttered_digits import ClutteredDigits
 from optim.data.dataset import DataConfig, Dataset
 from optim.data.digits import Digits
 from optim.data.folder import open_part_zips
+from optim.data.generated import GENERATED, Generated
 from optim.data.options import DataOptions
 from optim.data.readers import READERS, Place
 from optim.data.wine import Wine
@@ -26,6 +27,7 @@ __all__ = [
     "DATASETS",
     "ENDINGS",
     "ending_of",
+    "generated_by",
     "open_builtin",
     "open_data",
     "path_and_options",
@@ -74,13 +76,22 @@ def open_data(ref: str | Path, *, seed: int = 0, options: DataOptions | None = N
         >>> open_data("wine").parts
         {'train': 107, 'validation': 35, 'test': 36}
     """
-    if isinstance(ref, str) and _name(ref) in DATASETS:
+    if isinstance(ref, str) and _name(ref) in (GENERATED, *DATASETS):
         return open_builtin(ref, seed=seed)
     path, said = path_and_options(ref)
     options = options or said
     if _kind(path) == "nothing" or ref == "":
         raise _unknown(str(ref))
     return with_options(_read(path, options, str(ref)), options)
+
+
+def generated_by(ref: str) -> Generated | None:
+    """Return how inputs shall be made for the model; None if a ref asks for data.
+
+    Raises:
+        ConfigError: If a field does not exist or has an illegal value.
+    """
+    return Generated(**_fields(ref)) if _name(ref) == GENERATED else None
 
 
 def path_and_options(ref: str | Path) -> tuple[Path, DataOptions]:
@@ -146,6 +157,11 @@ def open_builtin(ref: str, *, seed: int = 0) -> Dataset:
         DataError: If there is no built-in data set of that name.
     """
     name = _name(ref)
+    if name == GENERATED:
+        raise DataError(
+            "Generated inputs are made for a model and are no data of their own.",
+            hint="Name data here; only what is measured or compressed can do without.",
+        )
     if name not in DATASETS:
         raise _unknown(ref)
     return DATASETS[name](**{"seed": seed, **_fields(ref)}).open(ref)

@@ -84,8 +84,11 @@ def overlap(dataset: Dataset, part: str, seen: tuple[str, ...] | None) -> Overla
 
     Returns:
         ``"seen"`` also where the model saw *some* samples of the source part and it is not certain
-        that they are others, as when validation was carved with another seed.
+        that they are others, as when validation was carved with another seed. No model has seen
+        inputs that were made after it.
     """
+    if dataset.is_generated:
+        return "unseen"
     return _overlap(trained_on(dataset, part), seen)
 
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from optim.data.dataset import Samples
+from optim.data.task import NO_LABEL, Classification
 from optim.errors import ParityError
 from optim.measure.evaluate import predict, predict_in_runtime, runner_of
 from optim.measure.latency import latency_of
 from optim.measure.predictions import Predictions
+from optim.measure.quality import fidelity_to
 from optim.models.bundle import ModelBundle
 from optim.quantity import Comparison, Quantity
 from optim.runtime.session import InferenceSession, runtime_name
 
-__all__ = ["MAX_POINTS", "MIN_AGREEMENT", "Verification", "verify_file"]
+__all__ = ["MAX_POINTS", "MIN_AGREEMENT", "MIN_SQNR_DB", "Verification", "verify_file"]
 
 MIN_AGREEMENT = 0.99
 """Least lower bound of the share of inputs on which file and simulation choose the same class."""
+MIN_SQNR_DB = 20.0
+"""Least lower bound of the SQNR of the file to the simulation where outputs are no classes: the
+difference carries at most a hundredth of the energy."""
 MAX_POINTS = 0.5
 """Largest difference of accuracy, in points, that the interval must not exclude."""
 _MIN_INPUTS = 1000
@@ -34,30 +39,40 @@ class Verification:
 
     Attributes:
         runtime: Name and version.
-        accuracy: Of the file, in the runtime.
-        change: The file's accuracy minus the simulation's, paired.
-        agreement: Share of inputs on which both choose the same class.
+        accuracy: Of the file, in the runtime; None where samples have no labels.
+        change: The file's accuracy minus the simulation's, paired; None where there is none.
+        agreement: Share of inputs on which both choose the same class; None where outputs are no
+            classes.
         largest_difference: Largest absolute difference between outputs.
         size: Bytes of the file.
         latency: One inference of one sample on one thread.
+        sqnr: Of the file's outputs to the simulation's; None if there is no difference at all.
     """
 
     runtime: str
-    accuracy: Quantity
-    change: Comparison
-    agreement: Quantity
+    accuracy: Quantity | None
+    change: Comparison | None
+    agreement: Quantity | None
     largest_difference: float
     size: Quantity
     latency: Quantity
+    sqnr: Quantity | None = None
 
     @property
     def problem(self) -> str:
         """Why the file must be refused; empty if it may be used."""
-        if self.agreement.low < MIN_AGREEMENT:
+        if self.agreement is None and self.sqnr is not None and self.sqnr.low < MIN_SQNR_DB:
+            return (
+                f"The file's outputs follow the simulation's at {self.sqnr} SQNR; at least "
+                f"{MIN_SQNR_DB:g} dB must be certain."
+            )
+        if self.agreement is not None and self.agreement.low < MIN_AGREEMENT:
             return (
                 f"File and simulation choose the same class for {self.agreement} of the inputs; "
                 f"at least {MIN_AGREEMENT:.0%} must be certain."
             )
+        if self.change is None:
+            return ""
         low, high = self.change.difference.low, self.change.difference.high
         if low > MAX_POINTS or high < -MAX_POINTS:
             return (
@@ -66,13 +81,23 @@ class Verification:
             )
         return ""
 
+    @property
+    def found(self) -> str:
+        """What the file does beside the simulation, in words."""
+        own = [f"accuracy {self.accuracy}"] if self.accuracy else []
+        if self.agreement is not None:
+            return ", ".join([*own, f"same class as simulated for {self.agreement} of the inputs"])
+        how = f"at {self.sqnr} SQNR" if self.sqnr else "without any difference"
+        return ", ".join([*own, f"outputs as simulated {how}"])
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data with stable keys."""
         return {
             "runtime": self.runtime,
-            "accuracy": self.accuracy.to_json(),
-            "change": self.change.to_json(),
-            "agreement": self.agreement.to_json(),
+            "accuracy": self.accuracy.to_json() if self.accuracy else None,
+            "change": self.change.to_json() if self.change else None,
+            "agreement": self.agreement.to_json() if self.agreement else None,
+            "sqnr": self.sqnr.to_json() if self.sqnr else None,
             "largest_difference": self.largest_difference,
             "bytes": self.size.to_json(),
             "latency": self.latency.to_json(),
@@ -104,7 +129,7 @@ def verify_file(
     Args:
         file: The file's bytes.
         bundle: The model it was exported from.
-        samples: Labelled samples accuracy is measured on.
+        samples: What both are compared on; accuracy is measured where they have labels.
         more: Further samples for the agreement where ``samples`` are few; random inputs follow
             where these are few too.
         progress: Called with a share in 0..1 and what is being done.
@@ -116,42 +141,47 @@ def verify_file(
     progress(0.1, "loading the file")
     threads = max(1, torch.get_num_threads())
     session = InferenceSession.open(file, threads, bundle.interface)
-    progress(0.2, "measuring accuracy in the runtime")
+    progress(0.2, "measuring in the runtime")
     deployed = predict_in_runtime(session, bundle, samples, check=check)
     progress(0.6, "comparing with the simulation")
     simulated = predict(bundle, samples, as_defined=True, check=check)
-    agreement, difference = _agreement(session, bundle, deployed, simulated, more)
+    first, second = _enough(session, bundle, deployed, simulated, more)
+    same = fidelity_to(second, first, bundle.task)
     progress(0.8, "measuring latency")
     one = bundle.spec.normalise(samples.inputs[:1]).numpy()
     latency = latency_of(file, one, 1, interface=bundle.interface, check=check)
     return Verification(
         runtime=runtime_name(),
-        accuracy=deployed.accuracy(),
-        change=deployed.against(simulated),
-        agreement=agreement,
-        largest_difference=difference,
+        accuracy=deployed.accuracy() if deployed.is_labelled else None,
+        change=deployed.against(simulated) if deployed.is_labelled else None,
+        agreement=same.get("agreement"),
+        largest_difference=first.largest_difference(second),
         size=Quantity.exact(len(file), "bytes"),
         latency=latency,
+        sqnr=same.get("sqnr"),
     )
 
 
-def _agreement(
+def _enough(
     session: InferenceSession,
     bundle: ModelBundle,
     deployed: Predictions,
     simulated: Predictions,
     more: Samples | None,
-) -> tuple[Quantity, float]:
-    """Compare on the labelled samples and on as many further inputs as certainty needs."""
+) -> tuple[Predictions, Predictions]:
+    """Add further inputs to both, as many as certainty about classes needs; labels are left out."""
+    blind = np.full(len(deployed), NO_LABEL)
+    first, second = replace(deployed, targets=blind), replace(simulated, targets=blind)
     lacking = _MIN_INPUTS - len(deployed)
-    if lacking <= 0:
-        return deployed.agreement(simulated), deployed.largest_difference(simulated)
+    if lacking <= 0 or not isinstance(bundle.task, Classification):
+        return first, second
     x = _further_inputs(bundle, more, lacking)
     expected = runner_of(bundle, as_defined=True)(x)
-    ids, targets = np.arange(lacking) + 2**40, np.zeros(lacking, dtype=np.int64)
-    first = Predictions.joined([deployed, Predictions(ids, session.run(x.numpy()), targets)])
-    second = Predictions.joined([simulated, Predictions(ids, expected, targets)])
-    return first.agreement(second), first.largest_difference(second)
+    ids, blind = np.arange(lacking) + 2**40, np.full(lacking, NO_LABEL)
+    return (
+        Predictions.joined([first, Predictions(ids, session.run(x.numpy()), blind)]),
+        Predictions.joined([second, Predictions(ids, expected, blind)]),
+    )
 
 
 def _further_inputs(bundle: ModelBundle, more: Samples | None, count: int) -> torch.Tensor:

@@ -7,6 +7,9 @@ Each criterion has three outcomes, because a small sample often cannot tell:
 * accuracy, a paired test of non-inferiority: with the 95 % interval of the difference in points,
   it *holds* if the whole interval lies above ``-margin``, has *regressed* if the whole interval
   lies below, and is *inconclusive* otherwise;
+* agreement, where samples have no labels and outputs are classes: the same with the interval of the
+  share of samples on which both choose the same class; SQNR where outputs are no classes. Both are
+  measured against the baseline's ONNX file, which therefore has to lie beside it;
 * latency, the same with the interval of the ratio of times measured in turns;
 * bytes, which are exact.
 
@@ -28,9 +31,11 @@ from optim.gate.criteria import (
     GateResult,
     Outcome,
     accuracy_criterion,
+    agreement_criterion,
     bytes_criterion,
     latency_criterion,
     samples_needed,
+    sqnr_criterion,
 )
 
 __all__ = [
@@ -39,8 +44,10 @@ __all__ = [
     "GateResult",
     "Outcome",
     "accuracy_criterion",
+    "agreement_criterion",
     "bytes_criterion",
     "check_model",
     "latency_criterion",
     "samples_needed",
+    "sqnr_criterion",
 ]

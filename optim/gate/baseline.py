@@ -19,7 +19,7 @@ from optim.quantity import Comparison, Quantity
 from optim.runner import Measured
 from optim.storage import write_atomic
 
-__all__ = ["Baseline"]
+__all__ = ["Baseline", "check_lasting"]
 
 _SCHEMA = "optim.baseline/1"
 
@@ -37,8 +37,8 @@ class Baseline:
         seed: Decides how data without a validation part are split.
         ids: Hash of the sorted sample ids.
         n: Number of samples.
-        wrong: Sorted ids of the samples that were classified wrongly.
-        accuracy: Of the model.
+        wrong: Sorted ids of the samples that were classified wrongly; empty without labels.
+        accuracy: Of the model; None where the samples have no labels.
         size: Bytes of its ONNX file.
         file: The ONNX file itself; None where it is not available.
         missing: Why it is not; empty where it is.
@@ -51,7 +51,7 @@ class Baseline:
     ids: str
     n: int
     wrong: tuple[int, ...]
-    accuracy: Quantity
+    accuracy: Quantity | None
     size: Quantity
     file: bytes | None
     missing: str = ""
@@ -63,8 +63,13 @@ class Baseline:
         Args:
             found: The model and what was measured.
             seed: The seed it was measured with.
+
+        Raises:
+            DataError: If it was measured on generated inputs: those of another model are others.
         """
         predictions = found.predictions
+        check_lasting(found.subject.data)
+        wrong = predictions.ids[~predictions.correct] if predictions.is_labelled else []
         return cls(
             data=found.subject.data.hash,
             part=found.part,
@@ -72,23 +77,31 @@ class Baseline:
             seed=seed,
             ids=_hash_of_ids(predictions.ids),
             n=len(predictions),
-            wrong=tuple(sorted(predictions.ids[~predictions.correct].tolist())),
-            accuracy=predictions.accuracy(),
+            wrong=tuple(sorted(map(int, wrong))),
+            accuracy=predictions.accuracy() if predictions.is_labelled else None,
             size=Quantity.exact(len(found.file), "bytes"),
             file=found.file,
         )
 
-    def change(self, predictions: Predictions) -> Comparison:
-        """Compare a later model with this one, sample by sample.
+    def check_samples(self, predictions: Predictions) -> None:
+        """Refuse a model that was measured on other samples.
 
         Raises:
-            DataError: If it was measured on other samples.
+            DataError: If they are others.
         """
         if _hash_of_ids(predictions.ids) != self.ids:
             raise DataError(
                 "The baseline was measured on other samples.",
                 hint="Use the same data and part, or write the baseline again.",
             )
+
+    def change(self, predictions: Predictions) -> Comparison:
+        """Compare the accuracy of a later model with this one's, sample by sample.
+
+        Raises:
+            DataError: If it was measured on other samples.
+        """
+        self.check_samples(predictions)
         before = ~np.isin(predictions.ids, np.array(self.wrong, dtype=predictions.ids.dtype))
         return accuracy_change(before, predictions.correct, predictions.how)
 
@@ -118,7 +131,7 @@ class Baseline:
             "ids": self.ids,
             "n": self.n,
             "wrong": list(self.wrong),
-            "accuracy": self.accuracy.to_json(),
+            "accuracy": self.accuracy.to_json() if self.accuracy else None,
             "file": self.size.to_json(),
             "onnx": onnx,
         }
@@ -155,10 +168,24 @@ class Baseline:
             ids=str(content["ids"]),
             n=int(content["n"]),
             wrong=tuple(map(int, content["wrong"])),
-            accuracy=Quantity.from_json(content["accuracy"]),
+            accuracy=Quantity.from_json(content["accuracy"]) if content["accuracy"] else None,
             size=Quantity.from_json(content["file"]),
             file=file,
             missing=missing,
+        )
+
+
+def check_lasting(data: Dataset) -> None:
+    """Refuse inputs that are made for each model: nothing can be compared on them later.
+
+    Raises:
+        DataError: If the data are such inputs.
+    """
+    if data.is_generated:
+        raise DataError(
+            "A baseline needs samples that stay the same, and generated inputs are made for each "
+            "model.",
+            hint="Name data, with or without labels: --data samples.npz.",
         )
 
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import torch
+
 from optim.errors import DataError
-from optim.gate.baseline import Baseline
+from optim.gate.baseline import Baseline, check_lasting
 from optim.gate.criteria import (
     Criterion,
     GateResult,
     accuracy_criterion,
+    agreement_criterion,
     bytes_criterion,
     latency_criterion,
+    sqnr_criterion,
     unmeasured_latency,
 )
+from optim.measure.evaluate import predict_in_runtime
 from optim.measure.latency import compare_files
+from optim.measure.quality import fidelity_to, primary_metric
 from optim.quantity import Quantity
 from optim.runner import Measured
+from optim.runtime.session import InferenceSession
 
 __all__ = ["check_model"]
 
@@ -25,32 +32,60 @@ def check_model(
     max_loss_points: float = 1.0,
     max_bytes: int | None = None,
     max_latency_ratio: float | None = None,
+    min_sqnr_db: float = 20.0,
 ) -> GateResult:
     """Hold a measured model against a baseline.
+
+    On samples without labels the baseline's ONNX file is run on them, and both are compared.
 
     Args:
         found: The model, measured on the baseline's samples.
         baseline: What it may not be worse than.
-        max_loss_points: See :func:`accuracy_criterion`.
+        max_loss_points: See :func:`accuracy_criterion`, and :func:`agreement_criterion` for samples
+            without labels.
         max_bytes: See :func:`bytes_criterion`; not asked if None.
         max_latency_ratio: See :func:`latency_criterion`; not asked if None. Both files are timed
             in turns, at the batch size and threads of the measurement.
+        min_sqnr_db: See :func:`sqnr_criterion`; for outputs that are no classes.
 
     Raises:
         ConfigError: If a limit makes no sense.
-        DataError: If the data are not those of the baseline.
+        DataError: If the data are not those of the baseline, or they have no labels and the
+            baseline's ONNX file is not there.
     """
+    check_lasting(found.subject.data)
     if found.subject.data.hash != baseline.data:
         raise DataError(
             "The baseline was measured on other data.",
             hint="Use the same data, or write the baseline again.",
         )
-    criteria = [accuracy_criterion(baseline.change(found.predictions), max_loss_points)]
+    criteria = [_quality(found, baseline, max_loss_points, min_sqnr_db)]
     if max_bytes is not None:
         criteria.append(bytes_criterion(Quantity.exact(len(found.file), "bytes"), max_bytes))
     if max_latency_ratio is not None:
         criteria.append(_latency(found, baseline, max_latency_ratio))
     return GateResult(tuple(criteria))
+
+
+def _quality(
+    found: Measured, baseline: Baseline, max_loss_points: float, min_sqnr_db: float
+) -> Criterion:
+    if baseline.accuracy is not None:
+        return accuracy_criterion(baseline.change(found.predictions), max_loss_points)
+    if baseline.file is None:
+        raise DataError(
+            "Without labels a model is held against what the baseline's ONNX file says, and "
+            f"{baseline.missing}.",
+            hint="Keep both files of `measure --save-baseline` together, or use data with labels.",
+        )
+    baseline.check_samples(found.predictions)
+    bundle = found.subject.bundle
+    session = InferenceSession.open(baseline.file, torch.get_num_threads(), bundle.interface)
+    said = predict_in_runtime(session, bundle, found.subject.samples(found.part))
+    figures = fidelity_to(said, found.predictions, bundle.task)
+    if primary_metric(found.predictions.is_labelled, bundle.task) == "agreement":
+        return agreement_criterion(figures["agreement"], max_loss_points)
+    return sqnr_criterion(figures.get("sqnr"), min_sqnr_db)
 
 
 def _latency(found: Measured, baseline: Baseline, max_ratio: float) -> Criterion:

@@ -21,9 +21,11 @@ __all__ = [
     "GateResult",
     "Outcome",
     "accuracy_criterion",
+    "agreement_criterion",
     "bytes_criterion",
     "latency_criterion",
     "samples_needed",
+    "sqnr_criterion",
     "unmeasured_latency",
 ]
 
@@ -43,9 +45,9 @@ class Criterion:
     """One limit and what was found.
 
     Attributes:
-        name: ``"accuracy"``, ``"bytes"`` or ``"latency"``.
+        name: ``"accuracy"``, ``"agreement"``, ``"sqnr"``, ``"bytes"`` or ``"latency"``.
         limit: The limit, in ``unit``.
-        unit: ``"points"``, ``"bytes"`` or ``"x"``.
+        unit: ``"points"``, ``"db"``, ``"bytes"`` or ``"x"``.
         requirement: The limit in words.
         outcome: See :class:`Outcome`.
         detail: What was found, in words.
@@ -97,6 +99,49 @@ def accuracy_criterion(change: Comparison, max_loss_points: float) -> Criterion:
     unit = "point" if max_loss_points == 1 else "points"
     requirement = f"loses at most {max_loss_points:g} {unit}"
     return Criterion("accuracy", max_loss_points, "points", requirement, outcome, detail, found)
+
+
+def agreement_criterion(agreement: Quantity, max_loss_points: float) -> Criterion:
+    """Test that a candidate chooses the baseline's class, where nobody says which is right.
+
+    Args:
+        agreement: Share of samples on which both choose the same class.
+        max_loss_points: Largest acceptable share of others, in points, 0 or more.
+
+    Raises:
+        ConfigError: If the limit is not a number from 0 on.
+    """
+    _check_limit("max_loss_points", max_loss_points, least=0)
+    low, value, high = (100 * (x - 1) for x in (agreement.low, agreement.value, agreement.high))
+    found = Quantity(value, "points", low, high, agreement.n, agreement.how)
+    outcome = _outcome(holds=low > -max_loss_points, fails=high < -max_loss_points)
+    detail = f"agrees on {agreement} of the samples, n = {agreement.n:,}"
+    if outcome is Outcome.INCONCLUSIVE:
+        detail += f"; {_words_on_samples(samples_needed(found, max_loss_points))}"
+    requirement = f"chooses another class for at most {max_loss_points:g} % of the samples"
+    return Criterion(
+        "agreement", max_loss_points, "points", requirement, outcome, detail, agreement
+    )
+
+
+def sqnr_criterion(sqnr: Quantity | None, min_sqnr_db: float) -> Criterion:
+    """Test that a candidate's outputs stay close to the baseline's, where they are no classes.
+
+    Args:
+        sqnr: Of the candidate's outputs to the baseline's; None if there is no difference.
+        min_sqnr_db: Least acceptable SQNR, in dB, 0 or more.
+
+    Raises:
+        ConfigError: If the limit is not a number from 0 on.
+    """
+    _check_limit("min_sqnr_db", min_sqnr_db, least=0)
+    requirement = f"follows the baseline's outputs at {min_sqnr_db:g} dB SQNR or more"
+    if sqnr is None:
+        detail = "gives the baseline's outputs unchanged"
+        return Criterion("sqnr", min_sqnr_db, "db", requirement, Outcome.HOLDS, detail)
+    outcome = _outcome(holds=sqnr.low >= min_sqnr_db, fails=sqnr.high < min_sqnr_db)
+    detail = f"follows them at {sqnr}, n = {sqnr.n:,}"
+    return Criterion("sqnr", min_sqnr_db, "db", requirement, outcome, detail, sqnr)
 
 
 def latency_criterion(change: Comparison, max_ratio: float) -> Criterion:

@@ -30,6 +30,7 @@ __all__ = [
     "find_channels",
     "global_shares",
     "keep_channels",
+    "kept_positions",
     "resized_layer",
     "slice_masks",
 ]
@@ -302,7 +303,7 @@ def keep_channels(
         groups: Result of :func:`find_channels`.
         keep: ``{group name: (k,) sorted channels to keep}``; other groups stay whole.
     """
-    kept = _kept_positions(module, groups, keep)
+    kept = kept_positions(module, groups, keep)
     pruned = fork(module)
     for name in {layer for layer, _ in kept}:
         layer = pruned.get_submodule(name)
@@ -317,7 +318,7 @@ def slice_masks(
     keep: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """Return weight masks ``{layer: (O, I, ...)}`` cut to the channels that stay."""
-    kept = _kept_positions(module, groups, keep)
+    kept = kept_positions(module, groups, keep)
     sliced = {}
     for name, mask in masks.items():
         out, inputs = kept.get((name, "out")), kept.get((name, "in"))
@@ -367,7 +368,7 @@ def best_channels(scores: Tensor, ratio: float, round_to: int, blocks: int) -> T
     return (starts + positions).flatten()
 
 
-def _kept_positions(
+def kept_positions(
     module: nn.Module, groups: Sequence[ChannelGroup], keep: Mapping[str, Tensor]
 ) -> dict[tuple[str, str], Tensor]:
     """Return ``{(layer, side): positions kept}`` for every layer side that loses some."""

@@ -131,7 +131,7 @@ class Predictions:
         Raises:
             MeasurementError: If the samples differ.
         """
-        self._check_same_samples(baseline)
+        self.check_same_samples(baseline)
         return accuracy_change(baseline.correct, self.correct, self.how)
 
     def agreement(self, other: Predictions) -> Quantity:
@@ -140,13 +140,22 @@ class Predictions:
         Raises:
             MeasurementError: If the samples differ.
         """
-        self._check_same_samples(other)
+        self.check_same_samples(other)
         return _share(self.classes == other.classes, self.how)
 
     def largest_difference(self, other: Predictions) -> float:
         """Return the largest absolute difference between the outputs of both models."""
-        self._check_same_samples(other)
+        self.check_same_samples(other)
         return float(np.abs(self.outputs - other.outputs).max())
+
+    def check_same_samples(self, other: Predictions) -> None:
+        """Refuse a comparison with what another model says about other samples.
+
+        Raises:
+            MeasurementError: If the samples differ.
+        """
+        if not np.array_equal(self.ids, other.ids):
+            raise MeasurementError("Two models can only be compared on the same samples.")
 
     def _check_labelled(self) -> None:
         if len(self.targets) and not self.is_labelled:
@@ -154,10 +163,6 @@ class Predictions:
                 "The samples have no labels, so accuracy cannot be measured.",
                 hint="Compare with the original model on them instead: agreement needs no labels.",
             )
-
-    def _check_same_samples(self, other: Predictions) -> None:
-        if not np.array_equal(self.ids, other.ids):
-            raise MeasurementError("Two models can only be compared on the same samples.")
 
 
 def accuracy_change(before: np.ndarray, after: np.ndarray, how: How = How.MEASURED) -> Comparison:

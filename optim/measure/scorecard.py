@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from optim.measure.quality import METRICS
 from optim.quantity import Comparison, Quantity
 
 __all__ = ["Scorecard", "ratio"]
@@ -16,8 +17,8 @@ class Scorecard:
     """Quality, size and cost of one model.
 
     Attributes:
-        quality: ``{metric: Quantity}``.
-        primary: The metric that decides.
+        quality: ``{metric: Quantity}``, see ``optim.measure.quality``.
+        primary: The metric that decides; it has no figure where it cannot be measured.
         params: Parameters of the deployed model.
         macs: Multiply-accumulates for one sample.
         sparsity: Share of zero weights.
@@ -38,13 +39,14 @@ class Scorecard:
     conditions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def accuracy(self) -> Quantity:
-        """The primary metric."""
-        return self.quality[self.primary]
+    def main(self) -> Quantity | None:
+        """The primary figure; None where it cannot be measured."""
+        return self.quality.get(self.primary)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data with stable keys."""
         return {
+            "accuracy": None,
             **{name: value.to_json() for name, value in self.quality.items()},
             "primary": self.primary,
             "params": self.params.to_json(),
@@ -64,7 +66,7 @@ class Scorecard:
             return Quantity.from_json(value) if value else None
 
         return cls(
-            quality={data["primary"]: Quantity.from_json(data[data["primary"]])},
+            quality={name: Quantity.from_json(data[name]) for name in METRICS if data.get(name)},
             primary=data["primary"],
             params=Quantity.from_json(data["params"]),
             macs=Quantity.from_json(data["macs"]),

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+from optim.measure.quality import Quality
 from optim.quantity import Comparison
 
 __all__ = ["verdict"]
 
 
-def verdict(accuracy: Comparison, size: Comparison, latency: Comparison | None = None) -> str:
+def verdict(quality: Quality, size: Comparison, latency: Comparison | None = None) -> str:
     """Say what compression brought and what it cost.
 
     Args:
-        accuracy: Difference in percentage points.
+        quality: Of the result beside its original.
         size: Ratio of the files' bytes.
         latency: Ratio of measured times; left out while it is only estimated.
 
     Example:
         >>> from optim.quantity import Quantity
         >>> loss = Comparison(Quantity(-0.6, "points", -1.0, -0.2, n=4000), better="higher")
-        >>> verdict(loss, Comparison(Quantity.exact(0.244, "x"), better="lower"))
+        >>> smaller = Comparison(Quantity.exact(0.244, "x"), better="lower")
+        >>> verdict(Quality({}, "accuracy", loss), smaller)
         'This network is 4.1x smaller and loses 0.6 ± 0.4 points.'
     """
     gains = [g for g in (_gain(size, "smaller", "larger"), _speed(latency)) if g]
-    cost = _cost(accuracy)
     if not gains:
-        return f"This network has the size and speed it had, and {cost}."
-    return f"This network is {' and '.join(gains)}{',' * (len(gains) > 1)} and {cost}."
+        return f"This network has the size and speed it had, and {quality.cost}."
+    return f"This network is {' and '.join(gains)}{',' * (len(gains) > 1)} and {quality.cost}."
 
 
 def _gain(change: Comparison, less: str, more: str) -> str:
@@ -40,12 +41,3 @@ def _gain(change: Comparison, less: str, more: str) -> str:
 
 def _speed(latency: Comparison | None) -> str:
     return "" if latency is None else _gain(latency, "faster", "slower")
-
-
-def _cost(accuracy: Comparison) -> str:
-    change = accuracy.difference
-    if change.is_exact and change.value == 0:
-        return "predicts the same"
-    if accuracy.direction == "same":
-        return f"shows {accuracy.verdict()}"
-    return accuracy.verdict()

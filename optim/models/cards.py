@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from optim.errors import UnsupportedModelError
 from optim.hashing import digest_file
@@ -61,8 +61,13 @@ class ModelCard:
 
     @property
     def is_trainable(self) -> bool:
-        """Whether it can be changed; what is kept as an ONNX graph can only be measured."""
+        """Whether its layers can be trained; of an ONNX graph only weights can be changed."""
         return self.weights.suffix != ".onnx"
+
+    @property
+    def lane(self) -> Literal["torch", "graph"]:
+        """What kind of model it is, see ``ModelBundle.lane``."""
+        return "torch" if self.is_trainable else "graph"
 
     @property
     def hash(self) -> str:

@@ -86,6 +86,11 @@ class Interface:
     feeds: tuple[Feed, ...] = ()
     reads: tuple[Read, ...] = ()
 
+    @property
+    def takes_whole_numbers(self) -> bool:
+        """Whether its main input is of whole numbers or truth values."""
+        return np.dtype(self.dtype).kind in "iub"
+
     def inputs(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """Return what every input is given.
 
@@ -94,7 +99,7 @@ class Interface:
         """
         if self.channels_last:
             x = np.ascontiguousarray(np.moveaxis(x, 1, -1))
-        if np.dtype(self.dtype).kind in "iub":
+        if self.takes_whole_numbers:
             x = np.clip(np.rint(x), None, self.limit - 1) if self.limit else np.rint(x)
         main = x.astype(self.dtype, copy=False)
         fed = {feed.name: feed.array(len(x)) for feed in self.feeds}
@@ -122,7 +127,7 @@ class Interface:
         one half lies evenly in 0..1.
         """
         generator = np.random.default_rng(seed)
-        if np.dtype(self.dtype).kind in "iub":
+        if self.takes_whole_numbers:
             whole = generator.integers(0, self.limit or 2, (count, *shape))
             return whole.astype(np.float32)
         normal = generator.standard_normal((count - count // 2, *shape), np.float32)

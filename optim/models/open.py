@@ -8,6 +8,7 @@ from pathlib import Path
 
 from optim.data.added import open_registered_data
 from optim.data.dataset import Dataset
+from optim.data.open import generated_by
 from optim.data.task import Classification
 from optim.errors import UnsupportedModelError
 from optim.models.architecture import Architecture
@@ -96,7 +97,7 @@ def open_registered_model(name: str) -> ModelBundle:
         bundle = load_checkpoint(card.weights)
         provenance = replace(bundle.provenance, source=name)
     else:
-        data = open_registered_data(card.data)
+        data = None if generated_by(card.data) else open_registered_data(card.data)
         bundle = open_onnx(card.weights, data, as_graph=True, task=card.task)
         provenance = replace(bundle.provenance, source=name, note=card.note)
     return replace(bundle, name=card.title, provenance=provenance)

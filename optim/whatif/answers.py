@@ -7,6 +7,7 @@ from typing import Any
 from optim.export.targets import container_notes
 from optim.measure.latency import LatencyPair
 from optim.measure.predictions import Predictions
+from optim.measure.quality import METRICS, Quality, quality, quality_of
 from optim.measure.scorecard import Scorecard, ratio
 from optim.measure.verdict import verdict
 from optim.quantity import Comparison, How, Quantity
@@ -56,9 +57,9 @@ def answer(
         latency: Estimated or measured; None before the baseline was measured.
         sizes: The four encoded sizes, where they were computed.
     """
-    original, card = bench.scorecard(baseline, chunks), bench.scorecard(candidate, chunks)
+    original, card = bench.engine.static(baseline), bench.engine.static(candidate)
     first, second = bench.joined(baseline, chunks), bench.joined(candidate, chunks)
-    accuracy_change = second.against(first)
+    judged = quality(second, first, bench.subject.bundle.task, every=False)
     file_change = _file_change(original, card)
     measured = latency.change if latency and latency.candidate.how == How.MEASURED else None
     return {
@@ -67,8 +68,8 @@ def answer(
         "of": len(bench.samples),
         "final": chunks == bench.n_chunks and not candidate.is_draft,
         "draft": candidate.is_draft,
-        "accuracy": shown(card.accuracy),
-        "accuracy_change": change(accuracy_change),
+        "quality": _main(judged, len(second)),
+        "quality_change": _quality_change(judged),
         "worst_class": _worst_class(bench, first, second),
         "file": shown(card.file),
         "file_change": change(file_change),
@@ -79,15 +80,40 @@ def answer(
         "latency": shown(latency.candidate) if latency else None,
         "latency_change": change(latency.change) if latency else None,
         "sizes": {name: shown(size) for name, size in sizes.items()} if sizes else None,
-        "verdict": verdict(accuracy_change, file_change, measured),
+        "verdict": verdict(judged, file_change, measured),
         "omitted": list(candidate.omitted),
         "containers": container_notes(candidate.bundle.table),
         "original": {
-            "accuracy": shown(original.accuracy),
+            "quality": _of_original(first, bench),
             "file": shown(original.file),
             "latency": shown(latency.baseline) if latency else None,
         },
     }
+
+
+def _quality_change(judged: Quality) -> dict[str, Any] | None:
+    found = change(judged.change)
+    if found is not None and judged.primary == "r2":
+        found["text"] += " error"
+    return found
+
+
+def _main(judged: Quality, n: int) -> dict[str, Any] | None:
+    """Return the primary figure; where there is no difference to relate to, that in words."""
+    if judged.main is not None:
+        return shown(judged.main)
+    nothing = dict.fromkeys(("value", "low", "high"))
+    how = next(iter(judged.figures.values())).how
+    return {**nothing, "n": n, "how": str(how), "unit": "db", "text": "no difference"}
+
+
+def _of_original(first: Predictions, bench: Workbench) -> dict[str, Any] | None:
+    """Return the primary figure of the original: measured, or what it has by definition."""
+    alone = quality_of(first, bench.subject.bundle.task)
+    metric = METRICS[alone.primary]
+    if alone.main is None and metric.perfect is not None:
+        return shown(Quantity.exact(metric.perfect, metric.unit))
+    return shown(alone.main)
 
 
 def _file_change(original: Scorecard, card: Scorecard) -> Comparison:
@@ -96,8 +122,12 @@ def _file_change(original: Scorecard, card: Scorecard) -> Comparison:
     return ratio(original.file, card.file)
 
 
-def _worst_class(bench: Workbench, first: Predictions, second: Predictions) -> dict[str, Any]:
-    """Return the class with the lowest accuracy and what it had before."""
+def _worst_class(
+    bench: Workbench, first: Predictions, second: Predictions
+) -> dict[str, Any] | None:
+    """Return the class with the lowest accuracy and what it had before; None without labels."""
+    if not first.is_labelled:
+        return None
     before, after = first.class_accuracy(), second.class_accuracy()
     worst = min(after, key=lambda label: after[label].value)
     names = bench.subject.bundle.task.class_names

@@ -25,6 +25,7 @@ from optim.measure.costs import model_costs, static_costs
 from optim.measure.evaluate import Runner, how_of, runner_of
 from optim.measure.macs import LayerCost
 from optim.measure.predictions import Predictions
+from optim.measure.quality import primary_metric, quality_of
 from optim.measure.scorecard import Scorecard
 from optim.models.bundle import GraphModel, ModelBundle, TorchModel, named_tensors
 from optim.quantity import Quantity
@@ -243,10 +244,16 @@ class Workbench:
         """Return what a model says about the first chunks together."""
         return Predictions.joined([self.predictions(prepared, i) for i in range(chunks)])
 
+    @property
+    def primary(self) -> str:
+        """The metric that decides, a key of ``optim.measure.quality.METRICS``."""
+        return primary_metric(self.samples.is_labelled, self.subject.bundle.task)
+
     def scorecard(self, prepared: Prepared, chunks: int) -> Scorecard:
         """Return quality on the first chunks and everything that needs no data."""
+        alone = quality_of(self.joined(prepared, chunks), self.subject.bundle.task)
         static = self.engine.static(prepared)
-        return replace(static, quality={"accuracy": self.joined(prepared, chunks).accuracy()})
+        return replace(static, quality=alone.figures, primary=alone.primary)
 
 
 class Engine:

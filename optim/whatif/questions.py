@@ -7,7 +7,7 @@ while a slider moves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ from optim.hashing import digest_bytes
 from optim.layers.channels import Channels, find_channels
 from optim.measure.costs import model_costs
 from optim.measure.macs import LayerCost
+from optim.measure.predictions import Predictions
+from optim.measure.quality import METRICS, fidelity_to
 from optim.measure.size import encoded_sizes, layer_sizes
 from optim.models.bundle import ModelBundle
 from optim.models.weighted import deployed_weight
@@ -32,10 +34,19 @@ from optim.runtime.emit_graph import graph_kernel_owners
 from optim.runtime.latency import profile_layers
 from optim.subject import refusals
 from optim.whatif.answers import change, shown
-from optim.whatif.engine import Engine
+from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
 
-__all__ = ["QUESTIONS", "classes", "export", "layers", "model_info", "sizes", "weights"]
+__all__ = [
+    "QUESTIONS",
+    "classes",
+    "export",
+    "fidelity",
+    "layers",
+    "model_info",
+    "sizes",
+    "weights",
+]
 
 _HISTOGRAM_BINS = 80
 
@@ -50,10 +61,13 @@ def model_info(engine: Engine, recipe: Recipe) -> dict[str, Any]:
         "part": subject.part,
         "samples": len(bench.samples),
         "overlap": subject.overlap,
+        "generated": subject.data.is_generated,
+        "metric": {"name": bench.primary, **asdict(METRICS[bench.primary])},
         "notes": list(subject.data.notes),
         "classes": list(subject.bundle.task.class_names),
         "layers": [layer.name for layer in bench.layers if layer.params],
         "hash": subject.bundle.hash,
+        "lane": subject.bundle.lane,
         "refused": refusals(subject.bundle.lane, subject.bundle.provenance.note),
     }
 
@@ -133,12 +147,12 @@ def _channels(engine: Engine, original: ModelBundle) -> Channels:
 
 
 def classes(engine: Engine, recipe: Recipe) -> dict[str, Any]:
-    """Return accuracy by class before and after, and the confusion of the compressed model."""
-    bench = engine.workbench(recipe)
-    candidate = bench.prepare(recipe, draft=False)
-    baseline = bench.prepare(replace(recipe, entries=()), draft=False)
-    after = bench.joined(candidate, bench.n_chunks)
-    before = bench.joined(baseline, bench.n_chunks)
+    """Return accuracy by class before and after, and the confusion of the compressed model.
+
+    Raises:
+        MeasurementError: If the samples have no labels.
+    """
+    bench, before, after = _both(engine, recipe)
     was, now = before.class_accuracy(), after.class_accuracy()
     names = bench.subject.bundle.task.class_names
     return {
@@ -151,6 +165,28 @@ def classes(engine: Engine, recipe: Recipe) -> dict[str, Any]:
         "agreement": shown(after.agreement(before)),
         "change": change(after.against(before)),
     }
+
+
+def fidelity(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+    """Return how closely the compressed model follows the original, each figure with its words."""
+    bench, before, after = _both(engine, recipe)
+    figures = fidelity_to(before, after, bench.subject.bundle.task)
+    return {
+        "figures": [
+            {"name": name, **asdict(METRICS[name]), "figure": shown(figure)}
+            for name, figure in figures.items()
+        ],
+        "samples": len(after),
+    }
+
+
+def _both(engine: Engine, recipe: Recipe) -> tuple[Workbench, Predictions, Predictions]:
+    """Return what the original and the compressed model say about the whole part."""
+    bench = engine.workbench(recipe)
+    candidate = bench.prepare(recipe, draft=False)
+    baseline = bench.prepare(replace(recipe, entries=()), draft=False)
+    after = bench.joined(candidate, bench.n_chunks)
+    return bench, bench.joined(baseline, bench.n_chunks), after
 
 
 def weights(engine: Engine, recipe: Recipe, layer: str) -> dict[str, Any]:
@@ -213,12 +249,12 @@ def export(engine: Engine, recipe: Recipe, target: str, owner: str = "") -> dict
         "notes": list(container_notes(deployed.table).values()),
         "omitted": list(candidate.omitted),
         "part": bench.subject.part,
+        "generated": bench.subject.data.is_generated,
         "verification": {
             **verification.to_json(),
             "texts": {
-                "accuracy": str(verification.accuracy),
-                "change": verification.change.verdict(),
-                "agreement": str(verification.agreement),
+                "found": verification.found,
+                "change": verification.change.verdict() if verification.change else "",
                 "latency": str(verification.latency),
                 "bytes": str(Quantity.exact(len(data), "bytes")),
             },
@@ -232,6 +268,7 @@ QUESTIONS: dict[str, Question] = {
     "model": model_info,
     "layers": layers,
     "classes": classes,
+    "fidelity": fidelity,
     "weights": weights,
     "sizes": sizes,
     "export": export,

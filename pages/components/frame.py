@@ -10,6 +10,8 @@ from streamlit.navigation.page import StreamlitPage
 
 from optim.belongings.found import mark_used
 from optim.data.added import DataCard, data_cards
+from optim.data.generated import GENERATED
+from optim.data.open import generated_by
 from optim.models.cards import ModelCard, model_cards
 from pages.components import access, state
 from pages.components.errors import show_error, shown_errors
@@ -168,10 +170,12 @@ def _pick_model() -> None:
     shape = (
         data[models[present.model].data].input_shape if models[present.model].data in data else ()
     )
-    fitting = [n for n, c in data.items() if c.input_shape == shape] or [present.data]
-    fits = present.data in fitting
+    named = present.data.partition("?")[0] if generated_by(present.data) else present.data
+    fitting = [n for n, c in data.items() if c.input_shape == shape] or [named]
+    fitting = list(dict.fromkeys([*fitting, GENERATED]))
+    fits = named in fitting
     if len(fitting) > 1 or not fits:
-        st.session_state["data_picker"] = present.data if fits else None
+        st.session_state["data_picker"] = named if fits else None
         st.selectbox(
             "Data",
             fitting,

@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from optim.errors import OptimError
-from optim.presets import default_recipe
+from optim.presets import applicable, default_recipe
 from optim.recipe import Recipe
 
 __all__ = [
@@ -199,14 +199,17 @@ def with_steps(present: Recipe, steps: list[dict[str, Any]]) -> Recipe:
 
 
 def with_model(present: Recipe, model: str, data: str) -> Recipe:
-    """Return a recipe for another model; what was set for single layers of the old one is lost."""
+    """Return a recipe for another model; what was set for single layers of the old one is lost.
+
+    Steps that cannot change a model of its kind are off.
+    """
     entries = tuple(
         replace(entry, step=entry.step.replace(layers={}))
         if "layers" in type(entry.step).model_fields
         else entry
         for entry in present.entries
     )
-    return replace(present, model=model, data=data, entries=entries)
+    return applicable(replace(present, model=model, data=data, entries=entries))
 
 
 def with_seed(present: Recipe, seed: int) -> Recipe:

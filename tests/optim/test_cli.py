@@ -205,7 +205,7 @@ def test_run_writes_its_four_files_and_verify_reads_the_model(optim, tmp_path):
         pytest.param(["pretrain", "gpt", "--students"], "'gpt'", id="students"),
         pytest.param(["add-data", ".", "--copy"], "takes a file", id="copy of a folder"),
         pytest.param(["add-model", "nosuch", "--data", "wine"], "'", id="model to add"),
-        pytest.param(["measure", "mlp"], "--data", id="usage"),
+        pytest.param(["measure"], "model", id="usage"),
         pytest.param(["run", "nosuch.yaml", "--out", "o"], "'nosuch.yaml'", id="recipe"),
         pytest.param(["verify", "wine.safetensors", "--data", "wine"], "ONNX", id="not onnx"),
         pytest.param(["measure", "resnet8", "--data", "wine"], "shape", id="shape"),
@@ -470,6 +470,70 @@ def test_a_file_of_arrays_is_measured_like_the_data_it_came_from(optim, wine_fil
     assert "checks" not in found
 
 
+def test_without_labels_a_model_is_compared_with_its_original(optim, wine_files):
+    arguments = ("measure", "wine.safetensors", "--data", "bare.npz")
+    code, text, _ = optim(*arguments)
+    assert code == 0
+    assert "not measured" in text
+    code, text, _ = optim(*arguments, "--original", "wine.safetensors", "--json")
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert (found["accuracy"], found["primary"]) == (None, "agreement")
+    assert found["agreement"]["value"] == 1.0
+    assert found["original"] == "wine.safetensors"
+
+
+def test_no_data_at_all_means_inputs_made_for_the_model(optim):
+    code, text, err = optim("measure", "wine.safetensors")
+    assert code == 0
+    assert "not measured" in text
+    assert "batch norm" in err
+    code, text, _ = optim("measure", "wine.safetensors", "--data", "generated?samples=32", "--json")
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert (found["accuracy"], found["overlap"], found["part"]) == (None, "unseen", "all")
+    code, text, err = optim("measure", "wine.safetensors", "--mean", "1", "--std", "1")
+    assert code == 2
+    assert "generated inputs are made as the model takes them" in err
+
+
+def test_a_recipe_without_data_runs_and_is_judged_by_agreement(optim, folder):
+    recipe = RECIPE.replace("data: wine\n", "")
+    (folder / "bare.yaml").write_text(recipe, encoding="utf-8")
+    code, text, _ = optim("run", "bare.yaml", "--out", "bare", "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert found["result"]["primary"] == "agreement"
+    assert found["change"]["accuracy"] is None
+    assert "agrees with the original on" in found["verdict"]
+    assert any("nputs are" in note for note in found["notes"])
+    assert (folder / "bare" / "model.onnx").is_file()
+    code, text, _ = optim("verify", "bare/model.onnx", "--json")
+    assert code == 0
+    assert obeys_schema(json.loads(text))
+
+
+def test_a_gate_without_labels_needs_the_baselines_file(optim, folder, wine_files):
+    data = ("--data", "bare.npz")
+    code, *_ = optim("measure", "wine.safetensors", *data, "--save-baseline", "bare.json")
+    assert code == 0
+    assert obeys_schema(json.loads((folder / "bare.json").read_text()))
+    check = ("check", "bare.onnx", *data, "--against", "bare.json", "--max-loss-points", "20")
+    code, text, _ = optim(*check, "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert found["criteria"][0]["name"] == "agreement"
+    (folder / "bare.onnx").rename(folder / "moved.onnx")
+    code, _, err = optim("check", "moved.onnx", *data, "--against", "bare.json")
+    assert code == 2
+    assert "the baseline's ONNX file 'bare.onnx' is not beside it" in err
+    code, _, err = optim("measure", "wine.safetensors", "--save-baseline", "made.json")
+    assert code == 2
+    assert "samples that stay the same" in err
+
+
 def test_near_chance_says_what_to_check(optim, wine_files):
     arguments = ("measure", "wine.safetensors", "--data", "turned.npz")
     code, text, err = optim(*arguments)
@@ -495,7 +559,6 @@ def test_normalisation_behind_a_file_replaces_the_models(optim, wine_files):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ("bare.npz", "have no labels, so accuracy cannot be measured"),
         ("wine.npz?target=z", "has no array 'z'; it has x, y"),
         ("wine.npz?colour=red", "has no field 'colour'"),
         ("missing.csv?target=y", "There is no data set, zip or folder 'missing.csv'"),

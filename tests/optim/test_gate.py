@@ -16,12 +16,14 @@ from optim.gate import (
     GateResult,
     Outcome,
     accuracy_criterion,
+    agreement_criterion,
     bytes_criterion,
     check_model,
     latency_criterion,
     samples_needed,
+    sqnr_criterion,
 )
-from optim.measure.intervals import paired_difference
+from optim.measure.intervals import paired_difference, wilson
 from optim.measure.latency import LatencyPair
 from optim.measure.predictions import Predictions, accuracy_change
 from optim.measure.scorecard import Scorecard
@@ -200,6 +202,40 @@ def test_markdown_is_one_table_with_a_row_a_criterion():
     assert lines[0] == "**Model check of `m.onnx`: regressed**"
     assert lines[4] == "| bytes | has at most 1 bytes | has 2 bytes | regressed |"
     assert [line.count("|") for line in lines[2:]] == [5, 5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("same", "margin", "outcome"),
+    [
+        # 1,000 of 1,000 agree: the interval is 99.6..100 %.
+        (1000, 1.0, Outcome.HOLDS),
+        (1000, 0.1, Outcome.INCONCLUSIVE),
+        # 950 of 1,000: 93.5..96.2 %.
+        (950, 7.0, Outcome.HOLDS),
+        (950, 6.0, Outcome.INCONCLUSIVE),
+        (950, 3.0, Outcome.REGRESSED),
+    ],
+)
+def test_without_labels_agreement_is_held_against_the_margin(same, margin, outcome):
+    share = Quantity(same / 1000, "fraction", *wilson(same, 1000), 1000)
+    found = agreement_criterion(share, margin)
+    assert found.outcome is outcome
+    assert found.found == share
+    assert ("samples would decide" in found.detail) is (outcome is Outcome.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (20.0, 24.0, Outcome.HOLDS),
+        (19.0, 23.0, Outcome.INCONCLUSIVE),
+        (15.0, 19.9, Outcome.REGRESSED),
+    ],
+)
+def test_outputs_that_are_no_classes_are_held_against_an_sqnr(low, high, outcome):
+    found = sqnr_criterion(Quantity((low + high) / 2, "db", low, high, 50), 20.0)
+    assert found.outcome is outcome
+    assert sqnr_criterion(None, 20.0).outcome is Outcome.HOLDS, "there is no difference"
 
 
 # --- baselines ----------------------------------------------------------------------------------

@@ -2,15 +2,20 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from optim.data.added import add_data
 from optim.fields import Range, controls
+from optim.library import add_model
 from optim.presets import DEFAULT_PRESET, PRESETS, preset_recipe
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
-from optim.subject import Subject
+from optim.subject import Subject, check_lanes, open_subject
 from optim.techniques import TECHNIQUES
 from tests.helpers import data_for, inputs_for, outputs_of
+from tests.optim.graph.graphs import recurrent
+from tests.optim.models.convert.test_refusals import declared
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -57,3 +62,14 @@ def test_nothing_is_trained_where_nothing_was_removed():
     gentle = preset_recipe("gentle", "m", "d")
     assert "distill" not in [entry.name for entry in gentle.active]
     assert replace(gentle, entries=()).active == ()
+
+
+def test_what_cannot_change_a_registered_graph_is_off(own_home, tmp_path):
+    (tmp_path / "g.onnx").write_bytes(declared(recurrent(), 4).SerializeToString())
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=rng.standard_normal((40, 6, 5)), y=np.arange(40) % 4)
+    add_data(tmp_path / "d.npz", name="six")
+    add_model(tmp_path / "g.onnx", data="six", name="kept")
+    recipe = preset_recipe("tiny", "kept", "six")
+    assert [entry.id for entry in recipe.entries if entry.enabled] == ["prune_weights", "quantize"]
+    check_lanes(recipe, open_subject(recipe).bundle)

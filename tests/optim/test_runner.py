@@ -49,14 +49,14 @@ def result(folder):
 
 
 def test_both_models_are_measured_on_the_same_samples(result):
-    assert result.baseline.accuracy.n == result.scorecard.accuracy.n == 35
-    assert result.accuracy_change.difference.n == 35
+    assert result.baseline.main.n == result.scorecard.main.n == 35
+    assert result.quality.change.difference.n == 35
     assert result.subject.part == "validation"
 
 
 def test_what_is_simulated_and_what_is_measured_are_told_apart(result):
-    assert result.baseline.accuracy.how is How.MEASURED
-    assert result.scorecard.accuracy.how is How.SIMULATED
+    assert result.baseline.main.how is How.MEASURED
+    assert result.scorecard.main.how is How.SIMULATED
     assert result.verification.accuracy.how is How.MEASURED
 
 
@@ -95,7 +95,7 @@ def test_the_folder_holds_what_was_measured(result, tmp_path):
     assert len(file) == result.scorecard.file.value == result.verification.size.value
     onnx.checker.check_model(onnx.load_from_string(file))
     scores = json.loads((tmp_path / "out" / "scorecard.json").read_text())
-    assert Quantity.from_json(scores["result"]["accuracy"]) == result.scorecard.accuracy
+    assert Quantity.from_json(scores["result"]["accuracy"]) == result.scorecard.main
     report = (tmp_path / "out" / "report.txt").read_text()
     assert report.startswith(result.verdict)
     assert "on the same 35 samples, part validation" in report
@@ -107,8 +107,8 @@ def test_a_saved_recipe_finds_its_model_from_where_it_lies(result, folder, tmp_p
     assert saved.model != "wine.safetensors"
     assert saved.data == "wine"
     again = run(saved, base=tmp_path / "a" / "b")
-    assert again.baseline.accuracy == result.baseline.accuracy
-    assert again.scorecard.accuracy == result.scorecard.accuracy
+    assert again.baseline.main == result.baseline.main
+    assert again.scorecard.main == result.scorecard.main
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_written_is_named(result, tmp_path):
 def test_an_exported_file_measures_like_the_model_it_came_from(result, folder, tmp_path):
     result.save(tmp_path)
     found = measure_model(str(tmp_path / "model.onnx"), "wine")
-    assert found.scorecard.accuracy == result.verification.accuracy
+    assert found.scorecard.main == result.verification.accuracy
     assert found.overlap == "unseen", "the file says what the model has seen"
     assert found.scorecard.file.value == (tmp_path / "model.onnx").stat().st_size
 

@@ -94,11 +94,12 @@ def _show(result: dict[str, Any]) -> None:
                     icon=":material/download:",
                 )
             st.button("Close", on_click=lambda: st.session_state.pop(_KEY, None), type="tertiary")
+        against = f" Against the simulation, {texts['change']}." if texts["change"] else ""
         st.markdown(
-            f"In {verification['runtime']}: accuracy **{texts['accuracy']}** on the "
-            f"{samples_of(result['part'])}, **{texts['latency']}** for one sample on one thread. "
-            f"Same class as the simulation for {texts['agreement']} of the inputs, outputs at most "
-            f"{verification['largest_difference']:.2g} apart; against it, {texts['change']}."
+            f"In {verification['runtime']}, on the "
+            f"{samples_of(result['part'], generated=result['generated'])}: **{texts['found']}**, "
+            f"outputs at most {verification['largest_difference']:.2g} apart.{against} "
+            f"**{texts['latency']}** for one sample on one thread."
         )
         for note in result["notes"]:
             st.caption(note)

@@ -37,7 +37,12 @@ def header(recipe: Recipe, info: dict[str, Any]) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center", key="lab_header"):
         st.subheader(f"{info['name']} · {info['data']}", anchor=False, width="content")
-        st.badge(f"{info['samples']:,} {samples_of(info['part'])}", color="gray")
+        words = samples_of(info["part"], generated=info["generated"])
+        st.badge(
+            f"{info['samples']:,} {words}",
+            color="gray",
+            help=" ".join(info["notes"]) if info["generated"] else None,
+        )
         if info["overlap"] in _OVERLAP:
             text, why = _OVERLAP[info["overlap"]]
             st.badge(text, color="orange", icon=":material/warning:", help=why)

@@ -13,6 +13,7 @@ from optim.export.targets import TARGETS
 from optim.recipe import Recipe
 from pages.components import charts, state
 from pages.components.lab.delivery import request_export
+from pages.components.lab.words import samples_of
 from pages.components.server import evaluator
 
 __all__ = ["more"]
@@ -27,7 +28,8 @@ def more(recipe: Recipe, info: dict[str, Any]) -> None:
         list(_SECTIONS),
         key="more_section",
         persist_state="session",
-        help="Layers with their own settings, classes, weights, sizes, other files, the recipe.",
+        help="Layers with their own settings, classes, fidelity, weights, sizes, other files, the "
+        "recipe.",
     )
     if chosen is not None:
         with st.container(border=True):
@@ -152,6 +154,13 @@ def _override(recipe: Recipe, entry_id: str, field: str, layer: str, value: Any)
 
 
 def _classes(recipe: Recipe, info: dict[str, Any]) -> None:
+    if info["metric"]["name"] != "accuracy":
+        st.markdown("**Classes**")
+        st.caption(
+            "Accuracy by class and confusion need samples whose classes somebody knows; these have "
+            "none. Fidelity tells how closely the compressed model follows the original."
+        )
+        return
     answer = evaluator().ask("classes", recipe)
     left, right = st.columns(2)
     with left:
@@ -171,6 +180,23 @@ def _classes(recipe: Recipe, info: dict[str, Any]) -> None:
     st.caption(
         f"Both models choose the same class for {answer['agreement']['text']} of the samples."
     )
+
+
+def _fidelity(recipe: Recipe, info: dict[str, Any]) -> None:
+    answer = evaluator().ask("fidelity", recipe)
+    words = samples_of(info["part"], generated=info["generated"])
+    st.markdown(
+        f"**Fidelity** to the original, on all {answer['samples']:,} {words}; no label is looked at"
+    )
+    rows = [
+        {"": row["title"], "Compressed": row["figure"]["text"], "What it says": row["about"]}
+        for row in answer["figures"]
+    ]
+    st.table(rows, border="horizontal", hide_index=True)
+    if not any(row["name"] == "sqnr" for row in answer["figures"]):
+        st.caption("There is no difference between the outputs of both.")
+    for note in info["notes"] if info["generated"] else ():
+        st.caption(note)
 
 
 def _weights(recipe: Recipe, info: dict[str, Any]) -> None:
@@ -203,6 +229,10 @@ def _files(recipe: Recipe, info: dict[str, Any]) -> None:
             st.button(
                 "Verify and download",
                 key=f"file_{name}",
+                disabled=info["lane"] not in target.lanes,
+                help="Holds layers that torch can train; this model is kept as an ONNX graph."
+                if info["lane"] not in target.lanes
+                else None,
                 on_click=request_export,
                 args=(recipe, name),
             )
@@ -283,6 +313,7 @@ def _measurement(recipe: Recipe, info: dict[str, Any]) -> None:
 _SECTIONS: dict[str, Callable[[Recipe, dict[str, Any]], None]] = {
     "Layers": _layers,
     "Classes": _classes,
+    "Fidelity": _fidelity,
     "Weights": _weights,
     "Sizes": _sizes,
     "Files": _files,

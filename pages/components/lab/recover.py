@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from optim.errors import CalibrationError, OptimError
+from optim.errors import CalibrationError, ConfigError, OptimError
 from optim.recipe import Recipe
 from optim.recovery import recovery
 from pages.components.runs import actions
@@ -53,9 +53,16 @@ def recovery_of(recipe: Recipe, info: dict[str, Any]) -> Recipe:
     """Return what is trained to recover a recipe's accuracy.
 
     Raises:
-        CalibrationError: If the data have no part to train on.
-        ConfigError: If there is nothing to recover.
+        CalibrationError: If the data have no classes, or no part to train on.
+        ConfigError: If there is nothing to recover, or the model cannot be trained.
     """
+    if "distill" in info["refused"]:
+        raise ConfigError(info["refused"]["distill"])
+    if info["metric"]["name"] != "accuracy":
+        raise CalibrationError(
+            "Training needs samples whose classes somebody knows.",
+            hint="Pruning, quantization and bias correction work without.",
+        )
     if info["part"] == "all":
         raise CalibrationError(
             "These data have no training part.",

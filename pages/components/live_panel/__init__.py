@@ -7,7 +7,7 @@ connection of :mod:`pages.components.live_panel.routes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,6 +66,8 @@ def live_panel(
     *,
     can_undo: bool,
     can_redo: bool,
+    metric: dict[str, Any],
+    refused: Mapping[str, str],
     samples: str,
     latency: dict[str, int],
     wants_settled: bool,
@@ -78,7 +80,9 @@ def live_panel(
         events: What to call back.
         can_undo: Whether there is an older recipe.
         can_redo: Whether there is a newer one.
-        samples: What a reader calls the samples accuracy is measured on.
+        metric: The figure of quality that decides: ``title``, ``short``, ``about`` and ``unit``.
+        refused: ``{technique: why it cannot change the model}``.
+        samples: What a reader calls the samples that figure is measured on.
         latency: ``batch_size`` and ``threads`` of the latency figure.
         wants_settled: Whether the page wants to run again once figures have settled.
         trained: Changes when something was trained; answers from before may lack its result.
@@ -107,6 +111,8 @@ def live_panel(
             "presets": _presets(recipe),
             "can_undo": can_undo,
             "can_redo": can_redo,
+            "metric": metric,
+            "refused": dict(refused),
             "samples": samples,
             "latency": latency,
             "wants_settled": wants_settled,

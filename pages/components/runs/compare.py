@@ -79,9 +79,13 @@ def comparison_rows(runs: Sequence[Run]) -> list[dict[str, str]]:
     ]
     for name in names:
         own = [next((f for f in figures if f.name == name), None) for figures in found]
+        result = _row(f"{name}, result", columns, [f.reached if f else "not measured" for f in own])
+        if any(f.is_relative for f in own if f):
+            rows.append(result)
+            continue
         rows += [
             _row(f"{name}, original", columns, [_text(f and f.before) for f in own]),
-            _row(f"{name}, result", columns, [_text(f and f.after) for f in own]),
+            result,
             _row(f"{name}, change", columns, [_change(f) for f in own]),
         ]
     return rows

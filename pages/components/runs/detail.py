@@ -208,13 +208,19 @@ def _card(figure: Figure) -> None:
     with st.container(border=True, gap="xxsmall", height="stretch"):
         st.metric(
             f"{figure.name}{how}",
-            "not measured" if after is None else str(after),
+            figure.reached,
             _short(change) if change else None,
             delta_color=_COLORS[change.direction] if change else "off",
             delta_arrow="off",
             help=figure.about,
         )
-        st.caption("not measured before" if figure.before is None else f"was {figure.before}")
+        st.caption(_before(figure))
+
+
+def _before(figure: Figure) -> str:
+    if figure.is_relative:
+        return "original and result, compared"
+    return "not measured before" if figure.before is None else f"was {figure.before}"
 
 
 def _short(change: Comparison) -> str:

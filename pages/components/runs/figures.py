@@ -1,6 +1,6 @@
 """What a run reached, taken from its stored scorecard. Nothing is computed from two measurements.
 
-Changes of accuracy, size and latency are stored as comparisons, with the interval that only the
+Changes of quality, size and latency are stored as comparisons, with the interval that only the
 samples give; parameters and multiply-accumulates are exact counts.
 """
 
@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from optim.measure.quality import METRICS
 from optim.measure.scorecard import Scorecard, ratio
 from optim.quantity import Comparison, Quantity
 from optim.runs.run import Run
 
-__all__ = ["Figure", "accuracy_of", "conditions_of", "figures_of", "highest_of", "verdict_of"]
+__all__ = ["Figure", "conditions_of", "figures_of", "highest_of", "quality_of", "verdict_of"]
 
 _SCHEMA = "optim.scorecard/1"
 
@@ -29,6 +30,7 @@ class Figure:
         after: That of the result.
         change: Result against original; None where they were not compared.
         about: What it holds for, in one sentence.
+        is_relative: Whether it is itself a comparison with the original, which then has none.
     """
 
     name: str
@@ -36,26 +38,28 @@ class Figure:
     after: Quantity | None
     change: Comparison | None
     about: str
+    is_relative: bool = False
+
+    @property
+    def reached(self) -> str:
+        """That of the result, as a reader sees it."""
+        if self.after is not None:
+            return str(self.after)
+        return "no difference" if self.is_relative else "not measured"
 
 
 def figures_of(run: Run) -> tuple[Figure, ...]:
-    """Return accuracy, size, latency and MACs of a run; empty if it has no scorecard."""
+    """Return quality, size, latency and MACs of a run; empty if it has no scorecard.
+
+    Quality is the figure that decides: accuracy with labels, fidelity to the original without.
+    """
     card = _card(run)
     if card is None:
         return ()
     before, after = Scorecard.from_json(card["baseline"]), Scorecard.from_json(card["result"])
-    changes = {name: Comparison.from_json(change) for name, change in card["change"].items()}
-    part = card["part"]
-    samples = "samples" if part == "all" else f"{part} samples"
+    changes = {name: Comparison.from_json(c) for name, c in card["change"].items() if c}
     return (
-        Figure(
-            "Accuracy",
-            before.accuracy,
-            after.accuracy,
-            changes.get("accuracy"),
-            f"Of both models on the same {after.accuracy.n or 0:,} {samples}; "
-            "± is a 95 % interval.",
-        ),
+        _quality(before, after, changes.get("accuracy", changes.get("mse")), card["part"]),
         Figure(
             "Size", before.file, after.file, changes.get("file"), "Bytes of the verified ONNX file."
         ),
@@ -72,6 +76,16 @@ def figures_of(run: Run) -> tuple[Figure, ...]:
     )
 
 
+def _quality(before: Scorecard, after: Scorecard, change: Comparison | None, part: str) -> Figure:
+    metric, relative = METRICS[after.primary], after.primary in ("agreement", "sqnr")
+    samples = "samples" if part == "all" else f"{part} samples"
+    count = next((figure.n for figure in after.quality.values() if figure.n), 0)
+    about = f"Of both models on the same {count:,} {samples}; ± is a 95 % interval."
+    if relative:
+        about = f"{metric.about} {about}"
+    return Figure(metric.short, before.main, after.main, change, about, relative)
+
+
 def conditions_of(card: Scorecard) -> str:
     """Say what a latency holds for."""
     found = card.conditions
@@ -85,8 +99,8 @@ def conditions_of(card: Scorecard) -> str:
     )
 
 
-def accuracy_of(run: Run) -> Figure | None:
-    """Return the accuracy of a run; None if it has none."""
+def quality_of(run: Run) -> Figure | None:
+    """Return the figure of quality that decides about a run; None if it has none."""
     return next(iter(figures_of(run)), None)
 
 

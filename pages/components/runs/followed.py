@@ -12,7 +12,7 @@ from optim.recipe import Recipe
 from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import state
 from pages.components.runs import actions
-from pages.components.runs.figures import accuracy_of, verdict_of
+from pages.components.runs.figures import quality_of, verdict_of
 from pages.components.runs.polled import polled
 from pages.components.runs.words import STATES, doing, left, plain
 from pages.components.server import run_store
@@ -61,8 +61,8 @@ def _card(run: Run, recipe: Recipe) -> None:
     if run.state in ACTIVE:
         st.progress(min(1.0, run.progress), text=_so_far(run))
     elif run.state is State.FINISHED:
-        figure = accuracy_of(run)
-        reached = f" Accuracy {figure.after}." if figure else ""
+        figure = quality_of(run)
+        reached = f" {figure.name} {figure.reached}." if figure else ""
         st.markdown(f"{verdict_of(run)}{reached}")
     elif run.error is not None:
         st.markdown(f"{run.error.get('message', '')} {run.error.get('hint', '')}".strip())

@@ -13,7 +13,7 @@ from optim.runs.run import ACTIVE, Run, State
 from pages.components import access, state
 from pages.components.runs import actions
 from pages.components.runs.compare import compare_button, show_comparison
-from pages.components.runs.figures import accuracy_of, highest_of
+from pages.components.runs.figures import highest_of, quality_of
 from pages.components.runs.polled import polled
 from pages.components.runs.words import (
     STATES,
@@ -188,12 +188,13 @@ def _row(run: Run, subject: str) -> None:
 
 def _outcome(run: Run) -> None:
     """Draw how far a run is, what it reached, or why it stopped."""
-    figure = accuracy_of(run)
+    figure = quality_of(run)
     if run.state is State.RUNNING:
         st.progress(min(1.0, run.progress), text=f"{100 * run.progress:.0f} % · {doing(run)}")
     elif figure is not None:
         change = f", {figure.change.verdict()}" if figure.change else ""
-        st.markdown(f"**{figure.after}**{change}")
+        what = f" {figure.name.lower()}" if figure.is_relative else ""
+        st.markdown(f"**{figure.reached}**{what}{change}")
     elif run.error is not None:
         st.caption(str(run.error.get("message", "")))
     elif run.state is State.QUEUED:
@@ -230,5 +231,5 @@ def _count(number: int) -> str:
 
 
 def _accuracy(run: Run) -> float:
-    figure = accuracy_of(run)
-    return figure.after.value if figure and figure.after else -1.0
+    figure = quality_of(run)
+    return figure.after.value if figure and figure.after and not figure.is_relative else -1.0

@@ -1,16 +1,18 @@
 """A file is measured in its runtime before anybody gets it, and refused if it differs."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from optim.data import Samples
+from optim.data import Outputs, Samples
+from optim.data.task import NO_LABEL
 from optim.errors import Cancelled, ExportError, ParityError
 from optim.export.deploy import onnx_bytes
-from optim.export.verify import MAX_POINTS, MIN_AGREEMENT, Verification, verify_file
+from optim.export.verify import MAX_POINTS, MIN_AGREEMENT, MIN_SQNR_DB, Verification, verify_file
 from optim.quantity import Comparison, Quantity
 from optim.techniques.quantize import Quantize
 from tests.helpers import context_for
@@ -91,6 +93,35 @@ def test_few_labelled_samples_are_joined_by_others_so_that_agreement_is_certain(
     more = verify_file(onnx_bytes(quantized), quantized, few, more=samples)
     assert more.agreement.n == 1000
     more.require()
+
+
+def test_without_labels_a_file_is_held_against_the_simulation_alone(quantized, samples):
+    blind = replace(samples, targets=np.full(len(samples), NO_LABEL))
+    found = verify_file(onnx_bytes(quantized), quantized, blind)
+    found.require()
+    assert found.accuracy is None
+    assert found.change is None
+    assert found.agreement.low >= MIN_AGREEMENT
+    assert found.found.startswith("same class as simulated for")
+    assert json.loads(json.dumps(found.to_json()))["accuracy"] is None
+
+
+def test_outputs_that_are_no_classes_are_held_against_the_simulations(quantized, samples):
+    few = replace(samples, targets=np.full(len(samples), NO_LABEL)).take(np.arange(100))
+    numbers = replace(quantized, task=Outputs())
+    found = verify_file(onnx_bytes(quantized), numbers, few)
+    found.require()
+    assert found.agreement is None
+    assert found.sqnr is None or found.sqnr.n == 100
+
+    def louder(values):
+        return np.clip(values * 1.5, -128, 127)
+
+    file = damaged(onnx_bytes(quantized), "linear", louder)
+    wrong = verify_file(file, numbers, few)
+    assert wrong.sqnr.low < MIN_SQNR_DB
+    with pytest.raises(ParityError, match="at least 20 dB must be certain"):
+        wrong.require()
 
 
 def test_verifying_can_be_stopped(quantized, samples):

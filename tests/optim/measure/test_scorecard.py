@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from optim.measure.quality import Quality
 from optim.measure.scorecard import Scorecard, ratio
 from optim.measure.verdict import verdict
 from optim.quantity import Comparison, How, Quantity
@@ -96,11 +97,12 @@ def times(value, half=0.0):
     ],
 )
 def test_the_verdict_promises_what_the_intervals_hold(accuracy, size, latency, sentence):
-    assert verdict(accuracy, size, latency) == sentence
+    assert verdict(Quality({}, "accuracy", accuracy), size, latency) == sentence
 
 
 def test_noise_is_never_sold_as_speed():
-    text = verdict(points(-1, 0.1), times(0.5), times(0.9, 0.2))
+    lost = Quality({}, "accuracy", points(-1, 0.1))
+    text = verdict(lost, times(0.5), times(0.9, 0.2))
     assert "faster" not in text
 
 

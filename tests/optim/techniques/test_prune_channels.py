@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from optim.data import Classification
-from optim.errors import ConfigError, UnsupportedModelError
+from optim.errors import CalibrationError, ConfigError, UnsupportedModelError
 from optim.layers.channels import find_channels
 from optim.layers.rewrite import weights_of
 from optim.measure.evaluate import predict
@@ -18,6 +18,7 @@ from optim.step import Context
 from optim.techniques import TECHNIQUES
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.prune_weights import PruneWeights
+from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 from tests.helpers import context_for, tiny_bundle
 
 
@@ -154,3 +155,41 @@ def test_an_importance_beats_chance(importance, trained):
 
     chance = sum(accuracy("random", seed) for seed in range(4)) / 4
     assert accuracy(importance) >= chance - 0.02
+
+
+# --- refitted weights ---------------------------------------------------------------------------
+
+
+def test_refitted_weights_win_back_more_than_batch_norm_alone(trained):
+    bundle, data = trained
+    context = Context(data, bundle)
+    part = data.part("validation")
+    sliced = PruneChannels(pruning_ratio=0.5).apply(bundle, context).bundle
+    normed = ReestimateBatchNorm().apply(sliced, context).bundle
+    applied = PruneChannels(pruning_ratio=0.5, reconstruct=True).apply(bundle, context)
+    again = ReestimateBatchNorm().apply(applied.bundle, context).bundle
+    reached = [predict(b, part).accuracy().value for b in (sliced, normed, applied.bundle, again)]
+    assert reached[0] < reached[1] + 0.05 < reached[2]
+    assert reached[3] == pytest.approx(reached[2], abs=0.02)
+    assert applied.report.notes[0].endswith("layers were refitted on 256 samples.")
+
+
+def test_refitting_removes_the_same_channels_and_keeps_every_family_whole(bundle, context):
+    plain = PruneChannels(pruning_ratio=0.5).apply(bundle, context)
+    applied = PruneChannels(pruning_ratio=0.5, reconstruct=True).apply(bundle, context)
+    assert widths(applied.bundle) == widths(plain.bundle)
+    assert applied.report.layers == plain.report.layers
+    assert predict(applied.bundle, context.data.part("validation")).outputs.shape[1] == 4
+
+
+def test_refitting_keeps_pruned_weights_at_zero(tiny_cnn):
+    context = context_for(tiny_cnn)
+    sparse = PruneWeights(sparsity=0.5).apply(tiny_cnn, context).bundle
+    applied = PruneChannels(pruning_ratio=0.5, reconstruct=True).apply(sparse, context)
+    for name, mask in applied.bundle.table.masks.items():
+        assert not weights_of(applied.bundle.module)[name][~mask].any()
+
+
+def test_refitting_without_data_is_refused(tiny_cnn):
+    with pytest.raises(CalibrationError, match="calibrates on samples"):
+        PruneChannels(reconstruct=True).apply(tiny_cnn, Context(None, tiny_cnn))

@@ -111,7 +111,7 @@ def test_the_answer_equals_that_of_a_whole_run(engine, recipe):
     bundle, _ = apply_recipe(recipe, subject)
     assert bundle.hash == prepared.bundle.hash
     expected, predictions = measure(bundle, subject.samples())
-    assert card.accuracy == expected.accuracy
+    assert card.main == expected.main
     assert (card.params, card.macs, card.sparsity) == (
         expected.params,
         expected.macs,
@@ -127,7 +127,7 @@ def test_more_chunks_tighten_the_interval(engine, recipe):
     bench = engine.workbench(recipe)
     prepared = bench.prepare(recipe, draft=False)
     assert bench.n_chunks == 12
-    found = [bench.scorecard(prepared, n).accuracy for n in (1, 4, 12)]
+    found = [bench.scorecard(prepared, n).main for n in (1, 4, 12)]
     assert [q.n for q in found] == [32, 128, 362]
     widths = [q.half_width for q in found]
     assert widths == sorted(widths, reverse=True)
@@ -155,7 +155,7 @@ def test_both_models_see_the_same_samples(engine, recipe):
         first, second = bench.joined(baseline, chunks), bench.joined(candidate, chunks)
         assert np.array_equal(first.ids, second.ids)
         data = answer(bench, baseline, candidate, chunks, None)
-        assert data["accuracy_change"]["difference"]["n"] == len(first) == data["n"]
+        assert data["quality_change"]["difference"]["n"] == len(first) == data["n"]
         assert data["final"] == (chunks == 12)
 
 

@@ -74,13 +74,13 @@ def test_a_first_answer_comes_at_once_and_tightens_up_to_all_samples(scheduler, 
     assert scheduler.step()
     (first,) = panel.own()
     assert (first["n"], first["of"], first["final"]) == (32, 362, False)
-    assert first["accuracy"]["low"] < first["accuracy"]["high"]
+    assert first["quality"]["low"] < first["quality"]["high"]
     drain(scheduler)
     sizes = [m["n"] for m in panel.own()]
     assert sizes == sorted(sizes)
     last = panel.own()[-1]
     assert (last["n"], last["final"]) == (362, True)
-    widths = [m["accuracy"]["high"] - m["accuracy"]["low"] for m in panel.own()]
+    widths = [m["quality"]["high"] - m["quality"]["low"] for m in panel.own()]
     assert widths[-1] < widths[0]
     assert last["sizes"]["entropy"]["how"] == "measured"
 

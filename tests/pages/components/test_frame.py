@@ -13,6 +13,7 @@ from tests.pages.helpers import (
     recipe_of,
     small_recipe,
     tell,
+    texts,
 )
 
 
@@ -41,8 +42,13 @@ def test_the_picker_follows_undo(lab):
     assert recipe_of(lab) == small_recipe()
 
 
-def test_where_one_data_set_fits_there_is_nothing_to_choose(lab):
-    assert [s.key for s in lab.sidebar.selectbox] == ["model_picker"]
+def test_inputs_made_for_the_model_can_always_be_chosen(lab):
+    assert picker(lab, "data").options == ["Digits", "Generated inputs"]
+    picker(lab, "data").set_value("generated").run()
+    assert not lab.error
+    assert recipe_of(lab).data == "generated"
+    assert "256 generated inputs" in texts(lab)
+    assert panel_data(lab)["metric"]["short"] == "Agreement"
 
 
 def test_data_of_the_same_input_can_be_chosen(page_home, tmp_path):

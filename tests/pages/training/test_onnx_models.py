@@ -6,12 +6,15 @@ from optim.errors import ConfigError
 from optim.export.deploy import onnx_bytes
 from optim.library import add_model
 from optim.models.open import open_registered_model
+from optim.presets import PRESETS
 from optim.recipe import Recipe
 from optim.runner import run
+from optim.techniques import TECHNIQUES
 from optim.techniques.prune_channels import PruneChannels
+from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
 from tests.helpers import context_for
-from tests.pages.helpers import MODEL, open_app
+from tests.pages.helpers import MODEL, open_app, panel_data, tell
 
 CONVERTED, KEPT = "brought-resnet", "kept-resnet"
 
@@ -33,7 +36,33 @@ def test_the_lab_compresses_a_converted_model(brought):
     assert not at.error
 
 
-def test_the_lab_opens_on_a_graph_that_cannot_be_changed(brought):
+def test_the_lab_says_what_cannot_change_a_graph_and_moves_the_rest(brought):
+    recipe = Recipe(KEPT, "digits").with_step(PruneWeights(sparsity=0.5))
+    at = open_app(recipe)
+    assert not at.exception
+    assert not at.error
+    data = panel_data(at)
+    assert "stores integers" in data["refused"]["prune_channels"]
+    assert data["refused"].keys() == {n for n, t in TECHNIQUES.items() if "graph" not in t.lanes}
+    for preset in PRESETS:
+        tell(at, "command", name="preset", value=preset)
+        on = {e["technique"] for e in panel_data(at)["entries"] if e["enabled"]}
+        assert on == {"prune_weights", "quantize"}
+        assert [p["name"] for p in panel_data(at)["presets"] if p["active"]] == [preset]
+    (recover,) = [button for button in at.button if button.label == "Recover accuracy"]
+    assert recover.disabled
+    assert "stores integers" in recover.help
+
+
+@pytest.mark.parametrize("section", ["Layers", "Classes", "Weights", "Sizes", "Files", "Recipe"])
+def test_every_section_shows_a_graph(brought, section):
+    at = open_app(Recipe(KEPT, "digits").with_step(PruneWeights(sparsity=0.5)))
+    at.segmented_control(key="more_section").set_value(section).run()
+    assert not at.exception
+    assert not at.error
+
+
+def test_a_step_that_cannot_change_a_graph_is_refused(brought):
     recipe = Recipe(KEPT, "digits").with_step(PruneChannels(pruning_ratio=0.5))
     assert not open_app(recipe).exception
     with pytest.raises(ConfigError, match="stores integers"):

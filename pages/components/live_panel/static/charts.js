@@ -1,6 +1,6 @@
 // The two live charts. Data in, Plotly out; while dragging only the moving parts are restyled.
 
-import { h } from "./dom.js";
+import { h, setText } from "./dom.js";
 
 const FONT_SIZE = 12;
 
@@ -46,8 +46,9 @@ const CONFIG = { displayModeBar: false, responsive: false };
 class Chart {
   constructor(title, about) {
     this.plot = h("div", { class: "optim-plot", role: "img", "aria-label": title });
+    this.heading = h("h3", { text: title });
     this.element = h("div", { class: "optim-card optim-chart" },
-      h("h3", { text: title }), h("p", { class: "optim-note", text: about }), this.plot);
+      this.heading, h("p", { class: "optim-note", text: about }), this.plot);
   }
 
   react(data, layoutData) {
@@ -56,19 +57,23 @@ class Chart {
     return window.Plotly.react(this.plot, data, { ...layoutData, width, height }, CONFIG);
   }
 
+  title(text) {
+    setText(this.heading, text);
+  }
+
   describe(text) {
     this.plot.setAttribute("aria-label", text);
   }
 }
 
-/** Accuracy against size: every visited point, the front, the original, the current point. */
+/** Quality against size: every visited point, the front, the original, the current point. */
 export class TradeOff extends Chart {
   constructor() {
-    super("Accuracy against file size",
+    super("Quality against file size",
       "Every position you visit stays, drafts hollow. The line joins those that no other beats in both.");
   }
 
-  draw(theme, { points, front, original, current }) {
+  draw(theme, { metric, points, front, original, current }) {
     const marker = (list, colour, size, symbol, extra = {}) => ({
       type: "scatter", mode: "markers",
       x: list.map((p) => p.x), y: list.map((p) => p.y), text: list.map((p) => p.label),
@@ -93,7 +98,7 @@ export class TradeOff extends Chart {
         },
       },
     ];
-    const base = layout(theme, "File, kB (smaller is left)", "Accuracy, %");
+    const base = layout(theme, "File, kB (smaller is left)", axisOf(metric));
     base.xaxis.type = "log";
     base.xaxis.tickvals = [1, 2, 5].flatMap((d) => [0, 1, 2, 3, 4, 5, 6].map((e) => d * 10 ** e));
     base.xaxis.ticktext = base.xaxis.tickvals.map((v) => (v >= 1000 ? `${v / 1000} MB` : String(v)));
@@ -102,9 +107,10 @@ export class TradeOff extends Chart {
       label(current, "now", theme.primary, "right"),
     ].filter(Boolean);
     base.xaxis.range = logRange([...points, original, current].filter(Boolean).map((p) => p.x));
-    base.yaxis.range = valueRange([...points, original].filter(Boolean).map((p) => p.y).concat(
+    base.yaxis.range = valueRange(metric, [...points, original].filter(Boolean).map((p) => p.y).concat(
       current ? [current.y - current.down, current.y + current.up] : []));
-    if (current) this.describe(`Accuracy against file size; now ${current.label}`);
+    this.title(`${metric.short} against file size`);
+    if (current) this.describe(`${metric.short} against file size; now ${current.label}`);
     return this.react(data, base);
   }
 }
@@ -124,21 +130,40 @@ function logRange(values) {
   return [low - pad, high + pad];
 }
 
-function valueRange(values) {
+function valueRange(metric, values) {
   if (!values.length) return [0, 100];
   const low = Math.min(...values), high = Math.max(...values);
-  const pad = Math.max(0.8, (high - low) * 0.1);
-  return [Math.max(0, low - pad), Math.min(100.5, high + pad)];
+  const pad = Math.max(metric.unit === "r2" ? 0.01 : 0.8, (high - low) * 0.1);
+  return isShare(metric) ? [Math.max(0, low - pad), Math.min(100.5, high + pad)] : [low - pad, high + pad];
 }
 
-/** Accuracy along the slider that was moved last, the other sliders as they are. */
+function isShare(metric) {
+  return metric.unit === "fraction";
+}
+
+/** A figure in the unit of its axis: shares in percent, all others as they are. */
+export function onAxis(metric, value) {
+  return isShare(metric) ? 100 * value : value;
+}
+
+/** The unit of differences on the axis; empty where there is none. */
+export function unitOf(metric) {
+  return { fraction: "points", db: "dB" }[metric.unit] ?? "";
+}
+
+function axisOf(metric) {
+  const unit = isShare(metric) ? "%" : unitOf(metric);
+  return unit ? `${metric.short}, ${unit}` : metric.short;
+}
+
+/** Quality along the slider that was moved last, the other sliders as they are. */
 export class Curve extends Chart {
   constructor() {
-    super("Accuracy along this slider", "Move a slider: its stops are measured ahead, the rest as it is.");
+    super("Quality along this slider", "Move a slider: its stops are measured ahead, the rest as it is.");
   }
 
-  draw(theme, { name, unit, points, index, ticks, baseline }) {
-    this.element.querySelector("h3").textContent = name ? `Accuracy along ${name.toLowerCase()}` : "Accuracy along a slider";
+  draw(theme, { metric, name, unit, points, index, ticks, baseline }) {
+    this.title(`${metric.short} along ${name ? name.toLowerCase() : "a slider"}`);
     const band = points.length > 1 ? [{
       type: "scatter", mode: "lines", hoverinfo: "skip", fill: "toself",
       x: [...points.map((p) => p.i), ...points.map((p) => p.i).reverse()],
@@ -154,12 +179,12 @@ export class Curve extends Chart {
         line: { color: theme.primary, width: 2 }, marker: { color: theme.primary, size: 5 },
       },
     ];
-    const base = layout(theme, unit ? `${name}, ${unit}` : name || "", "Accuracy, %");
+    const base = layout(theme, unit ? `${name}, ${unit}` : name || "", axisOf(metric));
     base.xaxis.tickvals = ticks.map((t) => t.i);
     base.xaxis.ticktext = ticks.map((t) => t.text);
     base.xaxis.tickangle = 0;
     base.xaxis.range = [-0.4, ticks.length ? Math.max(...ticks.map((t) => t.last)) + 0.4 : 1];
-    base.yaxis.range = valueRange(points.map((p) => p.y).concat(baseline === null ? [] : [baseline]));
+    base.yaxis.range = valueRange(metric, points.map((p) => p.y).concat(baseline === null ? [] : [baseline]));
     base.shapes = [];
     if (index !== null) base.shapes.push({
       type: "line", x0: index, x1: index, yref: "paper", y0: 0, y1: 1,
@@ -180,7 +205,7 @@ function fade(colour, alpha) {
   return `rgba(${r},${g},${b},${alpha})`;
 }
 
-/** The points no other beats in both: no larger and no less accurate. Sorted by size. */
+/** The points no other beats in both: no larger and no worse. Sorted by size. */
 export function paretoFront(points) {
   const sorted = [...points].sort((a, b) => a.x - b.x || b.y - a.y);
   let best = -Infinity;

@@ -18,10 +18,18 @@ export class NumberCard {
     this.badge = h("span", { class: "optim-badge" });
     this.change = h("span", { class: "optim-change" });
     this.note = h("span", { class: "optim-note" });
-    this.element = h("div", { class: "optim-card optim-number", "data-number": title.toLowerCase() },
-      h("div", { class: "optim-number-head" }, h("span", { class: "optim-label", text: title }), this.badge),
+    this.label = h("span", { class: "optim-label" });
+    this.element = h("div", { class: "optim-card optim-number" },
+      h("div", { class: "optim-number-head" }, this.label, this.badge),
       h("div", { class: "optim-number-value" }, this.value, this.spread),
       h("div", { class: "optim-number-foot" }, this.change, this.note));
+    this.name(title);
+  }
+
+  name(title, about = "") {
+    setText(this.label, title);
+    this.label.title = about;
+    this.element.dataset.number = title.toLowerCase();
   }
 
   show(quantity, change, note = "") {

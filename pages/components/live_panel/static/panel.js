@@ -5,7 +5,7 @@
 // to Python, which checks it, remembers it for undo and puts it into the address of the page.
 
 import { Connection } from "./connection.js";
-import { Curve, TradeOff, paretoFront, readTheme } from "./charts.js";
+import { Curve, TradeOff, onAxis, paretoFront, readTheme, unitOf } from "./charts.js";
 import { applies, slider, stopsOf, valueText } from "./controls.js";
 import { h, loadScript, setText } from "./dom.js";
 import { NumberCard } from "./numbers.js";
@@ -58,7 +58,7 @@ class Panel {
     this.basis = h("p", { class: "optim-note optim-basis", role: "status" });
     this.message = h("p", { class: "optim-message", role: "alert" });
     this.numbers = {
-      accuracy: new NumberCard("Accuracy"),
+      quality: new NumberCard("Accuracy"),
       file: new NumberCard("Size", "writing"),
       latency: new NumberCard("Latency"),
       macs: new NumberCard("MACs"),
@@ -111,6 +111,7 @@ class Panel {
     const subjectChanged = !first && data.subject !== this.data.subject;
     const trained = !first && data.trained !== this.data.trained;
     this.data = data;
+    this.numbers.quality.name(data.metric.title, data.metric.about);
     if (first || subjectChanged) this.restore();
     if (trained) this.forget();
     if (!this.connection) this.connect();
@@ -178,13 +179,14 @@ class Panel {
 
   quickSliders() {
     return this.data.quick
-      .filter((q) => this.entries.some((e) => e.id === q.entry && e.enabled))
+      .filter((q) => this.entries.some((e) => e.id === q.entry && e.enabled && !this.data.refused[e.technique]))
       .map((q) => ({ entry: q.entry, field: q.field, control: { ...this.control(q.entry, q.field), ...q.show }, stops: q.stops }));
   }
 
   stackSliders() {
     const found = [];
     for (const entry of this.entries) {
+      if (this.data.refused[entry.technique]) continue;
       found.push({ entry: entry.id, field: "enabled", stops: [true, false] });
       if (!entry.enabled) continue;
       const lines = this.data.schema[entry.technique].controls
@@ -216,14 +218,28 @@ class Panel {
       row.append(h("p", { class: "optim-note optim-slider-note", "data-note": `${s.entry}.${s.field}` }));
       return row;
     });
+    const refused = this.refusedControls();
+    rows.push(...refused);
     if (rows.length < this.data.quick.length) {
       rows.push(h("p", { class: "optim-note", text: "Some steps are off or removed; see All steps." }));
     }
     return rows;
   }
 
+  /** The sliders of what cannot change the model: there, at rest, and saying why. */
+  refusedControls() {
+    return this.data.quick.filter((q) => q.entry in this.data.refused).map((q) => {
+      const control = this.data.schema[q.entry].controls.find((c) => c.name === q.field);
+      const row = slider(control, q.stops[0], { stops: q.stops, name: `${q.entry}.${q.field}` });
+      row.querySelector("input").disabled = true;
+      row.classList.add("optim-refused");
+      row.append(h("p", { class: "optim-note", text: this.data.refused[q.entry] }));
+      return row;
+    });
+  }
+
   stack() {
-    return drawStack({ entries: this.entries, schema: this.data.schema }, {
+    return drawStack({ entries: this.entries, schema: this.data.schema, refused: this.data.refused }, {
       input: (entry, field, value) => this.input(entry, field, value),
       open: () => {
         this.sliders = this.stackSliders();
@@ -411,7 +427,7 @@ class Panel {
   visit(answer) {
     const key = this.key();
     this.visited.delete(key);
-    this.visited.set(key, pointOf(answer));
+    this.visited.set(key, pointOf(answer, this.data.metric));
     if (this.visited.size > MAX_VISITED) this.visited.delete(this.visited.keys().next().value);
     this.remember();
   }
@@ -429,7 +445,7 @@ class Panel {
     if (!answer) return;
     setText(this.verdict, answer.verdict);
     setText(this.basis, `${basisText(answer, this.data)}${this.leftOut(answer)}`);
-    this.numbers.accuracy.show(answer.accuracy, answer.accuracy_change, answer.draft ? "draft" : "");
+    this.numbers.quality.show(answer.quality, answer.quality_change, answer.draft ? "draft" : "");
     this.numbers.file.show(answer.file, answer.file_change, Object.values(answer.containers).join(" "));
     this.numbers.latency.show(answer.latency, answer.latency_change);
     this.numbers.macs.show(answer.macs, answer.macs_change, `${answer.params.text.trim()} params`);
@@ -487,24 +503,28 @@ class Panel {
     if (this.shown.omitted.includes(entryId)) return "nothing trained for these settings; left out until Recover accuracy trains it";
     if (without.key === this.shown.key) return "changes nothing here";
     if (without.omitted.length > this.shown.omitted.length) return "no stored student without it";
-    const points = 100 * (this.shown.accuracy.value - without.accuracy.value);
+    const { metric } = this.data;
+    const gain = onAxis(metric, this.shown.quality.value) - onAxis(metric, without.quality.value);
     const size = 100 * (this.shown.file.value / without.file.value - 1);
     const signed = (value, digits) => `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(digits)}`;
-    return `brings ${signed(points, 1)} points, ${signed(size, 0)} % size`;
+    return `brings ${signed(gain, 1)} ${unitOf(metric) || metric.short}, ${signed(size, 0)} % size`;
   }
 
   drawCharts(answer) {
     const theme = readTheme(this.root);
-    const original = { x: answer.original.file.value / 1000, y: 100 * answer.original.accuracy.value, label: `original: ${answer.original.accuracy.text}, ${answer.original.file.text}` };
+    const { metric } = this.data;
+    const original = originalOf(answer, metric);
     // What was measured on fewer samples stands where its difference to the original puts it.
-    const placed = (list) => list.map((p) => ({ ...p, y: original.y + p.gap }));
+    const placed = (list) => list.filter((p) => p.gap !== null).map((p) => ({ ...p, y: (original?.y ?? 0) + p.gap }));
     const points = placed([...this.visited.values()]);
     const without = this.mode === "steps" ? placed(this.withoutPoints()) : [];
+    const current = pointOf(answer, metric);
     this.tradeOff.draw(theme, {
+      metric,
       points: [...points, ...without],
-      front: paretoFront([...points.filter((p) => !p.draft), original]),
+      front: paretoFront([...points.filter((p) => !p.draft), original].filter(Boolean)),
       original,
-      current: pointOf(answer),
+      current: current.y === null ? null : current,
     });
     this.drawCurve(theme, original);
   }
@@ -514,7 +534,7 @@ class Panel {
       const steps = this.steps().map((s) => (s.id === entry.id ? { ...s, enabled: false } : s));
       const answer = this.answers.get(this.key(steps));
       if (!answer || answer.key === this.shown.key || answer.omitted.length > this.shown.omitted.length) return [];
-      const point = pointOf(answer);
+      const point = pointOf(answer, this.data.metric);
       return [{ ...point, label: `without ${this.data.schema[entry.technique].title}: ${point.label}` }];
     });
   }
@@ -527,17 +547,17 @@ class Panel {
     const asked = { steps: this.steps(), sliders: this.sliders };
     const points = stops.flatMap((value, i) => {
       const answer = this.answers.get(this.key(this.atStop(asked, [index, value])));
-      if (!answer) return [];
-      const text = `${valueText(control, value)}: ${answer.accuracy.text}, ${answer.file.text}`;
-      return [{ i, ...spread(answer), label: text }];
+      if (!answer || answer.quality.value === null) return [];
+      const text = `${valueText(control, value)}: ${answer.quality.text}, ${answer.file.text}`;
+      return [{ i, ...spread(answer, this.data.metric), label: text }];
     });
     const every = Math.max(1, Math.ceil(stops.length / 6));
     const ticks = stops.map((value, i) => ({ i, text: valueText({ ...control, unit: "" }, value).replace(" %", ""), last: stops.length - 1 }))
       .filter((t) => t.i % every === 0);
     const here = stops.indexOf(this.entries.find((e) => e.id === entry).fields[field]);
     this.curve.draw(theme, {
-      name: control.label, unit: control.scale === "percent" ? "%" : control.unit, points,
-      index: here >= 0 ? here : null, ticks, baseline: original.y,
+      metric: this.data.metric, name: control.label, unit: control.scale === "percent" ? "%" : control.unit, points,
+      index: here >= 0 ? here : null, ticks, baseline: original?.y ?? null,
     });
   }
 
@@ -550,15 +570,25 @@ class Panel {
   }
 }
 
-function spread(answer) {
-  const a = answer.accuracy;
-  return { y: 100 * a.value, up: 100 * (a.high - a.value), down: 100 * (a.value - a.low) };
+/** The figure on its axis with its interval; no figure where there is no difference to relate to. */
+function spread(answer, metric) {
+  const q = answer.quality;
+  if (q.value === null) return { y: null, up: 0, down: 0 };
+  return { y: onAxis(metric, q.value), up: onAxis(metric, q.high - q.value), down: onAxis(metric, q.value - q.low) };
 }
 
-function pointOf(answer) {
-  const label = [answer.accuracy_change.text, answer.file.text, answer.latency?.text].filter(Boolean).join(", ");
-  const gap = 100 * (answer.accuracy.value - answer.original.accuracy.value);
-  return { x: answer.file.value / 1000, gap, ...spread(answer), label, draft: answer.draft };
+function pointOf(answer, metric) {
+  const quality = answer.quality_change?.text ?? answer.quality.text;
+  const label = [quality, answer.file.text, answer.latency?.text].filter(Boolean).join(", ");
+  const place = spread(answer, metric);
+  const gap = place.y === null ? null : place.y - (originalOf(answer, metric)?.y ?? 0);
+  return { x: answer.file.value / 1000, gap, ...place, label, draft: answer.draft };
+}
+
+/** The original in the charts; null where its figure is no finite number. */
+function originalOf(answer, metric) {
+  const { quality, file } = answer.original;
+  return quality && { x: file.value / 1000, y: onAxis(metric, quality.value), label: `original: ${quality.text}, ${file.text}` };
 }
 
 function basisText(answer, data) {
@@ -566,5 +596,5 @@ function basisText(answer, data) {
   const how = answer.n < answer.of ? `${count(answer.n)} of ${count(answer.of)}` : `all ${count(answer.of)}`;
   const latency = `Latency in ONNX Runtime on this machine, batch ${data.latency.batch_size}, ${data.latency.threads} thread${data.latency.threads > 1 ? "s" : ""}.`;
   const draft = answer.draft ? " Draft: calibrated on few samples." : "";
-  return `Accuracy on ${how} ${data.samples}, original and compressed on the same ones; ± is a 95 % interval. ${latency}${draft}`;
+  return `${data.metric.short} on ${how} ${data.samples}, original and compressed on the same ones; ± is a 95 % interval. ${latency}${draft}`;
 }

@@ -6,22 +6,27 @@ import { h } from "./dom.js";
 /**
  * Draw the stack.
  *
- * @param {object} model  {entries, schema, contributions}
+ * @param {object} model  {entries, schema, refused: {technique: why it cannot change the model}}
  * @param {object} on  {input(entry, field, value), change(entry, field, value, rebuild),
  *                      open(entry), toggle(entry), move(entry, step), remove(entry), add(technique)}
  */
-export function drawStack({ entries, schema }, on) {
-  const cards = entries.map((entry, i) => card(entry, schema[entry.technique], i, entries.length, on));
+export function drawStack({ entries, schema, refused }, on) {
+  const cards = entries.map((entry, i) => {
+    const why = refused[entry.technique];
+    return card(entry, schema[entry.technique], i, entries.length, on, why);
+  });
   const select = h("select", { "aria-label": "Technique to add" },
-    ...Object.entries(schema).map(([name, technique]) => h("option", { value: name, text: technique.title })));
+    ...Object.entries(schema).map(([name, technique]) => h("option", {
+      value: name, text: technique.title, disabled: name in refused, title: refused[name],
+    })));
   const add = h("div", { class: "optim-add" }, select,
     h("button", { type: "button", class: "optim-button", text: "Add step", onclick: () => on.add(select.value) }));
   return h("div", { class: "optim-stack" }, ...cards, add);
 }
 
-function card(entry, technique, index, count, on) {
+function card(entry, technique, index, count, on, why) {
   const head = h("div", { class: "optim-step-head" },
-    toggle(entry, technique, on),
+    toggle(entry, technique, on, why),
     h("strong", { class: "optim-step-title", text: technique.title }),
     iconButton("Earlier", "↑", index === 0, () => on.move(entry, -1)),
     iconButton("Later", "↓", index === count - 1, () => on.move(entry, 1)),
@@ -54,14 +59,17 @@ function card(entry, technique, index, count, on) {
     on.open(entry);
   });
   return h("section", {
-    class: `optim-card optim-step${entry.enabled ? "" : " optim-off"}`,
+    class: `optim-card optim-step${entry.enabled ? "" : " optim-off"}${why ? " optim-refused" : ""}`,
     "aria-label": technique.title, "data-step": entry.id,
-  }, head, details, h("p", { class: "optim-gain", "data-gain": entry.id }));
+  }, head, why ? h("p", { class: "optim-note", text: why }) : details,
+  h("p", { class: "optim-gain", "data-gain": entry.id }));
 }
 
-function toggle(entry, technique, on) {
+/** A step that cannot change the model can be switched off and not on. */
+function toggle(entry, technique, on, why) {
   const input = h("input", {
     type: "checkbox", role: "switch", class: "optim-switch", "aria-label": `${technique.title} on`,
+    disabled: Boolean(why) && !entry.enabled, title: why,
     onchange: () => on.toggle(entry),
   });
   input.checked = entry.enabled;

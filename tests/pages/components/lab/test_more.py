@@ -21,7 +21,13 @@ from tests.pages.helpers import (
     texts,
 )
 
-QUESTION = {"Layers": "layers", "Classes": "classes", "Weights": "weights", "Sizes": "sizes"}
+QUESTION = {
+    "Layers": "layers",
+    "Classes": "classes",
+    "Fidelity": "fidelity",
+    "Weights": "weights",
+    "Sizes": "sizes",
+}
 """What each section asks; the others ask nothing."""
 
 

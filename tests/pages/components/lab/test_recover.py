@@ -2,6 +2,7 @@
 
 import pytest
 
+from optim.errors import CalibrationError, ConfigError
 from optim.recovery import recovery
 from optim.runs.run import State
 from pages.components import server
@@ -62,9 +63,18 @@ def test_where_nothing_is_removed_the_button_is_off_and_says_why():
 
 
 def test_data_without_a_training_part_are_refused_at_the_button():
-    with pytest.raises(Exception, match="no training part"):
-        recovery_of(small_recipe(), {"part": "all"})
-    assert recovery_of(small_recipe(), {"part": "validation"}) == wanted()
+    info = {"part": "all", "metric": {"name": "accuracy"}, "refused": {}}
+    with pytest.raises(CalibrationError, match="no training part"):
+        recovery_of(small_recipe(), info)
+    with pytest.raises(CalibrationError, match="whose classes somebody knows"):
+        recovery_of(small_recipe(), info | {"metric": {"name": "agreement"}})
+    assert recovery_of(small_recipe(), info | {"part": "validation"}) == wanted()
+
+
+def test_a_model_that_cannot_be_trained_is_refused_with_the_reason():
+    info = {"part": "validation", "refused": {"distill": "It is kept as a graph."}}
+    with pytest.raises(ConfigError, match="kept as a graph"):
+        recovery_of(small_recipe(), info)
 
 
 def test_a_store_that_cannot_be_opened_is_explained(no_store, lab):

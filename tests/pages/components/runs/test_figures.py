@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from optim.quantity import Comparison, How, Quantity
-from pages.components.runs.figures import accuracy_of, figures_of, highest_of, verdict_of
+from pages.components.runs.figures import figures_of, highest_of, quality_of, verdict_of
 from tests.pages.worked import scorecard, trainable
 
 
@@ -16,12 +16,12 @@ def run(worked):
 
 def test_accuracy_size_latency_and_macs_in_this_order(run):
     assert [figure.name for figure in figures_of(run)] == ["Accuracy", "Size", "Latency", "MACs"]
-    assert accuracy_of(run) == figures_of(run)[0]
+    assert quality_of(run) == figures_of(run)[0]
 
 
 def test_a_change_is_the_stored_comparison_and_not_a_difference(run):
     stored = run.result["change"]["accuracy"]
-    figure = accuracy_of(run)
+    figure = quality_of(run)
     assert figure.change == Comparison.from_json(stored)
     assert figure.change.verdict() == "loses 1.4 ± 0.9 points"
     assert figure.after.how is How.SIMULATED
@@ -47,15 +47,35 @@ def test_the_conditions_of_a_latency_are_said(run):
 
 def test_samples_without_parts_are_only_samples(run):
     whole = replace(run, result={**run.result, "part": "all"})
-    assert "the same 362 samples;" in accuracy_of(whole).about
-    assert "362 validation samples" in accuracy_of(run).about
+    assert "the same 362 samples;" in quality_of(whole).about
+    assert "362 validation samples" in quality_of(run).about
+
+
+@pytest.mark.parametrize(
+    ("figures", "reached"),
+    [
+        ({"agreement": Quantity(0.97, "fraction", 0.95, 0.98, 362).to_json()}, "97 ± 2 %"),
+        ({}, "no difference"),
+    ],
+)
+def test_without_labels_the_primary_figure_is_itself_the_comparison(run, figures, reached):
+    card = scorecard(trainable())
+    primary = "agreement" if figures else "sqnr"
+    for side in ("baseline", "result"):
+        card[side] |= {"accuracy": None, "primary": primary}
+    card["result"] |= figures
+    card["change"]["accuracy"] = None
+    found = quality_of(replace(run, result=card))
+    assert found.name.lower() == primary
+    assert (found.is_relative, found.before, found.change) == (True, None, None)
+    assert found.reached == reached
 
 
 @pytest.mark.parametrize("result", [None, {}, {"schema": "optim.something/7"}])
 def test_a_run_without_a_known_scorecard_has_no_figures(run, result):
     other = replace(run, result=result)
     assert figures_of(other) == ()
-    assert accuracy_of(other) is None
+    assert quality_of(other) is None
     assert verdict_of(other) == ""
 
 
