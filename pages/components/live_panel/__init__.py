@@ -81,9 +81,8 @@ def live_panel(
         can_undo: Whether there is an older recipe.
         can_redo: Whether there is a newer one.
         metric: The figure of quality that decides: ``title``, ``short``, ``about`` and ``unit``.
-        samples: What a reader calls the samples it is measured on.
         refused: ``{technique: why it cannot change the model}``.
-        samples: What a reader calls the samples accuracy is measured on.
+        samples: What a reader calls the samples that figure is measured on.
         latency: ``batch_size`` and ``threads`` of the latency figure.
         wants_settled: Whether the page wants to run again once figures have settled.
         trained: Changes when something was trained; answers from before may lack its result.
