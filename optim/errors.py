@@ -22,6 +22,8 @@ from files of anybody: what is too long to read is cut, and what cannot be sent 
 
 from __future__ import annotations
 
+import re
+
 __all__ = [
     "AccessError",
     "CalibrationError",
@@ -126,8 +128,12 @@ class OptimWarning(UserWarning):
 
 def first_line(error: BaseException, most: int = 200) -> str:
     """Return what another library's error says, as a part of a sentence."""
-    lines = str(error).strip().splitlines()
+    lines = _ORIGIN.sub("", str(error).strip()).splitlines()
     return lines[0].rstrip(".")[:most] if lines else type(error).__name__
+
+
+_ORIGIN = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+"""What ONNX Runtime puts before its sentences."""
 
 
 def _legible(text: str) -> str:

@@ -441,6 +441,7 @@ class Measured:
             "schema": "optim.measure/1",
             "model": self.subject.bundle.name,
             "data": self.subject.data.title,
+            "task": self.subject.bundle.task.kind,
             "part": self.part,
             "overlap": self.overlap,
             "notes": list(self.subject.data.notes),

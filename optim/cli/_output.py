@@ -71,11 +71,15 @@ def print_scorecard(card: Scorecard, part: str, rows: Sequence[str] = ()) -> Non
         typer.echo(f"{name:16} {value!s:>20}  {how}")
 
 
+_NO_CLASSES = ("quality", "outputs are no classes")
+
+
 def _quality_rows(card: Scorecard, part: str) -> Iterator[tuple[str, Quantity | str, str]]:
     from optim.measure.quality import METRICS
 
     if not card.quality:
-        yield "accuracy", "not measured", "no labels; --original compares with another model"
+        what, why = ("accuracy", "no labels") if card.primary == "agreement" else _NO_CLASSES
+        yield what, "not measured", f"{why}; --original compares with another model"
     for name, figure in card.quality.items():
         yield METRICS[name].short.lower(), figure, f"{figure.how}, {figure.n:,} samples of {part}"
 

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import onnx
 
+from optim.graph.skeleton import STANDARD, opset_of
+from optim.models.convert.reader import OLDEST_OPSET
 from optim.models.probing import GraphInput, Probed
 
 __all__ = ["SAMPLES_ROLE", "FileFacts", "TensorFacts", "file_facts"]
@@ -20,9 +22,7 @@ __all__ = ["SAMPLES_ROLE", "FileFacts", "TensorFacts", "file_facts"]
 SAMPLES_ROLE = "samples"
 """Role of the input that samples feed."""
 
-_STANDARD = ("", "ai.onnx")
 _LARGE_BYTES = 100_000_000
-_OLD_OPSET = 7
 _NAMED = 4
 _KINDS = {
     "it decides at run time what is computed, which MACs leave out": ("If", "Loop", "Scan"),
@@ -155,7 +155,7 @@ def file_facts(model: onnx.ModelProto, probed: Probed, task: str) -> FileFacts:
     """
     counts = Counter(node.op_type for node in model.graph.node)
     return FileFacts(
-        opset=max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0),
+        opset=opset_of(model),
         producer=f"{model.producer_name} {model.producer_version}".strip()[:80],
         nodes=dict(counts.most_common()),
         inputs=tuple(_input(given, probed) for given in probed.inputs),
@@ -190,10 +190,9 @@ def _outputs(graph: onnx.GraphProto, probed: Probed) -> tuple[TensorFacts, ...]:
 
 def _unusual(model: onnx.ModelProto, counts: Mapping[str, int]) -> Iterator[str]:
     graph = model.graph
-    opset = max((o.version for o in model.opset_import if o.domain in _STANDARD), default=0)
-    if opset < _OLD_OPSET:
-        yield f"it is written in opset {opset}, older than {_OLD_OPSET}"
-    foreign = sorted({n.domain for n in graph.node if n.domain not in _STANDARD})
+    if opset_of(model) < OLDEST_OPSET:
+        yield f"it is written in opset {opset_of(model)}, older than {OLDEST_OPSET}"
+    foreign = sorted({n.domain for n in graph.node if n.domain not in STANDARD})
     for domain in foreign[:_NAMED]:
         names = sorted({node.op_type for node in graph.node if node.domain == domain})
         yield f"it uses operators of {domain!r}: {_listed(names)}"

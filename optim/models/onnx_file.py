@@ -19,10 +19,11 @@ from torch import Tensor
 from optim.data.dataset import Dataset
 from optim.data.task import Classification, ModelTask, task_from_json
 from optim.errors import OptimError, UnsupportedModelError, first_line
+from optim.graph.skeleton import opset_of
 from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
 from optim.models.convert.converter import convert, takes_channels_last
 from optim.models.convert.parity import largest_difference, random_inputs, runtime_outputs
-from optim.models.convert.reader import MAX_NODES
+from optim.models.convert.reader import MAX_NODES, OLDEST_OPSET
 from optim.models.file_facts import file_facts
 from optim.models.guessing import guess_task
 from optim.models.input_spec import InputSpec
@@ -70,7 +71,11 @@ def open_onnx(
         spec = spec or InputSpec(probed.shape, scale=_scale(probed))
         meaning, why = guess_task(model, probed, data, known.names, task)
     except OptimError as error:
-        raise UnsupportedModelError(f"{path.name!r}: {error.message}", hint=error.hint) from error
+        opset = opset_of(model)
+        to = f"to {OLDEST_OPSET} or newer"
+        old = f"It is written in opset {opset}; convert it with onnx.version_converter, {to}."
+        hint = error.hint or (old if opset < OLDEST_OPSET else "")
+        raise UnsupportedModelError(f"{path.name!r}: {error.message}", hint=hint) from error
     if known.task and not task:
         meaning, why = known.task, "The file says what its outputs mean."
     notes = probed.notes if isinstance(meaning, Classification) else (why, *probed.notes)
@@ -144,7 +149,7 @@ def _noted(bundle: ModelBundle, content: GraphModel | TorchModel, note: str) -> 
 
 
 def _origin(model: onnx.ModelProto) -> str:
-    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    opset = opset_of(model)
     maker = f"{model.producer_name} {model.producer_version}".strip()[:40]
     return f"opset {opset}, {maker}" if maker else f"opset {opset}"
 

@@ -378,7 +378,8 @@ def _values(
     if "position" in name and last > 0:
         return tuple(float(i) for i in range(last)), "positions 0, 1, 2, ..."
     if "shape" in name or ("size" in name and last == 2):
-        return tuple(map(float, shape[-last:] if last > 0 else shape[-1:])), "the size of a sample"
+        whole = (*[1] * max(0, last - len(shape)), *shape)
+        return tuple(map(float, whole[-max(1, last) :])), "the size of a sample"
     if "scale" in name or "ratio" in name:
         return (1.0,), "ones: nothing is scaled"
     if given.is_integer and given.dtype != "bool" and _named(name, _LENGTH_NAMES):

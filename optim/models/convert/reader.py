@@ -17,13 +17,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from optim.errors import UnsupportedModelError
 
-__all__ = ["MAX_NODES", "GraphFile", "GraphInput", "Operation", "read_graph"]
+__all__ = ["MAX_NODES", "OLDEST_OPSET", "GraphFile", "GraphInput", "Operation", "read_graph"]
 
 MAX_NODES = 50_000
 """Nodes of the largest graph that is read."""
 
 _DOMAINS = ("", "ai.onnx")
-_OLDEST_OPSET = 7
+OLDEST_OPSET = 7
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 _RECURRENT = ("LSTM", "GRU", "RNN")
 _INTEGER_STORAGE = (
@@ -120,9 +120,9 @@ def read_graph(model: onnx.ModelProto) -> GraphFile:
         _check_size(model.graph)
     graph = model.graph
     opset = max((o.version for o in model.opset_import if o.domain in _DOMAINS), default=0)
-    if opset < _OLDEST_OPSET:
+    if opset < OLDEST_OPSET:
         raise UnsupportedModelError(
-            f"The graph is written in opset {opset}; the oldest that is read is {_OLDEST_OPSET}.",
+            f"The graph is written in opset {opset}; the oldest that is read is {OLDEST_OPSET}.",
             hint="Convert it with onnx.version_converter.",
         )
     halves = [t for t in graph.initializer if t.data_type in _HALF]

@@ -173,6 +173,24 @@ def test_a_further_input_that_is_too_large_is_refused():
         probed(made)
 
 
+def test_a_size_that_is_asked_for_is_that_of_the_sample():
+    made = model(
+        [node("Expand", "x shape")],
+        {"x": (TensorProto.FLOAT, ["N", 3]), "shape": (TensorProto.INT64, [2])},
+    )
+    assert probed(made).interface.feeds[0].values == (1.0, 3.0)
+
+
+def test_a_file_that_is_too_old_says_what_to_do(tmp_path):
+    made = model([node("Gemm", "x w b")], {"x": (TensorProto.FLOAT, [1, 3])}, opset=6)
+    made.ir_version = 3
+    for name, shape in (("w", (3, 2)), ("b", (2,))):
+        made.graph.initializer.append(numpy_helper.from_array(values(*shape), name))
+    with pytest.raises(UnsupportedModelError, match="cannot run the file: Could not find") as old:
+        opened(made, tmp_path)
+    assert "written in opset 6; convert it with onnx.version_converter" in old.value.hint
+
+
 # --- what it is used for ------------------------------------------------------------------------
 
 
