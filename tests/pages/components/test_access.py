@@ -63,7 +63,8 @@ def upload(at, seed=2):
         at.segmented_control(key="bring_where").set_value("Data that are here").run()
         at.selectbox(key="bring_data_here").set_value("wine").run()
         click(at, "Confirm and check")
-        at.switch_page("pages/lab/lab.py").run()
+        if not at.error:  # which says why it was refused
+            at.switch_page("pages/lab/lab.py").run()
     assert not at.exception
     return recipe_of(at).model
 
@@ -190,6 +191,17 @@ def test_a_run_belongs_to_who_started_it(worked):
     assert "No runs yet" in texts(other)
     at.switch_page("pages/runs/runs.py").run()
     assert "No runs yet" not in texts(at)
+
+
+def test_what_the_command_line_submits_is_the_operators_where_people_have_names(
+    with_sign_in, worked
+):
+    run = worked.queued()
+    at = open_as(ANN)
+    at.switch_page("pages/runs/runs.py").run()
+    at.checkbox(key=f"pick_{run.id}").check().run()
+    able = {b.label for b in at.button if not b.disabled}
+    assert not able & {"Pause", "Resume", "Cancel", "Delete"}
 
 
 def test_the_same_recipe_of_another_guest_is_another_run(worked):
