@@ -25,7 +25,8 @@ from optim import errors
 from optim.access.names import capability
 from optim.errors import OptimError, RunError
 from optim.hashing import digest, digest_bytes
-from optim.processes import child_environment
+from optim.models.programs import SUFFIXES, uploads_are_trusted
+from optim.processes import child_environment, limit_resources
 from optim.storage import cache_home
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def take_model(
     architecture: str = "",
     title: str = "",
     owner: str = "",
+    task: str = "",
 ) -> str:
     """Add an uploaded model to those pages can use, unlisted.
 
@@ -91,6 +93,7 @@ def take_model(
         architecture: Name in the zoo; guessed if empty.
         title: Name for a reader.
         owner: Id of who uploads it.
+        task: What the outputs of an ONNX file mean; guessed if empty.
 
     Returns:
         The model's name.
@@ -98,8 +101,8 @@ def take_model(
     Raises:
         OptimError: Naming what is wrong with the file.
     """
-    name = _name(owner, "model", digest_bytes(content), data, architecture)
-    options = {"data": data, "architecture": architecture, "title": title}
+    name = _name(owner, "model", digest_bytes(content), data, architecture, task)
+    options = {"data": data, "architecture": architecture, "title": title, "task": task}
     arguments = {**options, "name": name, "owner": owner}
     return str(_ask("take model", {"model": Upload(content, filename)}, arguments))
 
@@ -198,14 +201,15 @@ def _ending(kind: str, filename: str) -> str:
     Raises:
         UnsupportedModelError: If nothing of that kind ends so.
     """
-    longest = sorted(ENDINGS[kind], key=len, reverse=True)
+    known = (*ENDINGS[kind], *(SUFFIXES if kind == "model" and uploads_are_trusted() else ()))
+    longest = sorted(known, key=len, reverse=True)
     name = Path(filename).name.lower()
     # Behind a name: ".zip" alone has no ending.
     suffix = next((ending for ending in longest if name[1:].endswith(ending)), "")
     if not suffix:
         found = Path(filename).suffix.lower()
         raise errors.UnsupportedModelError(
-            f"A {kind} file ends in {', '.join(ENDINGS[kind])}: got {found or 'no ending'}.",
+            f"A {kind} file ends in {', '.join(known)}: got {found or 'no ending'}.",
             hint="TorchScript, .pt2 and pickled models run code when opened and are refused; save "
             "the weights as .safetensors or as a state dict, or export to ONNX."
             if kind == "model"
@@ -263,7 +267,7 @@ def _answer(output: str) -> Any:
 def main() -> None:
     """Read one request from standard input and answer it."""
     request = json.loads(sys.stdin.readline())
-    _limit()
+    limit_resources(_MEMORY_BYTES, _CPU_S, _WRITE_BYTES)
     # Libraries may print; the last line of the output is the answer.
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -302,7 +306,7 @@ def _add(kind: str, path: Path, options: dict[str, Any]) -> str:
     if kind == "model":
         from optim.library import add_model
 
-        return add_model(path, listed=False, **options)
+        return add_model(path, listed=False, trust=uploads_are_trusted(), **options)
     from optim.data.added import add_data
     from optim.data.options import DataOptions
 
@@ -338,17 +342,6 @@ _QUESTIONS: dict[str, Callable[..., Any]] = {
     "look at data": _look_at_data,
     "check pair": _check_pair,
 }
-
-
-def _limit() -> None:
-    """Bound what this process may use; not every system can."""
-    try:
-        import resource
-    except ImportError:
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_WRITE_BYTES, _WRITE_BYTES))
 
 
 if __name__ == "__main__":

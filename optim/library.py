@@ -40,6 +40,7 @@ def add_model(
     listed: bool = True,
     owner: str = "",
     task: str = "",
+    trust: bool = False,
 ) -> str:
     """Add a model to those that pages can use.
 
@@ -54,6 +55,7 @@ def add_model(
         owner: Id of who uploaded it.
         task: What the outputs of an ONNX file mean, see ``optim.models.guessing``; guessed if
             empty.
+        trust: Whether a program may be run to open it, see ``optim.models.programs``.
 
     Returns:
         The name.
@@ -69,7 +71,8 @@ def add_model(
     if path.suffix.lower() == ".onnx":
         architecture = ""
     ref = f"{path}?task={task}" if task else str(path)
-    bundle = open_model(f"{architecture}:{path}" if architecture else ref, data=dataset)
+    ref = f"{architecture}:{path}" if architecture else ref
+    bundle = open_model(ref, data=dataset, trust=trust)
     if dataset is not None:
         fitting_data(bundle, dataset)
     _check_runs(bundle)

@@ -456,6 +456,7 @@ def measure_model(
     batch_size: int = 1,
     threads: int = 1,
     base: str | Path = ".",
+    trust: bool = False,
     progress: Progress = _silent,
 ) -> Measured:
     """Measure a model by name or file, its latency in ONNX Runtime included.
@@ -474,6 +475,7 @@ def measure_model(
         batch_size: Samples in one timed inference.
         threads: Threads of one timed inference.
         base: Folder that relative files are looked up in.
+        trust: Whether a model that is a program may be run to open it.
         progress: Called with a share in 0..1 and what is being done.
 
     Raises:
@@ -484,7 +486,7 @@ def measure_model(
         # Nothing is learned from what a model alone says about them, but that it runs.
         data = f"{GENERATED}?samples={-(-max(batch_size, 16) // 16) * 16}"
     recipe = Recipe(model, data, seed=seed, split=split)
-    subject = open_subject(recipe, base=Path(base), as_graph=True)
+    subject = open_subject(recipe, base=Path(base), as_graph=True, trust=trust)
     reference = open_subject(replace(recipe, model=original), base=Path(base)) if original else None
     if reference is not None and reference.data.is_generated:
         subject = replace(subject, data=reference.data)

@@ -73,6 +73,7 @@ def open_subject(
     spec: InputSpec | None = None,
     registered_only: bool = False,
     as_graph: bool = False,
+    trust: bool = False,
 ) -> Subject:
     """Open the model and the data of a recipe.
 
@@ -82,6 +83,7 @@ def open_subject(
         spec: Replaces the input normalisation the model brings.
         registered_only: Whether only registered names are allowed, as for a link from anybody.
         as_graph: Whether an ONNX file stays as it is, to be measured, even if it could be trained.
+        trust: Whether a model that is a program may be run to open it.
 
     Raises:
         UnsupportedModelError: If the model cannot be opened.
@@ -93,7 +95,9 @@ def open_subject(
         bundle = open_registered_model(recipe.model)
     else:
         data = None if made else open_any_data(recipe.data, base)
-        bundle = open_model(recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph)
+        bundle = open_model(
+            recipe.model, base=base, data=data, seed=recipe.seed, as_graph=as_graph, trust=trust
+        )
     if data is None:
         assert made is not None
         bundle = replace(bundle, spec=spec or bundle.spec)

@@ -18,7 +18,7 @@ from optim.data.open import DATASETS
 from optim.errors import ConfigError, RunError
 from optim.export.downloads import exports_home
 from optim.hashing import digest_file
-from optim.models.cards import ModelCard
+from optim.models.cards import ModelCard, model_cards
 from optim.pairs import forget_pairs
 from optim.quantity import Quantity
 from optim.runs.exchange import library_name
@@ -121,12 +121,17 @@ def sweep(store: RunStore, days: int, *, now: float | None = None) -> Removed:
         return Removed()
     before = now - days * _DAY_S
     removed = Removed()
+    needed = {c.data for c in model_cards().values() if _used_at(files_of(c)) >= before}
     for owner in owners(store):
         mine = belongings(owner, store)
         old = [run for run in mine.runs if run.state not in ACTIVE and _changed_at(run) < before]
         removed += _remove_runs(store, old)
         models = [card for card in mine.models if _used_at(files_of(card)) < before]
-        data = [card for card in mine.data if _used_at(files_of(card)) < before]
+        data = [
+            card
+            for card in mine.data
+            if card.name not in needed and _used_at(files_of(card)) < before
+        ]
         removed += _remove_uploads(store, models, data)
         removed += _remove_exports(p for p in mine.exports if _used_at([p]) < before)
     for path in students_home().glob("*.safetensors"):

@@ -20,12 +20,16 @@ __all__ = [
     "Seed",
     "Std",
     "Threads",
+    "Trust",
     "normalisation_of",
 ]
 
 Model = Annotated[
     str,
-    typer.Argument(help="A name, zoo-name:weights-file, or a file (.onnx, .safetensors, .pt)."),
+    typer.Argument(
+        help="A name, zoo-name:weights-file, or a file (.onnx, .safetensors, .pt); with --trust "
+        "also TorchScript, .pt2 or package.module:factory."
+    ),
 ]
 Data = Annotated[
     str,
@@ -50,6 +54,10 @@ Part = Annotated[
 ]
 Batch = Annotated[int, typer.Option(min=1, max=4096, help="Samples in one timed inference.")]
 Threads = Annotated[int, typer.Option(min=1, max=256, help="Threads of one timed inference.")]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Run the model's own code to open it, in a process of its own."),
+]
 Mean = Annotated[
     str | None, typer.Option(help="Mean of each channel, as in 0.5,0.5,0.5; with --std.")
 ]

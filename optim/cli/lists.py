@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from optim.cli._app import cli
-from optim.cli._options import Json, Model
+from optim.cli._options import Json, Model, Trust
 from optim.cli._output import print_json, print_table
 
 __all__ = ["card", "data", "models", "techniques"]
@@ -104,6 +104,7 @@ def card(
     data: Annotated[
         str, typer.Option("--data", help="What it shall take: resolves sizes that are left free.")
     ] = "",
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Show the model card: task, inputs, outputs, parameters, MACs, what is unusual."""
@@ -111,7 +112,7 @@ def card(
     from optim.models.open import open_model
     from optim.subject import open_any_data
 
-    bundle = open_model(model, data=open_any_data(data) if data else None)
+    bundle = open_model(model, data=open_any_data(data) if data else None, trust=trust)
     known = facts(bundle)
     if as_json:
         print_json({"schema": "optim.card/1", "model": model, **known.to_json()})

@@ -19,6 +19,7 @@ from optim.cli._options import (
     Seed,
     Std,
     Threads,
+    Trust,
     normalisation_of,
 )
 from optim.cli._output import (
@@ -57,6 +58,7 @@ def measure(
     save_baseline: Annotated[
         Path | None, typer.Option(help="Write a baseline for `check`, and its ONNX file beside it.")
     ] = None,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Measure accuracy, size, MACs and latency of one model.
@@ -79,6 +81,7 @@ def measure(
             normalisation=normalisation_of(mean, std),
             batch_size=batch,
             threads=threads,
+            trust=trust,
             progress=progress,
         )
     if save_baseline:

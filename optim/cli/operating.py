@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optim.cli._app import cli
+from optim.cli._options import Trust
 from optim.cli._output import print_table, progress_bar
 from optim.data.generated import GENERATED
 from optim.errors import ConfigError, MissingDependencyError
@@ -28,7 +29,7 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 
 @cli.command("add-model")
 def add_model(
-    file: Annotated[Path, typer.Argument(help="Weights or a checkpoint.")],
+    file: Annotated[Path, typer.Argument(help="Weights, a checkpoint or an ONNX file.")],
     data: Annotated[
         str,
         typer.Option(
@@ -38,13 +39,24 @@ def add_model(
     architecture: Annotated[str, typer.Option(help="Name in the zoo; guessed if empty.")] = "",
     title: Annotated[str, typer.Option(help="Name for a reader.")] = "",
     name: Annotated[str, typer.Option(help="How to ask for it.")] = "",
+    task: Annotated[
+        str, typer.Option(help="What outputs mean: classification, regression, outputs.")
+    ] = "",
+    trust: Trust = False,
 ) -> None:
-    """Add weights to the models that the pages list."""
+    """Add a model to those that the pages list."""
     from optim import library
 
-    typer.echo(
-        library.add_model(file, data=data, architecture=architecture, title=title, name=name)
+    made = library.add_model(
+        file,
+        data=data,
+        architecture=architecture,
+        title=title,
+        name=name,
+        task=task,
+        trust=trust,
     )
+    typer.echo(made)
 
 
 @cli.command("add-data")

@@ -45,6 +45,7 @@ class Expected:
         mean: Subtracted per channel after that.
         std: Divided by after that.
         class_names: Names of its outputs.
+        size: Height and width, or length, that samples of several sizes are brought to.
     """
 
     shape: tuple[int, ...]
@@ -52,6 +53,7 @@ class Expected:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
+    size: tuple[int, ...] = ()
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether samples of a shape can be given to the model."""
@@ -72,7 +74,7 @@ class Expected:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        lists = ("shape", "mean", "std", "class_names")
+        lists = ("shape", "mean", "std", "class_names", "size")
         return cls(scale=data["scale"], **{name: tuple(data[name]) for name in lists})
 
 
@@ -137,12 +139,12 @@ def open_as_guessed(
         dataset.part(next(iter(dataset.parts)))
     except DataError:
         # Samples of several sizes can only be read at one, and the model may say which.
-        size = model.shape[1:]
-        if guess.options.resize or not size or 0 in size:
+        if guess.options.resize or not model.size:
             raise
-        dataset = opened(guess.options.replace(resize=size))
-        why = f"the samples have several sizes, the model takes {_size(model.shape)}"
-        guess = Guess(guess.options.replace(resize=size), {"resize": why})
+        dataset = opened(guess.options.replace(resize=model.size))
+        sides = "x".join(map(str, model.size))
+        why = f"the samples have several sizes, the model was opened with {sides}"
+        guess = Guess(guess.options.replace(resize=model.size), {"resize": why})
     for _ in range(_ROUNDS):
         more = guess_options(dataset, model, guess.options)
         if more.options == guess.options:

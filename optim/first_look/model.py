@@ -13,6 +13,7 @@ from optim.measure.facts import facts
 from optim.models.bundle import ModelBundle
 from optim.models.file_facts import SAMPLES_ROLE
 from optim.models.open import open_model, open_registered_model
+from optim.models.programs import uploads_are_trusted
 from optim.models.weights import differences, nearest_architectures, read_state_dict
 from optim.models.zoo import ZOO
 
@@ -54,7 +55,8 @@ def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any
 def _opened(model: Path | str, architecture: str) -> ModelBundle:
     if isinstance(model, str):
         return open_registered_model(model)
-    return open_model(f"{architecture}:{model}" if architecture else str(model))
+    ref = f"{architecture}:{model}" if architecture else str(model)
+    return open_model(ref, trust=uploads_are_trusted())
 
 
 def _asked_shape(bundle: ModelBundle) -> tuple[int, ...]:

@@ -85,7 +85,8 @@ class QuickCheck:
 def expected_by(bundle: ModelBundle) -> Expected:
     """Return what a model says about its input, for guesses about data."""
     spec = bundle.spec
-    return Expected(spec.shape, spec.scale, spec.mean, spec.std, bundle.task.class_names)
+    names = bundle.task.class_names
+    return Expected(spec.shape, spec.scale, spec.mean, spec.std, names, spec.shape[1:])
 
 
 def is_near_chance(predictions: Predictions) -> bool:
@@ -210,7 +211,8 @@ def _threshold(predictions: Predictions) -> float:
 def _values(bundle: ModelBundle, samples: Samples, check: Callable[[], None]) -> list[Check]:
     """Try other scales, means and deviations; the best of them is worth a line."""
     spec, best = bundle.spec, None
-    for scale in (255.0, 1.0):
+    # Of two that come to the same, the one that a reader would name.
+    for scale in (255.0, 1.0) if samples.inputs.max() > 1 else (1.0, 255.0):
         for what, (mean, std) in {**_common(spec), **_own(samples, scale)}.items():
             other = replace(spec, scale=scale, mean=mean, std=std)
             if other == spec:

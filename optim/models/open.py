@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
 
 from optim.data.added import open_registered_data
 from optim.data.dataset import Dataset
@@ -17,6 +19,7 @@ from optim.models.cards import model_cards
 from optim.models.checkpoint import load_checkpoint
 from optim.models.input_spec import InputSpec
 from optim.models.onnx_file import open_onnx
+from optim.models.programs import is_factory, is_program, open_program
 from optim.models.weights import (
     check_weights_fit,
     fit_to_module,
@@ -36,22 +39,25 @@ def open_model(
     data: Dataset | None = None,
     seed: int = 0,
     as_graph: bool = False,
+    trust: bool = False,
 ) -> ModelBundle:
     """Open a model.
 
     Args:
         ref: The name of a trained model, the name of an architecture of the zoo (fresh weights),
             ``architecture:weights-file``, a checkpoint, an ONNX file (with ``?task=`` behind it if
-            its outputs mean something else than it seems), or a weights file that fits one
-            architecture of the zoo.
+            its outputs mean something else than it seems), a weights file that fits one
+            architecture of the zoo, or a program (see ``optim.models.programs``).
         base: Folder that relative files are looked up in.
         data: Data set the model shall take; gives input size and class names where the model does
             not say them itself.
         seed: Initial weights of a fresh architecture.
         as_graph: Whether an ONNX file stays as it is, to be measured, even if it could be trained.
+        trust: Whether a program may be run to open it; refused otherwise.
 
     Raises:
         UnsupportedModelError: If there is no such model, or it cannot be opened safely.
+        MissingDependencyError: If a program needs a package that is not installed.
     """
     if ref in model_cards():
         return open_registered_model(ref)
@@ -60,8 +66,11 @@ def open_model(
     architecture, separator, file = ref.partition(":")
     if separator and architecture in ZOO:
         return _from_weights(base / Path(file).expanduser(), architecture, data)
-    file, _, option = ref.partition("?")
+    file, _, query = ref.partition("?")
+    options = _options(query)
     path = base / Path(file).expanduser()
+    if not path.is_file() and is_factory(file):
+        return open_program(file, data, trust=trust, as_graph=as_graph, **options)
     if not path.is_file():
         known = [*model_cards(), *ZOO]
         close = difflib.get_close_matches(ref, known, n=3)
@@ -69,17 +78,33 @@ def open_model(
             f"There is no model or file {ref!r}.",
             hint=f"Did you mean {' or '.join(close)}?" if close else "See: python -m optim models.",
         )
-    return _from_file(path, data, as_graph, _task_of(option))
-
-
-def _task_of(option: str) -> str:
-    """Return the task that stands behind a file's name, as in ``model.onnx?task=regression``."""
-    name, _, value = option.partition("=")
-    if option and name != "task":
+    if is_program(path):
+        return open_program(path, data, trust=trust, as_graph=as_graph, **options)
+    if path.suffix.lower() == ".onnx" and "shape" not in options:
+        return open_onnx(path, data, as_graph=as_graph, **options)
+    if options:
         raise UnsupportedModelError(
-            f"A model has no option {name!r}.", hint="Say what its outputs mean: task=regression."
+            f"{path.name!r} says its {' and '.join(options)} itself.", hint="Leave that out."
         )
-    return value
+    return _from_weights_file(path, data)
+
+
+def _options(query: str) -> dict[str, Any]:
+    """Return what stands behind a file's name, as in ``model.onnx?task=regression``."""
+    options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
+    if unknown := [name for name in options if name not in ("shape", "task")]:
+        raise UnsupportedModelError(
+            f"A model has no option {unknown[0]!r}.",
+            hint="There are task, what its outputs mean, and shape, the size of a sample.",
+        )
+    if "shape" in options:
+        sides = str(options["shape"]).split("x")
+        if not all(side.isdigit() and int(side) for side in sides):
+            raise UnsupportedModelError(
+                f"shape must be whole numbers, as in 3x224x224: got {options['shape']!r}."
+            )
+        options["shape"] = InputSpec(tuple(map(int, sides))).shape
+    return options
 
 
 def open_registered_model(name: str) -> ModelBundle:
@@ -130,18 +155,7 @@ def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
         )
 
 
-def _from_file(path: Path, data: Dataset | None, as_graph: bool, task: str) -> ModelBundle:
-    if path.suffix.lower() == ".onnx":
-        return open_onnx(path, data, as_graph=as_graph, task=task)
-    if task:
-        raise UnsupportedModelError(
-            f"{path.name!r} says itself what its outputs mean.", hint="Leave task out."
-        )
-    if path.suffix in (".pt2", ".ptl", ".torchscript"):
-        raise UnsupportedModelError(
-            f"{path.name!r} is a program; opening it would run its code.",
-            hint="Save the weights as .safetensors, as a state dict, or export to ONNX.",
-        )
+def _from_weights_file(path: Path, data: Dataset | None) -> ModelBundle:
     if path.suffix == ".safetensors" and _is_checkpoint(path):
         return load_checkpoint(path)
     matches = matching_architectures(read_state_dict(path), ZOO)

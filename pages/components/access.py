@@ -115,11 +115,11 @@ def may_change(run: Run) -> bool:
     """Whether a run may be paused, cancelled, resumed, deleted.
 
     It has to be one's own. What the command line has submitted belongs to whoever is at the
-    machine, which is everybody only where nobody has to sign in.
+    machine, which may be a guest, and is nobody who is known by name.
     """
     if is_presentation():
         return False
-    return not needs_sign_in() if not run.owner else run.owner == owner()
+    return run.owner == owner() if run.owner else _user_key() is None
 
 
 def check_upload(*sizes: int) -> None:

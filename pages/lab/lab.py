@@ -6,9 +6,9 @@ import streamlit as st
 
 from optim.pairs import needs_confirmation
 from pages.components import access, state
+from pages.components.bring.unconfirmed import ask_to_confirm, doubt
 from pages.components.errors import shown_errors
 from pages.components.lab.actions import commit_steps, run_command
-from pages.components.lab.confirmation import ask_to_confirm, doubt
 from pages.components.lab.delivery import show_delivery
 from pages.components.lab.header import header
 from pages.components.lab.more import more

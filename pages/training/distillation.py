@@ -6,8 +6,10 @@ import base64
 
 import streamlit as st
 
+from optim.pairs import needs_confirmation
 from pages.components import charts, state
 from pages.components.alternatives.results import results
+from pages.components.bring.unconfirmed import ask_to_confirm
 from pages.components.distillation.answers import headline, outcome_picker, temperature_slider
 from pages.components.distillation.lesson import TOPIC, is_fresh, lesson
 from pages.components.errors import shown_errors
@@ -18,6 +20,9 @@ with shown_errors():
     recipe = state.recipe()
     state.write_link()
     st.subheader("Distillation", anchor=False)
+    if needs_confirmation(recipe.model, recipe.data):
+        ask_to_confirm()
+        st.stop()
     with st.spinner("Asking teacher and student about every sample"):
         found = evaluator().ask("imitation", recipe)
     headline(recipe, found)

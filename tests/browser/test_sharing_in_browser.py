@@ -109,11 +109,12 @@ def test_whoever_has_not_signed_in_sees_nothing_and_then_the_lab(closed, open_pa
 
 def upload(page, file):
     page.get_by_role("button", name="Use my model").click()
-    page.locator("input[type=file]").first.set_input_files(file)
-    body = page.get_by_test_id("stPopoverBody")
-    body.get_by_role("combobox", name="Data").click()
+    page.locator(".st-key-bring_model_file input[type=file]").set_input_files(file)
+    page.get_by_text("Data that are here", exact=True).click(timeout=60_000)
+    page.locator(".st-key-bring_data_here input").click()
     page.get_by_role("option", name="Wine").click()
-    body.get_by_text("Open", exact=True).click()
+    page.get_by_role("button", name="Confirm and check").click(timeout=60_000)
+    page.get_by_role("button", name="Keep as it is").click(timeout=90_000)
     page.get_by_text("mine.pt · Wine").first.wait_for(timeout=90_000)
 
 

@@ -182,6 +182,21 @@ def test_other_endings_are_refused_without_a_process(name, monkeypatch):
         take_data(b"", name)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_program_is_taken_where_the_operator_trusts_everybody(monkeypatch):
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(torch.nn.Linear(13, 3)), buffer)
+    with pytest.raises(UnsupportedModelError, match="A model file ends in"):
+        take_model(buffer.getvalue(), "m.ts", data="wine")
+    with pytest.raises(UnsupportedModelError, match="program; opening it runs its code"):
+        take_model(buffer.getvalue(), "m.pt", data="wine")
+    monkeypatch.setenv("OPTIM_TRUST_PROGRAMS", "1")
+    for ending in (".ts", ".pt"):
+        name = take_model(buffer.getvalue(), f"m{ending}", data="wine", title="Mine")
+        card = model_cards()[name]
+        assert (card.title, card.macs) == ("Mine", 39)
+
+
 def test_a_zip_of_class_folders_is_taken_in():
     members = {f"{c}/{i}.png": image(40 * i) for c in ("cat", "dog") for i in range(3)}
     name = take_data(zipped(members), "pets.zip", title="Pets")
@@ -331,9 +346,8 @@ def test_too_long_is_a_sentence(monkeypatch):
 def limited(code):
     """Run code behind the limits of an intake process, made small."""
     script = (
-        "from optim import intake\n"
-        "intake._MEMORY_BYTES, intake._CPU_S, intake._WRITE_BYTES = 2**29, 2, 2**20\n"
-        f"intake._limit()\n{code}"
+        "from optim.processes import limit_resources\n"
+        f"limit_resources(2**29, cpu_s=2, write_bytes=2**20)\n{code}"
     )
     return subprocess.run(
         [sys.executable, "-c", script],

@@ -34,6 +34,7 @@ MODEL = {
         "mean": [],
         "std": [],
         "class_names": ["0", "1"],
+        "size": [8, 8],
     },
     "architectures": [],
 }

@@ -125,6 +125,7 @@ def _data_name(data: Brought) -> str:
         return name
     if not data.look["can_be_varied"] or options == options_of(data.source):
         return data.source
+    access.check_upload(0)  # another copy, read otherwise
     return vary_data(data.source, options, owner=owner)
 
 

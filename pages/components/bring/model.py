@@ -24,7 +24,7 @@ _LANES = {
     "graph": (
         "kept as ONNX",
         "gray",
-        "It is measured, verified and timed as it is; what needs a torch model is not offered.",
+        "Weights are pruned and quantized in the file itself; training is refused, and says why.",
     ),
 }
 _TASKS = {"classification": "Classification", "regression": "Regression"}

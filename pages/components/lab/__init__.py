@@ -2,7 +2,6 @@
 
 ================  =======================================================================
 ``header``        title, badges and the buttons at the top
-``confirmation``  before and after somebody confirmed how the data are read
 ``actions``       what the panel's events do to the recipe
 ``delivery``      verify a file and hand it over
 ``recover``       train back what compression cost, in the background

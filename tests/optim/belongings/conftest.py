@@ -33,10 +33,10 @@ class Hands:
     def __init__(self, store):
         self.store = store
 
-    def model(self, name, owner, size=100):
+    def model(self, name, owner, size=100, data="digits"):
         path = card_file("models", name)
         write_atomic(path.with_suffix(".safetensors"), bytes(size))
-        card = {"title": name, "data": "digits", "architecture": {}, "params": 1, "macs": 1}
+        card = {"title": name, "data": data, "architecture": {}, "params": 1, "macs": 1}
         write_atomic(path, json.dumps({**card, "listed": False, "owner": owner}).encode())
 
     def data(self, name, owner, size=100):

@@ -116,6 +116,16 @@ def test_what_nobody_used_for_long_goes_and_the_rest_stays(give, store):
     assert [card.name for card in belongings("ann", store).models] == ["my-used"]
 
 
+def test_data_stay_as_long_as_a_model_that_belongs_to_them(give, store):
+    give.data("my-data", "ann")
+    give.data("my-other", "ann")
+    for name in ("my-data", "my-other"):
+        age(40, card_file("data", name), card_file("data", name).with_suffix(".zip"))
+    give.model("my-model", "bob", data="my-data")
+    assert sweep(store, 30).data == 1
+    assert [card.name for card in belongings("ann", store).data] == ["my-data"]
+
+
 def test_what_came_by_the_command_line_stays_however_old_it_is(give, store):
     give.model("mine", "")
     give.run("")

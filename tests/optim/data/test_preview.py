@@ -207,10 +207,11 @@ def test_pictures_of_several_sizes_are_read_at_the_models(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size).save(path)
     data, guess = open_as_guessed(
-        lambda how: open_data(tmp_path / "pets", options=how), Expected((3, 8, 8))
+        lambda how: open_data(tmp_path / "pets", options=how), Expected((3, 0, 0), size=(8, 8))
     )
     assert data.input_shape == (3, 8, 8)
-    assert guess.reasons["resize"] == "the samples have several sizes, the model takes 8x8"
+    why = "the samples have several sizes, the model was opened with 8x8"
+    assert guess.reasons["resize"] == why
     with pytest.raises(DataError, match="one size"):
         open_as_guessed(lambda how: open_data(tmp_path / "pets", options=how), Expected((3, 0, 0)))
 

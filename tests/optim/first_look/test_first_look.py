@@ -122,7 +122,14 @@ def test_an_onnx_file_says_its_input(tmp_path):
 
 def test_what_somebody_said_is_kept_and_the_rest_is_guessed(tmp_path):
     data = colours(tmp_path / "c.npz")
-    expected = {"shape": [3, 6, 6], "scale": 1.0, "mean": [0.5], "std": [0.5], "class_names": []}
+    expected = {
+        "shape": [3, 6, 6],
+        "scale": 1.0,
+        "mean": [0.5],
+        "std": [0.5],
+        "class_names": [],
+        "size": [],
+    }
     found = look_at_data(data, expected=expected, options={"channel_order": "BGR"})
     assert found["options"] == {"channel_order": "BGR", "resize": [6, 6], "scale": 255.0}
     assert set(found["reasons"]) == {"resize", "scale"}
@@ -132,7 +139,7 @@ def test_what_somebody_said_is_kept_and_the_rest_is_guessed(tmp_path):
 
 
 def test_data_that_no_guess_makes_fit_say_so(tmp_path):
-    expected = {"shape": [13], "scale": 1.0, "mean": [], "std": [], "class_names": []}
+    expected = {"shape": [13], "scale": 1.0, "mean": [], "std": [], "class_names": [], "size": []}
     found = look_at_data(colours(tmp_path / "c.npz"), expected=expected, options={})
     assert not found["fits"]
 

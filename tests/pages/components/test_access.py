@@ -63,7 +63,8 @@ def upload(at, seed=2):
         at.segmented_control(key="bring_where").set_value("Data that are here").run()
         at.selectbox(key="bring_data_here").set_value("wine").run()
         click(at, "Confirm and check")
-        at.switch_page("pages/lab/lab.py").run()
+        if not at.error:  # which says why it was refused
+            at.switch_page("pages/lab/lab.py").run()
     assert not at.exception
     return recipe_of(at).model
 
@@ -192,6 +193,17 @@ def test_a_run_belongs_to_who_started_it(worked):
     assert "No runs yet" not in texts(at)
 
 
+def test_what_the_command_line_submits_is_the_operators_where_people_have_names(
+    with_sign_in, worked
+):
+    run = worked.queued()
+    at = open_as(ANN)
+    at.switch_page("pages/runs/runs.py").run()
+    at.checkbox(key=f"pick_{run.id}").check().run()
+    able = {b.label for b in at.button if not b.disabled}
+    assert not able & {"Pause", "Resume", "Cancel", "Delete"}
+
+
 def test_the_same_recipe_of_another_guest_is_another_run(worked):
     for _ in range(2):
         click(open_app(small_recipe()), "Recover accuracy")
@@ -262,6 +274,7 @@ def test_what_would_act_is_not_there_and_sliders_answer(presented):
     assert not presented.exception
     assert not ACTS & {b.label for b in presented.button}
     assert not presented.get("file_uploader")
+    assert "Use my model" not in [link.proto.label for link in presented.sidebar.page_link]
     tell(presented, "command", name="preset", value="gentle")
     assert not presented.error
     assert recipe_of(presented) != small_recipe()

@@ -1,4 +1,4 @@
-"""What the Lab says about how the data are read."""
+"""What pages say where nobody confirmed how the data are read, or accuracy is near chance."""
 
 from __future__ import annotations
 
