@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def bytes_of(value: Any) -> int:
-    """Return about how many bytes a value holds: arrays, tensors, texts, and what is made of them."""
+    """Return about how many bytes a value holds: arrays, tensors, texts, and what they make up."""
     if isinstance(value, bytes | str):
         return len(value)
     if hasattr(value, "nbytes"):
