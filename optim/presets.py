@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optim.errors import UnsupportedModelError
-from optim.models.cards import model_cards
+from optim.models.cards import ModelCard, model_cards
 from optim.recipe import Entry, Recipe
 from optim.techniques import TECHNIQUES
 
@@ -58,10 +58,17 @@ DEFAULT_MODEL = "clutter-resnet8"
 
 
 def preset_recipe(name: str, model: str, data: str, seed: int = 0) -> Recipe:
-    """Return a preset for a model and its data; what cannot change the model is off."""
+    """Return a preset for a model and its data; what cannot change the model is off.
+
+    For a model that came from outside no student was trained ahead, so that the weights which
+    pruning leaves are refitted.
+    """
     steps = PRESETS[name].fields
     entries = tuple(Entry(key, TECHNIQUES[key](**fields)) for key, fields in steps.items())
-    return applicable(Recipe(model, data, entries, seed))
+    recipe = Recipe(model, data, entries, seed)
+    if _is_from_outside(model_cards().get(model)):
+        recipe = recipe.with_fields("prune_channels", reconstruct=True)
+    return applicable(recipe)
 
 
 def applicable(recipe: Recipe) -> Recipe:
@@ -76,6 +83,8 @@ def applicable(recipe: Recipe) -> Recipe:
 def default_recipe(model: str = DEFAULT_MODEL) -> Recipe:
     """Return the default preset for a registered model; for another one if it is not there.
 
+    For a model that came from outside that is the mildest: nobody trained it to be halved.
+
     Raises:
         UnsupportedModelError: If there is no model at all.
     """
@@ -86,4 +95,9 @@ def default_recipe(model: str = DEFAULT_MODEL) -> Recipe:
             "There is no trained model on this machine.",
             hint="Train those that ship: python -m optim pretrain",
         )
-    return preset_recipe(DEFAULT_PRESET, card.name, card.data)
+    preset = next(iter(PRESETS)) if _is_from_outside(card) else DEFAULT_PRESET
+    return preset_recipe(preset, card.name, card.data)
+
+
+def _is_from_outside(card: ModelCard | None) -> bool:
+    return card is not None and not card.command

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
-__all__ = ["ByteCache"]
+__all__ = ["ByteCache", "bytes_of"]
 
 T = TypeVar("T")
+
+
+def bytes_of(value: Any) -> int:
+    """Return about how many bytes a value holds: arrays, tensors, texts, and what they make up."""
+    if isinstance(value, bytes | str):
+        return len(value)
+    if hasattr(value, "nbytes"):
+        return int(value.nbytes)
+    if isinstance(value, Mapping):
+        return sum(bytes_of(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return sum(bytes_of(part) for part in value)
+    if is_dataclass(value):
+        return sum(bytes_of(getattr(value, field.name)) for field in fields(value))
+    return _SMALL
+
+
+_SMALL = 64
 
 
 class ByteCache:

@@ -34,7 +34,7 @@ from optim.step import Context, StepReport
 from optim.storage import card_stamp
 from optim.stored import load_stored, stored_file
 from optim.subject import Subject, check_lanes, check_models, open_subject
-from optim.whatif.caches import ByteCache
+from optim.whatif.caches import ByteCache, bytes_of
 
 __all__ = ["Engine", "Prepared", "Workbench"]
 
@@ -43,8 +43,10 @@ T = TypeVar("T")
 _BUNDLE_BYTES = 600_000_000
 _PREDICTION_BYTES = 300_000_000
 _FILE_BYTES = 300_000_000
-_KEPT_MEMOS = 48
-_KEPT_RUNNERS = 6
+_MEMO_BYTES = 400_000_000
+_RUNNER_BYTES = 600_000_000
+_RUNNER_OVERHEAD = 60_000_000
+"""What a model takes beside its weights once it is ready to run, roughly."""
 _KEPT_WORKBENCHES = 3
 
 _FIRST_CHUNK_MACS = 6e9
@@ -266,8 +268,8 @@ class Engine:
         self.predictions = ByteCache(_PREDICTION_BYTES, lambda p: p.outputs.nbytes)
         self.files = ByteCache(_FILE_BYTES, len)
         self._static = ByteCache(10_000, lambda card: 1)
-        self._memos = ByteCache(_KEPT_MEMOS, lambda value: 1)
-        self._runners = ByteCache(_KEPT_RUNNERS, lambda run: 1)
+        self._memos = ByteCache(_MEMO_BYTES, bytes_of)
+        self._runners = ByteCache(_RUNNER_BYTES, lambda v: _RUNNER_OVERHEAD + v[1])
         self._workbenches = ByteCache(_KEPT_WORKBENCHES, lambda bench: 1)
 
     def workbench(self, recipe: Recipe) -> Workbench:
@@ -297,7 +299,11 @@ class Engine:
 
     def runner(self, prepared: Prepared) -> Runner:
         """Return what computes the outputs of a model."""
-        return self._runners.get_or(prepared.key, lambda: runner_of(prepared.bundle))
+        bundle = prepared.bundle
+        run, _ = self._runners.get_or(
+            prepared.key, lambda: (runner_of(bundle), _bundle_bytes(bundle))
+        )
+        return run
 
     def file(self, prepared: Prepared) -> bytes:
         """Return the exported ONNX file of a model."""

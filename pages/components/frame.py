@@ -54,6 +54,7 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 title="Use my model",
                 icon=":material/upload:",
                 url_path="use-my-model",
+                visibility="hidden" if access.is_presentation() else "visible",
             ),
             # Opened from the Lab, about the pair shown there.
             st.Page(

@@ -8,12 +8,13 @@ import pytest
 from optim.data.added import add_data
 from optim.fields import Range, controls
 from optim.library import add_model
-from optim.presets import DEFAULT_PRESET, PRESETS, preset_recipe
+from optim.models.checkpoint import save_checkpoint
+from optim.presets import DEFAULT_PRESET, PRESETS, default_recipe, preset_recipe
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
 from optim.subject import Subject, check_lanes, open_subject
 from optim.techniques import TECHNIQUES
-from tests.helpers import data_for, inputs_for, outputs_of
+from tests.helpers import data_for, inputs_for, outputs_of, tiny_bundle
 from tests.optim.graph.graphs import recurrent
 from tests.optim.models.convert.test_refusals import declared
 
@@ -73,3 +74,16 @@ def test_what_cannot_change_a_registered_graph_is_off(own_home, tmp_path):
     recipe = preset_recipe("tiny", "kept", "six")
     assert [entry.id for entry in recipe.entries if entry.enabled] == ["prune_weights", "quantize"]
     check_lanes(recipe, open_subject(recipe).bundle)
+
+
+def test_models_from_outside_begin_mildly_and_are_refitted_when_pruned(own_home, tmp_path):
+    save_checkpoint(tiny_bundle("resnet"), tmp_path / "own.safetensors")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 3, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", x=images, y=np.arange(40) % 4)
+    add_data(tmp_path / "d.npz", name="four")
+    add_model(tmp_path / "own.safetensors", data="four", name="own")
+    assert default_recipe("own").entries == preset_recipe("gentle", "own", "four").entries
+    assert preset_recipe("balanced", "own", "four").entries[0].step.reconstruct
+    assert not default_recipe().entries[0].step.reconstruct
+    assert default_recipe().entries == preset_recipe("balanced", "m", "d").entries

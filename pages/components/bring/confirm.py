@@ -6,6 +6,7 @@ the same samples, which are never those of test, and none is taken without a cli
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -15,6 +16,7 @@ from optim.errors import OptimError
 from optim.hashing import digest, digest_bytes
 from optim.intake import Upload, take_data, take_model, vary_data
 from optim.pairs import confirm_pair
+from optim.presets import default_recipe
 from pages.components import access, state
 from pages.components.bring.brought import Brought, checked
 from pages.components.errors import show_error, shown_errors
@@ -109,7 +111,10 @@ def _open(model: Brought, data: Brought, check: dict[str, Any]) -> None:
         return
     confirm_pair(model_name, data_name, check)
     state.asked_check("")
-    state.commit(state.with_model(state.recipe(), model_name, data_name))
+    if isinstance(model.source, Upload):
+        state.commit(replace(default_recipe(model_name), data=data_name))
+    else:
+        state.commit(state.with_model(state.recipe(), model_name, data_name))
     st.switch_page(_LAB)
 
 

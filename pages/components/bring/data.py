@@ -8,6 +8,8 @@ from typing import Any
 import streamlit as st
 
 from optim.data.added import DataCard, data_cards
+from optim.data.generated import GENERATED, Generated
+from optim.data.open import generated_by
 from optim.errors import OptimError
 from optim.intake import ENDINGS
 from pages.components import access, state
@@ -19,7 +21,9 @@ from pages.components.runs.words import plain
 
 __all__ = ["data_as_read", "data_step"]
 
-_UPLOAD, _HERE = "Upload data", "Data that are here"
+_UPLOAD, _HERE, _NONE = "Upload data", "Data that are here", "No data"
+_MADE: dict[str, Any] = {"options": {}, "can_be_varied": False}
+"""Stands for a look at inputs that are made once the model is here."""
 _UNREAD: dict[str, Any] = {
     "options": {},
     "reasons": {},
@@ -64,6 +68,12 @@ def data_as_read(
     Raises:
         OptimError: If the data cannot be read in any way.
     """
+    if isinstance(data.source, str) and generated_by(data.source):
+        st.caption(
+            f"{Generated.about} Nobody knows what is right for them: results are compared with the "
+            "original model, and no accuracy is shown."
+        )
+        return replace(data, look=_MADE)
     told = state.said(data.key, start)
     look, problem = _read(data, expected, told)
     if problem is not None:
@@ -103,7 +113,7 @@ def _read(
 def _chosen() -> Brought | None:
     where = st.segmented_control(
         "Where the data are",
-        [_UPLOAD, _HERE],
+        [_UPLOAD, _HERE, _NONE],
         default=_UPLOAD,
         required=True,
         key="bring_where",
@@ -118,7 +128,9 @@ def _chosen() -> Brought | None:
             "in an .npz; a table with a column of classes; IDX or CIFAR files in a zip or tar.",
         )
         return None if file is None else of_file(file)
-    cards = {c.name: c for c in data_cards().values() if access.may_see(c)}
+    if where == _NONE:
+        return of_name(GENERATED, Generated.title)
+    cards = {n: c for n, c in data_cards().items() if access.may_see(c) and n != GENERATED}
     name = st.selectbox(
         "Data",
         list(cards),

@@ -32,7 +32,7 @@ def samples(look: dict[str, Any]) -> None:
             config={"displayModeBar": False},
         )
     elif len(look["input_shape"]) == 1:
-        _rows(shown, look["columns"])
+        _rows(shown, look["columns"], "class" if look["classes"] else "target")
     else:
         st.caption("These samples are neither pictures nor series, and are not drawn.")
     st.caption(_about(look))
@@ -50,12 +50,12 @@ def _pictures(shown: list[dict[str, Any]]) -> None:
             )
 
 
-def _rows(shown: list[dict[str, Any]], columns: list[str]) -> None:
+def _rows(shown: list[dict[str, Any]], columns: list[str], target: str) -> None:
     values = [sample["values"][0] for sample in shown]
     names = columns[: len(values[0])] or [f"feature {i + 1}" for i in range(len(values[0]))]
     table = pd.DataFrame(values, columns=names)
     if shown[0]["label"] is not None:
-        table.insert(0, "class", [sample["label"] for sample in shown], allow_duplicates=True)
+        table.insert(0, target, [sample["label"] for sample in shown], allow_duplicates=True)
     st.dataframe(table, hide_index=True, key="bring_rows", height=240, alt="Samples of the table")
 
 

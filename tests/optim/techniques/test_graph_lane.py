@@ -1,6 +1,7 @@
 """Techniques on ONNX graphs that stay graphs: as on modules, and refused where they cannot."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -321,3 +322,10 @@ def test_what_works_on_both_lanes_is_never_refused():
     for technique in TECHNIQUES.values():
         assert refusal(technique, "torch", "") == ""
     assert refusal(Quantize, "graph", NOTE) == ""
+
+
+def test_the_page_on_formats_says_what_works_in_which_lane():
+    text = (Path(__file__).parents[3] / "docs" / "formats.md").read_text(encoding="utf-8")
+    for technique in TECHNIQUES.values():
+        graph = "yes" if "graph" in technique.lanes else "no"
+        assert f"| {technique.title} | yes | {graph} |" in text

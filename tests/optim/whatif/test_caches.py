@@ -1,8 +1,12 @@
 """Bounded by bytes, least recently used out first."""
 
+import numpy as np
 import pytest
+import torch
 
-from optim.whatif.caches import ByteCache
+from optim.layers.statistics import Statistics
+from optim.models.bundle import GraphModel
+from optim.whatif.caches import ByteCache, bytes_of
 
 
 @pytest.fixture
@@ -55,3 +59,11 @@ def test_a_cleared_cache_holds_nothing_and_counts_anew():
     assert "a" not in cache
     assert cache.used == 0
     assert cache.put("b", "1234567890") == cache.get("b")
+
+
+def test_bytes_are_those_of_the_arrays_inside():
+    statistics = Statistics(torch.zeros(1, 100), torch.zeros(1), torch.zeros(1))
+    assert bytes_of({"a": statistics, "b": statistics}) == 2 * 4 * 102
+    assert bytes_of((np.zeros(5), [b"12345", "123"])) == 48
+    assert bytes_of(GraphModel(b"x" * 1000)) >= 1000
+    assert bytes_of(object()) > 0

@@ -52,8 +52,8 @@ def test_a_position_is_answered(engine):
     candidate = bench.prepare(moved, draft=True)
     baseline = bench.prepare(recipe(), draft=False)
     told = answer(bench, baseline, candidate, 1, None)
-    assert told["accuracy"]["how"] == "measured", "the file itself was run"
-    assert told["original"]["accuracy"]["value"] == 1.0
+    assert told["quality"]["how"] == "measured", "the file itself was run"
+    assert told["original"]["quality"]["value"] == 1.0
     assert told["file"]["value"] < told["original"]["file"]["value"]
     assert told["sparsity"]["value"] == pytest.approx(0.5, abs=0.01)
     assert told["macs"]["value"] == 6 * 2 * 32 * (5 + 8) + 16 * 4

@@ -274,6 +274,7 @@ def test_what_would_act_is_not_there_and_sliders_answer(presented):
     assert not presented.exception
     assert not ACTS & {b.label for b in presented.button}
     assert not presented.get("file_uploader")
+    assert "Use my model" not in [link.proto.label for link in presented.sidebar.page_link]
     tell(presented, "command", name="preset", value="gentle")
     assert not presented.error
     assert recipe_of(presented) != small_recipe()

@@ -348,6 +348,26 @@ def test_without_labels_there_is_nothing_to_doubt(page, desk):
     assert panel_data(page)["head"]["model"] == "small-resnet"
 
 
+def test_without_data_inputs_are_made_for_the_model_and_nothing_is_measured_first(page, desk):
+    bring(page, data=None)
+    page.segmented_control(key="bring_where").set_value("No data").run()
+    assert not page.error
+    assert "inputs made for the model" in texts(page)
+    click(page, "Confirm and check")
+    assert not page.exception
+    assert desk.of("data") == desk.of("pair") == []
+    assert desk.of("take model")[0]["data"] == "generated"
+    assert recipe_of(page).data == "generated"
+
+
+def test_inputs_that_are_made_are_not_among_data_that_are_here(page, desk):
+    bring(page, data=None)
+    page.segmented_control(key="bring_where").set_value("Data that are here").run()
+    offered = page.selectbox(key="bring_data_here").options
+    assert any("Wine" in title for title in offered)
+    assert not any("Generated" in title for title in offered)
+
+
 # --- with real files ------------------------------------------------------------------------------
 
 
