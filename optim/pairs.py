@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from optim.data.added import data_cards, options_of
+from optim.data.open import generated_by
 from optim.hashing import digest
 from optim.models.cards import model_cards
 from optim.storage import store_home, write_atomic
@@ -37,7 +38,12 @@ def confirmed_check(model: str, data: str) -> dict[str, Any] | None:
 
 
 def needs_confirmation(model: str, data: str) -> bool:
-    """Return whether somebody has to look at a pair before its accuracy is shown."""
+    """Return whether somebody has to look at a pair before its accuracy is shown.
+
+    Inputs that are made for the model are read as it takes them, and give no accuracy.
+    """
+    if generated_by(data):
+        return False
     cards = (model_cards().get(model), data_cards().get(data))
     came_from_a_browser = any(card is not None and not card.listed for card in cards)
     return came_from_a_browser and confirmed_check(model, data) is None

@@ -18,11 +18,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from optim.data.added import data_cards
 from optim.data.dataset import Samples
 from optim.data.generated import GENERATED
+from optim.data.open import generated_by
 from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
 from optim.export.deploy import onnx_bytes
@@ -56,9 +55,6 @@ __all__ = [
     "overlap_note",
     "run",
 ]
-
-_RUNS = 16
-"""Generated inputs on which a model alone is run."""
 
 Progress = Callable[[float, str], None]
 Tracker = Callable[[Entry], tuple[Resume, Callable[[dict[str, float]], None]]]
@@ -486,6 +482,9 @@ def measure_model(
         OptimError: Naming what is wrong with the model, the data or the part.
     """
     progress(0.0, "opening model and data")
+    if generated_by(data) and original is None:
+        # Nothing is learned from what a model alone says about them, but that it runs.
+        data = f"{GENERATED}?samples={-(-max(batch_size, 16) // 16) * 16}"
     recipe = Recipe(model, data, seed=seed, split=split)
     subject = open_subject(recipe, base=Path(base), as_graph=True, trust=trust)
     reference = open_subject(replace(recipe, model=original), base=Path(base)) if original else None
@@ -506,9 +505,6 @@ def measure_model(
         allowed = ", ".join(subject.data.parts)
         raise ConfigError(f"part must be one of {allowed}: got part={part!r}.", field="part")
     samples = subject.samples(part)
-    if subject.data.is_generated and reference is None:
-        # Nothing is learned from what a model alone says about them, but that it runs.
-        samples = samples.take(np.arange(min(len(samples), max(batch_size, _RUNS))))
     batches, done = math.ceil(len(samples) / samples_at_once(subject.bundle)), itertools.count()
 
     def tick() -> None:
