@@ -14,7 +14,7 @@ from pages.components.lab.words import samples_of
 
 __all__ = ["header"]
 
-_BRING, _DATA = "pages/lab/use_my_model.py", "pages/lab/data.py"
+_DATA = "pages/lab/data.py"
 
 _OVERLAP = {
     "unknown": (
@@ -47,9 +47,9 @@ def header(recipe: Recipe, info: dict[str, Any]) -> None:
             text, why = _OVERLAP[info["overlap"]]
             st.badge(text, color="orange", icon=":material/warning:", help=why)
         st.space("stretch")
-        if not access.is_presentation() and st.button("Use my model", icon=":material/upload:"):
-            st.switch_page(_BRING)
-        if st.button("Data", icon=":material/image_search:", help="How the data are read."):
+        if st.button(
+            "Data", icon=":material/image_search:", type="tertiary", help="How the data are read."
+        ):
             st.switch_page(_DATA)
         with st.popover("Share", icon=":material/link:"):
             st.caption("Open this address in another browser to see the same numbers.")
