@@ -60,7 +60,7 @@ def own(request):
 
 @pytest.fixture(params=GRAPH_LANE)
 def step(request):
-    return GRAPH_LANE[request.param](**SETTINGS[request.param])
+    return GRAPH_LANE[request.param](**SETTINGS.get(request.param, {}))
 
 
 def given_to(bundle, count=64):
