@@ -28,12 +28,14 @@ _OVERLAP = {
 }
 
 
-def header(recipe: Recipe, info: dict[str, Any]) -> None:
+def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
     """Draw title, badges and buttons.
 
     Args:
         recipe: The recipe shown.
         info: The evaluator's answer to the question ``model``.
+        confirmed: Whether somebody looked at how the data are read; before, nothing that would
+            measure accuracy is offered.
     """
     with st.container(horizontal=True, vertical_alignment="center", key="lab_header"):
         st.subheader(f"{info['name']} · {info['data']}", anchor=False, width="content")
@@ -56,9 +58,10 @@ def header(recipe: Recipe, info: dict[str, Any]) -> None:
             st.code(_address(), language=None, wrap_lines=True)
             st.caption("For an audience: the same to look at, with nothing to upload or train.")
             st.code(f"{_address()}&{access.PRESENTATION}=1", language=None, wrap_lines=True)
-        if not access.is_presentation():
+        if confirmed and not access.is_presentation():
             recover_button(recipe, info)
-        download_button(recipe)
+        if confirmed:
+            download_button(recipe)
 
 
 def _address() -> str:
