@@ -241,12 +241,12 @@ class Context:
         if not isinstance(self.reference.task, Classification):
             raise CalibrationError(
                 f"This step trains classifiers, and {self.reference.name} tells no classes.",
-                hint="Steps that do not train work without classes.",
+                hint="Pruning, quantization and bias correction work without.",
             )
         if self.data is not None and not isinstance(self.data.task, Classification):
             raise CalibrationError(
                 f"This step trains on labels, and {self.data.title} has none that are classes.",
-                hint="Steps that do not train work without labels.",
+                hint="Pruning, quantization and bias correction work without.",
             )
 
     def validation(self) -> tuple[Tensor, Tensor]:

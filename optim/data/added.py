@@ -9,9 +9,10 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
+_LONG_WORDS = 60
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def vary_data(name: str, options: DataOptions, *, as_name: str = "", owner: str 
     path = Path(card.path)
     return add_data(
         path,
-        title=card.title,
+        title=card.title.removesuffix(_words(card.options)) + _words(options.changed()),
         name=as_name,
         copy=path.parent == _folder(),
         listed=card.listed and not owner,
@@ -209,6 +211,15 @@ def options_of(name: str) -> dict[str, Any]:
         return {}
     options = found.get("options") if isinstance(found, dict) else None
     return options if isinstance(options, dict) else {}
+
+
+def _words(options: Mapping[str, Any]) -> str:
+    """Return what tells data from the same ones read otherwise, behind their title."""
+    said = ", ".join(
+        f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in options.items()
+    )
+    return f" ({shorten(said, _LONG_WORDS, placeholder='…')})" if said else ""
 
 
 def _added(name: str) -> DataCard:

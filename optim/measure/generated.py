@@ -74,7 +74,7 @@ def generated_data(bundle: ModelBundle, config: Generated, ref: str) -> Dataset:
 
     return Dataset(
         ref=ref,
-        title=config.title,
+        title=f"{config.title} ({'matched' if steps else 'random'})",
         task=Unlabelled(),
         hash=identity,
         parts={"all": count},

@@ -19,7 +19,11 @@ from optim.graph.layers import (
 from optim.layers.rewrite import check_mentioned, replace_weights, weights_of
 from optim.models.bundle import GraphModel, ModelBundle
 
-__all__ = ["deployed_weight", "kept_weights", "model_weights", "with_weights"]
+__all__ = ["NO_WEIGHTS", "deployed_weight", "kept_weights", "model_weights", "with_weights"]
+
+
+NO_WEIGHTS = "No layer has constant weights, outside of the bodies of branches and loops."
+"""What a report says of a model in which there is nothing to change."""
 
 
 def model_weights(bundle: ModelBundle, mentioned: Collection[str] = ()) -> dict[str, Tensor]:

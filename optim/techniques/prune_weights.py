@@ -55,7 +55,7 @@ class PruneWeights(Step):
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with masked weights; masks go into the compression table."""
-        from optim.models.weighted import kept_weights, model_weights, with_weights
+        from optim.models.weighted import NO_WEIGHTS, kept_weights, model_weights, with_weights
         from optim.runtime.run_graph import editable
 
         bundle = editable(bundle, context.memo)
@@ -68,7 +68,7 @@ class PruneWeights(Step):
         report = StepReport(
             f"{zeros:,} of {total:,} weights set to zero ({zeros / max(total, 1):.1%}).",
             (*layers, *(LayerReport(name, False, reason) for name, reason in kept.items())),
-            self._notes() + emptied(masks),
+            (self._notes() if weights or kept else (NO_WEIGHTS,)) + emptied(masks),
         )
         return Applied(pruned.with_table(bundle.table.with_masks(masks)), report)
 

@@ -268,13 +268,15 @@ class Quantize(Step):
         edges: dict[str, QuantizedEdge],
         kept: Mapping[str, str],
     ) -> StepReport:
+        from optim.models.weighted import NO_WEIGHTS
+
         layers = [
             self._layer_report(name, weights[name])
             if name in weights
             else LayerReport(name, False, "kept in floating point by choice")
             for name in names
         ]
-        notes = []
+        notes = [] if layers or kept else [NO_WEIGHTS]
         if edges and self.granularity == "per_group":
             notes.append("Scales per group have no integer kernel: products run in floating point.")
         if edges and any(b == 16 for b in (self.activation_bits, self.weight_bits)):

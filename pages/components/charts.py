@@ -184,7 +184,7 @@ def small_lines(samples: Sequence[Mapping[str, Any]]) -> go.Figure:
         for values, color in zip(sample["values"], cycle(_CHANNELS)):
             figure.add_scatter(y=values, mode="lines", line={"width": 1.2, "color": color}, **place)
     figure.update_layout(
-        height=150 * rows + 40,
+        height=150 * rows + 60,
         margin={"l": 8, "r": 8, "t": 28, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -193,6 +193,8 @@ def small_lines(samples: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure.update_annotations(font_size=12)
     figure.update_xaxes(fixedrange=True, automargin=True)
     figure.update_yaxes(fixedrange=True, automargin=True)
+    figure.update_xaxes(title="Position", row=rows)
+    figure.update_yaxes(title="Value", col=1)
     return figure
 
 

@@ -23,8 +23,9 @@ with shown_errors():
     state.write_link()
     info = evaluator().ask("model", recipe)
     access.note_opened(info["hash"])
-    header(recipe, info)
-    if needs_confirmation(recipe.model, recipe.data):
+    confirmed = not needs_confirmation(recipe.model, recipe.data)
+    header(recipe, info, confirmed=confirmed)
+    if not confirmed:
         ask_to_confirm()
         st.stop()
     doubt(recipe)

@@ -43,7 +43,7 @@ def percent(text):
 def test_a_normalised_network_as_plain_onnx_is_read_rightly_with_one_click(app, open_page, files):
     page = open_page(app.url)
     wait_for_answer(page)
-    page.get_by_role("button", name="Use my model").click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Use my model").click()
     page.get_by_text("Bring the model first").wait_for()
     assert page.get_by_role("button", name="Confirm and check").is_disabled()
 

@@ -146,7 +146,7 @@ def test_the_download_is_verified_and_runs_in_onnx_runtime(lab, tmp_path):
     assert outputs.shape == (2, 10)
     card = lab.locator(".st-key-delivery_card")
     assert "verified" in card.inner_text()
-    assert "Same class as the simulation" in card.inner_text()
+    assert "same class as simulated" in card.inner_text()
 
 
 @pytest.mark.parametrize("section", ["Layers", "Classes", "Weights", "Sizes", "Files", "Recipe"])

@@ -84,7 +84,7 @@ def test_a_file_that_is_not_weights_is_refused_in_one_sentence(app, open_page, t
     evil.write_bytes(b"cos\nsystem\n(S'touch /tmp/optim-owned'\ntR.")
     page = open_page(app.url)
     wait_for_answer(page)
-    page.get_by_role("button", name="Use my model").click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Use my model").click()
     page.locator("input[type=file]").first.set_input_files(evil)
     message = page.locator("[data-testid=stAlert]").first
     message.wait_for(timeout=60_000)

@@ -108,7 +108,7 @@ def test_whoever_has_not_signed_in_sees_nothing_and_then_the_lab(closed, open_pa
 
 
 def upload(page, file):
-    page.get_by_role("button", name="Use my model").click()
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Use my model").click()
     page.locator(".st-key-bring_model_file input[type=file]").set_input_files(file)
     page.get_by_text("Data that are here", exact=True).click(timeout=60_000)
     page.locator(".st-key-bring_data_here input").click()

@@ -166,7 +166,9 @@ def test_data_read_otherwise_stand_beside_those_that_were_there(pets, own_home):
     first = add_data(pets, title="Pets", copy=True)
     second = vary_data(first.name, DataOptions(resize=(4, 5)))
     assert second.name != first.name
-    assert (second.title, second.listed) == ("Pets", True)
+    assert (second.title, second.listed) == ("Pets (resize 4, 5)", True)
+    assert vary_data(second.name, DataOptions(scale=2.0)).title == "Pets (scale 2.0)"
+    assert vary_data(second.name, DataOptions()).title == "Pets"
     assert open_registered_data(first.name).input_shape == (3, 6, 6)
     assert open_registered_data(second.name).input_shape == (3, 4, 5)
     one, other = (own_home / "store" / "data" / f"{c.name}.zip" for c in (first, second))

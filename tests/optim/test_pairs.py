@@ -1,5 +1,7 @@
 """Who has to look at a pair of model and data before its accuracy is shown."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,13 @@ def test_what_ships_needs_no_confirmation(own_home):
 def test_what_an_operator_added_needs_none(own_home, tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((8, 1, 4, 4), np.uint8), y=np.arange(8) % 2)
     assert not needs_confirmation("wine-mlp", add_data(tmp_path / "a.npz").name)
+
+
+def test_inputs_made_for_a_model_are_read_as_it_takes_them(own_home, uploaded, monkeypatch):
+    cards = {"theirs": SimpleNamespace(listed=False)}
+    monkeypatch.setattr("optim.pairs.model_cards", lambda: cards)
+    assert needs_confirmation("theirs", "wine")
+    assert not needs_confirmation("theirs", "generated?samples=64")
 
 
 def test_what_is_not_here_is_somebody_elses_question(own_home):

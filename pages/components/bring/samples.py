@@ -73,6 +73,9 @@ def _about(look: dict[str, Any]) -> str:
             f"What reaches the model lies in {seen['low']:g} to {seen['high']:g}, mean "
             f"{seen['mean']:g}, deviation {seen['std']:g}."
         )
+        drawn = len(look["samples"][0].get("values", [[]])[0])
+        if len(look["input_shape"]) == 2 and drawn < look["input_shape"][1]:
+            pieces.append(f"Drawn are the first {drawn} of {look['input_shape'][1]:,} values.")
         if any("image" in sample for sample in look["samples"]):
             dark, bright = seen["window"]
             pieces.append(f"Black is {dark:g}, white {bright:g}.")

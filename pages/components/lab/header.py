@@ -14,7 +14,7 @@ from pages.components.lab.words import samples_of
 
 __all__ = ["header"]
 
-_BRING, _DATA = "pages/lab/use_my_model.py", "pages/lab/data.py"
+_DATA = "pages/lab/data.py"
 
 _OVERLAP = {
     "unknown": (
@@ -28,12 +28,14 @@ _OVERLAP = {
 }
 
 
-def header(recipe: Recipe, info: dict[str, Any]) -> None:
+def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
     """Draw title, badges and buttons.
 
     Args:
         recipe: The recipe shown.
         info: The evaluator's answer to the question ``model``.
+        confirmed: Whether somebody looked at how the data are read; before, nothing that would
+            measure accuracy is offered.
     """
     with st.container(horizontal=True, vertical_alignment="center", key="lab_header"):
         st.subheader(f"{info['name']} · {info['data']}", anchor=False, width="content")
@@ -47,18 +49,19 @@ def header(recipe: Recipe, info: dict[str, Any]) -> None:
             text, why = _OVERLAP[info["overlap"]]
             st.badge(text, color="orange", icon=":material/warning:", help=why)
         st.space("stretch")
-        if not access.is_presentation() and st.button("Use my model", icon=":material/upload:"):
-            st.switch_page(_BRING)
-        if st.button("Data", icon=":material/image_search:", help="How the data are read."):
+        if st.button(
+            "Data", icon=":material/image_search:", type="tertiary", help="How the data are read."
+        ):
             st.switch_page(_DATA)
         with st.popover("Share", icon=":material/link:"):
             st.caption("Open this address in another browser to see the same numbers.")
             st.code(_address(), language=None, wrap_lines=True)
             st.caption("For an audience: the same to look at, with nothing to upload or train.")
             st.code(f"{_address()}&{access.PRESENTATION}=1", language=None, wrap_lines=True)
-        if not access.is_presentation():
+        if confirmed and not access.is_presentation():
             recover_button(recipe, info)
-        download_button(recipe)
+        if confirmed:
+            download_button(recipe)
 
 
 def _address() -> str:

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from optim.data import Generated, Unlabelled, overlap
+from optim.errors import CalibrationError
 from optim.export.deploy import onnx_bytes
 from optim.layers.rewrite import norm_layers
 from optim.measure import generated
@@ -22,8 +23,12 @@ from optim.models.open import open_model
 from optim.recipe import Recipe
 from optim.step import Context
 from optim.subject import open_subject
+from optim.techniques.correct_bias import CorrectBias
+from optim.techniques.finetune import FineTune
+from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
+from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 from tests.helpers import assert_unchanged, frozen, inputs_for, tiny_bundle
 
 FEW = Generated(samples=64)
@@ -123,6 +128,28 @@ def test_an_onnx_graph_gets_noise_of_the_spread_its_input_has(tiny_cnn):
 def test_a_model_too_large_to_be_matched_gets_noise_and_is_told_so(tiny_cnn, monkeypatch):
     monkeypatch.setattr(generated, "_BUDGET_MACS", 1e6)
     assert "too large to match 64 inputs" in made(tiny_cnn)[0].notes[0]
+
+
+def test_what_does_not_train_works_on_them(tiny_cnn):
+    data, _ = made(tiny_cnn)
+    context, bundle = Context(data=data, reference=tiny_cnn), tiny_cnn
+    for step in (
+        PruneChannels(pruning_ratio=0.5),
+        ReestimateBatchNorm(samples=64),
+        Quantize(samples=64),
+        CorrectBias(samples=64),
+    ):
+        applied = step.apply(bundle, context)
+        assert any(layer.touched for layer in applied.report.layers), step.title
+        bundle = applied.bundle
+
+
+def test_what_trains_refuses_them_and_says_what_works_without(tiny_cnn):
+    data, _ = made(tiny_cnn)
+    split = replace(data, parts={"train": 64, "validation": 64})
+    with pytest.raises(CalibrationError, match="has none that are classes") as caught:
+        FineTune(epochs=1).apply(tiny_cnn, Context(data=split, reference=tiny_cnn))
+    assert "quantization" in caught.value.hint
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from optim.errors import ConfigError
 from optim.export.deploy import onnx_bytes
 from optim.graph.layers import graph_layers, read_weights
 from optim.measure.evaluate import how_of, runner_of
+from optim.models.weighted import NO_WEIGHTS
 from optim.quantity import How
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
@@ -38,6 +39,7 @@ from tests.optim.graph.graphs import (
     recurrent,
     upsampled,
 )
+from tests.optim.models.convert.graphs import graph, node
 
 GRAPH_LANE = {name: t for name, t in TECHNIQUES.items() if "graph" in t.lanes}
 SETTINGS = {"prune_weights": {"sparsity": 0.5}, "quantize": {"samples": 32}}
@@ -58,7 +60,7 @@ def own(request):
 
 @pytest.fixture(params=GRAPH_LANE)
 def step(request):
-    return GRAPH_LANE[request.param](**SETTINGS[request.param])
+    return GRAPH_LANE[request.param](**SETTINGS.get(request.param, {}))
 
 
 def given_to(bundle, count=64):
@@ -297,6 +299,15 @@ def test_pruned_weights_stay_zero_once_quantized():
     result = Quantize(samples=32).apply(pruned, context_of(own)).bundle
     for name, weight in read_weights(result.graph()).items():
         assert not result.table.weights[name].apply(weight)[~pruned.table.masks[name]].any()
+
+
+@pytest.mark.parametrize("step", [PruneWeights(), Quantize(samples=32)])
+def test_a_graph_without_layers_says_so(step):
+    model = graph([node("Relu", "x", "r"), node("Softmax", "r", axis=1)], (4,))
+    own = bundle_of(model, (4,))
+    report = step.apply(own, context_of(own)).report
+    assert report.layers == ()
+    assert report.notes == (NO_WEIGHTS,)
 
 
 # --- what graphs cannot be given ------------------------------------------------------------------

@@ -57,6 +57,11 @@ def outcome(title, value):
 
 OUTCOMES = [outcome("Baseline", 0.8), outcome("Dropout", 0.7)]
 
+SERIES = [
+    {"id": 3, "label": "a <b>", "values": [[0.0, 1.0], [2.0, 3.0]]},
+    {"id": 4, "label": None, "values": [[4.0, 5.0], [6.0, 7.0]]},
+]
+
 EVERY = [
     pytest.param(charts.side_by_side, (SIDES,), id="side_by_side"),
     pytest.param(charts.gaps, (OUTCOMES,), id="gaps"),
@@ -64,6 +69,7 @@ EVERY = [
     pytest.param(charts.epoch_curves, (CURVES, "Accuracy, %", " %"), id="epoch_curves"),
     pytest.param(charts.softened, (SOFTENED,), id="softened"),
     pytest.param(charts.series, ([0.5, -1.0, 2.0],), id="series"),
+    pytest.param(charts.small_lines, (SERIES,), id="small_lines"),
     pytest.param(charts.class_changes, (CLASSES,), id="class_changes"),
     pytest.param(charts.confusion, (CONFUSION, ["cat", "dog", "7"]), id="confusion"),
     pytest.param(charts.weight_histogram, (WEIGHTS,), id="weight_histogram"),
@@ -95,6 +101,14 @@ def test_a_chart_names_what_its_numbers_are_and_lets_the_page_colour_it(chart, d
 
 def test_every_chart_that_is_public_is_covered_here():
     assert {param.id for param in EVERY} == set(charts.__all__)
+
+
+def test_channels_have_one_colour_in_every_sample_and_names_stand_as_they_are_written():
+    found = charts.small_lines(SERIES)
+    colors = [trace.line.color for trace in found.data]
+    assert colors[:2] == colors[2:]
+    assert colors[0] != colors[1]
+    assert [a.text for a in found.layout.annotations] == ["a &lt;b&gt;", "Sample 4"]
 
 
 def test_the_worst_class_stands_at_the_top():

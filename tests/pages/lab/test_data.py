@@ -43,6 +43,7 @@ def test_a_pair_that_nobody_confirmed_shows_no_accuracy_and_leads_to_its_data(re
     at = open_app(recipe)
     assert not at.exception
     assert "Nobody confirmed yet" in texts(at)
+    assert not {"Recover accuracy", "Download verified file"} & {b.label for b in at.button}
     assert not [e for e in at.main if getattr(e, "key", None) == "live_panel"]
     click(at, "Look at the data")
     assert at.subheader[0].value == "Data and preprocessing"

@@ -44,9 +44,15 @@ def test_one_click_submits_the_recovery_of_the_recipe_shown(worked, lab, woken):
 
 def test_the_same_again_follows_the_run_that_is_there(worked, lab):
     click(click(lab, BUTTON), BUTTON)
+    (run,) = worked.store.runs()
+    assert lab.session_state["followed"] == run.id
+
+
+def test_the_same_of_somebody_else_is_not_handed_over(worked, lab):
+    click(lab, BUTTON)
     other = click(open_app(small_recipe()), BUTTON)
-    assert len(worked.store.runs()) == 1
-    assert other.session_state["followed"] == lab.session_state["followed"]
+    assert len(worked.store.runs()) == 2
+    assert other.session_state["followed"] != lab.session_state["followed"]
 
 
 def test_after_a_failed_or_cancelled_one_it_is_tried_anew(worked, lab):
