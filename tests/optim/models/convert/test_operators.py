@@ -473,7 +473,7 @@ def test_a_module_computes_what_the_file_computes(name, make, opset):
     assert_converts(make(opset), low=0.1 if name in POSITIVE else None)
 
 
-@pytest.mark.parametrize("name", CASES.keys() - {"Squeeze all"})
+@pytest.mark.parametrize("name", [name for name in CASES if name != "Squeeze all"])
 def test_a_file_for_one_sample_becomes_a_module_for_any_number(name):
     make, opsets = CASES[name]
     model = make(opsets[-1])
