@@ -175,16 +175,22 @@ def _resize(to: Emission, node: fx.Node) -> str:
     if mode not in _INTERPOLATION or argument(node, 6, "antialias", False):
         raise UnsupportedLayerError(f"Interpolation {mode!r} ({node.name!r}) cannot be exported.")
     corners = bool(argument(node, 4, "align_corners"))
-    sizes = node.meta["shape"][2:]
+    before, sizes = node.all_input_nodes[0].meta["shape"][2:], node.meta["shape"][2:]
     attributes: dict[str, Any] = {
-        "axes": list(range(2, 2 + len(sizes))),
         "mode": _INTERPOLATION[mode],
         "coordinate_transformation_mode": "align_corners" if corners else "half_pixel",
     }
     if mode == "nearest":
         attributes |= {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    factors = [new / old for new, old in zip(sizes, before, strict=True)]
+    if all(factor.is_integer() for factor in factors):
+        # ONNX Runtime moves transpositions through a quantized Resize and forgets its axes.
+        scales = np.array([1, 1, *factors], dtype=np.float32)
+        names = [*to.inputs(node), "", to.graph.constant(f"{node.name}_scales", scales)]
+        return to.graph.add("Resize", names, node.name, **attributes)
     names = [*to.inputs(node), "", "", _whole(to, node, "sizes", sizes)]
-    return to.graph.add("Resize", names, node.name, **attributes)
+    axes = list(range(2, 2 + len(sizes)))
+    return to.graph.add("Resize", names, node.name, axes=axes, **attributes)
 
 
 # --- layers -------------------------------------------------------------------------------------

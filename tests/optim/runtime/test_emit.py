@@ -1,5 +1,7 @@
 """What is emitted computes what torch computes, and what was simulated."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -7,17 +9,27 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
+from optim.data import Outputs, Samples, Unlabelled
 from optim.errors import UnsupportedLayerError
 from optim.export.deploy import onnx_bytes
 from optim.layers.graph import trace
 from optim.layers.table import CompressionTable
+from optim.models.bundle import TorchModel
+from optim.models.input_spec import InputSpec
 from optim.models.zoo import ZOO
 from optim.runtime.emit import INPUT, OUTPUT, emit_onnx
 from optim.runtime.onnx_graph import OnnxGraph, container_for
 from optim.runtime.session import InferenceSession
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.quantize import Quantize
-from tests.helpers import assert_similar, context_for, inputs_for, outputs_of, tiny_bundle
+from tests.helpers import (
+    assert_similar,
+    context_for,
+    data_for,
+    inputs_for,
+    outputs_of,
+    tiny_bundle,
+)
 
 
 def emitted(module, shape):
@@ -296,3 +308,39 @@ def test_a_clip_that_the_quantizer_repeats_is_left_out_and_changes_nothing(act):
     found = InferenceSession.open(model).run(x.numpy())
     expected = outputs_of(quantized, x).numpy()
     assert np.median(np.abs(found - expected)) <= 0.02 * expected.std()
+
+
+@pytest.mark.parametrize("sides", [(8, 6), (7, 5)], ids=["whole factors", "others"])
+def test_a_quantized_image_is_resized_in_the_runtime(sides):
+    """ONNX Runtime moves layouts through a Resize: it has to load and compute all the same."""
+
+    class Enlarge(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+            self.down = nn.Conv2d(4, 4, 3, stride=2, padding=1)
+
+        def forward(self, x):
+            fine = self.first(x)
+            coarse = nn.functional.interpolate(self.down(fine), size=sides, mode="nearest")
+            return self.last(coarse + fine)
+
+    torch.manual_seed(0)
+    tiny = tiny_bundle("resnet")
+    bundle = replace(
+        tiny,
+        content=TorchModel(Enlarge().eval()),
+        spec=InputSpec((3, *sides)),
+        task=Outputs("dense"),
+    )
+    x = torch.rand(4, 3, *sides)
+    with torch.no_grad():
+        expected = bundle.module(x)
+    session = InferenceSession.open(onnx_bytes(bundle))
+    assert_similar(session.values(x.numpy())[0], expected, times=20)
+    data = replace(data_for(tiny), input_shape=(3, *sides), load=None)
+    samples = Samples(x.repeat(8, 1, 1, 1).numpy(), np.full(32, -1), np.arange(32))
+    data = replace(data, parts={"all": 32}, load=lambda part: samples, task=Unlabelled())
+    quantized = Quantize(samples=32).apply(bundle, context_for(bundle, data=data)).bundle
+    found = InferenceSession.open(onnx_bytes(quantized)).values(x.numpy())[0]
+    np.testing.assert_allclose(found, expected, atol=0.05 * float(expected.abs().max()))
