@@ -122,7 +122,7 @@ def _duration(seconds: float) -> str:
 
 def recovered() -> list[tuple[str, str]]:
     """Return what training won back at each size, after each length that was run."""
-    from recover import EPOCHS, TARGETS, group, mean_accuracy, read
+    from recover import EPOCHS, TARGETS, gain, group, mean_accuracy, read
 
     kept = read()
     rows = []
@@ -132,11 +132,14 @@ def recovered() -> list[tuple[str, str]]:
                 continue
             fewer = kept["original"]["macs"] / max(result["macs"] for result in ours.values())
             before = 100 * kept["original"]["accuracy_test"]["value"]
+            accuracy, *seeds = mean_accuracy(ours).partition(" (")
+            more = gain(kept, "reference", target, epochs).partition(" (")[0]
             rows.append(
                 (
                     f"ResNet-20, CIFAR-10: {fewer:.1f}x fewer MACs, distilled for {epochs} "
                     f"epoch{'s' * (epochs > 1)}, test accuracy",
-                    f"{mean_accuracy(ours)} % of {before:.1f} %",
+                    f"{accuracy} % of {before:.1f} %, {more} against uniform L2 pruning and plain "
+                    f"distillation{''.join(seeds)}",
                 )
             )
     return rows

@@ -437,7 +437,7 @@ def table(results: dict[str, Any]) -> str:
             lines.append(f"| {name}: {method.about} | {size} | {shown} |")
         for other in METHODS:
             if other != "ours":
-                shown = " | ".join(_gain(results, other, target, epochs) for epochs in EPOCHS)
+                shown = " | ".join(gain(results, other, target, epochs) for epochs in EPOCHS)
                 lines.append(f"| ours minus {other}, points | | {shown} |")
         lines.append("")
     lines.append(
@@ -470,7 +470,7 @@ def mean_accuracy(found: dict[int, dict[str, Any]]) -> str:
     return f"{mean:.2f} ± {(high - low) / 2:.2f} ({len(values)} seeds)"
 
 
-def _gain(results: dict[str, Any], other: str, target: float, epochs: int) -> str:
+def gain(results: dict[str, Any], other: str, target: float, epochs: int) -> str:
     """Return by how many points ours is better, on the seeds that both were run with."""
     ours, theirs = (group(results, name, target, epochs) for name in ("ours", other))
     changes = []
