@@ -93,9 +93,9 @@ def test_a_model_without_an_architecture_cannot_be_saved(tiny_mlp):
 
 def test_an_onnx_model_says_what_it_cannot_do(tiny_mlp):
     graph = replace(tiny_mlp, content=GraphModel(b"x"))
-    with pytest.raises(UnsupportedModelError, match="is an ONNX graph; pruning") as caught:
+    with pytest.raises(UnsupportedModelError, match="is an ONNX graph, and this needs") as caught:
         serialise(graph)
-    assert "measured and verified" in caught.value.hint
+    assert "pruned and quantized" in caught.value.hint
     assert graph.hash != tiny_mlp.hash
 
 

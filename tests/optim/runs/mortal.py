@@ -26,7 +26,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from optim import stored
+from optim.models import checkpoint as models
 from optim.runs.checkpoint import Checkpoint
 from optim.runs.jobs import JOBS
 from optim.runs.work import Work
@@ -117,7 +117,7 @@ def _mortal(kind):
             before=lambda self, *row: fate.reach("saved"),
             after=lambda self, *row: fate.reach("recorded"),
         )
-        _around(stored, "save_checkpoint", after=lambda *result: fate.reach("stored"))
+        _around(models, "save_checkpoint", after=lambda *result: fate.reach("stored"))
         return kind.work(work)
 
     return replace(kind, work=work)

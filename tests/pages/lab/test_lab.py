@@ -90,7 +90,7 @@ def test_undo_and_redo_walk_through_what_was_committed(lab):
 
 def test_reset_returns_to_the_preset_of_the_model(lab):
     tell(lab, "command", name="reset", value=None)
-    assert [p["name"] for p in panel_data(lab)["presets"] if p["active"]] == ["balanced"]
+    assert [p["name"] for p in panel_data(lab)["presets"] if p["active"]] == ["gentle"]
     assert recipe_of(lab).model == MODEL
 
 

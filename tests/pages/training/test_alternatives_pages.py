@@ -106,11 +106,11 @@ def test_a_change_to_what_the_baseline_has_is_left_out(worked, page, topic):
 
 
 def test_a_finished_comparison_shows_differences_and_times(page, worked):
-    press(page())
+    at = press(page())
     (run,) = worked.store.runs()
     titles = [alternative["title"] for alternative in run.spec["alternatives"]]
     finish(worked, run, cells(*titles[:2]))
-    at = page()
+    at.run()
     assert not at.error
     (table,) = at.table
     assert list(table.value["Alternative"]) == titles[:2]
@@ -124,12 +124,12 @@ def test_a_comparison_of_another_model_is_not_shown(page, worked):
 
 
 def test_what_went_wrong_is_said(page, worked):
-    press(page())
+    at = press(page())
     (run,) = worked.store.runs()
     error = {"kind": "RunError", "message": "It diverged.", "hint": "Go slower.", "traceback": ""}
     worked.lease(run).fail(error)
     assert worked.store.get(run.id).state is State.FAILED
-    assert "It diverged. Go slower." in texts(page())
+    assert "It diverged. Go slower." in texts(at.run())
 
 
 def test_a_model_that_is_not_here_is_answered_with_a_sentence(page):
