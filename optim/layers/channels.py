@@ -223,6 +223,8 @@ def _protected_layers(module: nn.Module) -> dict[str, str]:
             continue
         elif _rearranges(node):
             reason = "its outputs are divided into attention heads or rearranged"
+        elif kind_of(node) == "flatten" and _is_behind_linear(module, node):
+            reason = "its outputs are flattened together with others of their kind"
         elif any(_has_channels(module, source) for source in node.all_input_nodes):
             reason = "a constant outside any layer has these channels"
         else:
@@ -276,6 +278,12 @@ def _has_channels(module: nn.Module, source: fx.Node) -> bool:
         return False
     constant = attribute_of(module, str(source.target))
     return isinstance(constant, Tensor) and constant.numel() > 1 and constant.shape[:2] != (1, 1)
+
+
+def _is_behind_linear(module: nn.Module, node: fx.Node) -> bool:
+    """Whether the channels of what a node takes lie last, as those of tokens do."""
+    makers = map(module.get_submodule, _nearest_makers(node))
+    return any(isinstance(maker, nn.Linear) for maker in makers)
 
 
 def _nearest_makers(node: fx.Node) -> set[str]:

@@ -297,3 +297,13 @@ def test_shuffled_channels_stay_and_those_behind_them_may_leave():
     assert [g.name for g in channels.groups] == ["inner"]
     assert channels.protected.keys() == {"enter", "depthwise", "leave"}
     assert channels.protected["depthwise"] == "its inputs are rearranged channels"
+
+
+def test_flattened_tokens_keep_their_channels():
+    layers = [nn.Linear(6, 16), nn.GELU(), nn.Linear(16, 6), nn.Flatten(), nn.Linear(30, 4)]
+    module = nn.Sequential(*layers).eval()
+    channels = find_channels(module, (5, 6))
+    assert [group.name for group in channels.groups] == ["0"]
+    assert "flattened" in channels.protected["2"]
+    pruned = keep_channels(module, channels.groups, {"0": torch.arange(8)})
+    assert pruned(torch.randn(2, 5, 6)).shape == (2, 4)
