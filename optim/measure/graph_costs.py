@@ -12,6 +12,7 @@ from onnx import TensorProto, numpy_helper
 from optim.graph.layers import GraphLayer, attribute_of, graph_layers
 from optim.graph.skeleton import ValueType, value_types
 from optim.measure.macs import LayerCost
+from optim.models.convert.kinds import RECURRENT
 from optim.models.interface import Interface
 from optim.quantity import Quantity
 
@@ -120,7 +121,7 @@ def _macs(node: onnx.NodeProto, sizes: _Sizes) -> int:
         left = sizes.get(node.input[0])
         transposed = attribute_of(node, "transA", 0)
         return prod(output) * (left[-2 if transposed else -1]) if left else 0
-    if node.op_type in ("LSTM", "GRU", "RNN"):
+    if node.op_type in RECURRENT:
         steps = sizes.get(node.input[0], [1])[0]
         return steps * sum(prod(sizes.get(name, [0])) for name in node.input[1:3])
     return 0

@@ -14,6 +14,7 @@ from typing import Any, Self
 import onnx
 
 from optim.graph.skeleton import STANDARD, opset_of
+from optim.models.convert.kinds import CONTROL_FLOW, DATA_DEPENDENT, INTEGER_STORAGE, RECURRENT
 from optim.models.convert.reader import OLDEST_OPSET
 from optim.models.probing import GraphInput, Probed
 
@@ -25,23 +26,10 @@ SAMPLES_ROLE = "samples"
 _LARGE_BYTES = 100_000_000
 _NAMED = 4
 _KINDS = {
-    "it decides at run time what is computed, which MACs leave out": ("If", "Loop", "Scan"),
-    "it has recurrent layers": ("LSTM", "GRU", "RNN"),
-    "it stores integers": (
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "QLinearConv",
-        "QLinearMatMul",
-        "ConvInteger",
-        "MatMulInteger",
-    ),
-    "the size of a result depends on its values": (
-        "NonMaxSuppression",
-        "NonZero",
-        "Compress",
-        "Unique",
-    ),
+    "it decides at run time what is computed, which MACs leave out": CONTROL_FLOW,
+    "it has recurrent layers": RECURRENT,
+    "it stores integers": INTEGER_STORAGE,
+    "the size of a result depends on its values": DATA_DEPENDENT,
     "it draws random numbers": (
         "RandomNormal",
         "RandomNormalLike",

@@ -13,6 +13,7 @@ import onnx
 from optim.data.dataset import Dataset
 from optim.data.task import Classification, Guess, ModelTask, Outputs, Regression
 from optim.errors import ConfigError, UnsupportedModelError
+from optim.models.convert.kinds import RECURRENT
 from optim.models.probing import Probed
 
 __all__ = ["MAX_CLASSES", "TASKS", "guess_task"]
@@ -27,7 +28,6 @@ _MANY_PLACES = 300
 """Rows of one output from which they are places in an image, not steps in time."""
 _DENSE_SHARE = 8
 """How much coarser than its input a map of values may be, along one side."""
-_RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 def guess_task(
@@ -134,7 +134,7 @@ def _kind(model: onnx.ModelProto, probed: Probed) -> Guess:
     if "NonMaxSuppression" in operators or (is_image and named):
         return "detection"
     if not is_image:
-        recurrent = operators.intersection(_RECURRENT)
+        recurrent = operators.intersection(RECURRENT)
         stateful = bool(probed.interface.feeds) or probed.interface.limit > 0
         series = any(len(shape) >= 3 for shape in shapes)
         return "sequence" if recurrent or stateful or series else "other"
@@ -161,7 +161,7 @@ def _rows_kind(
     model: onnx.ModelProto, probed: Probed, shapes: Sequence[Sequence[int]], operators: set[str]
 ) -> Guess:
     """Tell text lines, which have a step for some columns, from boxes, which have one a place."""
-    if operators.intersection(_RECURRENT):
+    if operators.intersection(RECURRENT):
         return "sequence"
     if _last_operator(model.graph, next(iter(probed.outputs))) in ("Softmax", "LogSoftmax"):
         return "sequence"

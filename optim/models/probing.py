@@ -18,12 +18,10 @@ import numpy as np
 import onnx
 
 from optim.errors import UnsupportedModelError, first_line
+from optim.models.convert.kinds import DATA_DEPENDENT
 from optim.models.interface import SAMPLES, Feed, Interface, Read
 
 __all__ = ["GraphInput", "Probed", "probe", "start_session", "with_outputs"]
-
-_DATA_DEPENDENT = ("NonMaxSuppression", "NonZero", "Compress", "Unique")
-"""Operators whose results have sizes that depend on the values of the samples."""
 
 _TYPES = {
     "tensor(float)": "float32",
@@ -534,7 +532,7 @@ def _depending(graph: onnx.GraphProto, names: Iterable[str]) -> set[str]:
     """Return the outputs that depend on an operator whose results have sizes of their own."""
     reached: set[str] = set()
     for node in graph.node:
-        if node.op_type in _DATA_DEPENDENT or reached.intersection(node.input):
+        if node.op_type in DATA_DEPENDENT or reached.intersection(node.input):
             reached.update(node.output)
     return reached.intersection(names)
 
@@ -547,7 +545,7 @@ def _cuts(graph: onnx.GraphProto) -> list[str]:
     cuts: list[str] = []
     for node in graph.node:
         inside = bool(reached.intersection(node.input))
-        if node.op_type in _DATA_DEPENDENT or inside:
+        if node.op_type in DATA_DEPENDENT or inside:
             cuts += [n for n in node.input if n and n not in reached | known and n not in cuts]
             reached.update(node.output)
     own = {value.name for value in graph.output}

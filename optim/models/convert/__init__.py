@@ -2,6 +2,7 @@
 
 =============  =============================================================================
 ``reader``     the file: constants, types, opsets; refuses what no module can hold
+``kinds``      operators that are remarkable wherever they stand
 ``folding``    computes what depends on constants and sizes only
 ``builder``    the graph under construction, followed for two batch sizes
 ``operators``  one index of the operators, files by subject

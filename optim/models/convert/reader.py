@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from optim.errors import UnsupportedModelError
+from optim.models.convert.kinds import CONTROL_FLOW, INTEGER_STORAGE, RECURRENT
 
 __all__ = ["MAX_NODES", "OLDEST_OPSET", "GraphFile", "GraphInput", "Operation", "read_graph"]
 
@@ -24,17 +25,6 @@ MAX_NODES = 50_000
 
 _DOMAINS = ("", "ai.onnx")
 OLDEST_OPSET = 7
-_CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
-_RECURRENT = ("LSTM", "GRU", "RNN")
-_INTEGER_STORAGE = (
-    "QuantizeLinear",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "QLinearConv",
-    "QLinearMatMul",
-    "ConvInteger",
-    "MatMulInteger",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,11 +170,11 @@ def _operation(node: onnx.NodeProto, opset: int) -> Operation:
     )
     if node.domain not in _DOMAINS:
         raise operation.refuse(f"belongs to the operator set {node.domain!r}, which is not read")
-    if node.op_type in _CONTROL_FLOW:
+    if node.op_type in (*CONTROL_FLOW, "SequenceMap"):
         raise operation.refuse("decides at run time what is computed; a module cannot hold it")
-    if node.op_type in _RECURRENT:
+    if node.op_type in RECURRENT:
         raise operation.refuse("is recurrent; recurrent layers cannot be trained here yet")
-    if node.op_type in _INTEGER_STORAGE:
+    if node.op_type in INTEGER_STORAGE:
         raise operation.refuse("stores integers; the grid would be lost in a module of floats")
     return operation
 
