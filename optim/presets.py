@@ -10,7 +10,15 @@ from optim.models.cards import ModelCard, model_cards
 from optim.recipe import Entry, Recipe
 from optim.techniques import TECHNIQUES
 
-__all__ = ["DEFAULT_PRESET", "PRESETS", "Preset", "applicable", "default_recipe", "preset_recipe"]
+__all__ = [
+    "DEFAULT_PRESET",
+    "PRESETS",
+    "Preset",
+    "applicable",
+    "default_recipe",
+    "preset_recipe",
+    "preset_recipes",
+]
 
 
 @dataclass(frozen=True)
@@ -63,17 +71,29 @@ def preset_recipe(name: str, model: str, data: str, seed: int = 0) -> Recipe:
     For a model that came from outside no student was trained ahead, so that the weights which
     pruning leaves are refitted.
     """
-    steps = PRESETS[name].fields
-    entries = tuple(Entry(key, TECHNIQUES[key](**fields)) for key, fields in steps.items())
-    recipe = Recipe(model, data, entries, seed)
-    if _is_from_outside(model_cards().get(model)):
-        recipe = recipe.with_fields("prune_channels", reconstruct=True)
-    return applicable(recipe)
+    return preset_recipes(model, data, seed)[name]
+
+
+def preset_recipes(model: str, data: str, seed: int = 0) -> dict[str, Recipe]:
+    """Return all presets for a model and its data by name; see :func:`preset_recipe`."""
+    card = model_cards().get(model)
+    found = {}
+    for name, preset in PRESETS.items():
+        steps = preset.fields.items()
+        entries = tuple(Entry(key, TECHNIQUES[key](**fields)) for key, fields in steps)
+        recipe = Recipe(model, data, entries, seed)
+        if _is_from_outside(card):
+            recipe = recipe.with_fields("prune_channels", reconstruct=True)
+        found[name] = _applicable(recipe, card)
+    return found
 
 
 def applicable(recipe: Recipe) -> Recipe:
     """Return a recipe in which the steps are off that cannot change its registered model."""
-    card = model_cards().get(recipe.model)
+    return _applicable(recipe, model_cards().get(recipe.model))
+
+
+def _applicable(recipe: Recipe, card: ModelCard | None) -> Recipe:
     for entry in recipe.entries:
         if card is not None and card.lane not in entry.step.lanes:
             recipe = recipe.with_enabled(entry.id, False)

@@ -17,7 +17,7 @@ import plotly
 import streamlit as st
 
 from optim.fields import controls
-from optim.presets import PRESETS, preset_recipe
+from optim.presets import PRESETS, preset_recipes
 from optim.recipe import Recipe
 from optim.techniques import TECHNIQUES
 from pages.components import state
@@ -171,13 +171,13 @@ def _stops(quick: dict[str, Any]) -> list[Any]:
 
 
 def _presets(recipe: Recipe) -> list[dict[str, Any]]:
+    recipes = preset_recipes(recipe.model, recipe.data, recipe.seed)
     return [
         {
             "name": name,
             "title": preset.title,
             "about": preset.about,
-            "active": preset_recipe(name, recipe.model, recipe.data, recipe.seed).entries
-            == recipe.entries,
+            "active": recipes[name].entries == recipe.entries,
         }
         for name, preset in PRESETS.items()
     ]
