@@ -8,6 +8,7 @@ first: that a control is hidden is a courtesy, that its action is refused is the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import streamlit as st
 from streamlit import config
@@ -31,7 +32,6 @@ __all__ = [
     "check_upload",
     "is_presentation",
     "may_change",
-    "may_see",
     "may_see_run",
     "needs_sign_in",
     "note",
@@ -39,7 +39,10 @@ __all__ = [
     "owner",
     "refuse_presentation",
     "user_name",
+    "visible",
 ]
+
+_Card = TypeVar("_Card", ModelCard, DataCard)
 
 PRESENTATION = "presentation"
 """Query parameter of a link that opens pages to look at only."""
@@ -100,10 +103,14 @@ def refuse_presentation() -> None:
         )
 
 
-def may_see(card: ModelCard | DataCard) -> bool:
-    """Whether a model or data stands in the lists: for all, one's own, or named by the link."""
-    present = state.recipe()
-    return card.listed or card.owner == owner() or card.name in (present.model, present.data)
+def visible(cards: Mapping[str, _Card]) -> dict[str, _Card]:
+    """Return the models or data that stand in the lists: for all, one's own, named by the link."""
+    present, mine = state.recipe(), owner()
+    return {
+        name: card
+        for name, card in cards.items()
+        if card.listed or card.owner == mine or card.name in (present.model, present.data)
+    }
 
 
 def may_see_run(run: Run) -> bool:

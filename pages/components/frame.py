@@ -143,8 +143,8 @@ def _pick_model() -> None:
     present = state.recipe()
     mark_used("models", present.model)
     mark_used("data", present.data)
-    models = {n: c for n, c in model_cards().items() if access.may_see(c)}
-    data = {n: c for n, c in data_cards().items() if access.may_see(c)}
+    models = access.visible(model_cards())
+    data = access.visible(data_cards())
 
     def change_model() -> None:
         chosen = models[st.session_state["model_picker"]]

@@ -130,7 +130,7 @@ def _chosen() -> Brought | None:
         return None if file is None else of_file(file)
     if where == _NONE:
         return of_name(GENERATED, Generated.title)
-    cards = {n: c for n, c in data_cards().items() if access.may_see(c) and n != GENERATED}
+    cards = {n: c for n, c in access.visible(data_cards()).items() if n != GENERATED}
     name = st.selectbox(
         "Data",
         list(cards),

@@ -100,8 +100,8 @@ def teachers_for(card: ModelCard) -> list[ModelCard]:
     wanted = interface(card)
     others = [
         other
-        for name, other in models.items()
-        if name != card.name and access.may_see(other) and interface(other) == wanted
+        for name, other in access.visible(models).items()
+        if name != card.name and interface(other) == wanted
     ]
     return [card, *(others if wanted else [])]
 

@@ -57,7 +57,8 @@ SORTS: dict[str, Callable[[Run], tuple[float | str, ...]]] = {
 def run_list() -> None:
     """Draw the list with everything that belongs to it."""
     models, data = model_cards(), data_cards()
-    hidden = {card.name for card in (*models.values(), *data.values()) if not access.may_see(card)}
+    hidden = models.keys() - access.visible(models).keys()
+    hidden |= data.keys() - access.visible(data).keys()
     chosen, text, order = _choices()
     wanted = FILTERS[chosen]
 
