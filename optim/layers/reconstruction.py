@@ -250,8 +250,9 @@ def _regression(
     flat = weight.flatten(1)
     samples, size = len(given), flat.shape[1]
     rows, errors = [], []
-    step = max(1, _CHUNK_BYTES // (4 * size * _positions(layer, given)))
-    places = _places(name, samples, _positions(layer, given))
+    positions = _positions(layer, given)
+    step = max(1, _CHUNK_BYTES // (4 * size * positions))
+    places = _places(name, samples, positions)
     for start in range(0, samples, step):
         chunk = slice(start, start + step)
         columns = _at(_columns(layer, given[chunk]), places[chunk])

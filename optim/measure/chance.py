@@ -119,11 +119,8 @@ def quick_check(
     Raises:
         DataError: If the samples do not fit the model.
     """
-    count = _affordable(bundle, samples, seconds, clock, lambda: None)
-    some = samples.take(np.arange(count))
-    now = predict(bundle, some)
+    now, checks = _trials(bundle, data, samples, seconds, clock, lambda: None)
     accuracy, near = now.accuracy(), is_near_chance(now)
-    checks = _tried(bundle, data, some, now, lambda: None)
     return QuickCheck(
         accuracy,
         near,
@@ -155,10 +152,22 @@ def what_to_check(
     Returns:
         The trial that helps most first, then the others, then what can only be looked at.
     """
-    count = _affordable(bundle, samples, seconds, clock, check)
-    some = samples.take(np.arange(count))
+    now, checks = _trials(bundle, data, samples, seconds, clock, check)
+    return [*checks, *_to_look_at(bundle, data, now)]
+
+
+def _trials(
+    bundle: ModelBundle,
+    data: Dataset,
+    samples: Samples,
+    seconds: float,
+    clock: Callable[[], float],
+    check: Callable[[], None],
+) -> tuple[Predictions, list[Check]]:
+    """Return what a model says about the first few hundred samples, and what helps on them."""
+    some = samples.take(np.arange(_affordable(bundle, samples, seconds, clock, check)))
     now = predict(bundle, some, check=check)
-    return [*_tried(bundle, data, some, now, check), *_to_look_at(bundle, data, now)]
+    return now, _tried(bundle, data, some, now, check)
 
 
 def _affordable(

@@ -140,7 +140,9 @@ class PruneChannels(Step):
         from optim.layers.reconstruction import most_samples, original_outputs, refitted
         from optim.layers.rewrite import weights_of
 
-        most = most_samples(bundle.module, bundle.spec.shape)
+        most = context.memo(
+            f"most:{bundle.hash}", lambda: most_samples(bundle.module, bundle.spec.shape)
+        )
         x, _ = context.calibration(min(self.samples, most))
         wanted = context.memo(
             f"outputs:{bundle.hash}:{context.key}:{len(x)}",
