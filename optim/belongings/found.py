@@ -62,7 +62,7 @@ def belongings(owner: str, store: RunStore) -> Belongings:
     return Belongings(
         models=tuple(card for card in model_cards().values() if card.owner == owner),
         data=tuple(card for card in data_cards().values() if card.owner == owner),
-        runs=tuple(run for run in _all_runs(store) if run.owner == owner),
+        runs=tuple(_all_runs(store, owner)),
         exports=tuple(sorted(exports_of(owner).glob("*/*"))),
     )
 
@@ -112,6 +112,6 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def _all_runs(store: RunStore) -> Iterator[Run]:
-    yield from store.runs()
-    yield from store.runs(deleted=True)
+def _all_runs(store: RunStore, owner: str | None = None) -> Iterator[Run]:
+    yield from store.runs(owner=owner)
+    yield from store.runs(deleted=True, owner=owner)

@@ -64,7 +64,7 @@ def check_run(owner: str, store: RunStore) -> None:
         ConfigError: If the limit is not a legal value.
     """
     most = limits().runs
-    active = sum(run.owner == owner for run in store.runs(states=ACTIVE))
+    active = len(store.runs(states=ACTIVE, owner=owner))
     if most and active >= most:
         raise AccessError(
             f"{active} of your runs wait or run, and {most} is the most.",

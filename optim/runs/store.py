@@ -84,7 +84,12 @@ class RunStore:
         return self.database.read(lambda connection: self._get(connection, run_id))
 
     def runs(
-        self, *, states: Collection[State] | None = None, text: str = "", deleted: bool = False
+        self,
+        *,
+        states: Collection[State] | None = None,
+        text: str = "",
+        deleted: bool = False,
+        owner: str | None = None,
     ) -> list[Run]:
         """Return runs, newest first.
 
@@ -92,11 +97,14 @@ class RunStore:
             states: Only those in one of these; all if None.
             text: Only those with this in their title, kind or id.
             deleted: Those in the bin instead of the others.
+            owner: Only those of this owner; empty for those of the command line, all if None.
         """
         runs = self.tables.runs
         chosen = runs.select().where(
             runs.c.deleted_at.is_not(None) if deleted else runs.c.deleted_at.is_(None)
         )
+        if owner is not None:
+            chosen = chosen.where(runs.c.owner == owner)
         if states is not None:
             chosen = chosen.where(runs.c.state.in_([str(state) for state in states]))
         if text:
