@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -21,12 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optim import errors
 from optim.access.names import capability
-from optim.errors import OptimError, RunError
+from optim.errors import OptimError, RunError, UnsupportedModelError
 from optim.hashing import digest, digest_bytes
 from optim.models.programs import SUFFIXES, uploads_are_trusted
-from optim.processes import child_environment, limit_resources
+from optim.processes import ask_child, limit_resources, refusal
 from optim.storage import cache_home
 
 if TYPE_CHECKING:
@@ -208,7 +206,7 @@ def _ending(kind: str, filename: str) -> str:
     suffix = next((ending for ending in longest if name[1:].endswith(ending)), "")
     if not suffix:
         found = Path(filename).suffix.lower()
-        raise errors.UnsupportedModelError(
+        raise UnsupportedModelError(
             f"A {kind} file ends in {', '.join(known)}: got {found or 'no ending'}.",
             hint="TorchScript, .pt2 and pickled models run code when opened and are refused; save "
             "the weights as .safetensors or as a state dict, or export to ONNX."
@@ -234,34 +232,18 @@ def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, 
             place.write_bytes(subject.content)
             subjects[kind] = {"path": str(place)}
         request = {"question": question, "about": subjects, "arguments": arguments}
-        try:
-            process = subprocess.run(
-                [sys.executable, "-m", "optim.intake"],
-                input=json.dumps(request),
-                capture_output=True,
-                text=True,
-                timeout=_WAIT_S,
-                check=False,
-                # What libraries leave behind lies in the same folder, and goes with it.
-                env={**child_environment(), "TMPDIR": folder},
-            )
-        except subprocess.TimeoutExpired as error:
-            raise RunError("Opening the file took too long and was stopped.") from error
-    return _answer(process.stdout)
-
-
-def _answer(output: str) -> Any:
-    lines = output.strip().splitlines()
-    if not lines:
-        raise RunError(
-            "The file could not be opened within the limits of memory and time.",
-            hint="Check that it is a weights file, an ONNX file, or data of a known format.",
+        return ask_child(
+            "optim.intake",
+            request,
+            wait_s=_WAIT_S,
+            late=RunError("Opening the file took too long and was stopped."),
+            silent=RunError(
+                "The file could not be opened within the limits of memory and time.",
+                hint="Check that it is a weights file, an ONNX file, or data of a known format.",
+            ),
+            # What libraries leave behind lies in the same folder, and goes with it.
+            environment={"TMPDIR": folder},
         )
-    answer: dict[str, Any] = json.loads(lines[-1])
-    if "answer" in answer:
-        return answer["answer"]
-    kind = getattr(errors, answer["kind"], RunError)
-    raise kind(answer["message"], hint=answer["hint"])
 
 
 def main() -> None:
@@ -273,9 +255,9 @@ def main() -> None:
         try:
             answer = {"answer": _answered(**request)}
         except OptimError as error:
-            answer = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
+            answer = refusal(error)
         except MemoryError:
-            answer = {"kind": "RunError", "message": "The file needs too much memory.", "hint": ""}
+            answer = refusal(RunError("The file needs too much memory."))
     sys.stdout.write(json.dumps(answer) + "\n")
 
 

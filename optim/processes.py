@@ -1,11 +1,19 @@
-"""Start Python children that find this very package."""
+"""Start Python children that find this very package, and talk with them: a question, an answer."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-__all__ = ["child_environment", "limit_resources"]
+from optim import errors
+from optim.errors import OptimError
+
+__all__ = ["ask_child", "child_environment", "limit_resources", "refusal"]
 
 
 def child_environment() -> dict[str, str]:
@@ -13,6 +21,55 @@ def child_environment() -> dict[str, str]:
     root = str(Path(__file__).resolve().parents[1])
     others = os.environ.get("PYTHONPATH", "")
     return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
+
+
+def ask_child(
+    module: str,
+    request: Mapping[str, Any],
+    *,
+    wait_s: float,
+    late: OptimError,
+    silent: OptimError,
+    environment: Mapping[str, str] | None = None,
+) -> Any:
+    """Start ``python -m module``, give it one line of JSON, and return what it answers.
+
+    Args:
+        module: Its ``main`` reads the request and writes, as the last line, ``{"answer": ...}`` or
+            a :func:`refusal`.
+        request: The question.
+        wait_s: Seconds after which it is stopped.
+        late: Raised then.
+        silent: Raised where it ends without an answer.
+        environment: More variables for the child.
+
+    Raises:
+        OptimError: ``late``, ``silent``, or what the child refused with.
+    """
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", module],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=wait_s,
+            check=False,
+            env={**child_environment(), **(environment or {})},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise late from error
+    lines = process.stdout.strip().splitlines()
+    if not lines:
+        raise silent
+    answer: dict[str, Any] = json.loads(lines[-1])
+    if "answer" in answer:
+        return answer["answer"]
+    raise getattr(errors, answer["kind"], type(silent))(answer["message"], hint=answer["hint"])
+
+
+def refusal(error: OptimError) -> dict[str, str]:
+    """Return an error as a child answers it."""
+    return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
 
 
 def limit_resources(memory_bytes: int, cpu_s: int, write_bytes: int) -> None:

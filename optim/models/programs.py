@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -22,9 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optim import errors
 from optim.errors import MissingDependencyError, OptimError, UnsupportedModelError, first_line
-from optim.processes import child_environment, limit_resources
+from optim.processes import ask_child, limit_resources, refusal
 
 if TYPE_CHECKING:
     from optim.data.dataset import Dataset
@@ -128,29 +126,16 @@ def open_program(
 
 def _ask(request: dict[str, Any]) -> None:
     """Have a child process open a program and write an ONNX file."""
-    try:
-        process = subprocess.run(
-            [sys.executable, "-m", "optim.models.programs"],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            timeout=_WAIT_S,
-            check=False,
-            env=child_environment(),
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UnsupportedModelError(
-            f"Opening {request['name']!r} took too long and was stopped."
-        ) from error
-    lines = process.stdout.strip().splitlines()
-    if not lines:
-        raise UnsupportedModelError(
-            f"{request['name']!r} could not be opened within the limits of memory and time."
-        )
-    answer: dict[str, str] = json.loads(lines[-1])
-    if answer:
-        kind = getattr(errors, answer["kind"], UnsupportedModelError)
-        raise kind(answer["message"], hint=answer["hint"])
+    name = request["name"]
+    ask_child(
+        "optim.models.programs",
+        request,
+        wait_s=_WAIT_S,
+        late=UnsupportedModelError(f"Opening {name!r} took too long and was stopped."),
+        silent=UnsupportedModelError(
+            f"{name!r} could not be opened within the limits of memory and time."
+        ),
+    )
 
 
 # --- in the child -------------------------------------------------------------------------------
@@ -160,16 +145,16 @@ def main() -> None:
     """Read one request from standard input, write an ONNX file, and say what went wrong."""
     request = json.loads(sys.stdin.readline())
     limit_resources(_MEMORY_BYTES, _CPU_S, _WRITE_BYTES)
-    answer = {}
+    answer: dict[str, Any] = {"answer": None}
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
         try:
             _write(request)
         except OptimError as error:
-            answer = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
+            answer = refusal(error)
         except Exception as error:
             # Anything: it is somebody else's code.
             said = f"{request['name']!r} cannot be opened: {first_line(error)}."
-            answer = {"kind": "UnsupportedModelError", "message": said, "hint": ""}
+            answer = refusal(UnsupportedModelError(said))
     sys.stdout.write(json.dumps(answer) + "\n")
 
 

@@ -26,6 +26,7 @@ from optim.intake import take_data, take_model
 from optim.models.cards import model_cards
 from optim.models.open import open_registered_model
 from optim.models.zoo import ZOO
+from optim.processes import child_environment
 
 
 @pytest.fixture(autouse=True)
@@ -354,7 +355,7 @@ def limited(code):
         capture_output=True,
         text=True,
         check=False,
-        env=intake.child_environment(),
+        env=child_environment(),
     )
 
 
@@ -390,6 +391,6 @@ def test_the_limits_hold_before_the_file_is_looked_at():
         capture_output=True,
         text=True,
         check=True,
-        env=intake.child_environment(),
+        env=child_environment(),
     )
     assert json.loads(done.stdout) == {"answer": str(intake._MEMORY_BYTES)}
