@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from optim.errors import UnsupportedModelError
 from optim.hashing import digest_file
+from optim.models.zoo import architecture_from_json
 from optim.quantity import Quantity
 from optim.storage import ASSETS, store_home
 
@@ -68,6 +69,11 @@ class ModelCard:
     def lane(self) -> Literal["torch", "graph"]:
         """What kind of model it is, see ``ModelBundle.lane``."""
         return "torch" if self.is_trainable else "graph"
+
+    @property
+    def kind(self) -> str:
+        """What it is for, the kind of its task; empty if the card does not say it."""
+        return architecture_from_json(self.architecture).kind if self.architecture else ""
 
     @property
     def hash(self) -> str:
