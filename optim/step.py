@@ -229,21 +229,22 @@ class Context:
                 "This step trains, and the data set has no training part.",
                 hint="Use data with train and test parts, or have them drawn: own.npz?split=made.",
             )
-        self.require_classes()
+        if not isinstance(self.data.task, Detection):
+            self.require_classes()
         return self._tensors("train")
 
     def require_classes(self) -> None:
-        """Refuse models and data that tell no classes, of a whole sample or of objects in it.
+        """Refuse models and data that tell no classes.
 
         Raises:
             CalibrationError: Naming the one that tells none.
         """
-        if not isinstance(self.reference.task, Classification | Detection):
+        if not isinstance(self.reference.task, Classification):
             raise CalibrationError(
                 f"This step trains classifiers, and {self.reference.name} tells no classes.",
                 hint="Pruning, quantization and bias correction work without.",
             )
-        if self.data is not None and self.data.task.kind != self.reference.task.kind:
+        if self.data is not None and not isinstance(self.data.task, Classification):
             raise CalibrationError(
                 f"This step trains on labels, and {self.data.title} has none that are classes.",
                 hint="Pruning, quantization and bias correction work without.",

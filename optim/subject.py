@@ -207,11 +207,20 @@ def _check_quantities(bundle: ModelBundle, data: Dataset, task: Regression) -> N
         )
 
 
+_WHAT = {Classification.kind: "whole samples", Detection.kind: "objects with boxes"}
+
+
 def _check_classes(bundle: ModelBundle, data: Dataset) -> None:
     if bundle.task.kind != data.task.kind:
         raise DataError(
-            f"{data.title} is for {data.task.kind}; {bundle.name} is for {bundle.task.kind}.",
+            f"{data.title} has classes of {_WHAT[data.task.kind]}; {bundle.name} tells none apart.",
             hint="Read the data without labels: target=none.",
+        )
+    if isinstance(bundle.task, Detection) and bundle.task != data.task:
+        raise DataError(
+            f"The objects of {data.title} are of other classes or on other places than those of "
+            f"{bundle.name}.",
+            hint="Choose data with the objects the model was trained on.",
         )
     if data.task.n_classes > bundle.task.n_classes:
         raise DataError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optim.data.task import Detection
+from optim.errors import DataError
 
 __all__ = ["MAX_BOXES", "Boxes", "boxes_of", "overlaps", "suppressed"]
 
@@ -48,7 +49,16 @@ def boxes_of(outputs: np.ndarray, task: Detection) -> list[Boxes]:
     Args:
         outputs: ``(N, channels * places)``, see :class:`~optim.data.task.Detection`.
         task: What they mean.
+
+    Raises:
+        DataError: If they are not as many numbers as the task has.
     """
+    if outputs.shape[1] != task.n_numbers:
+        raise DataError(
+            f"A detector for these images answers {task.n_numbers:,} numbers: got "
+            f"{outputs.shape[1]:,}.",
+            hint="Choose a model that was made for them.",
+        )
     places = outputs.reshape(len(outputs), task.n_outputs, -1).astype(np.float64)
     logits, shapes = places[:, : task.n_classes], places[:, task.n_classes :]
     row, column = np.divmod(np.arange(places.shape[2]), task.raster[1])

@@ -5,6 +5,7 @@ import pytest
 
 from optim.data import Detection
 from optim.data.boxes import boxes_of, overlaps, suppressed
+from optim.errors import DataError
 
 TASK = Detection(("ash", "birch"), (16, 24))
 
@@ -55,3 +56,8 @@ def test_boxes_above_a_score_are_the_first_ones():
     (found,) = boxes_of(answer(p0_0=((3, -20), (0, 0, 0, 0)), p1_2=((0, -20), (0, 0, 0, 0))), TASK)
     assert len(found.scores) == 2
     assert found.above(0.6).scores.tolist() == found.scores[:1].tolist()
+
+
+def test_answers_of_another_length_are_refused():
+    with pytest.raises(DataError, match="answers 36 numbers: got 35"):
+        boxes_of(np.zeros((1, 35), np.float32), TASK)
