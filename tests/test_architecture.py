@@ -14,7 +14,7 @@ ROOMS = (
     # What every room may lean on: errors, numbers, fields, hashes, files, processors, processes.
     {"errors", "quantity", "fields", "hashing", "storage", "device", "processes", "access"},
     {"layers", "codecs", "data", "graph", "models"},
-    {"runtime"},
+    {"runtime", "devices"},
     {"measure", "train"},
     {"step", "techniques"},
     {"recipe"},
