@@ -298,7 +298,15 @@ def heavy_after(code):
 
 
 @pytest.mark.parametrize(
-    "name", ["optim", "optim.techniques", "optim.models.zoo", "optim.data", "optim.presets"]
+    "name",
+    [
+        "optim",
+        "optim.techniques",
+        "optim.models.zoo",
+        "optim.data",
+        "optim.devices",
+        "optim.presets",
+    ],
 )
 def test_importing_loads_nothing_heavy(name):
     assert heavy_after(f"import {name}") == ""
