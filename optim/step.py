@@ -315,6 +315,13 @@ class Step(Config):
         """Return a new bundle and a report; ``bundle`` is unchanged."""
         raise NotImplementedError
 
+    def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
+        """Return a model of the sizes, bits and zeros that :meth:`apply` would give.
+
+        No sample is looked at: what would be calibrated stays as it is, or is guessed.
+        """
+        return self.apply(bundle, context).bundle
+
     @property
     def is_neutral(self) -> bool:
         """Whether these settings change nothing, so that the step can be skipped."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import onnx
-
 from optim.data.task import Classification, ModelTask, task_to_json
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.onnx_file import METADATA_KEY
-from optim.runtime.emit import emit_onnx
-from optim.runtime.emit_graph import graph_bytes
+from optim.runtime.deployed import deployed_graph
 
 __all__ = ["onnx_bytes"]
 
@@ -37,13 +34,7 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
         "recipe": recipe,
     }
     metadata = {METADATA_KEY: json.dumps(properties, separators=(",", ":"))}
-    if isinstance(content, GraphModel):
-        model = onnx.load_from_string(graph_bytes(content.onnx, bundle.table, bundle.interface))
-        others = {p.key: p.value for p in model.metadata_props}
-        onnx.helper.set_model_props(model, {**others, **metadata})
-    else:
-        model = emit_onnx(bundle.deployable(), bundle.table, bundle.spec.shape, metadata)
-    return model.SerializeToString()
+    return deployed_graph(bundle, metadata).SerializeToString()
 
 
 def _task_properties(task: ModelTask) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""The graph a model is deployed as, whichever lane it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+
+from optim.graph.dataflow import Dataflow, dataflow
+from optim.models.bundle import GraphModel, ModelBundle
+from optim.runtime.emit import INPUT, emit_onnx
+from optim.runtime.emit_graph import graph_bytes
+
+__all__ = ["deployed_dataflow", "deployed_graph"]
+
+
+def deployed_graph(
+    bundle: ModelBundle, metadata: Mapping[str, str] | None = None
+) -> onnx.ModelProto:
+    """Return the ONNX graph of a model, quantized where its table says so.
+
+    Args:
+        bundle: Torch model or graph.
+        metadata: Properties of the file; a graph keeps its own beside them.
+
+    Raises:
+        UnsupportedLayerError: If an operation has no ONNX form here.
+    """
+    content = bundle.content
+    if not isinstance(content, GraphModel):
+        return emit_onnx(bundle.deployable(), bundle.table, bundle.spec.shape, metadata or {})
+    model = onnx.load_from_string(graph_bytes(content.onnx, bundle.table, bundle.interface))
+    if metadata:
+        others = {p.key: p.value for p in model.metadata_props}
+        onnx.helper.set_model_props(model, {**others, **metadata})
+    return model
+
+
+def deployed_dataflow(bundle: ModelBundle) -> Dataflow:
+    """Return the kernels of a deployed model and the values between them, for one inference.
+
+    Raises:
+        UnsupportedModelError: If the size of a value is not known before it is computed.
+    """
+    shape = bundle.spec.shape
+    sizes = bundle.interface.sizes(shape) if bundle.interface else {INPUT: (1, *shape)}
+    return dataflow(deployed_graph(bundle), sizes)
