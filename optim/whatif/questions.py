@@ -34,6 +34,7 @@ from optim.runtime.emit_graph import graph_kernel_owners
 from optim.runtime.latency import profile_layers
 from optim.subject import refusals
 from optim.whatif.answers import change, shown
+from optim.whatif.detections import detections, scene
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
 
@@ -274,5 +275,7 @@ QUESTIONS: dict[str, Question] = {
     "export": export,
     "imitation": imitation,
     "sample": sample,
+    "detections": detections,
+    "scene": scene,
 }
 """Questions by name."""

@@ -65,6 +65,12 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 visibility="hidden",
             ),
             st.Page(
+                "pages/lab/detection.py",
+                title="Detection",
+                icon=":material/crop_free:",
+                url_path="detection",
+            ),
+            st.Page(
                 "pages/runs/runs.py",
                 title="Runs",
                 icon=":material/model_training:",

@@ -62,7 +62,22 @@ SERIES = [
     {"id": 4, "label": None, "values": [[4.0, 5.0], [6.0, 7.0]]},
 ]
 
+SCENE = {
+    "picture": "aGVsbG8=",
+    "size": [48, 64],
+    "objects": [{"corners": [1, 2, 11, 22], "name": "7"}],
+    "original": {
+        "boxes": [
+            {"corners": [1, 2, 11, 22], "name": "7", "score": 0.9, "is_right": True},
+            {"corners": [30, 2, 41, 22], "name": "3", "score": 0.4, "is_right": False},
+        ],
+        "missed": [],
+    },
+    "compressed": {"boxes": [], "missed": [{"corners": [1, 2, 11, 22], "name": "7"}]},
+}
+
 EVERY = [
+    pytest.param(charts.scene, (SCENE, "original"), id="scene"),
     pytest.param(charts.side_by_side, (SIDES,), id="side_by_side"),
     pytest.param(charts.gaps, (OUTCOMES,), id="gaps"),
     pytest.param(charts.accuracy_by_time, (OUTCOMES,), id="accuracy_by_time"),
@@ -170,10 +185,23 @@ def test_original_and_compressed_have_one_colour_each_everywhere():
     colours = {}
     for chart, data in (param.values for param in EVERY):
         for trace in chart(*data).data:
-            if trace.name:
+            if trace.name and trace.marker.color:
                 colours.setdefault(trace.name, set()).add(trace.marker.color)
     assert {name: len(found) for name, found in colours.items()} == dict.fromkeys(
         ("Original", "Now", "Teacher", "Student", "Baseline", "Dropout"), 1
     )
     assert colours["Baseline"] == colours["Original"]
     assert colours["Teacher"] == colours["Original"] != colours["Now"] == colours["Student"]
+
+
+def test_boxes_that_are_found_false_and_missed_differ_by_their_lines():
+    def lines(model):
+        drawn = [t for t in charts.scene(SCENE, model).data if t.mode == "lines" and t.line.dash]
+        return {trace.name: (trace.line.dash, list(trace.x)) for trace in drawn}
+
+    original, compressed = lines("original"), lines("compressed")
+    assert len({dash for dash, _ in original.values()}) == 3
+    assert original["found"][1] == [1, 11, 11, 1, 1, None]
+    assert original["false"][1] == [30, 41, 41, 30, 30, None]
+    assert original["missed"][1] == compressed["found"][1] == []
+    assert compressed["missed"][1] == original["found"][1]
