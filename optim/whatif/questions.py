@@ -37,6 +37,7 @@ from optim.whatif.answers import change, shown
 from optim.whatif.detections import detections, scene
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.stream import noise_curve, stream
 
 __all__ = [
     "QUESTIONS",
@@ -277,5 +278,7 @@ QUESTIONS: dict[str, Question] = {
     "sample": sample,
     "detections": detections,
     "scene": scene,
+    "stream": stream,
+    "noise_curve": noise_curve,
 }
 """Questions by name."""

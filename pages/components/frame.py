@@ -71,6 +71,12 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="detection",
             ),
             st.Page(
+                "pages/lab/stream.py",
+                title="Sensor stream",
+                icon=":material/sensors:",
+                url_path="stream",
+            ),
+            st.Page(
                 "pages/runs/runs.py",
                 title="Runs",
                 icon=":material/model_training:",

@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from optim.data.task import Detection
-from optim.models.cards import ModelCard, model_cards
-from pages.components import access, state
+from optim.models.cards import model_cards
+from pages.components.offer import offer
 
 __all__ = ["offer_detector", "scene_picker", "score_slider"]
 
@@ -19,19 +19,8 @@ _KINDS = {"worse": "More wrong", "better": "Less wrong", "same": "As many right 
 
 def offer_detector(name: str) -> None:
     """Say that the model finds no objects, and offer one that does."""
-    with st.container(border=True, horizontal_alignment="center"):
-        st.markdown(f"**{name} finds no objects**")
-        st.caption("This page shows boxes of models that do, before and after compression.")
-        cards = access.visible(model_cards())
-        able = [card for card in cards.values() if card.kind == Detection.kind]
-        for card in able[:1]:
-            st.button(
-                f"Open {card.title}", icon=":material/crop_free:", on_click=_open, args=(card,)
-            )
-
-
-def _open(card: ModelCard) -> None:
-    state.commit(state.with_model(state.recipe(), card.name, card.data))
+    able = [card for card in model_cards().values() if card.kind == Detection.kind]
+    offer(f"{name} finds no objects", "This page shows boxes, before and after compression.", able)
 
 
 def score_slider() -> float:
@@ -40,7 +29,7 @@ def score_slider() -> float:
         "Least score",
         0.05,
         0.95,
-        0.3,
+        0.5,
         0.05,
         key="detection_score",
         persist_state="session",

@@ -76,7 +76,23 @@ SCENE = {
     "compressed": {"boxes": [], "missed": [{"corners": [1, 2, 11, 22], "name": "7"}]},
 }
 
+PLAYED = {
+    "classes": ["healthy", "ball"],
+    "length": 8,
+    "windows": {"values": [[0.0, 1.0], [-2.0, 0.5]], "step": 4, "targets": [0, 1]},
+    "original": {"choices": [0, 1], "times_ms": [0.2, 0.3]},
+    "compressed": {"choices": [1, 1], "times_ms": [0.1, 0.1]},
+}
+ACCURACY = {"value": 0.8, "low": 0.7, "high": 0.9, "text": "80 ± 10 %"}
+POINTS = [
+    {"level": level, "original": ACCURACY, "compressed": ACCURACY, "change": None}
+    for level in (0.0, 0.5)
+]
+
 EVERY = [
+    pytest.param(charts.played, (PLAYED, "healthy", 85.0), id="played"),
+    pytest.param(charts.answer_times, (PLAYED, 0.25), id="answer_times"),
+    pytest.param(charts.noise_curves, (POINTS, 0.5), id="noise_curves"),
     pytest.param(charts.scene, (SCENE, "original"), id="scene"),
     pytest.param(charts.side_by_side, (SIDES,), id="side_by_side"),
     pytest.param(charts.gaps, (OUTCOMES,), id="gaps"),
@@ -188,7 +204,7 @@ def test_original_and_compressed_have_one_colour_each_everywhere():
             if trace.name and trace.marker.color:
                 colours.setdefault(trace.name, set()).add(trace.marker.color)
     assert {name: len(found) for name, found in colours.items()} == dict.fromkeys(
-        ("Original", "Now", "Teacher", "Student", "Baseline", "Dropout"), 1
+        ("Original", "Now", "true class", "Teacher", "Student", "Baseline", "Dropout"), 1
     )
     assert colours["Baseline"] == colours["Original"]
     assert colours["Teacher"] == colours["Original"] != colours["Now"] == colours["Student"]
@@ -205,3 +221,14 @@ def test_boxes_that_are_found_false_and_missed_differ_by_their_lines():
     assert original["false"][1] == [30, 41, 41, 30, 30, None]
     assert original["missed"][1] == compressed["found"][1] == []
     assert compressed["missed"][1] == original["found"][1]
+
+
+def test_alarms_are_told_by_their_form_and_a_frame_shows_its_window():
+    found = charts.played(PLAYED, "healthy", 85.0)
+    forms = {trace.name: list(trace.marker.symbol) for trace in found.data if trace.name}
+    assert forms["Original"] == forms["true class"] == ["circle-open", "triangle-up"]
+    assert forms["Now"] == ["triangle-up", "triangle-up"]
+    assert [list(frame.data[0].y) for frame in found.frames] == PLAYED["windows"]["values"]
+    assert list(found.frames[1].data[1].x) == [2, 2]
+    play, _ = found.layout.updatemenus[0].buttons
+    assert play.args[1]["frame"]["duration"] == 85.0

@@ -1,6 +1,7 @@
 """The Detection page: offers a detector where there is none, and shows what it finds."""
 
-from optim.presets import preset_recipe
+from optim.recipe import Recipe
+from optim.techniques.prune_weights import PruneWeights
 from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
 
 DETECTOR = "scenes-detector"
@@ -20,7 +21,7 @@ def test_a_model_that_finds_no_objects_offers_one_that_does():
 
 
 def test_it_shows_figures_with_their_intervals_and_scenes_of_both_models():
-    at = open_page(preset_recipe("gentle", DETECTOR, "digit-scenes"))
+    at = open_page(Recipe(DETECTOR, "digit-scenes").with_step(PruneWeights(sparsity=0.3)))
     assert not at.exception
     assert not at.error
     labels = [metric.label for metric in at.metric]
