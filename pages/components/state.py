@@ -259,6 +259,11 @@ def looked(key: str, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return dict(found)
 
 
+def look_again(key: str) -> None:
+    """Forget what a look gave: what it led to may be gone when it is asked for again."""
+    st.session_state.get("looks", {}).pop(key, None)
+
+
 def said(source: str, start: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what was said about how data are read: of one source at a time.
 
