@@ -107,6 +107,7 @@ def add_model(
         "params": int(known.params.value),
         "macs": int(known.macs.value),
         "listed": listed,
+        "input_shape": list(bundle.spec.shape),
     }
     if task:
         card["task"] = task

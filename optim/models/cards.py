@@ -22,7 +22,10 @@ __all__ = ["ModelCard", "model_cards"]
 
 _LOG = logging.getLogger(__name__)
 _FIELDS = {"title": str, "data": str, "architecture": dict, "params": int, "macs": int}
-_MORE = {"accuracy": dict, "command": str, "listed": bool, "note": str, "task": str, "owner": str}
+_MORE = {
+    **{"accuracy": dict, "command": str, "listed": bool, "note": str, "task": str, "owner": str},
+    "input_shape": list,
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class ModelCard:
         note: What a reader should know about the file it came from.
         owner: Id of who uploaded it; empty for what ships or came by the command line.
         task: What the outputs of an ONNX file mean, where somebody said so; empty for a guess.
+        input_shape: Shape of one sample; empty where only the data say it.
     """
 
     name: str
@@ -58,6 +62,7 @@ class ModelCard:
     note: str = ""
     owner: str = ""
     task: str = ""
+    input_shape: tuple[int, ...] = ()
 
     @property
     def is_trainable(self) -> bool:
@@ -85,7 +90,10 @@ class ModelCard:
             data = json.loads(path.read_text(encoding="utf-8"))
             _check_fields(data)
             accuracy = {k: Quantity.from_json(v) for k, v in data.get("accuracy", {}).items()}
-        except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+            shape = tuple(map(int, data.get("input_shape", ())))
+        except (
+            *(OSError, LookupError, TypeError, ValueError, OverflowError, RecursionError),
+        ) as error:
             raise UnsupportedModelError(
                 f"The card {path.name!r} of a model is damaged.", hint="Add the model again."
             ) from error
@@ -103,6 +111,7 @@ class ModelCard:
             note=data.get("note", ""),
             task=data.get("task", ""),
             owner=data.get("owner", ""),
+            input_shape=shape,
         )
 
 

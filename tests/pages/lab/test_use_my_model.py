@@ -60,7 +60,7 @@ def desk(monkeypatch):
     monkeypatch.setattr(brought, "look_at_data", read)
 
     def take(model, data, *, anyway, owner, **about):
-        asked = {**about, "titles": [getattr(b, "title", b) for b in (model, data)]}
+        asked = {**about, "titles": [b if isinstance(b, str) else b.title for b in (model, data)]}
         check = desk.answer("pair", desk.pair, **asked) if not anyway else None
         if check and (check["is_near_chance"] or check["suggestions"]):
             return {"check": check, "model": "", "data": ""}
