@@ -31,6 +31,7 @@ __all__ = [
     "heard",
     "history",
     "latency_setting",
+    "look_again",
     "looked",
     "notice",
     "recipe",
