@@ -14,7 +14,7 @@ ROOMS = (
     # What every room may lean on: errors, numbers, fields, hashes, files, processors, processes.
     {"errors", "quantity", "fields", "hashing", "storage", "device", "processes", "access"},
     {"layers", "codecs", "data", "graph", "models"},
-    {"runtime"},
+    {"runtime", "devices"},
     {"measure", "train"},
     {"step", "techniques"},
     {"recipe"},
@@ -298,7 +298,15 @@ def heavy_after(code):
 
 
 @pytest.mark.parametrize(
-    "name", ["optim", "optim.techniques", "optim.models.zoo", "optim.data", "optim.presets"]
+    "name",
+    [
+        "optim",
+        "optim.techniques",
+        "optim.models.zoo",
+        "optim.data",
+        "optim.devices",
+        "optim.presets",
+    ],
 )
 def test_importing_loads_nothing_heavy(name):
     assert heavy_after(f"import {name}") == ""

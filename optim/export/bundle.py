@@ -8,16 +8,37 @@ from importlib import metadata, resources
 
 import numpy as np
 
+from optim.data.task import Classification
+from optim.errors import ExportError
 from optim.export.archive import zip_of
 from optim.export.card import model_card
 from optim.export.verify import Verification
 from optim.models.bundle import ModelBundle
+from optim.models.interface import Interface
 from optim.recipe import Recipe
 from optim.runtime.session import InferenceSession
 
-__all__ = ["deployment_bundle"]
+__all__ = ["check_interface", "deployment_bundle"]
 
 _NEEDS = ("numpy", "onnxruntime")
+
+
+def check_interface(bundle: ModelBundle) -> None:
+    """Refuse a model that ``predict.py`` cannot feed.
+
+    Raises:
+        ExportError: If it takes or gives more than one array of float32, a row for each sample.
+    """
+    interface = bundle.interface
+    if interface is None:
+        return
+    plain = Interface(interface.name, reads=interface.reads)
+    if interface != plain or len(interface.reads) > 1 or interface.inside:
+        raise ExportError(
+            "The bundle's script feeds one array of samples, as many as there are, and reads one; "
+            f"{bundle.name} takes or gives more.",
+            hint="Choose ONNX, as set.",
+        )
 
 
 def deployment_bundle(
@@ -36,7 +57,8 @@ def deployment_bundle(
         file: The ONNX file that was verified.
         verification: What it does in its runtime.
     """
-    outputs = InferenceSession.open(file, 1, bundle.interface).run(inputs)
+    outputs = InferenceSession.open(file, 1, bundle.interface).whole(inputs)
+    names = bundle.task.class_names if isinstance(bundle.task, Classification) else ()
     content: dict[str, bytes | str] = {
         "README.md": _README,
         "MODEL_CARD.md": model_card(bundle, recipe, verification),
@@ -51,7 +73,7 @@ def deployment_bundle(
     about = {
         "name": bundle.name,
         "input": bundle.spec.to_json(),
-        "classes": list(bundle.task.class_names),
+        "classes": list(names),
         "files": [*content, "model.json"],
     }
     return zip_of({**content, "model.json": json.dumps(about, indent=1) + "\n"})

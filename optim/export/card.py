@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from optim.data.task import Classification
 from optim.errors import UnsupportedModelError
 from optim.export.verify import Verification
 from optim.measure.costs import static_costs
@@ -22,7 +23,7 @@ def model_card(bundle: ModelBundle, recipe: Recipe, verification: Verification) 
         verification: What the file does in its runtime.
     """
     shape = " x ".join(map(str, bundle.spec.shape))
-    classes = bundle.task.class_names
+    classes = bundle.task.class_names if isinstance(bundle.task, Classification) else ()
     steps = [entry.step.title for entry in recipe.active]
     return f"""# {_plain(bundle.name)}
 

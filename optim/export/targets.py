@@ -129,6 +129,12 @@ def _checkpoint(order: Order, file: bytes, verification: Verification) -> bytes:
     )
 
 
+def _check_bundle(bundle: ModelBundle) -> None:
+    from optim.export.bundle import check_interface
+
+    check_interface(bundle)
+
+
 def _bundle(order: Order, file: bytes, verification: Verification) -> bytes:
     from optim.export.bundle import deployment_bundle
 
@@ -268,6 +274,7 @@ TARGETS: dict[str, Target] = {
         "and run anywhere.",
         ".zip",
         _onnx,
+        check=_check_bundle,
         pack=_bundle,
     ),
     "safetensors": Target(

@@ -8,6 +8,8 @@ from math import prod
 
 import numpy as np
 
+from optim.data.task import Classification
+from optim.errors import ExportError
 from optim.export.archive import zip_of
 from optim.export.c.program import Operation, Program, integer_program
 from optim.models.bundle import ModelBundle
@@ -26,7 +28,14 @@ def program_of(bundle: ModelBundle) -> Program:
     Raises:
         ExportError: If the runner lacks an operation of the model; says which.
     """
-    return integer_program(deployed_graph(bundle), deployed_dataflow(bundle))
+    program = integer_program(deployed_graph(bundle), deployed_dataflow(bundle))
+    if prod(program.input.shape) != prod(bundle.spec.shape):
+        raise ExportError(
+            f"The C runner takes one sample at a time, and this file is fixed to "
+            f"{' x '.join(map(str, program.input.shape))}.",
+            hint="Export it anew for one sample, or for any number of them.",
+        )
+    return program
 
 
 def c_archive(bundle: ModelBundle, recipe: str, inputs: np.ndarray) -> bytes:
@@ -52,7 +61,7 @@ def c_archive(bundle: ModelBundle, recipe: str, inputs: np.ndarray) -> bytes:
             "model.h": _model_header(bundle, program),
             "runner.c": source("runner.c"),
             "runner.h": source("runner.h"),
-            "sample.h": _sample(program, inputs[:1], session.run(inputs)),
+            "sample.h": _sample(program, inputs[:1], session.whole(inputs)),
             "recipe.yaml": recipe,
         }
     )
@@ -212,7 +221,9 @@ def _readme(bundle: ModelBundle, program: Program) -> str:
     normalised = f"divided by {spec.scale:g}"
     if spec.mean:
         normalised += f", minus {list(spec.mean)}, divided by {list(spec.std)}, by channel"
-    classes = "\n".join(f"{i}. {name}" for i, name in enumerate(bundle.task.class_names))
+    classes = ""
+    if isinstance(bundle.task, Classification):
+        classes = "\n".join(f"{i}. {name}" for i, name in enumerate(bundle.task.class_names))
     ram = Quantity.exact(program.arena, "bytes")
     flash = Quantity.exact(program.constants, "bytes")
     return f"""# {_one_line(bundle.name)} in C

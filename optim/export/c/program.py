@@ -104,7 +104,7 @@ class Program:
         arena: Bytes of memory for activations.
         input: The value that is given.
         input_offset: Where its integers are put, in bytes.
-        output_count: Numbers of the result.
+        output_shape: Sizes of the result.
         output_offset: Where the result stands, in bytes; int32 numbers.
         output_scale: Real number for which one step of the result stands.
     """
@@ -113,9 +113,14 @@ class Program:
     arena: int
     input: StoredValue
     input_offset: int
-    output_count: int
+    output_shape: tuple[int, ...]
     output_offset: int
     output_scale: float
+
+    @property
+    def output_count(self) -> int:
+        """Numbers of the result."""
+        return prod(self.output_shape)
 
     @property
     def input_zero_point(self) -> int:
@@ -208,7 +213,7 @@ class _Builder:
             arena=int(self.memory.arena.value),
             input=given,
             input_offset=offsets[given.name],
-            output_count=prod(flow.values[output].shape),
+            output_shape=flow.values[output].shape,
             output_offset=offsets[output],
             output_scale=self.output_scale,
         )

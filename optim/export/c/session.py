@@ -17,6 +17,7 @@ import numpy as np
 from optim.errors import ExportError, MeasurementError, MissingDependencyError, first_line
 from optim.export.c.archive import source
 from optim.export.c.program import Program
+from optim.models.interface import rows_of
 
 __all__ = ["CompiledSession", "compiler"]
 
@@ -102,8 +103,9 @@ class CompiledSession:
             MeasurementError: If the program ends early.
         """
         found = [self._answer(sample.tobytes()) for sample in self.program.quantized(x)]
-        integers = np.frombuffer(b"".join(found), np.int32).reshape(len(x), -1)
-        return (integers * self.program.output_scale).astype(np.float32)
+        integers = np.frombuffer(b"".join(found), np.int32)
+        shape = (len(x), *self.program.output_shape[1:])
+        return rows_of([(integers * self.program.output_scale).reshape(shape)])
 
     def timed(self, x: np.ndarray) -> Callable[[], None]:
         """Return a function that runs a batch and reads nothing, as a clock wants it."""
