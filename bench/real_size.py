@@ -135,6 +135,8 @@ def measured(folder: Path, lane: str) -> dict[str, Any]:
     figures["positions"] = {}
     for name, position in positions.items():
         own: dict[str, Any] = {}
+        # What is shown first, while the rest is computed.
+        timed(own, "outline", lambda: engine.outlined(bench.outline(position)))  # noqa: B023
         prepared = timed(own, "apply", lambda: bench.prepare(position, draft=True))  # noqa: B023
         static = timed(own, "size_and_macs", lambda: engine.static(prepared))  # noqa: B023
         chunk = timed(own, "first_chunk", lambda: bench.predictions(prepared, 0))  # noqa: B023

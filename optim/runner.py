@@ -145,7 +145,7 @@ class RunResult:
     def _quality_change(self) -> dict[str, Any]:
         if self.quality.change is None:
             return {}
-        name = "accuracy" if self.quality.primary == "accuracy" else "mse"
+        name = "mse" if self.quality.primary == "r2" else self.quality.primary
         return {name: self.quality.change.to_json()}
 
     def report(self) -> str:

@@ -1,4 +1,12 @@
-"""Devices a model may run on: what is known of them."""
+"""Devices a model may run on: what is known of them, and how long a network takes there.
+
+===========  ===================================================================================
+profile      what a device is: rates, memories, runtimes; the catalogue of those that ship
+probe        one file that measures single operators on any board with ONNX Runtime
+calibration  from such measurements to the latency of a network
+operators    what a runtime executes for one inference: plain data
+===========  ===================================================================================
+"""
 
 from optim.devices.profile import DEVICE_CLASSES, DeviceProfile, Runtime, catalogue, device
 

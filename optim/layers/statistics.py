@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -43,16 +43,19 @@ class Observer(nn.Module):
 
     Args:
         batches: How many tensors will come; each gives its share of the values remembered.
+        check: Called for each tensor; raises to stop.
     """
 
-    def __init__(self, batches: int) -> None:
+    def __init__(self, batches: int, check: Callable[[], None] = lambda: None) -> None:
         super().__init__()
+        self.check = check
         self.share = max(1, _SAMPLE // batches)
         self.low, self.high = float("inf"), float("-inf")
         self.samples: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         """Look at a tensor and return it."""
+        self.check()
         low, high = x.aminmax()
         self.low, self.high = min(self.low, low.item()), max(self.high, high.item())
         flat = x.flatten()
@@ -79,7 +82,10 @@ class Observer(nn.Module):
 
 
 def collect_statistics(
-    module: nn.Module, plan: QuantizationPlan, batches: Iterable[Tensor]
+    module: nn.Module,
+    plan: QuantizationPlan,
+    batches: Iterable[Tensor],
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, Statistics]:
     """Run calibration batches through a module and return the statistics of each edge.
 
@@ -87,6 +93,7 @@ def collect_statistics(
         module: A traceable module with float weights.
         plan: The edges to observe.
         batches: ``(N, ...)`` normalised inputs.
+        check: Called at every edge; raises to stop.
 
     Raises:
         CalibrationError: If there is no batch or an activation is not finite.
@@ -94,7 +101,7 @@ def collect_statistics(
     batches = list(batches)
     if not batches:
         raise CalibrationError("Calibration needs at least one batch of samples.")
-    observers = {edge: Observer(len(batches)) for edge in plan.edges}
+    observers = {edge: Observer(len(batches), check) for edge in plan.edges}
     traced = trace(module, behind=observers)
     with torch.inference_mode():
         for batch in batches:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,8 @@ METADATA_KEY = "optim"
 _MAX_BYTES = 2**31 - 1
 _MAX_DIFFERENCE = {False: 1e-3, True: 2e-2}
 """Largest difference between module and file, in units of the largest output; 16-bit or not."""
-_SAMPLES = 16
-"""Samples of the data that module and file are compared on."""
+_SAMPLES, _FEWEST, _NUMBERS = 16, 2, 2**20
+"""Samples of the data that module and file are compared on; fewer where they hold more numbers."""
 
 
 def open_onnx(
@@ -162,7 +163,8 @@ def _inputs(spec: InputSpec, data: Dataset | None) -> tuple[Tensor, str]:
     part = next((p for p in ("validation", "train", "all") if p in data.parts), None)
     if part is None:
         return drawn, f"on {len(drawn)} random inputs"
-    samples = data.part(part).inputs[:_SAMPLES]
+    count = min(_SAMPLES, max(_FEWEST, _NUMBERS // prod(spec.shape) - len(drawn)))
+    samples = data.part(part).inputs[:count]
     inputs = torch.cat([drawn, spec.normalise(samples)])
     return inputs, f"on {len(drawn)} random inputs and {len(samples)} samples"
 

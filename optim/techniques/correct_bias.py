@@ -47,6 +47,10 @@ class CorrectBias(Step):
         ),
     ] = 256
 
+    def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
+        """Return the model as it is: only numbers would change."""
+        return bundle
+
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with shifted biases."""
         from optim.layers.bias import mean_shifts, shift_outputs

@@ -127,6 +127,11 @@ class PruneChannels(Step):
         table = type(bundle.table)(masks, bundle.table.weights, bundle.table.edges)
         return Applied(bundle.with_module(module, table), report)
 
+    def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
+        """Return a model with as many channels, the largest ones, and nothing refitted."""
+        quick = self.model_copy(update={"importance": Magnitude(), "reconstruct": False})
+        return quick.apply(bundle, context).bundle
+
     def _refitted(
         self,
         bundle: ModelBundle,

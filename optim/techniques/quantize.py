@@ -16,17 +16,23 @@ from optim.techniques.calibrations import (
     MSE,
     WEIGHT_CALIBRATIONS,
     CalibrationMethod,
+    MinMax,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
+    from optim.graph.plan import GraphPlan
     from optim.layers.quantized_graph import QuantizationPlan
     from optim.layers.statistics import Statistics
     from optim.layers.table import QuantizedEdge, QuantizedWeight
     from optim.models.bundle import ModelBundle
+
+    _Observed = Callable[
+        [ModelBundle, QuantizationPlan | GraphPlan, Context], dict[str, Statistics]
+    ]
 
 __all__ = ["Quantize"]
 
@@ -168,13 +174,21 @@ class Quantize(Step):
 
         An ONNX graph is folded: its grids are those of the folded weights.
         """
+        return self._applied(bundle, context, self._observed)
+
+    def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
+        """Return the model on grids of these bits, from end to end; activations' reach to 1."""
+        ends = {"calibration": MinMax(), "weight_calibration": MinMax()}
+        return self.model_copy(update=ends)._applied(bundle, context, _unobserved).bundle
+
+    def _applied(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
         from optim.models.bundle import TorchModel
 
         if isinstance(bundle.content, TorchModel):
-            return self._on_module(bundle, context)
-        return self._on_graph(bundle, context)
+            return self._on_module(bundle, context, observed)
+        return self._on_graph(bundle, context, observed)
 
-    def _on_module(self, bundle: ModelBundle, context: Context) -> Applied:
+    def _on_module(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
         from optim.layers.graph import trace
         from optim.layers.quantized_graph import QuantizationPlan
         from optim.layers.rewrite import weights_of
@@ -186,14 +200,14 @@ class Quantize(Step):
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
             plan = QuantizationPlan.of(traced, self._excluded)
-            edges = self._quantize_edges(self._observe(bundle, plan, context))
+            edges = self._quantize_edges(observed(bundle, plan, context))
         table = bundle.table.with_quantization(weights, edges)
         return Applied(bundle.with_table(table), self._report(names, weights, edges, {}))
 
-    def _on_graph(self, bundle: ModelBundle, context: Context) -> Applied:
+    def _on_graph(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
         from optim.graph.plan import GraphPlan
         from optim.models.weighted import kept_weights, model_weights
-        from optim.runtime.run_graph import editable, graph_statistics
+        from optim.runtime.run_graph import editable
 
         folded = editable(bundle, context.memo)
         given = model_weights(folded, self.layers)
@@ -201,12 +215,7 @@ class Quantize(Step):
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
             plan = GraphPlan.of(folded.graph(), self._excluded)
-            x, _ = context.calibration(self.samples)
-            observed = context.memo(
-                f"statistics:{folded.hash}:{len(x)}:{plan.edges}:{context.key}",
-                lambda: graph_statistics(folded, plan, x, context.check),
-            )
-            edges = self._quantize_edges(observed)
+            edges = self._quantize_edges(observed(folded, plan, context))
         table = bundle.table.with_quantization(weights, edges)
         report = self._report(list(given), weights, edges, kept_weights(folded))
         return Applied(folded.with_table(table), report)
@@ -237,16 +246,23 @@ class Quantize(Step):
         low, high = self.weight_calibration.limits(Statistics.of_rows(rows), grid)
         return QuantizedWeight(grid, *grid.parameters(low, high))
 
-    def _observe(
-        self, bundle: ModelBundle, plan: QuantizationPlan, context: Context
+    def _observed(
+        self, bundle: ModelBundle, plan: QuantizationPlan | GraphPlan, context: Context
     ) -> dict[str, Statistics]:
+        """Return what the activations of a plan are on samples."""
+        from optim.graph.plan import GraphPlan
         from optim.layers.statistics import collect_statistics
+        from optim.runtime.run_graph import graph_statistics
 
         x, _ = context.calibration(self.samples)
-        return context.memo(
-            f"statistics:{bundle.hash}:{len(x)}:{plan.edges}:{context.key}",
-            lambda: collect_statistics(bundle.module, plan, x.split(256)),
-        )
+
+        def observe() -> dict[str, Statistics]:
+            if isinstance(plan, GraphPlan):
+                return graph_statistics(bundle, plan, x, context.check)
+            return collect_statistics(bundle.module, plan, x.split(256), context.check)
+
+        key = f"statistics:{bundle.hash}:{len(x)}:{plan.edges}:{context.key}"
+        return context.memo(key, observe)
 
     def _quantize_edges(self, observed: dict[str, Statistics]) -> dict[str, QuantizedEdge]:
         from optim.layers.grid import Grid
@@ -292,3 +308,15 @@ class Quantize(Step):
         bits, scales = self.layers.get(name, self.weight_bits), len(weight.scale)
         what = bits if bits == "ternary" else f"{bits}-bit"
         return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}")
+
+
+def _unobserved(
+    bundle: ModelBundle, plan: QuantizationPlan | GraphPlan, context: Context
+) -> dict[str, Statistics]:
+    """Return what activations could be, as those behind a ReLU: from 0 to 1."""
+    import torch
+
+    from optim.layers.statistics import Statistics
+
+    some = Statistics(torch.zeros(1, 1), torch.zeros(1), torch.ones(1))
+    return dict.fromkeys(plan.edges, some)

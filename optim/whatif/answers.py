@@ -13,7 +13,7 @@ from optim.measure.verdict import verdict
 from optim.quantity import Comparison, How, Quantity
 from optim.whatif.engine import Prepared, Workbench
 
-__all__ = ["answer", "change", "shown"]
+__all__ = ["answer", "change", "shown", "sizes_of"]
 
 
 def shown(value: Quantity | None) -> dict[str, Any] | None:
@@ -57,37 +57,55 @@ def answer(
         latency: Estimated or measured; None before the baseline was measured.
         sizes: The four encoded sizes, where they were computed.
     """
-    original, card = bench.engine.static(baseline), bench.engine.static(candidate)
+    card = bench.engine.static(candidate)
+    file_change = _file_change(bench.engine.static(baseline), card)
     first, second = bench.joined(baseline, chunks), bench.joined(candidate, chunks)
     judged = quality(second, first, bench.subject.bundle.task, every=False)
-    file_change = _file_change(original, card)
     measured = latency.change if latency and latency.candidate.how == How.MEASURED else None
     return {
-        "key": candidate.key,
+        **sizes_of(bench, baseline, candidate, card),
         "n": len(second),
         "of": len(bench.samples),
         "final": chunks == bench.n_chunks and not candidate.is_draft,
         "draft": candidate.is_draft,
+        "left": shown(bench.time_left(baseline, candidate)),
         "quality": _main(judged, len(second)),
         "quality_change": _quality_change(judged),
         "worst_class": _worst_class(bench, first, second),
-        "file": shown(card.file),
-        "file_change": change(file_change),
-        "macs": shown(card.macs),
-        "macs_change": change(ratio(original.macs, card.macs)),
-        "params": shown(card.params),
-        "sparsity": shown(card.sparsity),
         "latency": shown(latency.candidate) if latency else None,
         "latency_change": change(latency.change) if latency else None,
         "sizes": {name: shown(size) for name, size in sizes.items()} if sizes else None,
         "verdict": verdict(judged, file_change, measured),
-        "omitted": list(candidate.omitted),
-        "containers": container_notes(candidate.bundle.table),
         "original": {
             "quality": _of_original(first, bench),
-            "file": shown(original.file),
+            "file": shown(bench.engine.static(baseline).file),
             "latency": shown(latency.baseline) if latency else None,
         },
+    }
+
+
+def sizes_of(
+    bench: Workbench, baseline: Prepared, candidate: Prepared, card: Scorecard
+) -> dict[str, Any]:
+    """Return what the panel shows of one position before any sample was looked at.
+
+    Args:
+        bench: Where both models are.
+        baseline: The original model.
+        candidate: The model at this position, or its outline.
+        card: What is known of it.
+    """
+    original = bench.engine.static(baseline)
+    return {
+        "key": candidate.key,
+        "file": shown(card.file),
+        "file_change": change(_file_change(original, card)),
+        "macs": shown(card.macs),
+        "macs_change": change(ratio(original.macs, card.macs)),
+        "params": shown(card.params),
+        "sparsity": shown(card.sparsity),
+        "omitted": list(candidate.omitted),
+        "containers": container_notes(candidate.bundle.table),
     }
 
 

@@ -11,11 +11,14 @@ Everything here runs in one thread of one process; see :mod:`optim.whatif.servic
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
 
 from optim.data.added import options_of
 from optim.data.dataset import Samples
@@ -28,7 +31,7 @@ from optim.measure.predictions import Predictions
 from optim.measure.quality import primary_metric, quality_of
 from optim.measure.scorecard import Scorecard
 from optim.models.bundle import GraphModel, ModelBundle, TorchModel, named_tensors
-from optim.quantity import Quantity
+from optim.quantity import How, Quantity
 from optim.recipe import Entry, Recipe
 from optim.step import Context, StepReport
 from optim.storage import card_stamp
@@ -53,6 +56,8 @@ _FIRST_CHUNK_MACS = 6e9
 """Work in the first chunk of samples: about 0.1 s on one core of today."""
 _CALIBRATION_MACS = 1e10
 """Work in calibration before a draft on fewer samples is made: about 0.2 s."""
+_PIECE_MACS = 2e10
+"""Work after which a chunk of a large model looks up: about 0.3 s."""
 _CHUNKS = (256, 128, 64, 32)
 _DRAFT_SAMPLES = (256, 128, 64, 32)
 
@@ -65,7 +70,7 @@ class Prepared:
         key: Hash of everything that led to the model.
         bundle: The model.
         reports: ``{entry id: report}`` of the steps that were looked at.
-        is_draft: Whether calibration was cut short.
+        is_draft: Whether calibration was cut short, or left out.
         omitted: Ids of training steps that had no stored result.
     """
 
@@ -89,6 +94,7 @@ class Workbench:
         self.engine = engine
         self.samples: Samples = subject.samples()
         self.chunk = next((c for c in _CHUNKS if c * self.macs <= _FIRST_CHUNK_MACS), _CHUNKS[-1])
+        self._chunk_s = 0.0
 
     @cached_property
     def layers(self) -> list[LayerCost]:
@@ -99,6 +105,11 @@ class Workbench:
     def macs(self) -> int:
         """Multiply-accumulates of the original model for one sample."""
         return sum(layer.macs for layer in self.layers)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether even the smallest chunk is more than a first answer should wait for."""
+        return self.chunk * self.macs > _FIRST_CHUNK_MACS
 
     @property
     def n_chunks(self) -> int:
@@ -138,11 +149,7 @@ class Workbench:
                 not needed because a later one is known.
             check: Called between steps; raises to stop.
         """
-        check_models(recipe, self.subject.bundle)
-        check_lanes(recipe, self.subject.bundle)
-        omitted = tuple(e.id for e in recipe.active if self._is_missing(e, recipe))
-        for entry_id in omitted:
-            recipe = recipe.with_enabled(entry_id, False)
+        recipe, omitted = self._possible(recipe)
         limit = self.sample_limit(recipe) if draft else None
         keys = self._keys(recipe, None)
         if limit is not None and keys[-1] not in self.engine.bundles:
@@ -150,11 +157,7 @@ class Workbench:
         else:
             limit = None
         known = 0 if reports else self._last_known(recipe, keys)
-        bundle = self.subject.bundle
-        if known:
-            bundle, _ = self._result(
-                recipe.active[known - 1], keys[known], bundle, recipe, None, check
-            )
+        bundle = self._after(known, recipe, keys, check)
         found: dict[str, StepReport] = {}
         limits = recipe.limits(limit)
         for i in range(known, len(recipe.active)):
@@ -165,6 +168,63 @@ class Workbench:
             )
         is_draft = any(value is not None for value in limits)
         return Prepared(keys[-1], bundle, found, is_draft, omitted)
+
+    def outline(self, recipe: Recipe, check: Callable[[], None] = lambda: None) -> Prepared:
+        """Return what is known of a recipe's model without any sample: its sizes, bits and zeros.
+
+        Its values are not those of the model, and it is never kept. See :meth:`prepare`.
+        """
+        recipe, omitted = self._possible(recipe)
+        keys = self._keys(recipe, None)
+        known = self._last_known(recipe, keys)
+        bundle = self._after(known, recipe, keys, check)
+        for entry in recipe.active[known:]:
+            check()
+            bundle = entry.step.outline(bundle, self._context(entry, recipe, None, check))
+        key = digest(keys[-1], "outline") if known < len(recipe.active) else keys[-1]
+        return Prepared(key, bundle, {}, True, omitted)
+
+    def is_known(self, recipe: Recipe) -> bool:
+        """Whether a first answer needs no work: the model and its first chunk are in the cache."""
+        recipe, _ = self._possible(recipe)
+        keys = {self._keys(recipe, limit)[-1] for limit in (None, self.sample_limit(recipe))}
+        return any(self._chunk_key(key, 0) in self.engine.predictions for key in keys)
+
+    def _possible(self, recipe: Recipe) -> tuple[Recipe, tuple[str, ...]]:
+        """Return a recipe without the steps whose training is not stored, and their ids.
+
+        Raises:
+            OptimError: If a step does not suit the model.
+        """
+        check_models(recipe, self.subject.bundle)
+        check_lanes(recipe, self.subject.bundle)
+        omitted = tuple(e.id for e in recipe.active if self._is_missing(e, recipe))
+        for entry_id in omitted:
+            recipe = recipe.with_enabled(entry_id, False)
+        return recipe, omitted
+
+    def _after(
+        self, known: int, recipe: Recipe, keys: list[str], check: Callable[[], None]
+    ) -> ModelBundle:
+        """Return the model after so many steps, whose result is known."""
+        bundle = self.subject.bundle
+        if not known:
+            return bundle
+        entry, key = recipe.active[known - 1], keys[known]
+        return self._result(entry, key, bundle, recipe, None, check)[0]
+
+    def _context(
+        self, entry: Entry, recipe: Recipe, limit: int | None, check: Callable[[], None]
+    ) -> Context:
+        return Context(
+            data=self.subject.data,
+            reference=self.subject.bundle,
+            seed=recipe.seed,
+            step_id=entry.id,
+            sample_limit=limit,
+            check=check,
+            memo=self.engine.memo,
+        )
 
     def _keys(self, recipe: Recipe, limit: int | None) -> list[str]:
         return recipe.chain(self.subject.bundle.hash, self.subject.data.hash, limit)
@@ -200,47 +260,60 @@ class Workbench:
                 result = load_stored(key, self.subject.bundle)
                 assert result is not None, "what is not stored was switched off"
                 return result, StepReport(f"{entry.step.title}: trained before and stored.")
-            context = Context(
-                data=self.subject.data,
-                reference=self.subject.bundle,
-                seed=recipe.seed,
-                step_id=entry.id,
-                sample_limit=limit,
-                check=check,
-                memo=self.engine.memo,
-            )
-            applied = entry.step.apply(before, context)
+            applied = entry.step.apply(before, self._context(entry, recipe, limit, check))
             return applied.bundle, applied.report
 
         return self.engine.bundles.get_or(key, compute)
 
     # --- measurements ---------------------------------------------------------------------------
 
-    def predictions(self, prepared: Prepared, index: int) -> Predictions:
-        """Return what a model says about one chunk."""
+    def predictions(
+        self, prepared: Prepared, index: int, check: Callable[[], None] = lambda: None
+    ) -> Predictions:
+        """Return what a model says about one chunk.
+
+        Args:
+            prepared: The model.
+            index: Of the chunk.
+            check: Called between pieces of a large model's chunk; raises to stop.
+        """
         return self.engine.predictions.get_or(
-            f"{prepared.key}:{self.subject.hash}:{self.chunk}:{index}",
-            lambda: self._predict(prepared, index),
+            self._chunk_key(prepared.key, index), lambda: self._predict(prepared, index, check)
         )
 
-    def _predict(self, prepared: Prepared, index: int) -> Predictions:
+    def _chunk_key(self, key: str, index: int) -> str:
+        return f"{key}:{self.subject.hash}:{self.chunk}:{index}"
+
+    def _predict(self, prepared: Prepared, index: int, check: Callable[[], None]) -> Predictions:
         start = index * self.chunk
         rows = slice(start, min(start + self.chunk, len(self.samples)))
         x = self.engine.memo(
             f"inputs:{self.subject.hash}:{self.chunk}:{index}" if index == 0 else "",
             lambda: self.subject.bundle.spec.normalise(self.samples.inputs[rows]),
         )
-        outputs, how = self.engine.runner(prepared)(x), how_of(prepared.bundle)
+        run, pieces, began = self.engine.runner(prepared), [], time.perf_counter()
+        for piece in x.split(max(1, int(_PIECE_MACS // max(1, self.macs)))):
+            check()
+            pieces.append(run(piece))
+        self._chunk_s = time.perf_counter() - began
+        outputs, how = np.concatenate(pieces), how_of(prepared.bundle)
         return Predictions(self.samples.ids[rows], outputs, self.samples.targets[rows], how)
 
     def known_chunks(self, prepared: Prepared) -> int:
         """Return how many chunks in a row, from the first, are in the cache."""
         count = 0
         while count < self.n_chunks and (
-            f"{prepared.key}:{self.subject.hash}:{self.chunk}:{count}" in self.engine.predictions
+            self._chunk_key(prepared.key, count) in self.engine.predictions
         ):
             count += 1
         return count
+
+    def time_left(self, *models: Prepared) -> Quantity | None:
+        """Return how long the remaining chunks take, by the last one; None before there was one."""
+        chunks = sum(self.n_chunks - self.known_chunks(prepared) for prepared in models)
+        if not self._chunk_s:
+            return None
+        return Quantity.exact(chunks * self._chunk_s, "s", How.ESTIMATED)
 
     def joined(self, prepared: Prepared, chunks: int) -> Predictions:
         """Return what a model says about the first chunks together."""
@@ -314,15 +387,17 @@ class Engine:
         return self._static.get_or(prepared.key, lambda: self._static_scorecard(prepared))
 
     def _static_scorecard(self, prepared: Prepared) -> Scorecard:
-        params, macs, sparsity = static_costs(prepared.bundle)
-        return Scorecard(
-            quality={},
-            primary="accuracy",
-            params=params,
-            macs=macs,
-            sparsity=sparsity,
-            file=Quantity.exact(len(self.file(prepared)), "bytes"),
-        )
+        return _static(prepared.bundle, self.file(prepared), How.MEASURED)
+
+    def outlined(self, prepared: Prepared) -> Scorecard:
+        """Return what an outline says: as :meth:`static`, estimated; nothing is kept of it."""
+        return _static(prepared.bundle, onnx_bytes(prepared.bundle), How.ESTIMATED)
+
+
+def _static(bundle: ModelBundle, file: bytes, how: How) -> Scorecard:
+    params, macs, sparsity = (replace(count, how=how) for count in static_costs(bundle))
+    size = Quantity.exact(len(file), "bytes", how)
+    return Scorecard({}, "accuracy", params, macs, sparsity, file=size)
 
 
 def _calibration_samples(entry: Entry) -> int:

@@ -68,7 +68,7 @@ def model_info(engine: Engine, recipe: Recipe) -> dict[str, Any]:
         "layers": [layer.name for layer in bench.layers if layer.params],
         "hash": subject.bundle.hash,
         "lane": subject.bundle.lane,
-        "refused": refusals(subject.bundle.lane, subject.bundle.provenance.note),
+        "refused": refusals(subject.bundle),
     }
 
 

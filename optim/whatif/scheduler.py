@@ -4,6 +4,7 @@ Work is cut into units of some tens of milliseconds. Between units, and at every
 one, anything more urgent comes first:
 
 ===========  ================================================================================
+sizes        of a model so large that a first answer takes seconds: sizes and MACs, by no sample
 first        a fair first answer for the newest position of a session; older ones are dropped
 near         the stops next to it on every slider, nearest first
 latency      when nobody moved a slider for a moment
@@ -30,7 +31,7 @@ from optim.measure.latency import LatencyPair, compare_files
 from optim.measure.size import encoded_sizes
 from optim.quantity import Quantity
 from optim.recipe import Recipe
-from optim.whatif.answers import answer
+from optim.whatif.answers import answer, sizes_of
 from optim.whatif.engine import Engine, Prepared, Workbench
 from optim.whatif.latency import LatencySetting, estimate
 
@@ -100,6 +101,7 @@ class _Session:
     emit: Callable[[dict[str, Any]], None]
     move: Move
     moved_at: float
+    sized: bool = False
     answered: bool = False
     failed: bool = False
     chunks: int = 0
@@ -164,7 +166,7 @@ class Scheduler:
             for session in sessions:
                 if session.failed or not self._is_current(session):
                     continue
-                if level and not session.answered:
+                if level >= _UNHURRIED and not session.answered:
                     continue
                 if self._try(level, work, session):
                     session.served = next(self._serial)
@@ -202,7 +204,7 @@ class Scheduler:
         """Raise Cancelled if this unit is out of date or something more urgent waits."""
         if not self._is_current(session):
             raise Cancelled
-        if level and self.arrived.is_set():
+        if level >= _UNHURRIED and self.arrived.is_set():
             raise Cancelled
 
     def _is_current(self, session: _Session) -> bool:
@@ -211,13 +213,30 @@ class Scheduler:
 
     # --- levels -----------------------------------------------------------------------------------
 
+    def _sizes(self, session: _Session, check: Callable[[], None]) -> bool:
+        if session.sized or session.answered:
+            return False
+        recipe = session.move.recipe
+        bench = self.engine.workbench(recipe)
+        session.sized = True
+        if not bench.is_slow or bench.is_known(recipe):
+            return False
+        outline = bench.outline(recipe, check)
+        check()
+        card = self.engine.outlined(outline)
+        message = sizes_of(bench, self._baseline(bench, recipe), outline, card)
+        session.emit({**message, "type": "sizes", "request_id": session.move.request_id})
+        return True
+
     def _first(self, session: _Session, check: Callable[[], None]) -> bool:
         if session.answered:
             return False
         bench = self.engine.workbench(session.move.recipe)
         candidate = bench.prepare(session.move.recipe, draft=True, check=check)
         baseline = self._baseline(bench, session.move.recipe)
-        check()
+        for prepared in (candidate, baseline):
+            check()
+            bench.predictions(prepared, 0, check)
         session.chunks = max(1, min(bench.known_chunks(candidate), bench.known_chunks(baseline)))
         self._emit(session, bench, candidate, session.chunks)
         session.answered = True
@@ -243,10 +262,9 @@ class Scheduler:
         if session.chunks < bench.n_chunks:
             wanted = min(bench.n_chunks, max(session.chunks + 1, bench.known_chunks(candidate)))
             for index in range(wanted):
-                check()
-                bench.predictions(candidate, index)
-                check()
-                bench.predictions(baseline, index)
+                for prepared in (candidate, baseline):
+                    check()
+                    bench.predictions(prepared, index, check)
             session.chunks = wanted
             if wanted == bench.n_chunks or wanted.bit_count() == 1:
                 self._emit(session, bench, candidate, wanted)
@@ -308,6 +326,7 @@ class Scheduler:
         except OptimError:
             return False
         check()
+        bench.predictions(candidate, 0, check)
         self._emit(session, bench, candidate, 1, stop=(index, value))
         return True
 
@@ -361,12 +380,15 @@ class Scheduler:
 _Work = Callable[[Scheduler, _Session, Callable[[], None]], bool]
 
 _LEVELS: tuple[_Work, ...] = (
+    Scheduler._sizes,
     Scheduler._first,
     Scheduler._near,
     Scheduler._latency,
     Scheduler._refine,
     Scheduler._sweep,
 )
+_UNHURRIED = 2
+"""From this level on, a session has its first answer, and gives way to whatever arrives."""
 
 
 def _neighbours(move: Move) -> Iterator[tuple[int, Any]]:

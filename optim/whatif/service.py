@@ -5,7 +5,7 @@ started by :mod:`optim.whatif.client`; it ends when its input closes.
 
 =========  =======================================================================================
 in         ``move``, ``close``, ``ask`` (layers, export, ...), ``forget`` (all caches)
-out        ``ready``, ``answer``, ``error``, ``reply``
+out        ``ready``, ``sizes``, ``answer``, ``error``, ``reply``
 =========  =======================================================================================
 """
 

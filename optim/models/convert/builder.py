@@ -197,9 +197,9 @@ class Builder:
 
     def call(self, kind: str, *args: Any, **kwargs: Any) -> Traced:
         """Add a call of a function of the vocabulary; values may stand among its arguments."""
-        function = FUNCTIONS[kind]
-        node = self.graph.call_function(function, _nodes(args), _nodes(kwargs))
-        return self._made(node, [function(*_sample(args, i), **_sample(kwargs, i)) for i in (0, 1)])
+        node = self.graph.call_function(FUNCTIONS[kind], _nodes(args), _nodes(kwargs))
+        results = [_called(kind, _sample(args, i), _sample(kwargs, i)) for i in (0, 1)]
+        return self._made(node, results)
 
     def cast(self, x: Traced, dtype: torch.dtype) -> Traced:
         """Add a conversion of type, unless it changes nothing."""
@@ -233,13 +233,7 @@ class Builder:
     def call_layer(self, path: str, *inputs: Traced) -> Traced:
         """Add a call of a layer that is already part of the module."""
         layer = self.root.get_submodule(path)
-        tensors = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
-        # Whole numbers say what is moved where; sizes may depend on them.
-        empty = {n: t.to("meta") if t.is_floating_point() else t for n, t in tensors.items()}
-        results = [
-            torch.func.functional_call(layer, empty, tuple(x.samples[i] for x in inputs))
-            for i in (0, 1)
-        ]
+        results = [_result(layer, tuple(x.samples[i] for x in inputs)) for i in (0, 1)]
         node = self.graph.call_module(path, tuple(x.node for x in inputs))
         return self._made(node, results)
 
@@ -405,3 +399,39 @@ def _sample(args: Any, index: int) -> Any:
 
 Handler = Callable[[Builder, Operation], "Value | tuple[Value, ...]"]
 """Turns one operation into layers and calls, and returns its outputs."""
+
+
+_ELEMENTWISE = (
+    *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU, nn.ELU),
+    *(nn.CELU, nn.Softplus, nn.Softsign, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softmax),
+)
+"""Layers whose result is as large as what they are given."""
+_COMBINING = frozenset({"add", "mul", "sub"})
+# What is simplest is not called: torch would load its compiler for it, which takes seconds.
+
+
+def _called(kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return what a function of the vocabulary gives, without values."""
+    if kind in _COMBINING and not kwargs and all(map(_is_float, args)):
+        shape = torch.broadcast_shapes(*(x.shape for x in args))
+        return torch.empty(shape, dtype=torch.result_type(*args), device="meta")
+    return FUNCTIONS[kind](*args, **kwargs)
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.is_floating_point()
+
+
+def _result(layer: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
+    """Return what a layer gives, without values."""
+    x = given[0]
+    if isinstance(layer, _ELEMENTWISE) and _is_float(x):
+        return x
+    if isinstance(layer, nn.AdaptiveAvgPool2d) and layer.output_size == 1 and x.ndim == 4:
+        return torch.empty(*x.shape[:2], 1, 1, dtype=x.dtype, device="meta")
+    if isinstance(layer, nn.Linear) and _is_float(x) and x.shape[-1:] == (layer.in_features,):
+        return torch.empty(*x.shape[:-1], layer.out_features, dtype=x.dtype, device="meta")
+    tensors = {**dict(layer.named_parameters()), **dict(layer.named_buffers())}
+    # Whole numbers say what is moved where; sizes may depend on them.
+    empty = {n: t.to("meta") if t.is_floating_point() else t for n, t in tensors.items()}
+    return torch.func.functional_call(layer, empty, given)

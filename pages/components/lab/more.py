@@ -154,6 +154,13 @@ def _override(recipe: Recipe, entry_id: str, field: str, layer: str, value: Any)
 
 
 def _classes(recipe: Recipe, info: dict[str, Any]) -> None:
+    if info["metric"]["name"] == "map":
+        st.markdown("**Classes**")
+        st.caption(
+            "Accuracy by class and confusion are of samples that are of one class each; these hold "
+            "several objects. The page *Detection* shows what is found and what is missed."
+        )
+        return
     if info["metric"]["name"] != "accuracy":
         st.markdown("**Classes**")
         st.caption(

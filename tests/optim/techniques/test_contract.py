@@ -15,9 +15,11 @@ from optim.export.deploy import onnx_bytes
 from optim.fields import Choice, Method, Models, PerLayer, Range, controls
 from optim.layers.channels import find_channels
 from optim.layers.rewrite import norm_layers, weights_of
+from optim.measure.costs import static_costs
 from optim.models.checkpoint import load_checkpoint, save_checkpoint
 from optim.recipe import Recipe
 from optim.runtime.session import InferenceSession
+from optim.step import refusal
 from optim.techniques import TECHNIQUES, name_of
 from optim.techniques.importances import IMPORTANCES
 from tests.helpers import (
@@ -64,6 +66,8 @@ def step(technique):
 @pytest.fixture
 def given(technique, bundle, context):
     """The model as the technique meets it."""
+    if reason := refusal(TECHNIQUES[technique], bundle.lane, "", bundle.task.kind):
+        pytest.skip(reason)
     if technique not in BEFORE:
         return bundle
     first = BEFORE[technique]
@@ -88,9 +92,18 @@ def test_the_result_is_another_model_of_the_same_interface(step, given, context)
     with torch.inference_mode():
         assert result.module(x).shape == given.module(x).shape
     found = outputs_of(result, x)
-    assert found.shape == (len(x), given.task.n_classes)
+    assert found.shape == (len(x), given.task.n_numbers)
     assert torch.isfinite(found).all()
     assert (result.spec, result.task, result.name) == (given.spec, given.task, given.name)
+
+
+def test_an_outline_is_as_large_as_the_result(step, given, context):
+    """A page says so before anything is calibrated."""
+    if step.cost == "training":
+        return
+    outline, result = step.outline(given, context), step.apply(given, context).bundle
+    assert static_costs(outline) == static_costs(result)
+    assert len(onnx_bytes(outline)) == pytest.approx(len(onnx_bytes(result)), rel=0.02)
 
 
 def test_the_report_accounts_for_every_layer(step, given, context):

@@ -102,6 +102,18 @@ def test_reports_are_there_when_asked_for(engine, recipe):
     assert set(bench.prepare(recipe, draft=False, reports=True).reports) == set(ALL)
 
 
+def test_an_outline_is_computed_from_the_last_known_step_and_not_kept(engine, recipe, applied):
+    bench = engine.workbench(recipe)
+    exact = bench.prepare(recipe, draft=False)
+    assert bench.outline(recipe).bundle is exact.bundle
+    moved = recipe.with_fields("quantize", weight_bits=4)
+    before, known = counted(applied), engine.bundles.used
+    outline = bench.outline(moved)
+    assert (counted(applied), engine.bundles.used) == (before, known)
+    assert outline.is_draft
+    assert outline.key != bench.prepare(moved, draft=True).key
+
+
 def test_the_answer_equals_that_of_a_whole_run(engine, recipe):
     """The engine's shortcuts change no figure: chunks, caches, memos."""
     bench = engine.workbench(recipe)
@@ -165,7 +177,7 @@ def test_chunks_are_predicted_once(engine, recipe, monkeypatch):
     calls = []
     plain = type(bench)._predict
     monkeypatch.setattr(
-        type(bench), "_predict", lambda self, p, i: calls.append(i) or plain(self, p, i)
+        type(bench), "_predict", lambda self, *a: calls.append(a[1]) or plain(self, *a)
     )
     bench.joined(prepared, bench.n_chunks)
     bench.joined(prepared, bench.n_chunks)

@@ -85,6 +85,64 @@ def test_a_first_answer_comes_at_once_and_tightens_up_to_all_samples(scheduler, 
     assert last["sizes"]["entropy"]["how"] == "measured"
 
 
+@pytest.fixture
+def slow(monkeypatch):
+    """A machine that a first answer takes seconds on."""
+    monkeypatch.setattr("optim.whatif.engine._CHUNKS", (32,))
+    monkeypatch.setattr("optim.whatif.engine._FIRST_CHUNK_MACS", 1.0)
+    monkeypatch.setattr("optim.whatif.engine._PIECE_MACS", 1.0)
+
+
+@pytest.mark.usefixtures("slow")
+def test_sizes_of_a_large_model_come_before_any_sample_is_looked_at(scheduler, recipe, applied):
+    panel = Panel()
+    scheduler.submit("a", Move(1, recipe), panel)
+    assert scheduler.step()
+    (sizes,) = panel.messages
+    assert (sizes["type"], sizes["request_id"]) == ("sizes", 1)
+    assert sizes["file"]["how"] == sizes["macs"]["how"] == "estimated"
+    assert applied["reestimate_batchnorm"] == applied["quantize"] == 0
+    assert scheduler.engine.predictions.used == 0
+    scheduler.step()
+    (first,) = panel.own()
+    assert first["n"] == 32
+    for name in ("file", "macs", "params", "sparsity"):
+        assert first[name] == {**sizes[name], "how": "measured"}
+    assert first["left"]["how"] == "estimated"
+    assert first["left"]["value"] > 0
+    drain(scheduler)
+    assert panel.own()[-1]["left"]["value"] == 0
+    scheduler.submit("a", Move(2, recipe), panel)
+    scheduler.step()
+    assert panel.messages[-1]["type"] == "answer", "what is known needs no estimate"
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_first_answer_stops_between_two_samples_when_the_slider_moves_on(
+    scheduler, quick, monkeypatch
+):
+    panel, seen = Panel(), []
+    newer = quick.with_fields("prune_weights", sparsity=0.4)
+    plain = scheduler.engine.runner
+
+    def runner_that_is_overtaken(prepared):
+        def run(x):
+            seen.append(len(x))
+            scheduler.submit("a", Move(2, newer), panel)
+            return plain(prepared)(x)
+
+        return run
+
+    scheduler.submit("a", Move(1, quick), panel)
+    scheduler.step()
+    monkeypatch.setattr(scheduler.engine, "runner", runner_that_is_overtaken)
+    scheduler.step()
+    assert seen == [1]
+    monkeypatch.undo()
+    drain(scheduler)
+    assert [m["request_id"] for m in panel.messages[:3]] == [1, 2, 2]
+
+
 def test_the_neighbours_come_before_the_rest(scheduler, quick):
     panel = Panel()
     move = Move(1, quick, (SPARSITY,), focus=0)
@@ -134,11 +192,11 @@ def test_work_in_progress_stops_when_a_newer_position_arrives(scheduler, recipe,
     plain = type(scheduler.engine.workbench(recipe)).predictions
     chunks = []
 
-    def predict_and_move(self, prepared, index):
+    def predict_and_move(self, prepared, index, check):
         chunks.append(index)
         if len(chunks) == 2:
             scheduler.submit("a", Move(2, newer), panel)
-        return plain(self, prepared, index)
+        return plain(self, prepared, index, check)
 
     monkeypatch.setattr(type(scheduler.engine.workbench(recipe)), "predictions", predict_and_move)
     scheduler.step()  # refines, is interrupted between two chunks
@@ -184,11 +242,11 @@ def test_a_first_answer_interrupts_what_can_wait(scheduler, recipe, quick, monke
     bench = type(scheduler.engine.workbench(recipe))
     plain, chunks = bench.predictions, []
 
-    def predict_and_be_asked(self, prepared, index):
+    def predict_and_be_asked(self, prepared, index, check):
         chunks.append(index)
         if len(chunks) == 1:
             scheduler.submit("urgent", Move(1, quick), urgent)
-        return plain(self, prepared, index)
+        return plain(self, prepared, index, check)
 
     monkeypatch.setattr(bench, "predictions", predict_and_be_asked)
     scheduler.step()

@@ -59,7 +59,8 @@ export class Connection {
   }
 
   receive(message) {
-    const settles = message.type === "error" || (message.type === "answer" && !message.stop);
+    // Sizes come before an answer that takes seconds: the next position need not wait for it.
+    const settles = ["error", "sizes"].includes(message.type) || (message.type === "answer" && !message.stop);
     if (this.inFlight && settles && message.request_id === this.inFlight.id) this.inFlight = null;
     this.onMessage(message);
     this.flush();

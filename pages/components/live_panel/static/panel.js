@@ -15,6 +15,7 @@ const COMMIT_MS = 200;
 const LATE_MS = 5000;
 const MAX_SLIDERS = 24;
 const MAX_VISITED = 400;
+const MENTIONED_S = 3;
 
 /** Called by Streamlit with fresh data on every rerun; makes the panel once and updates it then. */
 export function mount(component) {
@@ -31,6 +32,7 @@ class Panel {
   constructor(root) {
     this.root = root;
     this.answers = new Map();
+    this.sized = null;
     this.asked = new Map();
     this.visited = new Map();
     this.focus = null;
@@ -139,6 +141,7 @@ class Panel {
 
   restore() {
     this.answers.clear();
+    this.sized = null;
     this.visited.clear();
     try {
       const saved = JSON.parse(sessionStorage.getItem(`optim:${this.data.subject}`) || "[]");
@@ -151,6 +154,7 @@ class Panel {
   /** Ask anew: answers from before may lack a result that was trained since. */
   forget() {
     this.answers.clear();
+    this.sized = null;
     this.askedText = null;
   }
 
@@ -384,10 +388,15 @@ class Panel {
       this.showMessage(`${message.message} ${message.hint || ""}`.trim());
       return;
     }
-    if (message.type !== "answer") return;
+    if (!["answer", "sizes"].includes(message.type)) return;
     const asked = this.asked.get(message.request_id);
     if (!asked) return;
     const key = this.key(message.stop ? this.atStop(asked, message.stop) : asked.steps);
+    if (message.type === "sizes") {
+      this.sized = { key, ...message };
+      this.drawSoon();
+      return;
+    }
     const known = this.answers.get(key);
     if (!known || message.n >= known.n || (known.draft && !message.draft)) this.answers.set(key, { ...known, ...message, sizes: message.sizes || known?.sizes });
     if (!message.stop && key === this.key()) this.show();
@@ -442,17 +451,27 @@ class Panel {
 
   draw() {
     const answer = this.shown;
+    this.drawSizes();
     if (!answer) return;
     setText(this.verdict, answer.verdict);
     setText(this.basis, `${basisText(answer, this.data)}${this.leftOut(answer)}`);
     this.numbers.quality.show(answer.quality, answer.quality_change, answer.draft ? "draft" : "");
-    this.numbers.file.show(answer.file, answer.file_change, Object.values(answer.containers).join(" "));
     this.numbers.latency.show(answer.latency, answer.latency_change);
-    this.numbers.macs.show(answer.macs, answer.macs_change, `${answer.params.text.trim()} params`);
     this.drawNotes(answer);
     this.root.style.setProperty("--optim-measured", `${(100 * answer.n) / answer.of}%`);
     if (window.Plotly) this.drawCharts(answer);
     this.reportDelay(answer);
+  }
+
+  /** Size and MACs of this position, which are there before its quality where a model is large. */
+  drawSizes() {
+    const key = this.key();
+    const ahead = !this.answers.has(key) && this.sized?.key === key ? this.sized : null;
+    const known = ahead || this.shown;
+    if (!known) return;
+    this.numbers.file.show(known.file, known.file_change, Object.values(known.containers).join(" "));
+    this.numbers.macs.show(known.macs, known.macs_change, `${known.params.text.trim()} params`);
+    this.root.classList.toggle("optim-sized", Boolean(ahead));
   }
 
   /** Leave a measure from a moved slider to its drawn answer, for bench/interactive.py. */
@@ -596,5 +615,6 @@ function basisText(answer, data) {
   const how = answer.n < answer.of ? `${count(answer.n)} of ${count(answer.of)}` : `all ${count(answer.of)}`;
   const latency = `Latency in ONNX Runtime on this machine, batch ${data.latency.batch_size}, ${data.latency.threads} thread${data.latency.threads > 1 ? "s" : ""}.`;
   const draft = answer.draft ? " Draft: calibrated on few samples." : "";
-  return `${data.metric.short} on ${how} ${data.samples}, original and compressed on the same ones; ± is a 95 % interval. ${latency}${draft}`;
+  const left = answer.left?.value >= MENTIONED_S ? `, about ${answer.left.text} left` : "";
+  return `${data.metric.short} on ${how} ${data.samples}${left}, original and compressed on the same ones; ± is a 95 % interval. ${latency}${draft}`;
 }

@@ -1,0 +1,298 @@
+"""What ONNX Runtime makes of a file: its operators after fusion, with their sizes and their times.
+
+The runtime itself is asked: it writes the graph it has rewritten, and says what it ran and for how
+long.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from optim.devices.operators import Operator
+from optim.errors import ExportError, first_line
+from optim.models.interface import Interface
+
+__all__ = ["TimedOperator", "operators_of", "timed_operators"]
+
+_RUNS, _WARM_UP = 30, 5
+
+
+@dataclass(frozen=True)
+class TimedOperator:
+    """One operator as this machine runs it.
+
+    Attributes:
+        name: As the runtime calls it.
+        op: Kind of operator, such as ``QLinearConv``.
+        ms: Median milliseconds of one run.
+    """
+
+    name: str
+    op: str
+    ms: float
+
+
+def operators_of(
+    file: bytes,
+    inputs: np.ndarray,
+    owners: Mapping[str, str] | None = None,
+    interface: Interface | None = None,
+) -> tuple[Operator, ...]:
+    """Return the operators of a file after the fusions that do not depend on the processor.
+
+    Args:
+        file: An ONNX file.
+        inputs: ``(1, ...)`` float32, one sample.
+        owners: ``{kernel name: layer}``, see :func:`optim.runtime.emit.kernel_owners`.
+        interface: How the file is run; it has one input if None.
+
+    Raises:
+        ExportError: If the runtime refuses the file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "model.onnx"
+        events = _profile(file, inputs, interface, runs=1, warm_up=0, written=written)
+        graph = onnx.load(written, load_external_data=False).graph
+    shapes = {e["name"]: e["args"].get("output_type_shape", []) for e in events}
+    weights = {t.name: (list(t.dims), t.data_type) for t in graph.initializer}
+    types: dict[str, tuple[str, list[int]]] = {}
+    for value in graph.input:
+        sizes = [max(1, d.dim_value) for d in value.type.tensor_type.shape.dim]
+        kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+        types[value.name] = (kind, sizes)
+    for node in graph.node:
+        for name, told in zip(node.output, shapes.get(node.name, []), strict=False):
+            if told:
+                types[name] = next(iter(told.items()))
+    readers = Counter(name for node in graph.node for name in node.input)
+    found: list[Operator] = []
+    fusible: set[str] = set()
+    for node in graph.node:
+        operator = _operator(node, types, weights, owners or {})
+        if _continues(node, fusible, readers):
+            operator = replace(operator, fused=True)
+        is_float_conv = operator.kind in ("conv", "depthwise") and operator.dtype == "float32"
+        if is_float_conv or (operator.fused and node.op_type == "Add"):
+            fusible.update(node.output)
+        found.append(operator)
+    return tuple(found)
+
+
+def timed_operators(
+    file: bytes, inputs: np.ndarray, interface: Interface | None = None
+) -> tuple[TimedOperator, ...]:
+    """Return the operators that this machine runs, each with its time, in order.
+
+    The clock of the runtime counts whole microseconds, and reading it costs some: the times are for
+    comparing operators; their sum is no latency.
+
+    Args:
+        file: An ONNX file.
+        inputs: ``(batch, ...)`` float32.
+        interface: How the file is run; it has one input if None.
+    """
+    events = _profile(file, inputs, interface, runs=_RUNS, warm_up=_WARM_UP)
+    times: dict[tuple[str, str], list[float]] = {}
+    for event in events:
+        times.setdefault((event["name"], event["args"]["op_name"]), []).append(event["dur"])
+    return tuple(
+        TimedOperator(name, op, float(np.mean(_middle(durations))) / 1e3)
+        for (name, op), durations in times.items()
+    )
+
+
+def _middle(values: list[float]) -> np.ndarray:
+    """Return the middle half: a mean of whole microseconds is finer than their median."""
+    ordered = np.sort(values)
+    return ordered[len(ordered) // 4 : max(1, len(ordered) - len(ordered) // 4)]
+
+
+_END = re.compile(r"_kernel_time$")
+
+
+def _profile(
+    file: bytes,
+    inputs: np.ndarray,
+    interface: Interface | None,
+    *,
+    runs: int,
+    warm_up: int,
+    written: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Return the runtime's trace of every operator; ``written`` takes the graph it has made."""
+    import onnxruntime as ort
+
+    with tempfile.TemporaryDirectory() as folder:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        if written is not None:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            options.optimized_model_filepath = str(written)
+        try:
+            session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            fed = (interface or Interface(session.get_inputs()[0].name)).inputs(inputs)
+            for _ in range(runs + warm_up):
+                session.run(None, fed)
+        except Exception as error:
+            # onnxruntime raises classes of its own that share no base but Exception.
+            raise ExportError(f"ONNX Runtime cannot run the file: {first_line(error)}.") from error
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    starts = sorted(e["ts"] for e in events if e.get("name") == "model_run")
+    first = starts[warm_up] if len(starts) > warm_up else 0
+    return [
+        {**event, "name": _END.sub("", event["name"])}
+        for event in events
+        if event.get("cat") == "Node" and _END.search(event["name"]) and event["ts"] >= first
+    ]
+
+
+_OPS: dict[str, str] = {
+    **dict.fromkeys(("Conv", "FusedConv", "QLinearConv", "ConvInteger", "ConvTranspose"), "conv"),
+    **dict.fromkeys(
+        ("Gemm", "FusedGemm", "QGemm", "MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger",
+         "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "MatMulNBits"),
+        "matmul",
+    ),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), "recurrent"),
+    **dict.fromkeys(
+        ("Add", "Sub", "Mul", "Div", "Sum", "Max", "Min", "Where", "Equal", "Greater", "Less",
+         "QLinearAdd", "QLinearMul", "PRelu"),
+        "add",
+    ),
+    **dict.fromkeys(
+        ("Relu", "Clip", "LeakyRelu", "HardSigmoid", "Neg", "Abs", "Sqrt", "Floor", "Round", "Not",
+         "Cast", "Reciprocal", "QLinearLeakyRelu"),
+        "relu",
+    ),
+    **dict.fromkeys(
+        ("Erf", "Gelu", "BiasGelu", "FastGelu", "QuickGelu", "Sigmoid", "Tanh", "Exp", "Log", "Pow",
+         "HardSwish", "Elu", "Selu", "Softplus", "Mish", "Celu", "QLinearSigmoid", "Sin", "Cos"),
+        "gelu",
+    ),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "QLinearSoftmax"), "softmax"),
+    **dict.fromkeys(
+        ("LayerNormalization", "SkipLayerNormalization", "SimplifiedLayerNormalization",
+         "BatchNormalization", "InstanceNormalization", "GroupNorm", "GroupNormalization", "LRN",
+         "RMSNormalization"),
+        "layer_norm",
+    ),
+    **dict.fromkeys(("MaxPool", "AveragePool", "QLinearAveragePool", "LpPool"), "max_pool"),
+    **dict.fromkeys(
+        ("GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool", "ReduceMean",
+         "ReduceSum", "ReduceMax", "QLinearReduceMean", "ArgMax", "TopK"),
+        "global_pool",
+    ),
+    **dict.fromkeys(("Concat", "QLinearConcat"), "concat"),
+    **dict.fromkeys(
+        ("Pad", "Slice", "Gather", "Resize", "Upsample", "Expand", "Tile", "Split", "DepthToSpace",
+         "SpaceToDepth", "ScatterND", "GatherND", "GatherElements", "QGather"),
+        "pad",
+    ),
+    "Transpose": "transpose",
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"), "convert"),
+    **dict.fromkeys(
+        ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Shape", "Constant", "Size",
+         "ConstantOfShape", "Range", "Dropout"),
+        "view",
+    ),
+}  # fmt: skip
+"""Kinds of the operators that ONNX and ONNX Runtime name."""
+
+_BYTES = {"float": 4, "float16": 2, "double": 8, "int64": 8, "int32": 4, "uint8": 1, "int8": 1}
+
+
+def _operator(
+    node: onnx.NodeProto,
+    types: Mapping[str, tuple[str, list[int]]],
+    weights: Mapping[str, tuple[list[int], int]],
+    owners: Mapping[str, str],
+) -> Operator:
+    kind = _OPS.get(node.op_type, "other")
+    given = [types[name] for name in node.input if name in types]
+    read, out = sum(map(_size, given)), types.get(node.output[0], ("float", [1]))
+    held = [weights[name] for name in node.input if name in weights]
+    matrix = max(held, key=lambda w: prod(w[0]), default=([], 0))
+    dtype = "float32"
+    if any(name in ("uint8", "int8") for name, _ in (*given, out)) and kind != "convert":
+        dtype = "int8"
+    elif any(name == "float16" for name, _ in given):
+        dtype = "float16"
+    sizes = out[1] or [1]
+    plain: dict[str, Any] = {
+        "name": node.name,
+        "dtype": dtype,
+        "layer": owners.get(node.name, "")
+        or next((owners[name] for name in node.output if name in owners), ""),
+        "read_bytes": read,
+        "written_bytes": _size(out),
+        "weight_bytes": sum(prod(dims) * _width(code) for dims, code in held),
+        "op": node.op_type,
+    }
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if kind == "conv" and len(matrix[0]) > 2:
+        groups = attributes.get("group", 1)
+        outputs, per_group, *window = matrix[0]
+        inputs, rows = per_group * groups, prod(sizes[2:])
+        macs = prod(sizes) * per_group * prod(window)
+        if node.op_type == "ConvTranspose":
+            inputs, outputs = outputs, per_group * groups
+            macs = (prod(given[0][1]) if given else 0) * per_group * prod(window)
+        if groups > 1 and groups == inputs:
+            kind = "depthwise"
+        return Operator(
+            kind=kind, inputs=inputs, outputs=outputs, rows=rows, kernel=prod(window),
+            groups=groups, macs=macs, **plain,
+        )  # fmt: skip
+    if kind == "matmul":
+        columns = sizes[-1]
+        rows = prod(sizes) // max(1, columns)
+        if len(matrix[0]) >= 2:
+            inner = prod(matrix[0][-2:]) // max(1, columns)
+            inner = attributes.get("K", inner)  # packed to fewer bits, the weight has other sizes
+            kind = "gemm" if rows == 1 else "matmul"
+        else:
+            left = given[0][1] if given else [1]
+            inner = left[-2 if attributes.get("transA") else -1]
+            kind = "attention"
+        return Operator(
+            kind=kind, inputs=inner, outputs=columns, rows=rows, macs=prod(sizes) * inner, **plain
+        )
+    if kind == "recurrent":
+        steps = given[0][1][0] if given else 1
+        macs = steps * sum(prod(dims) for dims, _ in held if len(dims) > 2)
+        return Operator(kind=kind, inputs=1, outputs=sizes[-1], rows=steps, macs=macs, **plain)
+    channels = sizes[1] if len(sizes) > 2 else sizes[-1]
+    window = prod(attributes.get("kernel_shape", [1]))
+    return Operator(
+        kind=kind, inputs=channels, outputs=channels, rows=prod(sizes) // max(1, channels),
+        kernel=window, **plain,
+    )  # fmt: skip
+
+
+def _continues(node: onnx.NodeProto, fusible: set[str], readers: Counter[str]) -> bool:
+    """Return whether a blocked convolution does this as well: a sum behind it, then a rectifier."""
+    if node.op_type not in ("Add", "Relu"):
+        return False
+    return any(name in fusible and readers[name] == 1 for name in node.input)
+
+
+def _size(value: tuple[str, list[int]]) -> int:
+    return _BYTES.get(value[0], 4) * prod(value[1])
+
+
+def _width(code: int) -> int:
+    return int(onnx.helper.tensor_dtype_to_np_dtype(code).itemsize)

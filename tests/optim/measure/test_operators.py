@@ -1,0 +1,90 @@
+"""What the runtime makes of a file: kinds, sizes and layers of its operators."""
+
+import numpy as np
+import pytest
+
+from optim.errors import ExportError
+from optim.export.deploy import onnx_bytes
+from optim.layers.graph import trace
+from optim.measure.macs import layer_costs
+from optim.measure.operators import operators_of, timed_operators
+from optim.models.open import open_model
+from optim.recipe import Recipe
+from optim.runner import apply_recipe
+from optim.runtime.emit import kernel_owners
+from optim.subject import open_subject
+from optim.techniques.quantize import Quantize
+
+
+def sample(bundle):
+    return np.zeros((1, *bundle.spec.shape), np.float32)
+
+
+@pytest.mark.parametrize("name", ["lenet-5", "mobilenetv2", "ds-cnn", "mlp", "vit-tiny"])
+def test_macs_are_those_of_the_layers(name):
+    bundle = open_model(name)
+    found = operators_of(onnx_bytes(bundle), sample(bundle))
+    in_layers = sum(cost.macs for cost in layer_costs(bundle.module, bundle.spec.shape))
+    assert sum(operator.macs for operator in found) == pytest.approx(in_layers, rel=1e-6)
+
+
+def test_a_shortcut_without_parameters_is_counted_as_the_convolution_it_is_exported_as():
+    bundle = open_model("resnet8")
+    found = operators_of(onnx_bytes(bundle), sample(bundle))
+    in_layers = sum(cost.macs for cost in layer_costs(bundle.module, bundle.spec.shape))
+    shortcuts = [o for o in found if o.name.endswith("shortcut")]
+    assert len(shortcuts) == 2
+    assert sum(o.macs for o in found) - sum(o.macs for o in shortcuts) == in_layers
+
+
+def test_convolutions_of_a_residual_network_take_their_sums_with_them():
+    bundle = open_model("resnet8")
+    found = operators_of(onnx_bytes(bundle), sample(bundle))
+    sums = [o for o in found if o.op == "Add"]
+    assert sums
+    assert all(o.fused for o in sums)
+    assert not any(o.fused for o in found if o.macs)
+
+
+def test_depthwise_convolutions_are_told_from_others():
+    bundle = open_model("mobilenetv2")
+    found = operators_of(onnx_bytes(bundle), sample(bundle))
+    depthwise = [o for o in found if o.kind == "depthwise"]
+    assert depthwise
+    assert all(o.groups == o.inputs == o.outputs for o in depthwise)
+    assert all(o.macs == o.rows * o.outputs * o.kernel for o in depthwise)
+
+
+def test_a_quantized_file_computes_with_integers_and_reads_a_quarter():
+    subject = open_subject(Recipe("digits-resnet8", "digits"))
+    recipe = Recipe("digits-resnet8", "digits").with_step(
+        Quantize(weight_bits=8, activation_bits=8)
+    )
+    quantized, _ = apply_recipe(recipe, subject)
+    floats = operators_of(onnx_bytes(subject.bundle), sample(subject.bundle))
+    integers = operators_of(onnx_bytes(quantized), sample(subject.bundle))
+    assert {o.dtype for o in floats} == {"float32"}
+    assert {o.dtype for o in integers if o.macs} == {"int8"}
+    weights = [sum(o.weight_bytes for o in found) for found in (floats, integers)]
+    assert weights[1] < weights[0] / 3
+
+
+def test_operators_know_their_layers():
+    bundle = open_model("lenet-5")
+    owners = kernel_owners(trace(bundle.deployable()))
+    found = operators_of(onnx_bytes(bundle), sample(bundle), owners)
+    named = {o.layer for o in found if o.macs}
+    assert named == {c.name for c in layer_costs(bundle.module, bundle.spec.shape)}
+
+
+def test_times_are_of_what_this_machine_runs():
+    bundle = open_model("lenet-5")
+    found = timed_operators(onnx_bytes(bundle), sample(bundle))
+    assert found
+    assert all(o.ms >= 0 for o in found)
+    assert any(o.op in ("Conv", "FusedConv") for o in found)
+
+
+def test_a_file_the_runtime_refuses_is_said():
+    with pytest.raises(ExportError, match="ONNX Runtime cannot run the file"):
+        operators_of(b"no model", np.zeros((1, 2), np.float32))
