@@ -6,9 +6,11 @@ made again at any time and lies in the cache.
 
 from __future__ import annotations
 
+import json
 import logging
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from optim.devices.calibration import Calibration, Probe, calibrate, read_probe
 from optim.errors import ConfigError
@@ -16,12 +18,14 @@ from optim.storage import cache_home, checked_name, store_home, write_atomic
 
 __all__ = [
     "calibration_of",
+    "keep_check",
     "keep_here",
     "keep_probe",
     "owners_of_probes",
     "probe_files_of",
     "probe_here",
     "probes_of",
+    "read_check",
     "remove_probe",
 ]
 
@@ -84,6 +88,18 @@ def keep_here(data: bytes) -> Probe:
     calibrate(probe)
     write_atomic(_here(), data)
     return probe
+
+
+def keep_check(data: bytes) -> None:
+    """Keep what networks take on this machine, beside its probe."""
+    write_atomic(_here().with_name("this-machine-check.json"), data)
+
+
+def read_check() -> dict[str, Any]:
+    """Return what :func:`keep_check` kept; nothing if there is none."""
+    path = _here().with_name("this-machine-check.json")
+    content: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
+    return content
 
 
 def probe_here() -> Probe | None:
