@@ -39,7 +39,8 @@ class Quantity:
         value: The best single figure, in ``unit``.
         unit: One of ``UNITS``: ``"fraction"`` (0 to 1, shown as %), ``"points"`` (percentage
             points), ``"ms"``, ``"s"``, ``"bytes"``, ``"macs"``, ``"params"``, ``"x"`` (a ratio),
-            ``"per_s"``, ``"count"``, ``"j"``, ``"db"`` (decibels), ``"nats"``, ``"cosine"``,
+            ``"per_s"``, ``"count"``, ``"j"``, ``"h"``, ``"g_co2e"``, ``"db"`` (decibels),
+            ``"nats"``, ``"cosine"``,
             ``"r2"`` (1 at most, below 0 for worse than the mean), ``"target"`` (the unit of what is
             predicted).
         low: Lower end of the 95 % interval; equal to ``value`` for an exact count.
@@ -207,6 +208,8 @@ UNITS: dict[str, _Unit] = {
     "per_s": _Unit(tuple((a, b, c.rstrip() + " /s") for a, b, c in _DECIMAL)),
     "count": _Unit(((0.0, 1.0, ""),)),
     "j": _Unit(((1.0, 1.0, " J"), (1e-3, 1e-3, " mJ"), (0.0, 1e-6, " µJ"))),
+    "h": _Unit(((8766.0, 8766.0, " years"), (48.0, 24.0, " days"), (0.0, 1.0, " h"))),
+    "g_co2e": _Unit(((1e3, 1e3, " kg CO2e"), (1.0, 1.0, " g CO2e"), (0.0, 1e-3, " mg CO2e"))),
     "db": _Unit(((0.0, 1.0, " dB"),)),
     "nats": _Unit(((0.0, 1.0, " nats"),)),
     "cosine": _Unit(((0.0, 1.0, ""),), digits=4),

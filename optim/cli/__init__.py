@@ -5,6 +5,7 @@
 ``measuring``   measure, verify, run, check
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``owners``      owners list, owners delete, sweep, audit
+``devices``     devices list, show, predict
 ``runs``        runs list, show, submit, cancel, pause, resume, work
 ==============  ==================================================================
 
@@ -18,7 +19,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from optim.cli import lists, measuring, operating, owners, runs  # noqa: F401  (commands register here)
+from optim.cli import (  # noqa: F401  (commands register here)
+    devices,
+    lists,
+    measuring,
+    operating,
+    owners,
+    runs,
+)
 from optim.cli._app import cli
 from optim.cli._output import REFUSED, UNUSABLE, fail
 from optim.errors import ExportError, OptimError, RunError

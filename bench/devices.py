@@ -1,0 +1,200 @@
+"""Errors of the predicted latencies on models, families and settings that were kept aside.
+
+Needs a folder with latency_fit.csv.gz and models.csv, named by OPTIM_DEVICE_LATENCY or found at
+../shared/data/device_latency. ``--fit`` also writes the constants that ship.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from common import ROOT, record
+from scipy.optimize import nnls
+
+from optim.devices.fitting import calibrate, cross_validate, fit, folds_of, members
+from optim.devices.law import Evaluated, Law, group_key, terms
+from optim.devices.predict import CONSTANTS, interval, predict
+from optim.devices.tables import workload_from
+from optim.devices.workload import Numbers, Workload, family_of, numbers_of
+
+FOLDER = Path(os.environ.get("OPTIM_DEVICE_LATENCY", ROOT.parent / "shared/data/device_latency"))
+FOLDS = 10
+ENOUGH = 100  # rows from which a class is judged
+SMALL = 50e6  # MACs
+
+
+def read() -> tuple[list[Workload], list[str], np.ndarray]:
+    """Return rows, names of their models, and milliseconds."""
+    with (FOLDER / "models.csv").open(encoding="utf-8", newline="") as file:
+        models = {row["model_id"]: row for row in csv.DictReader(file)}
+    with gzip.open(FOLDER / "latency_fit.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    joined = ("params", "macs", "activations", "task")
+    rows = [workload_from({**r, **{k: models[r["model_id"]][k] for k in joined}}) for r in table]
+    names = [re.sub(r"[^a-z0-9]", "", row["model"].lower()) for row in table]
+    return rows, names, np.array([float(row["latency_ms"]) for row in table])
+
+
+def family(name: str) -> str:
+    """Return the family a model's name belongs to: its leading letters."""
+    return re.match(r"[a-z]*", name).group() or name
+
+
+def baseline(
+    kind: str, rows: list[Workload], measured: np.ndarray, folds: np.ndarray
+) -> np.ndarray:
+    """Predict log milliseconds by one simple model for every device, runtime and precision.
+
+    Where fewer than five rows were kept, that of the class of devices stands in.
+    """
+    numbers = filled(numbers_of(rows))
+    moved = np.exp(numbers.log_activations) * numbers.batch + np.exp(numbers.log_params)
+    if kind == "log-linear":
+        columns = np.column_stack(
+            [np.ones(len(rows)), numbers.log_macs + np.log(numbers.batch), np.log(4 * moved)]
+        )
+    else:
+        columns = terms(numbers)
+    predicted = np.full(len(rows), np.nan)
+    names: list[Callable[[Workload], str]] = [
+        lambda row: "",
+        lambda row: row.device_class,
+        lambda row: "|".join((row.device, row.runtime, row.precision)),
+    ]
+    for level, name in enumerate(names):
+        for index in members([name(row)] for row in rows).values():
+            for fold in np.unique(folds[index]):
+                kept, aside = index[folds[index] != fold], index[folds[index] == fold]
+                if len(kept) >= 5 or (level == 0 and len(kept)):
+                    predicted[aside] = solve(kind, columns[kept], measured[kept], columns[aside])
+    return predicted
+
+
+def solve(kind: str, columns: np.ndarray, measured: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    if kind == "log-linear":
+        return asked @ np.linalg.lstsq(columns, np.log(measured), rcond=None)[0]
+    relative = columns / measured[:, None]
+    scale = np.sqrt((relative**2).mean(axis=0)) + 1e-30
+    found, _ = nnls(relative / scale, np.ones(len(measured)))
+    return np.log(np.maximum(asked @ (found / scale), 1e-6))
+
+
+def filled(numbers: Numbers) -> Numbers:
+    """Return numbers whose gaps are medians: the baselines know nothing better."""
+    parts = {
+        name: np.where(np.isnan(values), np.nanmedian(values), values)
+        for name in ("log_macs", "log_params", "log_activations", "log_pixels")
+        for values in [getattr(numbers, name)]
+    }
+    return replace(numbers, **parts)
+
+
+def error(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Return the median absolute percentage error."""
+    return float(100 * np.median(np.abs(np.exp(predicted) / measured - 1)))
+
+
+def covered(
+    law: Law, rows: list[Workload], names: list[str], measured: np.ndarray, found: list[Evaluated]
+) -> np.ndarray:
+    """Return which rows lie in intervals that were made of the errors of other models."""
+    halves = folds_of(names, [family_of(row.runtime) for row in rows], 2)
+    inside = np.zeros(len(rows), dtype=bool)
+    for half in (0, 1):
+        learn, judge = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
+        made = calibrate(
+            law, [rows[i] for i in learn], measured[learn], *(one.take(learn) for one in found)
+        )
+        there = found[0].take(judge)
+        low, high = interval(made, [rows[i] for i in judge], there)
+        off = np.log(measured[judge]) - there.log_ms
+        inside[judge] = (low <= off) & (off <= high)
+    return inside
+
+
+def summary(
+    which: Iterable[int],
+    ways: dict[str, np.ndarray],
+    measured: np.ndarray,
+    inside: np.ndarray,
+) -> dict[str, float]:
+    index = np.array(list(which), dtype=int)
+    errors = {f"{name}_percent": error(p[index], measured[index]) for name, p in ways.items()}
+    return {"rows": len(index), **errors, "coverage": float(inside[index].mean())}
+
+
+def speed(rows: list[Workload], law: Law) -> dict[str, float]:
+    many = (rows * 10)[:10_000]
+    times = {}
+    for name, asked, repeat in (("one_row_ms", many[:1], 50), ("rows_10000_s", many, 1)):
+        start = time.perf_counter()
+        for _ in range(repeat):
+            predict(asked, law)
+        times[name] = (time.perf_counter() - start) / repeat
+    times["one_row_ms"] *= 1e3
+    return times
+
+
+def main() -> None:
+    if not FOLDER.is_dir():
+        print("skipped: OPTIM_DEVICE_LATENCY names no folder of published latencies")
+        return
+    rows, names, measured = read()
+    strata = [family_of(row.runtime) for row in rows]
+    whole = fit(rows, names, measured)
+    by_model = folds_of(names, strata, FOLDS)
+    by_setting = folds_of([group_key(row) for row in rows], strata, FOLDS)
+    found = [cross_validate(rows, names, measured, by) for by in (by_model, by_setting)]
+    law = calibrate(whole, rows, measured, *found)
+    if "--fit" in sys.argv:
+        law.save(CONSTANTS)
+    by_family = folds_of([family(name) for name in names], strata, FOLDS)
+    ways = {
+        "ours": found[0].log_ms,
+        "log_linear": baseline("log-linear", rows, measured, by_model),
+        "roofline": baseline("roofline", rows, measured, by_model),
+        "ours_new_families": cross_validate(rows, names, measured, by_family).log_ms,
+    }
+    inside = covered(whole, rows, names, measured, found)
+    known = [i for i, row in enumerate(rows) if row.macs is not None]
+    classes = members([rows[i].device_class] for i in known)
+    by_class = {
+        name: summary(np.array(known)[place], ways, measured, inside)
+        for name, place in sorted(classes.items())
+    }
+    judged = [one for one in by_class.values() if one["rows"] >= ENOUGH]
+    parts = {
+        "all rows with MACs": known,
+        "batch 1": [i for i in known if rows[i].batch == 1],
+        "large batches": [i for i in known if rows[i].batch > 1],
+        "below 50 M MACs": [i for i in known if rows[i].macs < SMALL],
+        "rows without MACs": sorted(set(range(len(rows))) - set(known)),
+    }
+    record(
+        "devices",
+        {
+            "models": len(set(names)),
+            "folds": FOLDS,
+            **{name: summary(index, ways, measured, inside) for name, index in parts.items()},
+            "macro_median_percent": {
+                name: float(np.median([one[f"{name}_percent"] for one in judged])) for name in ways
+            },
+            "by_class": by_class,
+            "facts": dict(law.facts),
+            "constants_bytes": CONSTANTS.stat().st_size,
+            "speed": speed(rows, law),
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
