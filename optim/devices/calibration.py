@@ -256,10 +256,10 @@ class _Law:
 
     def split(self, operator: Operator) -> Parts:
         """Return the parts of an operator's time, as the law's terms share it."""
-        terms = np.array(_terms(operator)) * self._factors
-        base = max(float(terms.sum()), self._LEAST_MS)
+        terms = (np.array(_terms(operator)) * self._factors).tolist()
+        base = max(sum(terms), self._LEAST_MS)
         rest = float((self._likeness(np.array([_place(operator)])) @ self._weights)[0])
-        start, moving, copying, plain, padded = np.pad(terms, (0, 5 - len(terms)))
+        start, moving, copying, plain, padded = terms + [0.0] * (5 - len(terms))
         filled = _filling(operator)
         useful = plain + padded / filled
         parts = Parts(start, useful, padded - padded / filled, moving + copying)

@@ -1,7 +1,8 @@
 """The cheapest change with which a model fits a device, found by trying.
 
-Changes are tried in the order of what they cost in accuracy: 8 bits first, then 8 bits with ever
-more channels removed. Each is applied to the real model; the first that fits is told.
+Changes are tried in the order of what they cost in accuracy: no quantization, which a runtime
+without integer kernels needs; 8 bits; then 8 bits with ever more channels removed. Each is applied
+to the real model; the first that fits is told.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ def changes(recipe: Recipe, lane: str) -> Iterator[Change]:
     prune = next((e for e in recipe.active if isinstance(e.step, PruneChannels)), None)
     whole = recipe
     step = quantize.step if quantize else None
+    if quantize:
+        floats = recipe
+        for entry in recipe.active:
+            if entry.id == quantize.id or "quantized" in entry.step.requires | entry.step.ensures:
+                floats = floats.with_enabled(entry.id, False)
+        yield Change("Weights and activations left in floating point", floats)
     is_integer = isinstance(step, Quantize) and _is_integer(step)
     if not is_integer:
         whole = (

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from optim.devices.predict import latency_on
-from optim.devices.workload import Workload
 
 from optim.devices.calibration import Calibration
 from optim.devices.own import calibration_of, probe_here, probes_of
 from optim.devices.parts import Roofline
+from optim.devices.predict import latency_on
 from optim.devices.profile import DEVICE_CLASSES, DeviceProfile, Runtime, catalogue, device
+from optim.devices.workload import Workload
 from optim.errors import ConfigError, OptimError
 from optim.ladder.changes import cheapest_change
 from optim.ladder.footprint import Footprint, footprint_of
@@ -93,6 +93,10 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
             continue
         effect = effect_of(before, after, clock, runtime)
         found = {"entry": entry.id, "title": entry.step.title, **effect.to_json()}
+        found["changes_work"] = before.operators != after.operators or effect.touched > 0
+        if not found["changes_work"]:
+            steps.append(found)
+            continue
         if measured:
             found["measured"] = _measured(engine, bench, others, now)
         found["instead"] = _instead(engine, bench, recipe, entry.id, clock, effect.after_ms)

@@ -402,7 +402,7 @@ def _interval(quantity: Mapping[str, Any], factor: float) -> dict[str, Any]:
     }
 
 
-def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool) -> go.Figure:
+def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure:
     """Draw the latency of one model on devices, original and now; where it does not fit, why.
 
     Args:
@@ -436,12 +436,12 @@ def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool) -> go.Figure:
         words = row["problem"] or ("" if row["after"] else "not known")
         if words:
             figure.add_annotation(
-                x=0,
+                x=1,
                 xref="paper",
                 y=name,
                 text=_plain(words),
                 showarrow=False,
-                xanchor="left",
+                xanchor="right",
                 font={"color": "#c0392b" if row["problem"] else "#808c9b", "size": 12},
             )
     figure.update_yaxes(

@@ -44,7 +44,10 @@ def device_picker() -> str:
 
 def effects(found: Mapping[str, Any]) -> None:
     """Draw every step of the recipe with what it brings on a device."""
+    idle = [s["title"] for s in found["steps"] if not s.get("changes_work", True)]
     for step in found["steps"]:
+        if step["title"] in idle:
+            continue
         with st.container(border=True, key=f"effect_{step['entry']}"):
             if "refused" in step:
                 st.markdown(f"**{step['title']}**")
@@ -55,6 +58,12 @@ def effects(found: Mapping[str, Any]) -> None:
             _instead(step)
             if st.toggle("Layer by layer", key=f"layers_{step['entry']}"):
                 _layers(step)
+
+    if idle:
+        st.caption(
+            f"{', '.join(idle)}: changes the values of weights, not what is computed; an inference "
+            "takes as long as without."
+        )
 
 
 def _verdict(step: Mapping[str, Any]) -> None:
@@ -79,7 +88,7 @@ def _verdict(step: Mapping[str, Any]) -> None:
     if measured := step.get("measured"):
         st.markdown(
             f"Measured here, in turns: {measured['before']['text']} without, "
-            f"{measured['after']['text']} with it."
+            f"{measured['after']['text']} with it; {measured['ratio']['text']} of the time."
         )
 
 

@@ -1,5 +1,6 @@
 """The cheapest change that makes a model fit: tried in order, the first one told."""
 
+from optim.devices.profile import Runtime
 from optim.ladder.changes import changes, cheapest_change
 from optim.recipe import Recipe
 from optim.techniques.prune_channels import PruneChannels
@@ -36,10 +37,25 @@ def test_a_graph_loses_no_channels():
 def test_what_is_there_already_is_not_proposed():
     recipe = RECIPE.with_step(PruneChannels(pruning_ratio=0.5)).with_step(Quantize())
     texts = [change.text for change in changes(recipe, "torch")]
-    assert texts[0] == "60 % of the channels removed"
+    assert texts[:2] == [
+        "Weights and activations left in floating point",
+        "60 % of the channels removed",
+    ]
     last = list(changes(recipe, "torch"))[-1].recipe
     assert [type(e.step) for e in last.active] == [PruneChannels, Quantize]
     assert last.active[0].step.pruning_ratio == 0.9
+
+
+def test_a_runtime_without_integer_kernels_wants_no_quantization():
+    floats = Runtime(name="Floats", precisions=("fp16",))
+    recipe = RECIPE.with_step(Quantize())
+
+    def asked(changed):
+        dtype = "int8" if changed.active else "float32"
+        return footprint(conv("a", 8, 8, dtype=dtype))
+
+    found = cheapest_change(recipe, "torch", device(runtimes=(floats,)), asked)
+    assert found.text == "Weights and activations left in floating point"
 
 
 def test_the_mildest_that_fits_is_told():
