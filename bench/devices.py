@@ -1,4 +1,4 @@
-"""Errors of the predicted latencies on models, families and settings that were kept aside.
+"""Errors of predicted latencies on models and families that were kept aside, and of energies.
 
 Needs a folder with latency_fit.csv.gz and models.csv, named by OPTIM_DEVICE_LATENCY or found at
 ../shared/data/device_latency. ``--fit`` also writes the constants that ship.
@@ -20,20 +20,22 @@ import numpy as np
 from common import ROOT, record
 from scipy.optimize import nnls
 
+from optim.devices.energy import energy_of
 from optim.devices.fitting import calibrate, cross_validate, fit, folds_of, members
 from optim.devices.law import Evaluated, Law, group_key, terms
 from optim.devices.predict import CONSTANTS, interval, predict
+from optim.devices.profile import catalogue
 from optim.devices.tables import workload_from
-from optim.devices.workload import Numbers, Workload, family_of, numbers_of
+from optim.devices.workload import Numbers, Workload, family_of, numbers_of, precision_of
 
 FOLDER = Path(os.environ.get("OPTIM_DEVICE_LATENCY", ROOT.parent / "shared/data/device_latency"))
-FOLDS = 10
+FOLDS = 11  # as many as models were measured in the smallest family of runtimes: one each
 ENOUGH = 100  # rows from which a class is judged
 SMALL = 50e6  # MACs
 
 
-def read() -> tuple[list[Workload], list[str], np.ndarray]:
-    """Return rows, names of their models, and milliseconds."""
+def read() -> tuple[list[Workload], list[str], np.ndarray, np.ndarray]:
+    """Return rows, names of their models, milliseconds, and joules where they are known."""
     with (FOLDER / "models.csv").open(encoding="utf-8", newline="") as file:
         models = {row["model_id"]: row for row in csv.DictReader(file)}
     with gzip.open(FOLDER / "latency_fit.csv.gz", "rt", encoding="utf-8", newline="") as file:
@@ -41,7 +43,8 @@ def read() -> tuple[list[Workload], list[str], np.ndarray]:
     joined = ("params", "macs", "activations", "task")
     rows = [workload_from({**r, **{k: models[r["model_id"]][k] for k in joined}}) for r in table]
     names = [re.sub(r"[^a-z0-9]", "", row["model"].lower()) for row in table]
-    return rows, names, np.array([float(row["latency_ms"]) for row in table])
+    joules = np.array([1e-6 * float(row["energy_uj"] or "nan") for row in table])
+    return rows, names, np.array([float(row["latency_ms"]) for row in table]), joules
 
 
 def family(name: str) -> str:
@@ -132,6 +135,26 @@ def summary(
     return {"rows": len(index), **errors, "coverage": float(inside[index].mean())}
 
 
+def energy(rows: list[Workload], joules: np.ndarray) -> dict[str, float]:
+    """Hold estimated energies against published ones, on devices whose process is known."""
+    profiles = {one.measured_as: one for one in catalogue().values() if one.process_nm}
+    known = [i for i in np.flatnonzero(np.isfinite(joules)) if rows[i].device in profiles]
+    totals = [
+        energy_of(profiles[rows[i].device], precision_of(rows[i].precision), rows[i]).total
+        for i in known
+    ]
+    estimated = np.array([total.value for total in totals])
+    inside = [
+        total.low <= joule <= total.high for total, joule in zip(totals, joules[known], strict=True)
+    ]
+    return {
+        "rows": len(known),
+        "rows_on_devices_of_unknown_process": int(np.isfinite(joules).sum()) - len(known),
+        "error_percent": error(np.log(estimated), joules[known]),
+        "coverage": float(np.mean(inside)),
+    }
+
+
 def speed(rows: list[Workload], law: Law) -> dict[str, float]:
     many = (rows * 10)[:10_000]
     times = {}
@@ -148,7 +171,7 @@ def main() -> None:
     if not FOLDER.is_dir():
         print("skipped: OPTIM_DEVICE_LATENCY names no folder of published latencies")
         return
-    rows, names, measured = read()
+    rows, names, measured, joules = read()
     strata = [family_of(row.runtime) for row in rows]
     whole = fit(rows, names, measured)
     by_model = folds_of(names, strata, FOLDS)
@@ -189,6 +212,7 @@ def main() -> None:
                 name: float(np.median([one[f"{name}_percent"] for one in judged])) for name in ways
             },
             "by_class": by_class,
+            "energy": energy(rows, joules),
             "facts": dict(law.facts),
             "constants_bytes": CONSTANTS.stat().st_size,
             "speed": speed(rows, law),

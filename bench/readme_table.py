@@ -96,6 +96,22 @@ def rows() -> list[tuple[str, str, str]]:
             ),
         ]
         found = [row if len(row) == 3 else (*row, "runs") for row in found]
+    if devices := results("devices"):
+        known = devices["all rows with MACs"]
+        baseline = min(known["log_linear_percent"], known["roofline_percent"])
+        found += [
+            (
+                f"Latency predicted on published devices, {known['rows']:,} rows of models kept "
+                "aside: median error",
+                f"{known['ours_percent']:.1f} % ({baseline:.1f} % by the better simple model)",
+                "devices",
+            ),
+            (
+                "Published latencies inside their 80 % interval",
+                f"{100 * known['coverage']:.0f} %",
+                "devices",
+            ),
+        ]
     for model, clicked in results("one_click").items():
         if isinstance(clicked, dict):
             before, after = (

@@ -131,7 +131,7 @@ def _check_runs(bundle: ModelBundle) -> None:
         raise UnsupportedModelError(f"{bundle.name} cannot be run: its outputs are not finite.")
     if isinstance(bundle.task, Outputs):
         return
-    if output.shape != (1, bundle.task.n_outputs):
+    if output.shape != (1, bundle.task.n_numbers):
         raise UnsupportedModelError(
-            f"{bundle.name} cannot be run: its outputs are not {bundle.task.n_outputs} numbers."
+            f"{bundle.name} cannot be run: its outputs are not {bundle.task.n_numbers} numbers."
         )

@@ -8,6 +8,7 @@ from typing import Any
 from optim.errors import UnsupportedModelError
 from optim.models.cards import ModelCard, model_cards
 from optim.recipe import Entry, Recipe
+from optim.step import refusal
 from optim.techniques import TECHNIQUES
 
 __all__ = [
@@ -95,7 +96,7 @@ def applicable(recipe: Recipe) -> Recipe:
 
 def _applicable(recipe: Recipe, card: ModelCard | None) -> Recipe:
     for entry in recipe.entries:
-        if card is not None and card.lane not in entry.step.lanes:
+        if card is not None and refusal(entry.step, card.lane, "", card.kind):
             recipe = recipe.with_enabled(entry.id, False)
     return recipe
 

@@ -14,16 +14,18 @@ from pathlib import Path
 
 import torch
 
-from optim.data import Classification, open_data, trained_on
+from optim.data import Classification, Detection, open_data, trained_on
 from optim.errors import ConfigError
 from optim.fields import Range, controls
 from optim.measure.evaluate import predict
 from optim.measure.macs import layer_costs
+from optim.measure.quality import quality_of
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.cards import model_cards
 from optim.models.checkpoint import load_checkpoint, save_checkpoint
 from optim.models.cnn1d import CNN1D
+from optim.models.detector import Detector
 from optim.models.dscnn import DSCNN
 from optim.models.input_spec import InputSpec
 from optim.models.mlp import MLP
@@ -36,7 +38,7 @@ from optim.runner import apply_recipe
 from optim.storage import write_atomic
 from optim.subject import open_subject
 from optim.techniques.prune_channels import PruneChannels
-from optim.train import Augment, Epoch, Schedule, classification_loss, fit
+from optim.train import Augment, Epoch, Schedule, fit, label_loss
 
 __all__ = ["PLANS", "STUDENT_EPOCHS", "Plan", "pretrain", "pretrain_students"]
 
@@ -101,6 +103,14 @@ PLANS: dict[str, Plan] = {
         "MLP", MLP(width=32), "wine", Schedule(epochs=40, batch_size=16, learning_rate=0.02)
     ),
     "bearing-cnn1d": Plan("1-D CNN", CNN1D(), "bearing", Schedule(epochs=20, learning_rate=0.1)),
+    "scenes-detector": Plan(
+        "Single-shot detector",
+        Detector(),
+        "digit-scenes",
+        Schedule(
+            epochs=30, batch_size=64, learning_rate=0.003, weight_decay=0.05, optimizer="adamw"
+        ),
+    ),
 }
 """Shipped checkpoints by name."""
 
@@ -140,7 +150,7 @@ def pretrain(
 def _train(name: str, plan: Plan, on_epoch: Callable[[Epoch, int], None]) -> ModelBundle:
     data = open_data(plan.data)
     task = data.task
-    assert isinstance(task, Classification), "what ships is trained on labelled data"
+    assert isinstance(task, Classification | Detection), "what ships is trained on labelled data"
     train = data.part("train")
     spec = plan.architecture.spec
     if train.inputs.dtype.kind == "f":
@@ -149,12 +159,12 @@ def _train(name: str, plan: Plan, on_epoch: Callable[[Epoch, int], None]) -> Mod
         spec = replace(spec, shape=data.input_shape)
     else:
         spec = InputSpec(data.input_shape, mean=(0.5,), std=(0.25,), scale=255.0)
-    module = plan.architecture.build(spec.shape, task.n_classes, plan.seed)
+    module = plan.architecture.build(spec.shape, task.n_outputs, plan.seed)
     fit(
         module,
         spec.normalise(train.inputs),
         torch.from_numpy(train.targets.copy()),
-        classification_loss(plan.label_smoothing),
+        label_loss(task, plan.label_smoothing),
         plan.schedule,
         generator=torch.Generator().manual_seed(plan.seed),
         augment=plan.augment,
@@ -172,17 +182,18 @@ def _train(name: str, plan: Plan, on_epoch: Callable[[Epoch, int], None]) -> Mod
 def _card(name: str, plan: Plan, bundle: ModelBundle, seconds: float) -> dict[str, object]:
     data = open_data(plan.data)
     costs = layer_costs(bundle.module, bundle.spec.shape)
-    accuracy = {
-        part: predict(bundle, data.part(part)).accuracy().to_json()
+    judged = {
+        part: quality_of(predict(bundle, data.part(part)), bundle.task)
         for part in ("validation", "test")
     }
+    reached = {part: found.main.to_json() for part, found in judged.items() if found.main}
     return {
         "title": plan.title,
         "data": plan.data,
         "architecture": architecture_to_json(plan.architecture),
         "params": sum(p.numel() for p in bundle.module.parameters()),
         "macs": sum(cost.macs for cost in costs),
-        "accuracy": accuracy,
+        judged["test"].primary: reached,
         "command": f"python -m optim pretrain {name}",
         "seed": plan.seed,
         "training": {

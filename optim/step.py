@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
-from optim.data.task import Classification
+from optim.data.task import Classification, Detection
 from optim.errors import CalibrationError
 from optim.fields import Config
 from optim.hashing import digest
@@ -229,7 +229,8 @@ class Context:
                 "This step trains, and the data set has no training part.",
                 hint="Use data with train and test parts, or have them drawn: own.npz?split=made.",
             )
-        self.require_classes()
+        if not isinstance(self.data.task, Detection):
+            self.require_classes()
         return self._tensors("train")
 
     def require_classes(self) -> None:
@@ -271,20 +272,23 @@ class Context:
         return self.reference.spec.normalise(samples.inputs), targets
 
 
-def refusal(step: Step | type[Step], lane: str, note: str) -> str:
+def refusal(step: Step | type[Step], lane: str, note: str, task: str = "") -> str:
     """Say why a step cannot change a model.
 
     Args:
         step: The step, or its class.
         lane: ``"torch"`` or ``"graph"``, see ``ModelBundle.lane``.
         note: Why the model is in that lane.
+        task: What the model is for, the ``kind`` of its task; empty if nobody knows.
 
     Returns:
         A sentence; empty if the step can.
     """
-    if lane in step.lanes:
-        return ""
-    return f"{step.title!r} needs layers that torch can train. {note}".strip()
+    if lane not in step.lanes:
+        return f"{step.title!r} needs layers that torch can train. {note}".strip()
+    if task and step.tasks and task not in step.tasks:
+        return f"{step.title!r} is for {' and '.join(sorted(step.tasks))}, not for {task}."
+    return ""
 
 
 class Step(Config):
@@ -298,6 +302,8 @@ class Step(Config):
     """Whether it needs nothing, a few samples, or training."""
     lanes: ClassVar[frozenset[str]] = frozenset({"torch"})
     """Kinds of model it can treat: ``torch`` modules, ONNX ``graph`` files."""
+    tasks: ClassVar[frozenset[str]] = frozenset()
+    """Kinds of task whose models it can treat; empty for all."""
     requires: ClassVar[frozenset[str]] = frozenset({"float"})
     """Conditions that must hold before it: ``float`` or ``quantized`` weights."""
     ensures: ClassVar[frozenset[str]] = frozenset()

@@ -13,7 +13,7 @@ from optim.data.dataset import Dataset, Samples
 from optim.data.open import generated_by
 from optim.data.options import Normalisation
 from optim.data.splits import SplitPolicy, overlap, stratified_order, with_validation
-from optim.data.task import Classification, Outputs, Regression
+from optim.data.task import Classification, Detection, Outputs, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.hashing import digest
 from optim.measure.generated import generated_data
@@ -21,7 +21,7 @@ from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.models.open import check_pair, open_model, open_registered_model
 from optim.recipe import Recipe
-from optim.step import refusal
+from optim.step import Step, refusal
 from optim.techniques import TECHNIQUES
 
 __all__ = [
@@ -168,6 +168,8 @@ def fitting_data(bundle: ModelBundle, data: Dataset) -> Dataset:
         data = numbers or without_labels(data)
     if isinstance(data.task, Regression) and isinstance(bundle.task, Outputs):
         data = without_labels(data)
+    if isinstance(data.task, Detection) and not isinstance(bundle.task, Detection):
+        data = without_labels(data)
     check_fit(bundle, data)
     return data
 
@@ -186,7 +188,7 @@ def check_fit(bundle: ModelBundle, data: Dataset) -> None:
         )
     if isinstance(data.task, Regression):
         _check_quantities(bundle, data, data.task)
-    elif isinstance(data.task, Classification):
+    elif isinstance(data.task, Classification | Detection):
         _check_classes(bundle, data)
 
 
@@ -205,11 +207,20 @@ def _check_quantities(bundle: ModelBundle, data: Dataset, task: Regression) -> N
         )
 
 
+_WHAT = {Classification.kind: "whole samples", Detection.kind: "objects with boxes"}
+
+
 def _check_classes(bundle: ModelBundle, data: Dataset) -> None:
-    if not isinstance(bundle.task, Classification):
+    if bundle.task.kind != data.task.kind:
         raise DataError(
-            f"{data.title} has classes; {bundle.name} tells none apart.",
+            f"{data.title} has classes of {_WHAT[data.task.kind]}; {bundle.name} tells none apart.",
             hint="Read the data without labels: target=none.",
+        )
+    if isinstance(bundle.task, Detection) and bundle.task != data.task:
+        raise DataError(
+            f"The objects of {data.title} are of other classes or on other places than those of "
+            f"{bundle.name}.",
+            hint="Choose data with the objects the model was trained on.",
         )
     if data.task.n_classes > bundle.task.n_classes:
         raise DataError(
@@ -219,14 +230,9 @@ def _check_classes(bundle: ModelBundle, data: Dataset) -> None:
         )
 
 
-def refusals(lane: str, note: str) -> dict[str, str]:
-    """Return ``{technique: reason}`` of the techniques that cannot change a model.
-
-    Args:
-        lane: See ``ModelBundle.lane``.
-        note: Why the model is in that lane.
-    """
-    reasons = {name: refusal(technique, lane, note) for name, technique in TECHNIQUES.items()}
+def refusals(bundle: ModelBundle) -> dict[str, str]:
+    """Return ``{technique: reason}`` of the techniques that cannot change a model."""
+    reasons = {name: _refusal(technique, bundle) for name, technique in TECHNIQUES.items()}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -237,11 +243,15 @@ def check_lanes(recipe: Recipe, bundle: ModelBundle) -> None:
         ConfigError: At the step, with the reason why the model is of that kind.
     """
     for entry in recipe.active:
-        if reason := refusal(entry.step, bundle.lane, bundle.provenance.note):
-            able = [t.title for t in TECHNIQUES.values() if bundle.lane in t.lanes]
+        if reason := _refusal(entry.step, bundle):
+            able = [t.title for t in TECHNIQUES.values() if not _refusal(t, bundle)]
             raise ConfigError(
                 reason, hint=f"Use {' or '.join(able)}, or leave it out.", field=entry.id
             )
+
+
+def _refusal(step: Step | type[Step], bundle: ModelBundle) -> str:
+    return refusal(step, bundle.lane, bundle.provenance.note, bundle.task.kind)
 
 
 def check_models(recipe: Recipe, bundle: ModelBundle) -> None:

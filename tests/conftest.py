@@ -93,7 +93,9 @@ def tiny_transformer():
     return tiny_bundle("vit")
 
 
-@pytest.fixture(params=["resnet", "mobilenet", "ds-cnn", "lenet-5", "vit", "mlp", "cnn-1d"])
+@pytest.fixture(
+    params=["resnet", "mobilenet", "ds-cnn", "lenet-5", "vit", "mlp", "cnn-1d", "detector"]
+)
 def family(request):
     """Every family of architectures that differs in what techniques meet."""
     return request.param

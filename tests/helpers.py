@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from optim.data import Classification, Dataset, Samples, open_data, trained_on
+from optim.data import Dataset, Detection, Samples, open_data, trained_on
 from optim.hashing import digest
 from optim.layers.rewrite import norm_layers
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel, named_tensors
 from optim.models.cnn1d import CNN1D
+from optim.models.detector import Detector
 from optim.models.dscnn import DSCNN
 from optim.models.input_spec import InputSpec
 from optim.models.lenet5 import LeNet5
@@ -33,6 +34,7 @@ TINY: dict[str, tuple[Architecture, tuple[int, ...]]] = {
     "vit": (ViT(width=16, depth=1, heads=2), (3, 16, 16)),
     "mlp": (MLP(width=16, normalisation="batch"), (12,)),
     "cnn-1d": (CNN1D(width=8, depth=2, stem_kernel=16), (1, 128)),
+    "detector": (Detector(width=8, depth=1), (3, 16, 16)),
 }
 """A tiny configuration of every family and the shape of its input."""
 
@@ -54,7 +56,7 @@ def assert_similar(found, expected, *, times=1.0):
 @cache
 def _tiny_module(family):
     architecture, shape = TINY[family]
-    module = architecture.build(shape, len(CLASSES), seed=1).eval()
+    module = architecture.build(shape, architecture.task(shape, CLASSES).n_outputs, seed=1).eval()
     # Fresh norms are identities and fresh biases zero: neither would show a mistake in folding.
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -77,13 +79,16 @@ def tiny_bundle(family: str) -> ModelBundle:
         name=f"tiny {family}",
         content=TorchModel(copy.deepcopy(_tiny_module(family)), architecture),
         spec=spec,
-        task=Classification(CLASSES),
+        task=architecture.task(shape, CLASSES),
         provenance=Provenance(f"tiny-{family}", seen=()),
     )
 
 
 def data_for(bundle: ModelBundle, *, train=96, validation=64, test=48, seed=0) -> Dataset:
-    """Return data of four classes that a model can learn: a pattern a class, and noise."""
+    """Return data of four classes that a model can learn: a pattern a class, and noise.
+
+    A detector's are objects in the middle of each image.
+    """
     shape, classes = bundle.spec.shape, bundle.task.n_classes
     rng = np.random.default_rng(seed)
     patterns = rng.standard_normal((classes, *shape))
@@ -99,6 +104,10 @@ def data_for(bundle: ModelBundle, *, train=96, validation=64, test=48, seed=0) -
             if images
             else values.astype(np.float32)
         )
+        if isinstance(bundle.task, Detection):
+            box = np.full((sizes[part], 1, 4), (shape[1] // 4, shape[2] // 4) * 2)
+            box[..., 2:] *= 3
+            targets = np.concatenate([box, targets[:, None, None]], axis=2)
         return Samples(inputs, targets.astype(np.int64), np.arange(sizes[part]) + start)
 
     sizes = {"train": train, "validation": validation, "test": test}

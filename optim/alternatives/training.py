@@ -98,6 +98,7 @@ def _warm_up(alternative: Alternative, data: Dataset, check: Callable[[], None])
         training = training.replace(epochs=1)
     fresh = fresh_model(alternative.architecture, data)
     context = Context(data=brief, reference=fresh, step_id="warm-up", check=check)
+    context.require_classes()  # outcomes are compared by accuracy
     context.validation()  # without any, it is better said before an hour of training
     with contextlib.suppress(CalibrationError):  # so few samples may be of one class
         training.apply(fresh, context)

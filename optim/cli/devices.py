@@ -124,7 +124,7 @@ def probe(
         return
     from optim.devices.calibration import calibrate
     from optim.devices.own import keep_here
-    from optim.ladder.checked import check_here
+    from optim.ladder.checking import check_here
 
     rows = check_here(calibrate(keep_here(json.dumps(found).encode())), _told)
     print_table(

@@ -41,8 +41,8 @@ def models(as_json: Json = False) -> None:
         return
     print_table(
         "Trained models",
-        ("name", "title", "data", "validation accuracy"),
-        [(c.name, c.title, c.data, c.accuracy.get("validation", "")) for c in cards],
+        ("name", "title", "data", "validation accuracy or mAP"),
+        [(c.name, c.title, c.data, c.reached.get("validation", "")) for c in cards],
     )
     print_table(
         "Architectures (fresh weights, or name:weights-file)",

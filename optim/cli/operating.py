@@ -121,7 +121,7 @@ def pretrain(
         typer.Option(help="Folder; models/ and students/ go into it.", show_default="assets"),
     ] = ASSETS,
 ) -> None:
-    """Train the checkpoints that ship. Seeded; the reached accuracy is written beside each."""
+    """Train the checkpoints that ship. Seeded; what was reached is written beside each."""
     from optim import pretrain as shipped
 
     if students:
@@ -137,7 +137,7 @@ def pretrain(
     for name in names or shipped.PLANS:
         with progress_bar() as progress:
             card = shipped.pretrain(name, out / "models", on_epoch=_epochs(name, progress))
-        typer.echo(f"{card}: {_accuracies(card)}")
+        typer.echo(f"{card}: {_reached(card)}")
 
 
 @cli.command()
@@ -174,8 +174,8 @@ def _epochs(name: str, progress: Callable[[float, str], None]) -> Callable[[Epoc
     return lambda epoch, epochs: progress(epoch.number / epochs, f"{name}: loss {epoch.loss:.3f}")
 
 
-def _accuracies(card: Path) -> str:
+def _reached(card: Path) -> str:
     from optim.models.cards import ModelCard
 
-    accuracy = ModelCard.read(card).accuracy
-    return ", ".join(f"{part} {value}" for part, value in accuracy.items())
+    reached = ModelCard.read(card).reached
+    return ", ".join(f"{part} {value}" for part, value in reached.items())

@@ -12,8 +12,8 @@ Using:
 - :class:`Dataset`: named parts, a task and a content hash.
 - :class:`Samples`: arrays of inputs, targets and ids.
 - :class:`Classification`: the task, with the names of the classes; :class:`Regression`: with the
-  names of the quantities; :class:`Unlabelled`: none. :class:`Outputs`: of a model, when nobody
-  knows what its outputs mean.
+  names of the quantities; :class:`Detection`: with those of the objects that are to be found;
+  :class:`Unlabelled`: none. :class:`Outputs`: of a model, when nobody knows what its outputs mean.
 
 Splitting:
 
@@ -42,6 +42,7 @@ from optim.data.splits import (
 )
 from optim.data.task import (
     Classification,
+    Detection,
     ModelTask,
     Outputs,
     Regression,
@@ -56,6 +57,7 @@ __all__ = [
     "DataConfig",
     "DataOptions",
     "Dataset",
+    "Detection",
     "Generated",
     "ModelTask",
     "Outputs",

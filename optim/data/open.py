@@ -15,6 +15,7 @@ from optim.data.bearing import Bearing
 from optim.data.breast_cancer import BreastCancer
 from optim.data.cluttered_digits import ClutteredDigits
 from optim.data.dataset import DataConfig, Dataset
+from optim.data.digit_scenes import DigitScenes
 from optim.data.digits import Digits
 from optim.data.folder import open_part_zips
 from optim.data.generated import GENERATED, Generated
@@ -39,6 +40,7 @@ DATASETS: dict[str, type[DataConfig]] = {
     "breast-cancer": BreastCancer,
     "wine": Wine,
     "bearing": Bearing,
+    "digit-scenes": DigitScenes,
 }
 """Built-in data sets by name. A new one is one file and one line."""
 

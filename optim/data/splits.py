@@ -15,6 +15,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from optim.data.dataset import Dataset, Samples
+from optim.data.task import NO_LABEL
 from optim.errors import ConfigError, DataError
 from optim.hashing import digest
 
@@ -214,7 +215,10 @@ def stratified_order(targets: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _strata(targets: np.ndarray) -> np.ndarray:
-    """Return ``(N,)`` class indices; quantities, of which nearly all differ, by their size."""
+    """Return ``(N,)`` classes: as given, of quantities their range, of boxes their number."""
+    if targets.ndim == 3:
+        count: np.ndarray = (targets[..., 4] != NO_LABEL).sum(axis=1)
+        return count
     if targets.dtype.kind != "f":
         return targets
     first = targets.reshape(len(targets), -1)[:, 0]

@@ -37,6 +37,7 @@ from optim.devices.law import (
     features,
     group_key,
     interval_names,
+    sizes,
     terms,
 )
 from optim.devices.profile import catalogue
@@ -62,8 +63,8 @@ _TRUST = 0.1
 _POINTS = 40
 """Rows of the class by which its shape is handed on."""
 
-_OF_MANY = 2
-"""Terms from here on are for families of many models: of two to four models, MACs tell most."""
+_OF_MANY = [0, 2, 3]
+"""Terms for families of many models: of two to four models, a rate of MACs is all that is told."""
 
 _ROUNDS = 5
 _TREES = 600
@@ -99,7 +100,8 @@ def fit(rows: Sequence[Workload], models: Sequence[Hashable], measured_ms: np.nd
     numbers, gaps = imputation(raw)
     parts = terms(numbers)
     few = np.array([family_of(row.runtime) == UNKNOWN for row in rows])
-    parts[few, _OF_MANY:] = 0
+    for term in _OF_MANY:
+        parts[few, term] = 0
     trust = np.where(gaps[:, 0] > 0, _TRUST, 1.0)
     keys = [group_key(row) for row in rows]
     classes = {
@@ -199,7 +201,7 @@ def calibrate(
     intervals = {
         name: _ends(errors[index])
         for name, index in members(named).items()
-        if len(index) >= _ENOUGH_ROWS or name in ("given", "imputed")
+        if len(index) >= _ENOUGH_ROWS
     }
     unknown = np.log(measured_ms) - new_settings.log_ms
     of_class = np.array(new_settings.origins) == "class"
@@ -210,8 +212,14 @@ def calibrate(
     intervals |= {
         name: _ends(unknown[index[place]])
         for name, place in members(named).items()
-        if len(place) >= _ENOUGH_ROWS or name == "class"
+        if len(place) >= _ENOUGH_ROWS
     }
+    for name, ends in (
+        ("given", _ends(errors)),
+        ("imputed", _ends(errors)),
+        ("class", _ends(unknown)),
+    ):
+        intervals.setdefault(name, ends)
     usual = np.quantile(np.abs(errors), _LEVEL)
     related = np.array(new_settings.origins) == "related"
     facts = {
@@ -237,7 +245,10 @@ def _ratio(errors: np.ndarray, usual: float) -> float:
 
 
 def _hardware(rows: Sequence[Workload], measured_ms: np.ndarray) -> dict[str, float]:
-    """Return how far latencies lie above what data sheets promise, each device alike."""
+    """Return how far latencies lie above what data sheets promise, each device alike.
+
+    Nothing where no device of the catalogue was measured.
+    """
     profiles = {one.measured_as: one for one in catalogue().values() if one.measured_as}
     over: dict[str, list[float]] = {}
     for row, ms in zip(rows, measured_ms, strict=True):
@@ -248,6 +259,8 @@ def _hardware(rows: Sequence[Workload], measured_ms: np.ndarray) -> dict[str, fl
         )
         if promised is not None:
             over.setdefault(row.device, []).append(float(np.log(ms / promised)))
+    if not over:
+        return {}
     generator = np.random.default_rng(0)
     drawn = [generator.choice(values, _DRAWN) for values in over.values()]
     low, middle, high = np.quantile(np.concatenate(drawn), [0.1, 0.5, 0.9])
@@ -418,11 +431,15 @@ def _boost(seen: np.ndarray, target: np.ndarray) -> Trees:
 
 
 def _ranges(rows: Sequence[Workload], raw: Numbers) -> dict[str, np.ndarray]:
-    sizes = np.stack([raw.log_macs, raw.log_params, raw.log_activations], axis=1)
-    found = {
-        family: np.array([np.nanmin(sizes[index], axis=0), np.nanmax(sizes[index], axis=0)])
-        for family, index in members([family_of(row.runtime)] for row in rows).items()
-    }
-    if UNKNOWN in found:
-        found[UNKNOWN][:, 1:] = [[-np.inf], [np.inf]]  # their law reads MACs alone
+    measured = sizes(raw)
+    blank = np.isnan(measured)
+    lowest, highest = np.where(blank, np.inf, measured), np.where(blank, -np.inf, measured)
+    found = {}
+    for name, index in members([class_key(row)] for row in rows).items():
+        ends = np.array([lowest[index].min(axis=0), highest[index].max(axis=0)])
+        unread = blank[index].all(axis=0)
+        if f"|{UNKNOWN}|" in name:  # their law reads MACs alone
+            unread[1:] = True
+        ends[:, unread] = np.array([[-np.inf], [np.inf]])
+        found[name] = ends
     return found

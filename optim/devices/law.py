@@ -53,6 +53,7 @@ __all__ = [
     "features",
     "group_key",
     "interval_names",
+    "sizes",
     "terms",
 ]
 
@@ -181,7 +182,8 @@ class Evaluated:
         log_ms: Logarithm of the latency in milliseconds.
         origins: Whose constants were used.
         families: Of the runtimes whose constants were used.
-        extrapolated: Whether MACs, parameters or activations lie outside of what was measured.
+        extrapolated: Whether MACs, parameters, activations or batch lie outside of what was
+            measured on that class of devices.
         imputed: Whether MACs were not given.
     """
 
@@ -213,7 +215,7 @@ class Law:
         shared: Coefficients by family of runtimes.
         by_class: Deviations of them by :func:`class_key`.
         trees: By family.
-        ranges: Lowest and highest log MACs, log params and log activations by family.
+        ranges: Lowest and highest of :func:`sizes` by :func:`class_key`.
         intervals: Logarithms of the 10 % and 90 % points of measured over predicted, by
             :func:`interval_names`.
         facts: Other fitted numbers, by name.
@@ -245,12 +247,12 @@ class Law:
             if here.any():
                 seen = features(numbers, gaps, constants, log_ms)[here]
                 log_ms[here] = log_ms[here] + trees(seen)
+        asked = sizes(numbers)
         outside = np.zeros(len(rows), dtype=bool)
-        sizes = np.stack([numbers.log_macs, numbers.log_params, numbers.log_activations], axis=1)
-        for family in set(families.tolist()) & self.ranges.keys():
-            low, high = self.ranges[family]
-            beyond = ((sizes < low - 0.01) | (sizes > high + 0.01)).any(axis=1)
-            outside |= (families == family) & beyond
+        for index, row in enumerate(rows):
+            if (ends := self.ranges.get(class_key(row))) is not None:
+                beyond = (asked[index] < ends[0] - 0.01) | (asked[index] > ends[1] + 0.01)
+                outside[index] = beyond.any()
         origins = [origin for _, origin, _ in found]
         return Evaluated(log_ms, origins, families.tolist(), outside, gaps[:, 0] > 0)
 
@@ -359,6 +361,22 @@ def interval_names(row: Workload, origin: Origin, family: str, imputed: bool) ->
         return f"class|{family}", "class"
     large = "batch" if row.batch > 1 else "one"
     return f"{row.device_class}|{family}|{known}|{large}", f"{family}|{known}", known
+
+
+def sizes(numbers: Numbers) -> np.ndarray:
+    """Return what a model must not exceed to be like those that were measured.
+
+    Logarithms of MACs, parameters, activations and batch: ``(rows, 4)``.
+    """
+    return np.stack(
+        [
+            numbers.log_macs,
+            numbers.log_params,
+            numbers.log_activations,
+            np.log(numbers.batch),
+        ],
+        axis=1,
+    )
 
 
 def design(numbers: Numbers, gaps: np.ndarray) -> np.ndarray:

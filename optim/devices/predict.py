@@ -37,6 +37,10 @@ CONSTANTS = Path(__file__).resolve().parent / "latency.npz"
 """The constants that ship; ``bench/devices.py`` makes them."""
 
 
+_WIDEST = math.log(100)
+"""An interval does not reach further: a hundred times more or less says that nothing is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class LatencyEstimate:
     """An estimated latency.
@@ -175,7 +179,8 @@ def interval(law: Law, rows: Sequence[Workload], found: Evaluated) -> tuple[np.n
         ends[:, index] = law.intervals[name]
     wider = np.where(found.extrapolated, law.facts["extrapolated"], 1.0)
     wider = wider * np.where(np.array(found.origins) == "related", law.facts["related"], 1.0)
-    return np.minimum(ends[0], 0) * wider, np.maximum(ends[1], 0) * wider
+    low, high = np.clip(ends * wider, -_WIDEST, _WIDEST)
+    return np.minimum(low, 0), np.maximum(high, 0)
 
 
 def _by_hardware(

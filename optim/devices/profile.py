@@ -207,7 +207,7 @@ class DeviceProfile(BaseModel):
     @property
     def missing(self) -> tuple[str, ...]:
         """Figures that are not known and that something would be estimated from."""
-        expected = ("peak_tops", "bandwidth_gb_s", "ram_bytes", "power_w", "process_nm")
+        expected = ("peak_tops", "bandwidth_gb_s", "ram_bytes", "process_nm")
         on_chip = ("flash_bytes",) if self.device_class.startswith("mcu") else ()
         return tuple(name for name in (*expected, *on_chip) if not getattr(self, name))
 
@@ -258,8 +258,7 @@ _WORDS = {
 _NEEDS = {
     "roofline": ("peak_tops", "bandwidth_gb_s"),
     "check of memory": ("ram_bytes", "flash_bytes"),
-    "energy from rated power": ("power_w",),
-    "energy by process": ("process_nm",),
+    "energy": ("process_nm",),
 }
 """What is told from which figures."""
 

@@ -4,6 +4,7 @@
 footprint  what a deployed model asks of a device, in figures
 rungs      the answer for one device
 changes    the cheapest change with which it fits, found by trying
+checking   predicted against measured on this machine, for the zoo
 why        why a step brings no speed-up, in numbers
 =========  =====================================================================================
 """

@@ -14,6 +14,7 @@ import numpy as np
 
 __all__ = [
     "CONFIDENCE",
+    "jackknife_interval",
     "mean_interval",
     "median_interval",
     "paired_difference",
@@ -117,3 +118,30 @@ def ratio_interval(
     ]
     low, high = np.quantile(np.concatenate(draws), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return value, min(value, float(low)), max(value, float(high))
+
+
+def jackknife_interval(value: float, without: np.ndarray) -> tuple[float, float, float]:
+    """Return a figure of many samples and its interval from what it is without some of them.
+
+    Args:
+        value: The figure on all samples.
+        without: ``(groups,)`` the figure without each of equal groups of the samples; fewer than
+            two say nothing about how it would vary.
+
+    References:
+        Miller, The Jackknife: A Review, 1974, doi:10.1093/biomet/61.1.1
+
+    Example:
+        >>> values = np.array([1.0, 2.0, 3.0])
+        >>> mean, low, high = jackknife_interval(2.0, (6 - values) / 2)  # as mean_interval
+        >>> round(low, 2), round(high, 2)
+        (-0.48, 4.48)
+    """
+    from scipy import stats
+
+    groups, value = len(without), float(value)
+    if groups < 2:
+        return value, value, value
+    spread = math.sqrt((groups - 1) ** 2 / groups) * float(np.std(without, ddof=1))
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, groups - 1)) * spread
+    return value, value - half, value + half

@@ -28,8 +28,9 @@ class Predictions:
         ids: ``(N,)`` sample ids.
         outputs: ``(N, classes)`` float32 logits, or ``(N, numbers)`` of another task.
         targets: ``(N,)`` class indices; all -1 where nobody says what the samples are; or
-            quantities, floats ``(N,)`` or ``(N, quantities)``. What needs no classes, such as
-            agreement, can be asked of all; accuracy and confusion cannot.
+            quantities, floats ``(N,)`` or ``(N, quantities)``; or objects, ``(N, objects, 5)``
+            integers as :class:`~optim.data.task.Detection` has them. What needs no classes, such
+            as agreement, can be asked of all; accuracy and confusion cannot.
         how: ``MEASURED`` for the model as it is or in its runtime, ``SIMULATED`` for fake
             quantization.
     """
@@ -48,6 +49,8 @@ class Predictions:
                     f"sample, the model {width} outputs.",
                     hint="Choose data with the quantities the model was trained on.",
                 )
+            return
+        if self.has_boxes:
             return
         if self.is_labelled and self.targets.min() < 0:
             raise DataError(
@@ -80,7 +83,7 @@ class Predictions:
     @property
     def is_labelled(self) -> bool:
         """Whether somebody says of which class the samples are."""
-        if self.has_quantities or not len(self.targets):
+        if self.has_quantities or self.has_boxes or not len(self.targets):
             return False
         return not bool((self.targets == NO_LABEL).all())
 
@@ -88,6 +91,11 @@ class Predictions:
     def has_quantities(self) -> bool:
         """Whether targets are quantities, not classes."""
         return self.targets.dtype.kind == "f"
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether targets are objects with a box each."""
+        return self.targets.ndim == 3
 
     @property
     def correct(self) -> np.ndarray:

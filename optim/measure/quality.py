@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from optim.data.task import Classification, ModelTask, Regression
+from optim.data.task import Classification, Detection, ModelTask, Regression
+from optim.measure.detection import detection_figures, precision_change
 from optim.measure.fidelity import fidelity
 from optim.measure.predictions import Predictions
 from optim.measure.regression import error_change, regression_figures
@@ -42,6 +43,18 @@ class Metric:
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(
         "Accuracy", "Accuracy", "Share of samples classified correctly.", "fraction"
+    ),
+    "map": Metric(
+        "mAP@0.5:0.95",
+        "mAP",
+        "Mean average precision over overlaps (IoU) from 0.5 to 0.95 and all classes.",
+        "fraction",
+    ),
+    "map50": Metric(
+        "mAP@0.5",
+        "mAP@0.5",
+        "Mean average precision over all classes; a box counts from an overlap (IoU) of 0.5 on.",
+        "fraction",
     ),
     "r2": Metric("R2", "R2", "Share of the targets' variance that is explained.", "r2"),
     "mse": Metric(
@@ -91,9 +104,9 @@ class Quality:
     Attributes:
         figures: ``{metric: Quantity}``, keys of :data:`METRICS`.
         primary: The metric that decides; it has no figure where it cannot be measured.
-        change: The result against its original, paired: of the accuracy in points, of the squared
-            error as a ratio. None without an original, and where the primary figure is itself a
-            comparison with it.
+        change: The result against its original, paired: of accuracy and mAP in points, of the
+            squared error as a ratio. None without an original, and where the primary figure is
+            itself a comparison with it.
     """
 
     figures: Mapping[str, Quantity]
@@ -145,6 +158,8 @@ def quality_of(predictions: Predictions, task: ModelTask) -> Quality:
         figures = {"accuracy": predictions.accuracy()}
     elif isinstance(task, Regression) and predictions.has_quantities:
         figures = regression_figures(predictions)
+    elif isinstance(task, Detection) and predictions.has_boxes:
+        figures = detection_figures(predictions, task)
     return Quality(figures, primary_metric(bool(figures), task))
 
 
@@ -166,6 +181,8 @@ def quality(
     change = None
     if alone.primary == "accuracy":
         change = predictions.against(original)
+    elif isinstance(task, Detection) and alone.figures:
+        change = precision_change(predictions, original, task)
     elif alone.figures:
         change = error_change(predictions, original)
     if change is not None and not every:

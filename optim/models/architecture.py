@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from optim.data.task import Classification, Detection
 from optim.errors import UnsupportedModelError
 from optim.fields import Choice, Config, Range
 from optim.models.input_spec import InputSpec
@@ -97,6 +98,8 @@ class Architecture(Config):
     about: ClassVar[str]
     """One sentence for the picker."""
     paper: ClassVar[str] = ""
+    kind: ClassVar[str] = Classification.kind
+    """What models of it are for, the kind of :meth:`task`."""
     spec: ClassVar[InputSpec]
     """The input of the reference configuration."""
 
@@ -105,7 +108,7 @@ class Architecture(Config):
 
         Args:
             input_shape: Shape of one sample: ``(C, H, W)``, ``(C, L)`` or ``(F,)``.
-            n_outputs: Number of classes.
+            n_outputs: Number of outputs that its task has.
             seed: Decides the initial weights; torch's global generator is left as it was.
 
         Raises:
@@ -117,6 +120,12 @@ class Architecture(Config):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self.compose(input_shape, n_outputs)
+
+    def task(
+        self, input_shape: tuple[int, ...], class_names: tuple[str, ...]
+    ) -> Classification | Detection:
+        """Return what a model of this architecture predicts, for inputs of a shape."""
+        return Classification(class_names)
 
     def check(self, input_shape: tuple[int, ...]) -> None:
         """Refuse input shapes the architecture has no place for."""

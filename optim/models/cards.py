@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from optim.errors import UnsupportedModelError
 from optim.hashing import digest_file
+from optim.models.zoo import architecture_from_json
 from optim.quantity import Quantity
 from optim.storage import ASSETS, store_home
 
@@ -22,7 +23,15 @@ __all__ = ["ModelCard", "model_cards"]
 
 _LOG = logging.getLogger(__name__)
 _FIELDS = {"title": str, "data": str, "architecture": dict, "params": int, "macs": int}
-_MORE = {"accuracy": dict, "command": str, "listed": bool, "note": str, "task": str, "owner": str}
+_MORE = {
+    "accuracy": dict,
+    "map": dict,
+    "command": str,
+    "listed": bool,
+    "note": str,
+    "task": str,
+    "owner": str,
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class ModelCard:
         params: Number of parameters.
         macs: Multiply-accumulates for one sample.
         accuracy: ``{part: Quantity}`` reached when it was made; may be empty.
+        precision: The same of mAP@0.5:0.95, of what finds objects.
         command: What makes it again; empty if it came from outside.
         weights: The checkpoint beside the card, or the ONNX file of a model that cannot be changed.
         listed: Whether everybody sees it in lists.
@@ -58,6 +68,12 @@ class ModelCard:
     note: str = ""
     owner: str = ""
     task: str = ""
+    precision: dict[str, Quantity] = field(default_factory=dict)
+
+    @property
+    def reached(self) -> dict[str, Quantity]:
+        """What was reached, in the figure by which it is judged."""
+        return self.accuracy or self.precision
 
     @property
     def is_trainable(self) -> bool:
@@ -68,6 +84,11 @@ class ModelCard:
     def lane(self) -> Literal["torch", "graph"]:
         """What kind of model it is, see ``ModelBundle.lane``."""
         return "torch" if self.is_trainable else "graph"
+
+    @property
+    def kind(self) -> str:
+        """What it is for, the kind of its task; empty if the card does not say it."""
+        return architecture_from_json(self.architecture).kind if self.architecture else ""
 
     @property
     def hash(self) -> str:
@@ -84,7 +105,10 @@ class ModelCard:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             _check_fields(data)
-            accuracy = {k: Quantity.from_json(v) for k, v in data.get("accuracy", {}).items()}
+            accuracy, precision = (
+                {part: Quantity.from_json(figure) for part, figure in data.get(name, {}).items()}
+                for name in ("accuracy", "map")
+            )
         except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
             raise UnsupportedModelError(
                 f"The card {path.name!r} of a model is damaged.", hint="Add the model again."
@@ -103,6 +127,7 @@ class ModelCard:
             note=data.get("note", ""),
             task=data.get("task", ""),
             owner=data.get("owner", ""),
+            precision=precision,
         )
 
 

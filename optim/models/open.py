@@ -194,12 +194,12 @@ def fresh_model(
         UnsupportedModelError: If the architecture cannot take such inputs.
     """
     shape = data.input_shape if data else architecture.spec.shape
-    task = data.task if data else None
-    if not isinstance(task, Classification):  # nobody says how many classes there are
-        task = Classification(tuple(str(i) for i in range(10)))
+    # Where nobody says how many classes there are, there are ten.
+    names = data.task.class_names if data and data.task.class_names else tuple("0123456789")
+    task = architecture.task(shape, names)
     return ModelBundle(
         name=architecture.title,
-        content=TorchModel(architecture.build(shape, task.n_classes, seed).eval(), architecture),
+        content=TorchModel(architecture.build(shape, task.n_outputs, seed).eval(), architecture),
         spec=_spec(architecture, shape),
         task=task,
         provenance=Provenance(
@@ -218,16 +218,17 @@ def _from_weights(path: Path, name: str, data: Dataset | None) -> ModelBundle:
     check_weights_fit(state, architecture, shape, n_outputs)
     module = architecture.build(shape, n_outputs)
     fit_to_module(state, module)
+    count = n_outputs - architecture.task(shape, ()).n_outputs
     names = (
         data.task.class_names
-        if data and data.task.n_classes == n_outputs
-        else tuple(str(i) for i in range(n_outputs))
+        if data and data.task.n_classes == count
+        else tuple(str(i) for i in range(count))
     )
     return ModelBundle(
         name=f"{architecture.title} · {path.stem}",
         content=TorchModel(module.eval(), architecture),
         spec=_spec(architecture, shape),
-        task=Classification(names),
+        task=architecture.task(shape, names),
         provenance=Provenance(f"{name}:{path.name}", seen=None),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from optim.errors import ConfigError
 from optim.models.architecture import Architecture
 from optim.models.cnn1d import CNN1D
+from optim.models.detector import Detector
 from optim.models.dscnn import DSCNN
 from optim.models.lenet5 import LeNet5
 from optim.models.lenet300 import LeNet300
@@ -27,6 +28,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "ds-cnn": DSCNN,
     "vit": ViT,
     "cnn-1d": CNN1D,
+    "detector": Detector,
 }
 """Families by name. A new one is one file and one line."""
 
@@ -43,6 +45,7 @@ ZOO: dict[str, Architecture] = {
     "ds-cnn": DSCNN(),
     "vit-tiny": ViT(),
     "cnn-1d": CNN1D(),
+    "detector": Detector(),
 }
 """Reference configurations by name."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optim.models.interface import Interface
-from optim.runtime.session import InferenceSession
+from optim.runtime.session import Session
 from optim.runtime.tracing import owner_of, trace_operators
 
 __all__ = ["LatencySamples", "measure_latency", "profile_layers"]
@@ -40,7 +40,7 @@ class LatencySamples:
 
 
 def measure_latency(
-    sessions: Mapping[str, InferenceSession],
+    sessions: Mapping[str, Session],
     inputs: np.ndarray,
     *,
     rounds: int = 30,

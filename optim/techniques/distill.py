@@ -33,6 +33,8 @@ class Distill(TrainingStep):
         "Hinton et al., Distilling the Knowledge in a Neural Network, 2015, arXiv:1503.02531"
     )
 
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+
     epochs: Annotated[
         int,
         Range(

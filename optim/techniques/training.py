@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from optim.data.task import Detection
+from optim.errors import ConfigError
 from optim.fields import Choice, Range
 from optim.step import Context, LayerReport, Step, StepReport
 
@@ -124,6 +126,7 @@ class TrainingStep(Step):
     """Base of the techniques that train."""
 
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "training"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification", "detection"})
 
     epochs: Epochs = 12
 
@@ -392,7 +395,8 @@ class TrainingStep(Step):
 
         inputs, targets = context.training()
         schedule = self.schedule()
-        notes = self._notes(inputs.ndim == 4)
+        has_boxes = isinstance(context.reference.task, Detection)
+        notes = self._notes(inputs.ndim == 4, has_boxes)
         with torch.random.fork_rng():
             torch.manual_seed(context.seed)  # dropout draws from the global generator
             history = fit(
@@ -403,13 +407,13 @@ class TrainingStep(Step):
                 schedule,
                 generator=context.generator(),
                 augment=Augment(
-                    shift=_in_proportion(self.shift, inputs),
-                    flip=self.flip,
+                    shift=0 if has_boxes else _in_proportion(self.shift, inputs),
+                    flip=self.flip and not has_boxes,
                     cutout=_in_proportion(self.cutout, inputs),
                 ),
                 mix=Mix(self.mixup, self.cutmix),
                 masks=masks,
-                validation=_validation(context),
+                validation=None if has_boxes else _validation(context),
                 stopping=Stopping(self.keep, self.patience),
                 average=self._decay(len(inputs)),
                 compute=Compute(self.precision, self.layout == "channels_last", self.compile),
@@ -442,13 +446,15 @@ class TrainingStep(Step):
 
     def label_loss(self, context: Context) -> Objective:
         """Return the loss against true labels, smoothed and weighted as the fields say."""
-        from optim.train import balanced_weights, classification_loss
+        from optim.train import balanced_weights, label_loss
 
+        task = context.reference.task
+        if isinstance(task, Detection):
+            self._check_boxes()
         if self.class_weights == "equal":
-            return classification_loss(self.label_smoothing)
-        classes = context.reference.task.n_classes
-        weights = balanced_weights(context.training()[1], classes)
-        return classification_loss(self.label_smoothing, weights)
+            return label_loss(task, self.label_smoothing)
+        weights = balanced_weights(context.training()[1], task.n_classes)
+        return label_loss(task, self.label_smoothing, weights)
 
     def frozen_layers(self, module: nn.Module) -> tuple[str, ...]:
         """Return the layers, norms among them, that come before the first one that is trained."""
@@ -484,8 +490,34 @@ class TrainingStep(Step):
         steps = max(1, samples // min(self.batch_size, samples))
         return 1 - 1 / (self.average * steps + 1) if self.average else 0.0
 
-    def _notes(self, images: bool) -> list[str]:
+    def _check_boxes(self) -> None:
+        """Refuse settings that have no meaning where objects are to be found.
+
+        Raises:
+            ConfigError: Naming the field.
+        """
+        only_classes = {
+            "label_smoothing": 0.0,
+            "class_weights": "equal",
+            "mixup": 0.0,
+            "cutmix": 0.0,
+            "keep": "last",
+            "patience": 0,
+            "start_resolution": 1.0,
+        }
+        for name, off in only_classes.items():
+            if (value := getattr(self, name)) != off:
+                raise ConfigError(
+                    f"{name} must be {off!r} for a model that finds objects: got {value!r}.",
+                    hint="It has a meaning only where each sample is of one class.",
+                    field=name,
+                )
+
+    def _notes(self, images: bool, has_boxes: bool) -> list[str]:
         """Say which settings have no meaning for the data."""
+        if has_boxes:
+            moves = self.shift or self.flip
+            return ["Images were not moved: the boxes would not move along."] if moves else []
         wanted = self.changed()
         only = {
             "shift": "a random shift",
@@ -530,13 +562,14 @@ class TaughtStep(TrainingStep):
     def taught_loss(self, context: Context) -> Objective:
         """Return the loss on labels and on the original model's answers."""
         from optim.device import compute_device
-        from optim.train import distillation_loss
+        from optim.train import imitation_loss
 
         hard = self.label_loss(context)
         if self.alpha == 0:
             return hard
         teacher = copy.deepcopy(context.reference.module).to(compute_device()).eval()
-        return distillation_loss(teacher.requires_grad_(False), self.temperature, self.alpha, hard)
+        teacher = teacher.requires_grad_(False)
+        return imitation_loss(context.reference.task, teacher, self.temperature, self.alpha, hard)
 
 
 def _in_proportion(pixels: int, inputs: Tensor) -> int:

@@ -4,6 +4,8 @@
 ``schedule``   how long and how fast: optimizer, learning rate, decay, clipping
 ``augment``    random changes to a batch, each sample its own; mixed samples
 ``losses``     what is made small: classification, distillation
+``boxes``      the same where objects are to be found
+``tasks``      which of them a task asks for
 ``masking``    weights that must stay zero, fixed or growing while training
 ``averaging``  the moving average of the weights
 ``epoch``      what an epoch gave, and which one's model is kept
@@ -16,6 +18,7 @@
 
 from optim.train.augment import Augment, Mix
 from optim.train.averaging import Average
+from optim.train.boxes import detection_distillation_loss, detection_loss
 from optim.train.compute import Compute
 from optim.train.epoch import Epoch, Stopping
 from optim.train.loop import fit
@@ -27,6 +30,7 @@ from optim.train.losses import (
 )
 from optim.train.masking import Gradual, GradualMasks, Masks
 from optim.train.schedule import Schedule
+from optim.train.tasks import imitation_loss, label_loss
 
 __all__ = [
     "Augment",
@@ -42,6 +46,10 @@ __all__ = [
     "Stopping",
     "balanced_weights",
     "classification_loss",
+    "detection_distillation_loss",
+    "detection_loss",
     "distillation_loss",
     "fit",
+    "imitation_loss",
+    "label_loss",
 ]

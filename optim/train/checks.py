@@ -10,10 +10,10 @@ __all__ = ["check_samples", "check_targets"]
 
 
 def check_samples(targets: Tensor, validation: tuple[Tensor, Tensor] | None) -> None:
-    """Refuse samples from which no classes can be learned.
+    """Refuse samples from which nothing can be learned.
 
     Args:
-        targets: ``(N,)`` class indices of the training samples.
+        targets: ``(N,)`` class indices of the training samples, or ``(N, objects, 5)`` boxes.
         validation: Inputs and targets of the validation samples, if there are any.
 
     Raises:
@@ -23,7 +23,7 @@ def check_samples(targets: Tensor, validation: tuple[Tensor, Tensor] | None) -> 
     count = len(targets)
     if count < 2:
         raise CalibrationError(f"Training needs at least 2 samples: got {count}.")
-    if bool((targets == targets[0]).all()):
+    if targets.ndim == 1 and bool((targets == targets[0]).all()):
         raise CalibrationError(
             f"All {count:,} training samples are of class {int(targets[0])}; "
             "training needs at least two classes.",
@@ -36,15 +36,17 @@ def check_samples(targets: Tensor, validation: tuple[Tensor, Tensor] | None) -> 
 
 
 def check_targets(targets: Tensor, classes: int) -> None:
-    """Refuse targets that the model has no output for.
+    """Refuse class indices that the model has no output for.
 
     Args:
-        targets: ``(N,)`` class indices.
+        targets: ``(N,)`` class indices; of boxes the loss knows which classes there are.
         classes: Outputs of the model.
 
     Raises:
         CalibrationError: Naming the first wrong one.
     """
+    if targets.ndim > 1:
+        return
     low, high = int(targets.min()), int(targets.max())
     if low < 0 or high >= classes:
         wrong = low if low < 0 else high

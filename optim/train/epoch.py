@@ -18,7 +18,7 @@ class Epoch:
         learning_rate: At its end.
         accuracy: On the validation samples, if there are any, in 0..1.
         train_accuracy: On the training samples as they were learned from: augmented, and by the
-            model as it was at that moment; None where samples were mixed.
+            model as it was at that moment; None where samples were mixed or are of no single class.
         seconds: Wall time of training, without validation.
     """
 

@@ -78,14 +78,14 @@ def fit(
     Args:
         module: What to train.
         inputs: ``(N, ...)`` normalised.
-        targets: ``(N,)`` class indices.
+        targets: ``(N,)`` class indices, or ``(N, objects, 5)`` boxes as the objective takes them.
         objective: The loss.
         schedule: How long and how fast.
         generator: Decides the order of the samples and the augmentation.
         augment: Random changes to the inputs.
-        mix: Mixtures of two samples.
+        mix: Mixtures of two samples, of class indices only.
         masks: ``{layer: mask}`` of weights that must stay zero, or masks that change.
-        validation: Inputs and targets on which accuracy is measured after every epoch.
+        validation: Inputs and class indices on which accuracy is measured after every epoch.
         stopping: Which epoch's model is kept; one before masks are final never is.
         average: Decay of a moving average of the weights, which is then the result; 0 is off.
         compute: Precision, layout, compilation.
@@ -204,6 +204,7 @@ class _Training:
         self.all_steps = self.steps * self.schedule.epochs
         self.classes = self._count_outputs()
         self.mixes = self.mix.applies_to(self.inputs)
+        self.counts_hits = self.targets.ndim == 1 and not self.mixes
         for name in self.frozen:
             self.module.get_submodule(name).requires_grad_(False)
         modules = [self.module]
@@ -326,7 +327,7 @@ class _Training:
             if changed:
                 self.average.mask(self.masks.current)
         self.losses.append(loss.detach())
-        if not self.mixes:
+        if self.counts_hits:
             self.hits.append((outputs.argmax(1) == targets).sum())
 
     def _loss(
@@ -374,7 +375,7 @@ class _Training:
             self.loss_sum / self.steps,
             self.schedule.rate(self.number * self.steps - 1, self.all_steps),
             self._accuracy(),
-            None if self.mixes else self.hit_sum / (self.steps * self.batch),
+            self.hit_sum / (self.steps * self.batch) if self.counts_hits else None,
             self.seconds,
         )
         self.history.append(epoch)

@@ -11,10 +11,10 @@ from torch.nn import functional
 __all__ = ["Objective", "balanced_weights", "classification_loss", "distillation_loss"]
 
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Maps outputs ``(B, classes)``, targets and the augmented inputs to a scalar loss.
+"""Maps outputs ``(B, numbers)``, targets and the augmented inputs to a scalar loss.
 
-Targets are ``(B,)`` class indices, or ``(B, classes)`` shares where samples were mixed. One that is
-an ``nn.Module`` with parameters is trained along.
+Targets are ``(B,)`` class indices, ``(B, classes)`` shares where samples were mixed, or the boxes
+of :mod:`optim.train.boxes`. One that is an ``nn.Module`` with parameters is trained along.
 """
 
 

@@ -64,7 +64,7 @@ def test_every_plan_fits_its_data(name):
     data = open_data(plan.data)
     plan.architecture.check(data.input_shape)
     with torch.device("meta"):
-        plan.architecture.compose(data.input_shape, data.task.n_classes)
+        plan.architecture.compose(data.input_shape, data.task.n_outputs)
 
 
 def shipped():
@@ -83,7 +83,7 @@ def test_what_ships_is_what_its_card_says(path):
     bundle = load_checkpoint(card.weights)
     assert card.params == sum(p.numel() for p in bundle.module.parameters())
     assert card.command == f"python -m optim pretrain {path.stem}"
-    assert {"validation", "test"} <= set(card.accuracy)
+    assert {"validation", "test"} <= set(card.reached)
     data = open_data(card.data)
     assert bundle.spec.shape == data.input_shape
     assert bundle.task == data.task

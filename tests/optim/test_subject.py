@@ -16,7 +16,7 @@ from optim.models.input_spec import InputSpec
 from optim.models.open import fresh_model
 from optim.models.zoo import ZOO
 from optim.recipe import Recipe
-from optim.subject import check_fit, open_subject
+from optim.subject import check_fit, fitting_data, open_subject, refusals
 from tests.helpers import data_for, tiny_bundle
 
 
@@ -122,7 +122,7 @@ def test_labels_that_mean_something_else_are_refused():
     bundle = tiny_bundle("mlp")
     classes = data_for(bundle)
     quantities = replace(classes, task=Regression(("a", "b", "c", "d")))
-    with pytest.raises(DataError, match="has classes; tiny mlp tells none apart"):
+    with pytest.raises(DataError, match="has classes of whole samples; tiny mlp tells none apart"):
         check_fit(replace(bundle, task=Regression(("a",))), classes)
     with pytest.raises(DataError, match="tiny mlp predicts none"):
         check_fit(bundle, quantities)
@@ -196,3 +196,20 @@ def test_options_of_the_data_replace_what_they_name_of_the_models_input(
 def test_fresh_weights_for_data_without_labels_have_the_usual_ten_outputs():
     data = replace(data_for(tiny_bundle("mlp")), task=Unlabelled())
     assert fresh_model(ZOO["mlp"], data).task.n_classes == 10
+
+
+def test_a_detector_takes_the_objects_it_was_made_for_and_a_classifier_takes_none_of_them():
+    detector, classifier = tiny_bundle("detector"), tiny_bundle("resnet")
+    scenes = data_for(detector)
+    assert fitting_data(detector, scenes) is scenes
+    assert fitting_data(classifier, scenes).task == Unlabelled()
+    with pytest.raises(DataError, match="of other classes or on other places"):
+        fitting_data(detector, replace(scenes, task=replace(scenes.task, class_names=("a",))))
+    with pytest.raises(DataError, match=r"tells none apart|of whole samples"):
+        check_fit(detector, data_for(classifier))
+
+
+def test_what_a_technique_is_not_for_is_refused_with_the_reason():
+    reasons = refusals(tiny_bundle("detector"))
+    assert reasons == {"distill": "'Distil' is for classification, not for detection."}
+    assert refusals(tiny_bundle("resnet")) == {}

@@ -42,22 +42,23 @@ class Taylor(ImportanceMethod):
 
     def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
         """Return the absolute first-order change of the loss."""
-        import torch
         import torch_pruning as tp
 
         from optim.layers.channels import find_channels
+        from optim.train import label_loss
 
         module = copy.deepcopy(bundle.module).eval()
         x, targets = context.calibration(self.samples)
-        if bool((targets < 0).any()):
+        if targets.ndim == 1 and bool((targets < 0).any()):
             raise CalibrationError(
                 "Taylor importance needs labels, and the data have none.",
                 hint="Choose magnitude or FPGM.",
             )
+        objective = label_loss(bundle.task)
         for start in range(0, len(x), 128):
             context.check()
             batch = slice(start, start + 128)
-            loss = torch.nn.functional.cross_entropy(module(x[batch]), targets[batch])
+            loss = objective(module(x[batch]), targets[batch], x[batch])
             loss.backward()
         copied = find_channels(module, bundle.spec.shape)
         return scores_of(copied, tp.importance.GroupTaylorImportance())

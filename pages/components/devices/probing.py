@@ -12,9 +12,9 @@ import streamlit as st
 
 from optim.devices import probe
 from optim.devices.calibration import Probe
+from optim.devices.checked import Checked, checks_here
 from optim.devices.own import calibration_of, keep_probe, probe_here, probes_of, remove_probe
 from optim.errors import OptimError, RunError
-from optim.ladder.checked import Checked, checks_here
 from pages.components import access
 from pages.components.errors import show_error
 

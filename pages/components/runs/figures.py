@@ -48,6 +48,10 @@ class Figure:
         return "no difference" if self.is_relative else "not measured"
 
 
+_CHANGED = {"r2": "mse"}
+"""What is compared where the figure that decides is not compared itself."""
+
+
 def figures_of(run: Run) -> tuple[Figure, ...]:
     """Return quality, size, latency and MACs of a run; empty if it has no scorecard.
 
@@ -59,7 +63,9 @@ def figures_of(run: Run) -> tuple[Figure, ...]:
     before, after = Scorecard.from_json(card["baseline"]), Scorecard.from_json(card["result"])
     changes = {name: Comparison.from_json(c) for name, c in card["change"].items() if c}
     return (
-        _quality(before, after, changes.get("accuracy", changes.get("mse")), card["part"]),
+        _quality(
+            before, after, changes.get(_CHANGED.get(after.primary, after.primary)), card["part"]
+        ),
         Figure(
             "Size", before.file, after.file, changes.get("file"), "Bytes of the verified ONNX file."
         ),

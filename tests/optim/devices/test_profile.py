@@ -63,7 +63,7 @@ def test_a_mac_is_two_operations():
 
 def test_what_is_missing_says_what_is_still_possible():
     board = read_profiles(ENTRY)["bench-board"]
-    assert board.missing == ("ram_bytes", "power_w", "process_nm")
+    assert board.missing == ("ram_bytes", "process_nm")
     assert "no check of memory" in board.limits
     assert "still possible: roofline" in board.limits
 

@@ -19,7 +19,7 @@ from tests.helpers import context_for, data_for, tiny_bundle
 def test_a_model_is_run_on_every_device(bundle, device):
     samples = data_for(bundle).part("validation")
     found = predict(bundle, samples)
-    assert found.outputs.shape == (64, 4)
+    assert found.outputs.shape == (64, bundle.task.n_numbers)
     assert np.array_equal(found.ids, samples.ids)
     assert found.how is How.MEASURED
     x = bundle.spec.normalise(samples.inputs)

@@ -80,6 +80,12 @@ def cnn_1d():
     return total(*layers, dense(64, 10))
 
 
+def detector():
+    # 64x64 pixels on places of 8x8; here ten channels, six classes and a box.
+    layers = [conv(3, 24, 3, 32), conv(24, 48, 3, 16), conv(48, 48, 3, 16), conv(48, 72, 3, 8)]
+    return total(*layers, *[conv(72, 72, 3, 8)] * 2, conv(72, 10, 1, 8, norm=False, bias=True))
+
+
 EXPECTED = {
     "mlp": total(dense(30, 64), dense(64, 64), dense(64, 10)),
     "lenet-300-100": total(dense(784, 300), dense(300, 100), dense(100, 10)),
@@ -94,6 +100,7 @@ EXPECTED = {
     "ds-cnn": ds_cnn(),
     "vit-tiny": vit(),
     "cnn-1d": cnn_1d(),
+    "detector": detector(),
 }
 
 PUBLISHED = {
@@ -135,6 +142,7 @@ def test_the_figures_themselves():
         "ds-cnn": (23_050, 2_656_640),
         "vit-tiny": (141_898, 10_683_008),
         "cnn-1d": (34_410, 721_536),
+        "detector": (157_570, 16_634_880),
     }
 
 

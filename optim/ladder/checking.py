@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 
 from optim.devices.calibration import Calibration
-from optim.devices.own import keep_check, read_check
+from optim.devices.checked import Checked
+from optim.devices.own import keep_check
 from optim.export.deploy import onnx_bytes
 from optim.ladder.footprint import footprint_of
 from optim.measure.latency import latency_of
@@ -22,55 +21,12 @@ from optim.models.bundle import ModelBundle
 from optim.models.cards import model_cards
 from optim.models.open import open_model
 from optim.models.zoo import ZOO
-from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.step import Context
 from optim.subject import open_subject
 from optim.techniques.quantize import Quantize
 
-__all__ = ["Checked", "check_here", "checks_here", "measure_checks"]
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One network on this machine.
-
-    Attributes:
-        name: What it is.
-        predicted: From its operators and the probe, in ms.
-        measured: In ONNX Runtime, in ms.
-    """
-
-    name: str
-    predicted: Quantity
-    measured: Quantity
-
-    @property
-    def error(self) -> float:
-        """Predicted over measured, less one."""
-        return self.predicted.value / self.measured.value - 1.0
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether what was measured lies in the interval."""
-        return self.predicted.low <= self.measured.value <= self.predicted.high
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "name": self.name,
-            "predicted": self.predicted.to_json(),
-            "measured": self.measured.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` wrote."""
-        return cls(
-            data["name"],
-            Quantity.from_json(data["predicted"]),
-            Quantity.from_json(data["measured"]),
-        )
+__all__ = ["check_here", "measure_checks"]
 
 
 def measure_checks(
@@ -109,11 +65,3 @@ def check_here(calibration: Calibration, told: Callable[[float], None]) -> list[
     rows = [checked.to_json() for checked in found]
     keep_check(json.dumps({"probe": calibration.probe.id, "rows": rows}).encode())
     return found
-
-
-def checks_here(calibration: Calibration) -> list[Checked]:
-    """Return what was kept for this probe of this machine; nothing if it was not checked."""
-    content = read_check()
-    if content.get("probe") != calibration.probe.id:
-        return []
-    return [Checked.from_json(row) for row in content["rows"]]

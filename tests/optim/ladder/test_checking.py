@@ -5,9 +5,10 @@ import json
 import pytest
 
 from optim.devices.calibration import calibrate, read_probe
+from optim.devices.checked import Checked, checks_here
 from optim.devices.own import keep_check
-from optim.ladder import checked
-from optim.ladder.checked import Checked, checks_here, measure_checks
+from optim.ladder import checking
+from optim.ladder.checking import measure_checks
 from optim.models.zoo import ZOO
 from optim.quantity import How, Quantity
 from tests.optim.devices.test_calibration import made
@@ -45,8 +46,8 @@ def test_what_was_kept_holds_for_its_probe_only(calibration, tmp_path, monkeypat
 
 
 def test_every_network_of_the_zoo_is_measured(calibration, monkeypatch):
-    monkeypatch.setattr(checked, "latency_of", lambda *_, **__: Quantity.exact(1.0, "ms"))
-    monkeypatch.setattr(checked, "model_cards", dict)
+    monkeypatch.setattr(checking, "latency_of", lambda *_, **__: Quantity.exact(1.0, "ms"))
+    monkeypatch.setattr(checking, "model_cards", dict)
     shares = []
     found = measure_checks(calibration, shares.append)
     assert len(found) == len(ZOO)
