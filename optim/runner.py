@@ -24,7 +24,9 @@ from optim.data.generated import GENERATED
 from optim.data.open import generated_by
 from optim.data.splits import Overlap, SplitPolicy, overlap
 from optim.errors import ConfigError, ExportError
+from optim.export.deliver import Delivery, deliver
 from optim.export.deploy import onnx_bytes
+from optim.export.targets import target_of
 from optim.export.verify import Verification, verify_file
 from optim.measure.costs import static_costs
 from optim.measure.evaluate import predict, samples_at_once
@@ -50,6 +52,7 @@ __all__ = [
     "Measured",
     "RunResult",
     "apply_recipe",
+    "export_recipe",
     "measure",
     "measure_model",
     "overlap_note",
@@ -290,6 +293,42 @@ def run(
         verification=verification,
         file=file,
         base=Path(base),
+    )
+
+
+def export_recipe(
+    recipe: Recipe,
+    target: str,
+    *,
+    base: str | Path = ".",
+    progress: Progress = _silent,
+    check: Callable[[], None] = lambda: None,
+) -> Delivery:
+    """Apply a recipe and write the result as one kind of file, verified in its runtime.
+
+    Args:
+        recipe: What to do.
+        target: A key of ``TARGETS``.
+        base: Folder that the recipe's files are relative to.
+        progress: Called with a share in 0..1 and what is being done.
+        check: Called at safe points; raises to stop.
+
+    Raises:
+        OptimError: Naming what is wrong with the recipe, or why the file cannot be made.
+        ParityError: If the file does not do in its runtime what was simulated.
+    """
+    target_of(target)
+    progress(0.0, "opening model and data")
+    subject = open_subject(recipe, base=Path(base))
+    bundle, _ = apply_recipe(recipe, subject, progress=_within(progress, 0.05, 0.65), check=check)
+    return deliver(
+        bundle,
+        recipe,
+        target,
+        subject.samples(),
+        more=subject.data.part("train") if subject.data.is_split else None,
+        progress=_within(progress, 0.7, 0.3),
+        check=check,
     )
 
 

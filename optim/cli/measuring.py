@@ -34,14 +34,15 @@ from optim.cli._output import (
 )
 from optim.data.generated import GENERATED
 from optim.errors import ConfigError, OptimError
+from optim.export.targets import TARGETS, container_notes, target_of
+from optim.quantity import Quantity
 from optim.storage import write_atomic
 
 if TYPE_CHECKING:
     from optim.measure.chance import Check
-    from optim.quantity import Quantity
     from optim.runner import Measured
 
-__all__ = ["check", "measure", "run", "verify"]
+__all__ = ["check", "export", "measure", "run", "verify"]
 
 
 @cli.command()
@@ -167,6 +168,40 @@ def run(
             typer.echo(result.report(), nl=False)
     if not as_json:
         typer.echo(f"\nWritten to {out}.")
+
+
+@cli.command()
+def export(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file (YAML).")],
+    out: Annotated[Path, typer.Option("--out", help="The file that is written.")],
+    target: Annotated[str, typer.Option(help=f"Kind of file: {', '.join(TARGETS)}.")] = "onnx",
+    as_json: Json = False,
+) -> None:
+    """Apply a recipe and write one kind of file.
+
+    The file is loaded in its runtime and measured there first; with exit code 1 nothing is written,
+    if it does not do what was simulated or cannot be made of this model.
+    """
+    from optim.recipe import Recipe
+    from optim.runner import export_recipe
+
+    suffix = target_of(target).suffix
+    if out.suffix != suffix:
+        raise ConfigError(f"A file of kind {target} ends in {suffix}: got {out.name!r}.")
+    steps = Recipe.load(recipe)
+    with progress_bar() as progress:
+        made = export_recipe(steps, target, base=recipe.parent, progress=progress)
+    write_atomic(out, made.data)
+    notes = list(container_notes(made.deployed.table).values())
+    if as_json:
+        found = {"target": target, "file": str(out), "bytes": len(made.data), "notes": notes}
+        verification = made.verification.to_json()
+        print_json({"schema": "optim.export/1", **found, "verification": verification})
+        return
+    typer.echo(f"{out}, {Quantity.exact(len(made.data), 'bytes')}")
+    typer.echo(f"In {made.verification.runtime}: {made.verification.found}.")
+    typer.echo(f"{made.verification.latency} for one sample on one thread.")
+    say_notes(notes)
 
 
 @cli.command()

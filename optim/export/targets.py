@@ -6,42 +6,39 @@ made.
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from optim.errors import ConfigError, ExportError
+from optim.errors import ConfigError, ExportError, OptimError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from optim.export.verify import Verification
     from optim.layers.table import CompressionTable
     from optim.models.bundle import ModelBundle
+    from optim.models.interface import Interface
     from optim.recipe import Recipe
+    from optim.runtime.session import Session
 
-__all__ = ["TARGETS", "Target", "container_notes", "export"]
+__all__ = ["TARGETS", "Order", "Target", "container_notes", "refusal", "target_of"]
 
 
-@dataclass(frozen=True)
-class Target:
-    """One kind of file.
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What a file is made of.
 
     Attributes:
-        title: Name for a reader.
-        about: What it is good for.
-        suffix: End of the file's name.
-        make: Returns the file's bytes.
-        deployed: Returns the model the file holds, to be verified against.
-        lanes: Kinds of model that can be written so, see ``ModelBundle.lane``.
+        bundle: The model it holds: what :attr:`Target.deployed` returns.
+        recipe: How the model was made.
+        inputs: ``(n, ...)`` normalised samples; at least one.
     """
 
-    title: str
-    about: str
-    suffix: str
-    make: Callable[[ModelBundle, Recipe], bytes]
-    deployed: Callable[[ModelBundle], ModelBundle]
-    lanes: frozenset[str] = frozenset({"torch", "graph"})
+    bundle: ModelBundle
+    recipe: Recipe
+    inputs: np.ndarray
 
 
 def _same(bundle: ModelBundle) -> ModelBundle:
@@ -54,31 +51,165 @@ def _without_quantization(bundle: ModelBundle) -> ModelBundle:
     return bundle.with_table(CompressionTable(masks=bundle.table.masks))
 
 
-def _onnx(bundle: ModelBundle, recipe: Recipe) -> bytes:
+def _four_bits(bundle: ModelBundle) -> ModelBundle:
+    from optim.export.four_bits import four_bit_weights
+
+    return four_bit_weights(bundle)
+
+
+def _takes_all(bundle: ModelBundle) -> None:
+    """Refuse nothing."""
+
+
+def _open_onnx(order: Order, file: bytes, threads: int, interface: Interface | None) -> Session:
+    from optim.runtime.session import InferenceSession
+
+    return InferenceSession.open(file, threads, interface)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of file.
+
+    Attributes:
+        title: Name for a reader.
+        about: What it is good for.
+        suffix: End of the file's name.
+        make: Returns the bytes that are executed.
+        deployed: Returns the model the file holds, to be verified against.
+        lanes: Kinds of model that can be written so, see ``ModelBundle.lane``.
+        check: Raises an ``OptimError`` for a model, or on a machine, for which it cannot be made.
+        open: Loads the bytes in what executes them, for so many threads.
+        pack: Returns what is handed over, from what was verified, where that is more than the
+            bytes that are executed.
+        most: Samples it is verified on at most, where what executes it is slow.
+    """
+
+    title: str
+    about: str
+    suffix: str
+    make: Callable[[Order], bytes]
+    deployed: Callable[[ModelBundle], ModelBundle] = _same
+    lanes: frozenset[str] = frozenset({"torch", "graph"})
+    check: Callable[[ModelBundle], None] = _takes_all
+    open: Callable[[Order, bytes, int, Interface | None], Session] = _open_onnx
+    pack: Callable[[Order, bytes, Verification], bytes] | None = None
+    most: int | None = None
+
+
+# --- ONNX -----------------------------------------------------------------------------------------
+
+
+def _onnx(order: Order) -> bytes:
     from optim.export.deploy import onnx_bytes
 
-    return onnx_bytes(bundle, recipe.to_link())
+    return onnx_bytes(order.bundle, order.recipe.to_link())
 
 
-def _onnx_float(bundle: ModelBundle, recipe: Recipe) -> bytes:
-    return _onnx(_without_quantization(bundle), recipe)
+def _onnx_half(order: Order) -> bytes:
+    from optim.export.half import half_precision
+
+    return half_precision(_onnx(order))
 
 
-def _archive(bundle: ModelBundle, recipe: Recipe) -> bytes:
+# --- checkpoint and bundle ------------------------------------------------------------------------
+
+
+def _checkpoint(order: Order, file: bytes, verification: Verification) -> bytes:
     """Return a zip of the checkpoint and the recipe that made it."""
+    from optim.export.archive import zip_of
     from optim.models.checkpoint import serialise
 
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (
-            ("model.safetensors", serialise(bundle)),
-            ("recipe.yaml", recipe.to_yaml().encode()),
-            ("input.json", json.dumps(bundle.spec.to_json(), indent=1).encode()),
-        ):
-            # A fixed date: the same model gives the same bytes.
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
-    return buffer.getvalue()
+    return zip_of(
+        {
+            "model.safetensors": serialise(order.bundle),
+            "recipe.yaml": order.recipe.to_yaml(),
+            "input.json": json.dumps(order.bundle.spec.to_json(), indent=1),
+        }
+    )
 
+
+def _check_bundle(bundle: ModelBundle) -> None:
+    from optim.export.bundle import check_interface
+
+    check_interface(bundle)
+
+
+def _bundle(order: Order, file: bytes, verification: Verification) -> bytes:
+    from optim.export.bundle import deployment_bundle
+
+    return deployment_bundle(order.bundle, order.recipe, order.inputs, file, verification)
+
+
+# --- OpenVINO -------------------------------------------------------------------------------------
+
+
+def _check_openvino(bundle: ModelBundle) -> None:
+    from optim.runtime.openvino import openvino
+
+    openvino()
+
+
+def _openvino(order: Order) -> bytes:
+    from optim.export.archive import zip_of
+    from optim.runtime.openvino import openvino_ir
+
+    graph, weights = openvino_ir(_onnx(order))
+    recipe = order.recipe.to_yaml()
+    return zip_of({"model.xml": graph, "model.bin": weights, "recipe.yaml": recipe})
+
+
+def _open_openvino(order: Order, file: bytes, threads: int, interface: Interface | None) -> Session:
+    from optim.export.archive import files_of
+    from optim.runtime.openvino import OpenVinoSession
+
+    files = files_of(file)
+    return OpenVinoSession.open(files["model.xml"], files["model.bin"], threads, interface)
+
+
+# --- PyTorch --------------------------------------------------------------------------------------
+
+
+def _torch_program(order: Order) -> bytes:
+    from optim.export.torch_program import torch_program
+
+    return torch_program(order.bundle)
+
+
+def _open_torch_program(
+    order: Order, file: bytes, threads: int, interface: Interface | None
+) -> Session:
+    from optim.export.torch_program import TorchProgramSession
+
+    return TorchProgramSession.open(file, threads)
+
+
+# --- C --------------------------------------------------------------------------------------------
+
+
+def _check_c(bundle: ModelBundle) -> None:
+    from optim.export.c.archive import program_of
+    from optim.export.c.session import compiler
+
+    program_of(bundle)
+    compiler()
+
+
+def _c(order: Order) -> bytes:
+    from optim.export.c.archive import c_archive
+
+    return c_archive(order.bundle, order.recipe.to_yaml(), order.inputs)
+
+
+def _open_c(order: Order, file: bytes, threads: int, interface: Interface | None) -> Session:
+    from optim.export.archive import files_of
+    from optim.export.c.archive import program_of
+    from optim.export.c.session import CompiledSession
+
+    return CompiledSession.open(files_of(file), program_of(order.bundle))
+
+
+_TORCH = frozenset({"torch"})
 
 TARGETS: dict[str, Target] = {
     "onnx": Target(
@@ -87,46 +218,103 @@ TARGETS: dict[str, Target] = {
         "8 bits.",
         ".onnx",
         _onnx,
-        _same,
     ),
     "onnx_float": Target(
         "ONNX, float32",
         "Pruned, but not quantized; runs everywhere.",
         ".onnx",
-        _onnx_float,
+        _onnx,
         _without_quantization,
+    ),
+    "onnx_float16": Target(
+        "ONNX, float16",
+        "Pruned, weights and activations in half precision; for GPUs and NPUs. CPUs compute it in "
+        "float32.",
+        ".onnx",
+        _onnx_half,
+        _without_quantization,
+    ),
+    "onnx_int4": Target(
+        "ONNX, int4 weights",
+        "Weights rounded to 4 bits in groups of 32, activations in floating point: small, at the "
+        "speed of float32.",
+        ".onnx",
+        _onnx,
+        _four_bits,
+    ),
+    "openvino": Target(
+        "OpenVINO IR",
+        "Quantized as the sliders say, for Intel's CPUs, GPUs and NPUs.",
+        ".zip",
+        _openvino,
+        check=_check_openvino,
+        open=_open_openvino,
+    ),
+    "pt2": Target(
+        "PyTorch program",
+        "The simulation as torch.export keeps it: weights and activations on their grids, in "
+        "float32.",
+        ".pt2",
+        _torch_program,
+        lanes=_TORCH,
+        open=_open_torch_program,
+    ),
+    "c": Target(
+        "C for microcontrollers",
+        "Integer arrays and a runner in C99, without allocation; every layer in at most 8 bits.",
+        ".zip",
+        _c,
+        check=_check_c,
+        open=_open_c,
+        most=500,
+    ),
+    "bundle": Target(
+        "Deployment bundle",
+        "ONNX as set, predict.py, sample inputs and outputs, model card and a test, to be unpacked "
+        "and run anywhere.",
+        ".zip",
+        _onnx,
+        check=_check_bundle,
+        pack=_bundle,
     ),
     "safetensors": Target(
         "safetensors and recipe",
         "Weights, compression table and recipe, to go on with in Python.",
         ".zip",
-        _archive,
-        _same,
-        frozenset({"torch"}),
+        _onnx,
+        lanes=_TORCH,
+        pack=_checkpoint,
     ),
 }
 """Kinds of file by name."""
 
 
-def export(bundle: ModelBundle, recipe: Recipe, target: str) -> bytes:
-    """Return a model as a file of one kind.
+def target_of(name: str) -> Target:
+    """Return a kind of file.
 
     Raises:
         ConfigError: If there is no such kind.
-        ExportError: If the model cannot be written as one.
     """
-    if target not in TARGETS:
+    if name not in TARGETS:
         raise ConfigError(
-            f"target must be one of {', '.join(TARGETS)}: got {target!r}.", field="target"
+            f"target must be one of {', '.join(TARGETS)}: got {name!r}.", field="target"
         )
-    kind = TARGETS[target]
-    if bundle.lane not in kind.lanes:
-        raise ExportError(
-            f"{kind.title} holds layers that torch can train, and {bundle.name} is kept as an ONNX "
-            "graph.",
+    return TARGETS[name]
+
+
+def refusal(bundle: ModelBundle, target: Target) -> OptimError | None:
+    """Return why a model cannot be written as a kind of file; None if it can."""
+    if bundle.lane not in target.lanes:
+        return ExportError(
+            f"{target.title} holds layers that torch can train, and {bundle.name} is kept as an "
+            "ONNX graph.",
             hint=f"Choose {TARGETS['onnx'].title}.",
         )
-    return kind.make(bundle, recipe)
+    try:
+        target.check(target.deployed(bundle))
+    except OptimError as error:
+        return error
+    return None
 
 
 def container_notes(table: CompressionTable) -> dict[str, str]:

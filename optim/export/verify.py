@@ -18,9 +18,16 @@ from optim.measure.predictions import Predictions
 from optim.measure.quality import fidelity_to
 from optim.models.bundle import ModelBundle
 from optim.quantity import Comparison, Quantity
-from optim.runtime.session import InferenceSession, runtime_name
+from optim.runtime.session import InferenceSession, Opener, Session
 
-__all__ = ["MAX_POINTS", "MIN_AGREEMENT", "MIN_SQNR_DB", "Verification", "verify_file"]
+__all__ = [
+    "MAX_POINTS",
+    "MIN_AGREEMENT",
+    "MIN_SQNR_DB",
+    "Verification",
+    "further_inputs",
+    "verify_file",
+]
 
 MIN_AGREEMENT = 0.99
 """Least lower bound of the share of inputs on which file and simulation choose the same class."""
@@ -121,10 +128,12 @@ def verify_file(
     samples: Samples,
     *,
     more: Samples | None = None,
+    open_file: Opener = InferenceSession.open,
+    most: int | None = None,
     progress: Callable[[float, str], None] = lambda share, what: None,
     check: Callable[[], None] = lambda: None,
 ) -> Verification:
-    """Measure an exported ONNX file in ONNX Runtime and compare it with what was simulated.
+    """Measure an exported file in its runtime and compare it with what was simulated.
 
     Args:
         file: The file's bytes.
@@ -132,6 +141,8 @@ def verify_file(
         samples: What both are compared on; accuracy is measured where they have labels.
         more: Further samples for the agreement where ``samples`` are few; random inputs follow
             where these are few too.
+        open_file: Loads the file in what executes it: ONNX Runtime, if nothing else is said.
+        most: Samples that are run at most, where what executes the file is slow; all if None.
         progress: Called with a share in 0..1 and what is being done.
         check: Called between batches; raises to stop.
 
@@ -140,18 +151,21 @@ def verify_file(
     """
     progress(0.1, "loading the file")
     threads = max(1, torch.get_num_threads())
-    session = InferenceSession.open(file, threads, bundle.interface)
+    session = open_file(file, threads, bundle.interface)
+    if most is not None and len(samples) > most:
+        samples = samples.take(np.arange(most))
     progress(0.2, "measuring in the runtime")
     deployed = predict_in_runtime(session, bundle, samples, check=check)
     progress(0.6, "comparing with the simulation")
     simulated = predict(bundle, samples, as_defined=True, check=check)
-    first, second = _enough(session, bundle, deployed, simulated, more)
+    enough = min(_MIN_INPUTS, most or _MIN_INPUTS)
+    first, second = _enough(session, bundle, deployed, simulated, more, enough)
     same = fidelity_to(second, first, bundle.task)
     progress(0.8, "measuring latency")
     one = bundle.spec.normalise(samples.inputs[:1]).numpy()
-    latency = latency_of(file, one, 1, interface=bundle.interface, check=check)
+    latency = latency_of(file, one, 1, interface=bundle.interface, open_file=open_file, check=check)
     return Verification(
-        runtime=runtime_name(),
+        runtime=session.runtime,
         accuracy=deployed.accuracy() if deployed.is_labelled else None,
         change=deployed.against(simulated) if deployed.is_labelled else None,
         agreement=same.get("agreement"),
@@ -163,19 +177,20 @@ def verify_file(
 
 
 def _enough(
-    session: InferenceSession,
+    session: Session,
     bundle: ModelBundle,
     deployed: Predictions,
     simulated: Predictions,
     more: Samples | None,
+    enough: int,
 ) -> tuple[Predictions, Predictions]:
     """Add further inputs to both, as many as certainty about classes needs; labels are left out."""
     blind = np.full(len(deployed), NO_LABEL)
     first, second = replace(deployed, targets=blind), replace(simulated, targets=blind)
-    lacking = _MIN_INPUTS - len(deployed)
+    lacking = enough - len(deployed)
     if lacking <= 0 or not isinstance(bundle.task, Classification):
         return first, second
-    x = _further_inputs(bundle, more, lacking)
+    x = further_inputs(bundle, more, lacking)
     expected = runner_of(bundle, as_defined=True)(x)
     ids, blind = np.arange(lacking) + 2**40, np.full(lacking, NO_LABEL)
     return (
@@ -184,8 +199,8 @@ def _enough(
     )
 
 
-def _further_inputs(bundle: ModelBundle, more: Samples | None, count: int) -> torch.Tensor:
-    """Return normalised samples, followed by normal noise of the same size and spread."""
+def further_inputs(bundle: ModelBundle, more: Samples | None, count: int) -> torch.Tensor:
+    """Return ``count`` normalised samples, filled up with noise of the same size and spread."""
     known = bundle.spec.normalise(more.inputs[:count]) if more is not None else None
     missing = count - (len(known) if known is not None else 0)
     noise = torch.randn(missing, *bundle.spec.shape, generator=torch.Generator().manual_seed(0))

@@ -16,7 +16,7 @@ from optim.models.bundle import ModelBundle, TorchModel
 from optim.models.interface import rows_of
 from optim.quantity import How
 from optim.runtime.emit_graph import graph_bytes
-from optim.runtime.session import InferenceSession
+from optim.runtime.session import InferenceSession, Session
 
 __all__ = [
     "Runner",
@@ -102,7 +102,7 @@ def outputs_of(graph: fx.GraphModule, x: torch.Tensor) -> np.ndarray:
 
 
 def predict_in_runtime(
-    session: InferenceSession,
+    session: Session,
     bundle: ModelBundle,
     samples: Samples,
     *,

@@ -11,7 +11,7 @@ from optim.measure.intervals import median_interval
 from optim.models.interface import Interface
 from optim.quantity import Comparison, Quantity
 from optim.runtime.latency import LatencySamples, measure_latency
-from optim.runtime.session import InferenceSession
+from optim.runtime.session import InferenceSession, Opener, Session
 
 __all__ = ["LatencyPair", "compare_files", "latency_of", "pair_of"]
 
@@ -77,17 +77,23 @@ def latency_of(
     *,
     interface: Interface | None = None,
     rounds: int = 40,
+    open_file: Opener = InferenceSession.open,
     check: Callable[[], None] = lambda: None,
 ) -> Quantity:
-    """Measure one file by itself; see :func:`compare_files`."""
-    sessions = {"file": _opened(file, threads, interface)}
+    """Measure one file by itself in what ``open_file`` opens; see :func:`compare_files`."""
+    sessions = {"file": _opened(file, threads, interface, open_file)}
     blocks = measure_latency(sessions, inputs, rounds=rounds, check=check).blocks_ms["file"]
     return _quantity(blocks, "ms")
 
 
-def _opened(file: bytes, threads: int, interface: Interface | None) -> InferenceSession:
+def _opened(
+    file: bytes,
+    threads: int,
+    interface: Interface | None,
+    open_file: Opener = InferenceSession.open,
+) -> Session:
     """Load a file with the outputs it has: what is read inside it would be computed as well."""
-    return InferenceSession.open(file, threads, interface.unread() if interface else None)
+    return open_file(file, threads, interface.unread() if interface else None)
 
 
 def _quantity(values: np.ndarray, unit: str) -> Quantity:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from optim.models.interface import Interface
-from optim.runtime.session import InferenceSession
+from optim.runtime.session import Session
 
 __all__ = ["LatencySamples", "measure_latency", "profile_layers"]
 
@@ -44,7 +44,7 @@ class LatencySamples:
 
 
 def measure_latency(
-    sessions: Mapping[str, InferenceSession],
+    sessions: Mapping[str, Session],
     inputs: np.ndarray,
     *,
     rounds: int = 30,

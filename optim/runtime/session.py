@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -13,7 +13,29 @@ from optim.errors import ExportError, MeasurementError, first_line
 from optim.models.interface import Interface, Read
 from optim.models.probing import with_outputs
 
-__all__ = ["InferenceSession", "runtime_name"]
+__all__ = ["InferenceSession", "Opener", "Session", "runtime_name"]
+
+
+class Session(Protocol):
+    """A file loaded in what executes it."""
+
+    @property
+    def runtime(self) -> str:
+        """Name and version of what executes it, for the reader."""
+
+    @property
+    def threads(self) -> int:
+        """Threads one inference may use."""
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs ``(N, numbers)`` for normalised inputs ``(N, ...)``."""
+
+    def timed(self, x: np.ndarray) -> Callable[[], None]:
+        """Return a function that runs a batch and reads nothing, as a clock wants it."""
+
+
+Opener = Callable[[bytes, int, Interface | None], Session]
+"""Loads a file, to be run on so many threads by that interface."""
 
 
 def runtime_name() -> str:
@@ -89,6 +111,11 @@ class InferenceSession:
         return cls(session, interface, shape, threads)
 
     @property
+    def runtime(self) -> str:
+        """Name and version of the runtime, for the reader."""
+        return runtime_name()
+
+    @property
     def input_name(self) -> str:
         """Name of the input that samples feed."""
         return self.interface.name
@@ -109,6 +136,15 @@ class InferenceSession:
         """
         parts = [self.interface.rows(self.values(part), len(part)) for part in self._filled(x)]
         return np.concatenate(parts)[: len(x)]
+
+    def whole(self, x: np.ndarray) -> np.ndarray:
+        """Return all numbers ``(N, numbers)`` of the first value that is read, however many.
+
+        Raises:
+            MeasurementError: If the runtime fails on this input.
+        """
+        found = [self.values(part)[0].reshape(len(part), -1) for part in self._filled(x)]
+        return np.concatenate(found)[: len(x)]
 
     def timed(self, x: np.ndarray) -> Callable[[], None]:
         """Return a function that runs a batch and reads nothing, as a clock wants it."""

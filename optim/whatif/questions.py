@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from optim.errors import ConfigError
-from optim.export.deploy import onnx_bytes
+from optim.export.deliver import deliver
 from optim.export.downloads import keep_export
-from optim.export.targets import TARGETS, container_notes
-from optim.export.targets import export as make_file
-from optim.export.verify import verify_file
+from optim.export.targets import TARGETS, container_notes, refusal
 from optim.hashing import digest_bytes
 from optim.layers.channels import Channels, find_channels
 from optim.measure.costs import model_costs
@@ -42,6 +40,7 @@ __all__ = [
     "classes",
     "export",
     "fidelity",
+    "files",
     "layers",
     "model_info",
     "sizes",
@@ -232,21 +231,17 @@ def export(engine: Engine, recipe: Recipe, target: str, owner: str = "") -> dict
     """
     bench = engine.workbench(recipe)
     candidate = bench.prepare(recipe, draft=False)
-    data = make_file(candidate.bundle, recipe, target)
-    kind = TARGETS[target]
-    deployed = kind.deployed(candidate.bundle)
-    runtime_file = data if kind.suffix == ".onnx" else onnx_bytes(deployed)
     more = bench.subject.data.part("train") if bench.subject.data.is_split else None
-    verification = verify_file(runtime_file, deployed, bench.samples, more=more)
-    verification.require()
-    name = f"{recipe.model.split(':')[0].split('/')[-1]}-{recipe.hash[:8]}{kind.suffix}"
+    made = deliver(candidate.bundle, recipe, target, bench.samples, more=more)
+    data, verification = made.data, made.verification
+    name = f"{recipe.model.split(':')[0].split('/')[-1]}-{recipe.hash[:8]}{made.suffix}"
     token = keep_export(data, name, owner)
     return {
         "token": token,
         "hash": digest_bytes(data),
         "name": name,
         "bytes": len(data),
-        "notes": list(container_notes(deployed.table).values()),
+        "notes": list(container_notes(made.deployed.table).values()),
         "omitted": list(candidate.omitted),
         "part": bench.subject.part,
         "generated": bench.subject.data.is_generated,
@@ -262,6 +257,12 @@ def export(engine: Engine, recipe: Recipe, target: str, owner: str = "") -> dict
     }
 
 
+def files(engine: Engine, recipe: Recipe) -> dict[str, Any]:
+    """Return ``{kind of file: why it cannot be made}``; empty where it can."""
+    bundle = engine.workbench(recipe).prepare(recipe, draft=False).bundle
+    return {name: str(refusal(bundle, target) or "") for name, target in TARGETS.items()}
+
+
 Question = Callable[..., dict[str, Any]]
 
 QUESTIONS: dict[str, Question] = {
@@ -271,6 +272,7 @@ QUESTIONS: dict[str, Question] = {
     "fidelity": fidelity,
     "weights": weights,
     "sizes": sizes,
+    "files": files,
     "export": export,
     "imitation": imitation,
     "sample": sample,

@@ -76,12 +76,10 @@ def _models():
         "checkpoint", "model", "pruned.safetensors", serialise(quantized), {"data": "digits"}
     )
 
-    from optim.export.targets import export
-    from optim.recipe import Recipe
+    from optim.export.deploy import onnx_bytes
 
-    recipe = Recipe(model="digits-resnet8", data="digits")
-    yield Seed("onnx", "model", "mlp.onnx", export(wine, recipe, "onnx_float"), own)
-    yield Seed("onnx", "model", "qdq.onnx", export(quantized, recipe, "onnx"), {"data": "digits"})
+    yield Seed("onnx", "model", "mlp.onnx", onnx_bytes(wine), own)
+    yield Seed("onnx", "model", "qdq.onnx", onnx_bytes(quantized), {"data": "digits"})
     yield Seed("onnx", "model", "foreign.onnx", _foreign_onnx(), {"data": "digits"})
 
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from optim import __version__
 from optim.cli import main
 from optim.data import open_data
+from optim.export.targets import TARGETS
 from optim.export.verify import Verification
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
@@ -174,6 +175,33 @@ def test_run_writes_its_four_files_and_verify_reads_the_model(optim, tmp_path):
     assert verified["bytes"]["value"] == (tmp_path / "out/model.onnx").stat().st_size
 
 
+@pytest.mark.parametrize("target", ["onnx_float", "bundle"])
+def test_export_writes_a_file_that_was_verified(optim, tmp_path, target):
+    file = tmp_path / f"model{TARGETS[target].suffix}"
+    code, text, _ = optim("export", "recipe.yaml", "--target", target, "--out", file, "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert obeys_schema(found)
+    assert found["bytes"] == file.stat().st_size
+    assert found["verification"]["passed"]
+
+
+def test_export_says_where_a_file_was_measured(optim, tmp_path):
+    code, text, _ = optim("export", "recipe.yaml", "--out", tmp_path / "model.onnx")
+    assert code == 0
+    assert "In ONNX Runtime" in text
+    assert "for one sample on one thread" in text
+
+
+def test_export_writes_nothing_that_cannot_be_honoured(optim, folder, tmp_path):
+    plain = folder / "plain.yaml"
+    plain.write_text("version: 1\nmodel: wine.safetensors\ndata: wine\nsteps: []\n")
+    code, _, error = optim("export", plain, "--target", "c", "--out", tmp_path / "c.zip")
+    assert code == 1
+    assert "input is not quantized" in error
+    assert not (tmp_path / "c.zip").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -207,6 +235,16 @@ def test_run_writes_its_four_files_and_verify_reads_the_model(optim, tmp_path):
         pytest.param(["add-model", "nosuch", "--data", "wine"], "'", id="model to add"),
         pytest.param(["measure"], "model", id="usage"),
         pytest.param(["run", "nosuch.yaml", "--out", "o"], "'nosuch.yaml'", id="recipe"),
+        pytest.param(
+            ["export", "recipe.yaml", "--target", "tflite", "--out", "m.tflite"],
+            "target must be one of onnx",
+            id="target",
+        ),
+        pytest.param(
+            ["export", "recipe.yaml", "--target", "c", "--out", "m.onnx"],
+            "ends in .zip",
+            id="suffix",
+        ),
         pytest.param(["verify", "wine.safetensors", "--data", "wine"], "ONNX", id="not onnx"),
         pytest.param(["measure", "resnet8", "--data", "wine"], "shape", id="shape"),
     ],
@@ -269,7 +307,17 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(optim, monkeypatch):
 def test_help_and_version(optim):
     code, text, _ = optim("--help")
     assert code == 0
-    for command in ("models", "measure", "run", "verify", "check", "pretrain", "prepare", "app"):
+    for command in (
+        "models",
+        "measure",
+        "run",
+        "export",
+        "verify",
+        "check",
+        "pretrain",
+        "prepare",
+        "app",
+    ):
         assert f"  {command} " in text
     assert optim("--version") == (0, f"{__version__}\n", "")
 

@@ -229,20 +229,21 @@ def _sizes(recipe: Recipe, info: dict[str, Any]) -> None:
 
 def _files(recipe: Recipe, info: dict[str, Any]) -> None:
     st.markdown("**Other files**, verified before they are handed over")
+    refused = evaluator().ask("files", recipe)
     for name, target in TARGETS.items():
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", key=f"target_{name}"):
             st.markdown(f"**{target.title}** · {target.about}")
             st.space("stretch")
             st.button(
                 "Verify and download",
                 key=f"file_{name}",
-                disabled=info["lane"] not in target.lanes,
-                help="Holds layers that torch can train; this model is kept as an ONNX graph."
-                if info["lane"] not in target.lanes
-                else None,
+                disabled=bool(refused[name]),
+                help=refused[name] or None,
                 on_click=request_export,
                 args=(recipe, name),
             )
+        if refused[name]:
+            st.caption(f":material/block: {refused[name]}")
 
 
 def _recipe(recipe: Recipe, info: dict[str, Any]) -> None:

@@ -1,0 +1,130 @@
+"""OpenVINO: its own file format, and its runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from optim.errors import (
+    ExportError,
+    MeasurementError,
+    MissingDependencyError,
+    OptimError,
+    first_line,
+)
+from optim.models.interface import Interface, rows_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["OpenVinoSession", "openvino", "openvino_ir"]
+
+
+def openvino() -> ModuleType:
+    """Return the package.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
+    try:
+        import openvino as package
+    except ImportError as error:
+        raise MissingDependencyError(
+            "OpenVINO files need the openvino package.", hint="pip install openvino==2026.4.1"
+        ) from error
+    return package
+
+
+def openvino_ir(file: bytes) -> tuple[bytes, bytes]:
+    """Return an ONNX file as OpenVINO's graph (XML) and weights.
+
+    Quantizers stay, and the runtime finds its integer kernels by them.
+
+    Raises:
+        ExportError: If OpenVINO cannot read the file.
+    """
+    import tempfile
+    from pathlib import Path
+
+    package = openvino()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        try:
+            model = package.Core().read_model(file)
+            package.save_model(model, path, compress_to_fp16=False)
+        except Exception as error:
+            raise _refused(package, error) from error
+        return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+
+
+@dataclass(frozen=True, eq=False)
+class OpenVinoSession:
+    """A model compiled by OpenVINO; offers what an :class:`InferenceSession` offers.
+
+    Attributes:
+        compiled: OpenVINO's own model.
+        runtime: Name and version.
+        threads: Threads one inference may use.
+        interface: How it is run; None for one float32 input and one output.
+    """
+
+    compiled: Any
+    runtime: str
+    threads: int
+    interface: Interface | None = None
+
+    @classmethod
+    def open(
+        cls, graph: bytes, weights: bytes, threads: int = 1, interface: Interface | None = None
+    ) -> OpenVinoSession:
+        """Load a graph with its weights on the CPU.
+
+        Raises:
+            ExportError: If the runtime refuses it.
+        """
+        package = openvino()
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        core = package.Core()
+        try:
+            model = core.read_model(graph, weights)
+            compiled = core.compile_model(model, "CPU", settings)
+        except Exception as error:
+            raise _refused(package, error) from error
+        return cls(compiled, _name(package), threads, interface)
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Return the outputs ``(N, numbers)`` for normalised inputs ``(N, ...)``.
+
+        Raises:
+            MeasurementError: If the runtime fails on this input.
+        """
+        try:
+            found = self.compiled(self._fed(x))
+        except Exception as error:
+            # OpenVINO raises RuntimeError and classes of its own.
+            raise MeasurementError(
+                f"{self.runtime} failed on inputs of shape {x.shape}: {first_line(error)}."
+            ) from error
+        if self.interface is None:
+            return rows_of([np.array(found[0])])
+        names = [read.name for read in self.interface.reads]
+        return self.interface.rows([np.array(found[name]) for name in names], len(x))
+
+    def timed(self, x: np.ndarray) -> Callable[[], None]:
+        """Return a function that runs a batch and reads nothing, as a clock wants it."""
+        fed = self._fed(x)
+        return lambda: self.compiled(fed)
+
+    def _fed(self, x: np.ndarray) -> Any:
+        return self.interface.inputs(x) if self.interface else [x]
+
+
+def _name(package: ModuleType) -> str:
+    return f"OpenVINO {package.__version__.split('-')[0]}"
+
+
+def _refused(package: ModuleType, error: Exception) -> OptimError:
+    return ExportError(f"{_name(package)} cannot load the model: {first_line(error)}.")
