@@ -188,9 +188,8 @@ def _pick_model() -> None:
     )
     if not is_here:
         return
-    shape = (
-        data[models[present.model].data].input_shape if models[present.model].data in data else ()
-    )
+    card = models[present.model]
+    shape = card.input_shape or (data[card.data].input_shape if card.data in data else ())
     named = present.data.partition("?")[0] if generated_by(present.data) else present.data
     fitting = [n for n, c in data.items() if c.input_shape == shape] or [named]
     fitting = list(dict.fromkeys([*fitting, GENERATED]))
