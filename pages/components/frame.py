@@ -105,6 +105,26 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="faster-training",
             ),
         ],
+        "Devices": [
+            st.Page(
+                "pages/devices/ladder.py",
+                title="Ladder",
+                icon=":material/stairs:",
+                url_path="ladder",
+            ),
+            st.Page(
+                "pages/devices/no_speed_up.py",
+                title="Why no speed-up?",
+                icon=":material/help_center:",
+                url_path="why-no-speed-up",
+            ),
+            st.Page(
+                "pages/devices/own_device.py",
+                title="Your own device",
+                icon=":material/developer_board:",
+                url_path="own-device",
+            ),
+        ],
         "Reference": [
             st.Page(
                 "pages/reference/techniques.py",
@@ -168,9 +188,8 @@ def _pick_model() -> None:
     )
     if not is_here:
         return
-    shape = (
-        data[models[present.model].data].input_shape if models[present.model].data in data else ()
-    )
+    card = models[present.model]
+    shape = card.input_shape or (data[card.data].input_shape if card.data in data else ())
     named = present.data.partition("?")[0] if generated_by(present.data) else present.data
     fitting = [n for n, c in data.items() if c.input_shape == shape] or [named]
     fitting = list(dict.fromkeys([*fitting, GENERATED]))
