@@ -30,6 +30,7 @@ from typing import Any
 
 from optim import __version__
 from optim.errors import Cancelled, ConfigError, OptimError, RunError
+from optim.measure.energy import EnergyMeter
 from optim.runs.lease import Lease
 from optim.runs.store import RunStore
 from optim.runs.work import Kind, Work
@@ -89,7 +90,10 @@ def perform(work: Work, kinds: Mapping[str, Kind]) -> None:
                 f"There is no kind of work {work.run.kind!r}.",
                 hint=f"Kinds are: {', '.join(kinds)}.",
             )
+        meter = EnergyMeter.start()
         result = kinds[work.run.kind].work(work)
+        if meter and (energy := meter.stop()):
+            work.energy(energy.value)
     except Cancelled:
         _LOG.info("run %s: stopped", work.run.id)
     except Exception as error:

@@ -68,6 +68,13 @@ class Lease:
         table, keys = self.store.tables.students, {"owner": owner, "key": key}
         self._write(lambda connection: upsert(connection, table, keys, keys))
 
+    def energy(self, joules: float) -> None:
+        """Say what this attempt has used; with earlier ones, the whole is not known."""
+        from sqlalchemy import case
+
+        alone = self.store.tables.runs.c.seconds == 0
+        self._write(lambda connection: None, energy_j=case((alone, joules), else_=None))
+
     def finish(self, result: Mapping[str, Any], rows: Sequence[EpochRow] = ()) -> None:
         """Say what came of it, together with figures that are still to be recorded.
 

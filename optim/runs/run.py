@@ -61,7 +61,8 @@ class Run:
         max_attempts: After this many dead workers it is interrupted.
         budget_s: Longest time of work in seconds before it is interrupted; None for no limit.
         seconds: Time of work so far, over all attempts.
-        energy_j: Energy in joules; None where it was not measured.
+        energy_j: Measured energy in joules of all processors and GPUs, other work on them
+            included; None where it was not measured, as without a meter or over several attempts.
         result: What came of it, plain data; None before.
         error: ``kind``, ``message``, ``hint`` and ``traceback`` of a failure; None without one.
         environment: Versions, processor and threads it ran with.

@@ -128,6 +128,10 @@ class Work:
         """Say what it runs with."""
         self._attempt(lambda: self._lease.started(environment))
 
+    def energy(self, joules: float) -> None:
+        """Say how much energy it has used."""
+        self._attempt(lambda: self._lease.energy(joules))
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Say what came of it.
 

@@ -27,11 +27,11 @@ from optim.models.bundle import ModelBundle
 from optim.models.weighted import deployed_weight
 from optim.quantity import Quantity
 from optim.recipe import Recipe
-from optim.runtime.emit import kernel_owners
-from optim.runtime.emit_graph import graph_kernel_owners
+from optim.runtime.deployed import deployed_owners
 from optim.runtime.latency import profile_layers
 from optim.subject import refusals
 from optim.whatif.answers import change, shown
+from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
 
@@ -86,7 +86,7 @@ def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     before = {c.name: c for c in bench.layers}
     inputs = bench.subject.bundle.spec.normalise(bench.samples.inputs[:1]).numpy()
     file, interface = engine.file(candidate), bundle.interface
-    profile = profile_layers(file, inputs, _owners(bundle), interface=interface)
+    profile = profile_layers(file, inputs, deployed_owners(bundle), interface=interface)
     time_share = _time_shares(profile, costs)
     total = sum(size.bytes["bit_width"] for size in sizes.values())
     rows = []
@@ -127,13 +127,6 @@ def _time_shares(profile: Mapping[str, float], costs: Mapping[str, LayerCost]) -
         macs = sum(cost.macs for cost in together)
         shares |= {cost.name: spent * cost.macs / macs for cost in together if macs}
     return shares
-
-
-def _owners(bundle: ModelBundle) -> dict[str, str]:
-    """Return which layer each kernel of a runtime belongs to."""
-    if bundle.lane == "graph":
-        return graph_kernel_owners(bundle.graph())
-    return kernel_owners(bundle.deployable())
 
 
 def _channels(engine: Engine, original: ModelBundle) -> Channels:
@@ -276,5 +269,7 @@ QUESTIONS: dict[str, Question] = {
     "export": export,
     "imitation": imitation,
     "sample": sample,
+    "ladder": ladder,
+    "speed": speed,
 }
 """Questions by name."""

@@ -16,11 +16,14 @@ __all__ = [
     "confusion",
     "epoch_curves",
     "gaps",
+    "ladder",
+    "layer_times",
     "series",
     "side_by_side",
     "size_bars",
     "small_lines",
     "softened",
+    "time_parts",
     "weight_histogram",
 ]
 
@@ -397,3 +400,132 @@ def _interval(quantity: Mapping[str, Any], factor: float) -> dict[str, Any]:
         "arrayminus": [factor * (quantity["value"] - quantity["low"])],
         "thickness": 1.5,
     }
+
+
+def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure:
+    """Draw the latency of one model on devices, original and now; where it does not fit, why.
+
+    Args:
+        rows: ``title``, ``before`` and ``after`` (quantities with text, or None), ``problem``.
+        both: Whether original and present model differ.
+    """
+    figure = _figure("Latency, ms", "", max(260, 30 * len(rows) + 90))
+    names = [_plain(row["title"]) for row in rows]
+    sides = [("before", "Original", "circle-open"), ("after", "Now", "circle")]
+    for key, title, symbol in sides if both else sides[1:]:
+        there = [(name, row[key]) for name, row in zip(names, rows, strict=True) if row[key]]
+        figure.add_scatter(
+            x=[quantity["value"] for _, quantity in there],
+            y=[name for name, _ in there],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [q["high"] - q["value"] for _, q in there],
+                "arrayminus": [q["value"] - q["low"] for _, q in there],
+                "thickness": 1.2,
+                "width": 3,
+            },
+            text=[quantity["text"] for _, quantity in there],
+            mode="markers",
+            name=title,
+            showlegend=both,
+            marker={"size": 10, "symbol": symbol, "color": _OF[key]},
+            hovertemplate=f"%{{y}}, {title.lower()}: %{{text}}<extra></extra>",
+        )
+    for name, row in zip(names, rows, strict=True):
+        words = row["problem"] or ("" if row["after"] else "not known")
+        if words:
+            figure.add_annotation(
+                x=1,
+                xref="paper",
+                y=name,
+                text=_plain(words),
+                showarrow=False,
+                xanchor="right",
+                font={"color": "#c0392b" if row["problem"] else "#808c9b", "size": 12},
+            )
+    figure.update_yaxes(
+        type="category", autorange="reversed", categoryorder="array", categoryarray=names
+    )
+    figure.update_xaxes(type="log", dtick=1, tickformat="~g")
+    return figure
+
+
+_PARTS = (
+    ("overhead", "Starting operators", "#5f6b7a"),
+    ("compute", "Multiplying", "#4678d8"),
+    ("padding", "Filling blocks of channels", "#a23fb0"),
+    ("memory", "Moving bytes", "#e0872b"),
+)
+
+
+def time_parts(sides: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
+    """Draw what an inference is spent on, each model in percent of its own time.
+
+    Args:
+        sides: Name of a model and its parts in milliseconds, see ``optim.devices.parts``.
+    """
+    figure = _figure("Share of the time, %", "", 70 * len(sides) + 110)
+    for key, title, color in _PARTS:
+        shares = [100 * parts[key] / (sum(parts.values()) or 1.0) for _, parts in sides]
+        figure.add_bar(
+            x=shares,
+            y=[name for name, _ in sides],
+            orientation="h",
+            name=title,
+            marker={"color": color},
+            hovertemplate=f"{title}: %{{x:.0f}} %<extra></extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.4, legend={"y": -0.6, "traceorder": "normal"})
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(range=[0, 100])
+    return figure
+
+
+_LAYERS_SHOWN = 16
+
+
+def layer_times(
+    layers: Sequence[Mapping[str, Any]], measured: Mapping[str, Sequence[float]]
+) -> go.Figure:
+    """Draw the time of the longest layers without and with a step, estimated and measured.
+
+    Args:
+        layers: ``layer``, ``before_ms`` and ``after_ms``.
+        measured: ``{layer: (without, with)}`` in milliseconds; may be empty.
+    """
+    longest = sorted(layers, key=lambda row: -max(row["before_ms"], row["after_ms"]))
+    kept = {row["layer"] for row in longest[:_LAYERS_SHOWN]}
+    rows = [row for row in layers if row["layer"] in kept]
+    names = [_plain(row["layer"]) for row in rows]
+    figure = _figure("Microseconds", "", max(240, 34 * len(rows) + 90))
+    for index, (key, title, color) in enumerate(
+        (("before_ms", "Without the step", "before"), ("after_ms", "With it", "after"))
+    ):
+        figure.add_bar(
+            x=[1e3 * row[key] for row in rows],
+            y=names,
+            orientation="h",
+            name=title,
+            marker={"color": _OF[color], "opacity": 0.8},
+            offsetgroup=str(index),
+            hovertemplate=f"%{{y}}, {title.lower()}: %{{x:.1f}} µs<extra></extra>",
+        )
+        there = [row["layer"] for row in rows if row["layer"] in measured]
+        if there:
+            figure.add_scatter(
+                x=[1e3 * measured[name][index] for name in there],
+                y=[_plain(name) for name in there],
+                mode="markers",
+                name=f"{title}, measured",
+                marker={
+                    "symbol": "x-thin",
+                    "size": 9,
+                    "line": {"width": 2, "color": _OF[color]},
+                },
+                offsetgroup=str(index),
+                hovertemplate=f"%{{y}}, measured {title.lower()}: %{{x:.1f}} µs<extra></extra>",
+            )
+    figure.update_layout(barmode="group", scattermode="group", bargap=0.25)
+    figure.update_yaxes(type="category", autorange="reversed")
+    return figure

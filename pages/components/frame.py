@@ -105,6 +105,26 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="faster-training",
             ),
         ],
+        "Devices": [
+            st.Page(
+                "pages/devices/ladder.py",
+                title="Ladder",
+                icon=":material/stairs:",
+                url_path="ladder",
+            ),
+            st.Page(
+                "pages/devices/no_speed_up.py",
+                title="Why no speed-up?",
+                icon=":material/help_center:",
+                url_path="why-no-speed-up",
+            ),
+            st.Page(
+                "pages/devices/own_device.py",
+                title="Your own device",
+                icon=":material/developer_board:",
+                url_path="own-device",
+            ),
+        ],
         "Reference": [
             st.Page(
                 "pages/reference/techniques.py",

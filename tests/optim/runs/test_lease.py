@@ -23,6 +23,7 @@ WRITES = {
     "epochs": lambda lease: lease.epochs([row(1)]),
     "event": lambda lease: lease.event("Something happened."),
     "artefact": lambda lease: lease.artefact(keep(lease.store.kept, "a.txt", b"a")),
+    "energy": lambda lease: lease.energy(5.0),
     "finish": lambda lease: lease.finish({"a": 1}, [row(2)]),
     "fail": lambda lease: lease.fail(ERROR, [row(2)]),
 }
@@ -64,6 +65,21 @@ def test_figures_are_kept_once_for_every_epoch_in_order(store, take):
         ("distill", 10, 1.0),
         ("finetune", 1, 1.0),
     ]
+
+
+def test_energy_is_that_of_a_run_of_one_attempt(store, take, clock):
+    whole, broken = store.submit("recipe", {}), store.submit("recipe", {})
+    lease = take(whole.id)
+    lease.energy(5.0)
+    lease.finish({})
+    assert store.get(whole.id).energy_j == 5.0
+    first = take(broken.id)
+    clock.now += 60
+    Queue(store).give_back(broken.id, first.fence, "It was thought dead.")
+    again = take(broken.id)
+    again.energy(5.0)
+    again.finish({})
+    assert store.get(broken.id).energy_j is None
 
 
 def test_figures_that_are_not_finite_are_left_out(store, take):

@@ -62,7 +62,19 @@ SERIES = [
     {"id": 4, "label": None, "values": [[4.0, 5.0], [6.0, 7.0]]},
 ]
 
+LATENCY = {"value": 2.0, "low": 1.0, "high": 5.0, "text": "2 ms"}
+LADDER = [
+    {"title": "Board <1>", "before": LATENCY, "after": LATENCY, "problem": ""},
+    {"title": "Phone", "before": LATENCY, "after": None, "problem": ""},
+    {"title": "Chip", "before": None, "after": None, "problem": "RAM: 2 MB needed, 1 MB there"},
+]
+PARTS = {"overhead": 1.0, "compute": 2.0, "padding": 0.5, "memory": 0.5}
+LAYERS = [{"layer": f"layer{i}", "before_ms": 0.02 * i, "after_ms": 0.01 * i} for i in range(20)]
+
 EVERY = [
+    pytest.param(charts.ladder, (LADDER,), id="ladder"),
+    pytest.param(charts.time_parts, ([("Original", PARTS), ("Now", PARTS)],), id="time_parts"),
+    pytest.param(charts.layer_times, (LAYERS, {"layer19": (0.4, 0.2)}), id="layer_times"),
     pytest.param(charts.side_by_side, (SIDES,), id="side_by_side"),
     pytest.param(charts.gaps, (OUTCOMES,), id="gaps"),
     pytest.param(charts.accuracy_by_time, (OUTCOMES,), id="accuracy_by_time"),
@@ -172,8 +184,36 @@ def test_original_and_compressed_have_one_colour_each_everywhere():
         for trace in chart(*data).data:
             if trace.name:
                 colours.setdefault(trace.name, set()).add(trace.marker.color)
-    assert {name: len(found) for name, found in colours.items()} == dict.fromkeys(
-        ("Original", "Now", "Teacher", "Student", "Baseline", "Dropout"), 1
-    )
+    assert {"Original", "Now", "Teacher", "Student", "Baseline", "Dropout"} <= colours.keys()
+    assert {name for name, found in colours.items() if len(found) > 1} == set()
     assert colours["Baseline"] == colours["Original"]
     assert colours["Teacher"] == colours["Original"] != colours["Now"] == colours["Student"]
+
+
+def test_a_rung_where_the_model_does_not_fit_says_why_and_has_no_point():
+    found = charts.ladder(LADDER)
+    now = next(trace for trace in found.data if trace.name == "Now")
+    assert list(now.y) == ["Board &lt;1&gt;"]
+    assert {a.y: a.text for a in found.layout.annotations} == {
+        "Phone": "not known",
+        "Chip": "RAM: 2 MB needed, 1 MB there",
+    }
+    assert list(now.error_x.array) == [3.0]
+    assert list(now.error_x.arrayminus) == [1.0]
+
+
+def test_an_uncompressed_model_stands_once_on_each_rung():
+    assert [trace.name for trace in charts.ladder(LADDER, both=False).data] == ["Now"]
+
+
+def test_parts_of_the_time_are_shares_of_each_model_and_add_up():
+    found = charts.time_parts([("Original", PARTS), ("Now", {**PARTS, "overhead": 9.0})])
+    sums = [sum(trace.x[i] for trace in found.data) for i in (0, 1)]
+    assert sums == pytest.approx([100, 100])
+
+
+def test_the_longest_layers_are_drawn_in_their_own_order():
+    found = charts.layer_times(LAYERS, {"layer19": (0.4, 0.2)})
+    bars = traces(found, "bar")
+    assert list(bars[0].y) == [f"layer{i}" for i in range(4, 20)]
+    assert [list(t.x) for t in traces(found, "scatter")] == [[400.0], [200.0]]
