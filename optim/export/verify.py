@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from optim.data.dataset import Samples
-from optim.data.task import NO_LABEL, Classification
+from optim.data.task import NO_LABEL, Classification, Detection, ModelTask
 from optim.errors import ParityError
+from optim.measure.detection import detection_figures, precision_change
 from optim.measure.evaluate import predict, predict_in_runtime, runner_of
 from optim.measure.latency import latency_of
 from optim.measure.predictions import Predictions
@@ -47,13 +48,15 @@ class Verification:
     Attributes:
         runtime: Name and version.
         accuracy: Of the file, in the runtime; None where samples have no labels.
-        change: The file's accuracy minus the simulation's, paired; None where there is none.
+        change: The file's accuracy, or mAP, minus the simulation's, paired; None where there is
+            none.
         agreement: Share of inputs on which both choose the same class; None where outputs are no
             classes.
         largest_difference: Largest absolute difference between outputs.
         size: Bytes of the file.
         latency: One inference of one sample on one thread.
         sqnr: Of the file's outputs to the simulation's; None if there is no difference at all.
+        precision: mAP@0.5:0.95 of the file, in the runtime; None where samples have no boxes.
     """
 
     runtime: str
@@ -64,6 +67,7 @@ class Verification:
     size: Quantity
     latency: Quantity
     sqnr: Quantity | None = None
+    precision: Quantity | None = None
 
     @property
     def problem(self) -> str:
@@ -83,8 +87,8 @@ class Verification:
         low, high = self.change.difference.low, self.change.difference.high
         if low > MAX_POINTS or high < -MAX_POINTS:
             return (
-                f"In the runtime the file's accuracy differs by {self.change.difference}; at most "
-                f"{MAX_POINTS} points are allowed."
+                f"In the runtime the file's {'mAP' if self.precision else 'accuracy'} differs by "
+                f"{self.change.difference}; at most {MAX_POINTS} points are allowed."
             )
         return ""
 
@@ -92,6 +96,7 @@ class Verification:
     def found(self) -> str:
         """What the file does beside the simulation, in words."""
         own = [f"accuracy {self.accuracy}"] if self.accuracy else []
+        own += [f"mAP {self.precision}"] if self.precision else []
         if self.agreement is not None:
             return ", ".join([*own, f"same class as simulated for {self.agreement} of the inputs"])
         how = f"at {self.sqnr} SQNR" if self.sqnr else "without any difference"
@@ -102,6 +107,7 @@ class Verification:
         return {
             "runtime": self.runtime,
             "accuracy": self.accuracy.to_json() if self.accuracy else None,
+            **({"map": self.precision.to_json()} if self.precision else {}),
             "change": self.change.to_json() if self.change else None,
             "agreement": self.agreement.to_json() if self.agreement else None,
             "sqnr": self.sqnr.to_json() if self.sqnr else None,
@@ -167,13 +173,30 @@ def verify_file(
     return Verification(
         runtime=session.runtime,
         accuracy=deployed.accuracy() if deployed.is_labelled else None,
-        change=deployed.against(simulated) if deployed.is_labelled else None,
+        change=_change(deployed, simulated, bundle.task),
         agreement=same.get("agreement"),
         largest_difference=first.largest_difference(second),
         size=Quantity.exact(len(file), "bytes"),
         latency=latency,
         sqnr=same.get("sqnr"),
+        precision=_precision(deployed, bundle.task),
     )
+
+
+def _precision(deployed: Predictions, task: ModelTask) -> Quantity | None:
+    """Return the mAP in the runtime; None where no objects are to be found."""
+    if isinstance(task, Detection) and deployed.has_boxes:
+        return detection_figures(deployed, task)["map"]
+    return None
+
+
+def _change(deployed: Predictions, simulated: Predictions, task: ModelTask) -> Comparison | None:
+    """Return the difference in accuracy or mAP; None where there is neither."""
+    if deployed.is_labelled:
+        return deployed.against(simulated)
+    if isinstance(task, Detection) and deployed.has_boxes:
+        return precision_change(deployed, simulated, task)
+    return None
 
 
 def _enough(

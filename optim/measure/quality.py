@@ -45,7 +45,7 @@ METRICS: dict[str, Metric] = {
         "Accuracy", "Accuracy", "Share of samples classified correctly.", "fraction"
     ),
     "map": Metric(
-        "mAP@0.5:0.95",
+        "mAP",
         "mAP",
         "Mean average precision over overlaps (IoU) from 0.5 to 0.95 and all classes.",
         "fraction",

@@ -15,7 +15,7 @@ from optim.export.deploy import onnx_bytes
 from optim.export.verify import MAX_POINTS, MIN_AGREEMENT, MIN_SQNR_DB, Verification, verify_file
 from optim.quantity import Comparison, Quantity
 from optim.techniques.quantize import Quantize
-from tests.helpers import context_for
+from tests.helpers import context_for, data_for, tiny_bundle
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +163,16 @@ def test_the_limits_are_those_that_are_promised(verification, passes):
     if not passes:
         with pytest.raises(ParityError):
             verification.require()
+
+
+def test_the_file_of_a_detector_is_judged_by_what_it_finds_in_its_runtime():
+    bundle = tiny_bundle("detector")
+    samples = data_for(bundle).part("validation")
+    found = verify_file(onnx_bytes(bundle), bundle, samples)
+    found.require()
+    assert (found.accuracy, found.agreement) == (None, None)
+    assert found.precision.n == found.change.difference.n == len(samples)
+    assert found.found.startswith("mAP ")
+    assert found.to_json()["map"] == found.precision.to_json()
+    moved = Comparison(Quantity(-2.0, "points", -3.0, -1.0, 64), better="higher")
+    assert "the file's mAP differs by" in replace(found, change=moved).problem

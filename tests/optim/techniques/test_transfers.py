@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from optim.data.task import Classification
-from optim.errors import ConfigError, UnsupportedModelError
+from optim.errors import CalibrationError, ConfigError, UnsupportedModelError
 from optim.layers import features
 from optim.layers.rewrite import norm_layers
 from optim.measure.evaluate import predict
@@ -162,6 +162,10 @@ def test_without_a_soft_weight_and_a_teacher_self_distillation_learns_labels():
 
 def test_every_method_trains_every_family_or_says_why_not(transfer, bundle, context):
     step = Distill(transfer=transfer, **QUICK)
+    if bundle.task.kind not in step.tasks:
+        with pytest.raises(CalibrationError, match="tells no classes"):
+            step.apply(bundle, context)
+        return
     before, reference = frozen(bundle), frozen(context.reference)
     state = torch.get_rng_state()
     if transfer == "attention" and not any(place.size for place in places_of(bundle)):

@@ -23,7 +23,7 @@ def test_it_shows_figures_with_their_intervals_and_scenes_of_both_models():
     assert not at.exception
     assert not at.error
     labels = [metric.label for metric in at.metric]
-    assert [label.split(" ")[0] for label in labels] == ["mAP@0.5:0.95", "mAP@0.5"]
+    assert [label.split(" ")[0] for label in labels] == ["mAP", "mAP@0.5"]
     assert all("±" in metric.value for metric in at.metric)
     shown = texts(at)
     assert "**Original**" in shown
