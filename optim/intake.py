@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optim.access.names import capability
+from optim.data.added import options_of
 from optim.errors import OptimError, RunError, UnsupportedModelError
 from optim.hashing import digest, digest_bytes
 from optim.models.programs import SUFFIXES, uploads_are_trusted
@@ -33,13 +34,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ENDINGS",
     "Upload",
-    "check_pair",
     "look_at_data",
     "look_at_model",
     "main",
     "take_data",
     "take_model",
-    "vary_data",
+    "take_pair",
 ]
 
 _MEMORY_BYTES = 6 * 2**30
@@ -65,11 +65,13 @@ class Upload:
 
     Attributes:
         content: Its bytes.
-        filename: What the browser called it; only its ending is used.
+        filename: What the browser called it; sentences about it say so.
+        title: Name for a reader.
     """
 
     content: bytes
     filename: str
+    title: str = ""
 
 
 def take_model(
@@ -86,7 +88,7 @@ def take_model(
 
     Args:
         content: The file.
-        filename: What the browser called it; only its ending is used.
+        filename: What the browser called it.
         data: Registered data the model belongs to.
         architecture: Name in the zoo; guessed if empty.
         title: Name for a reader.
@@ -117,7 +119,7 @@ def take_data(
 
     Args:
         content: The file.
-        filename: What the browser called it; only its ending is used.
+        filename: What the browser called it.
         title: Name for a reader.
         options: Fields of :class:`optim.data.DataOptions`.
         owner: Id of who uploads it.
@@ -134,32 +136,60 @@ def take_data(
     return str(_ask("take data", {"data": Upload(content, filename)}, arguments))
 
 
-def vary_data(name: str, options: dict[str, Any], *, owner: str = "") -> str:
-    """Add registered data once more, read otherwise; what was there stays as it is.
+def take_pair(
+    model: Upload | str,
+    data: Upload | str,
+    *,
+    architecture: str = "",
+    task: str = "",
+    options: dict[str, Any],
+    owner: str = "",
+    anyway: bool = False,
+) -> dict[str, Any]:
+    """Check a model with its data, and add both where nothing speaks against it: in one process.
 
     Args:
-        name: Of data that were added.
-        options: All fields of :class:`optim.data.DataOptions` that differ from their defaults.
-        owner: Id of who varies them.
+        model: A file, or the name of a registered model.
+        data: A file, or the name of registered data.
+        architecture: See :func:`take_model`.
+        task: See :func:`take_model`.
+        options: All fields of :class:`optim.data.DataOptions` that differ from their defaults. Data
+            that are registered and read otherwise are added once more.
+        owner: Id of who brings them.
+        anyway: Whether both are added without a check.
 
     Returns:
-        The name of the data as they are read now.
+        ``check``, see :mod:`optim.first_look.pair` (None without), and the names of ``model`` and
+        ``data``: empty where accuracy is near chance, or higher if the data are read otherwise.
 
     Raises:
-        OptimError: If there are no such data, or the options do not fit.
+        OptimError: Naming what is wrong with either, or that they do not fit.
     """
-    as_name = _name(owner, "data", name, digest(options))
-    arguments = {"options": options, "as_name": as_name, "owner": owner}
-    return str(_ask("vary data", {"data": name}, arguments))
+    known = _known(data, options, owner)
+    content = digest_bytes(model.content) if isinstance(model, Upload) else ""
+    names = {"data": known, "model": _name(owner, "model", content, known, architecture, task)}
+    titles = {k: v.title for k, v in (("model", model), ("data", data)) if isinstance(v, Upload)}
+    about = {"architecture": architecture, "task": task, "options": options, "owner": owner}
+    arguments = {**about, "names": names, "titles": titles, "anyway": anyway}
+    found: dict[str, Any] = _ask("take pair", {"model": model, "data": data}, arguments)
+    return found
 
 
-def look_at_model(model: Upload | str, *, architecture: str = "") -> dict[str, Any]:
+def _known(data: Upload | str, options: dict[str, Any], owner: str) -> str:
+    """Return the name of data as they are read."""
+    if isinstance(data, Upload):
+        return _name(owner, "data", digest_bytes(data.content), digest(options))
+    return data if options == options_of(data) else _name(owner, "data", data, digest(options))
+
+
+def look_at_model(model: Upload | str, *, architecture: str = "", task: str = "") -> dict[str, Any]:
     """Return what an uploaded or registered model is; see :mod:`optim.first_look`.
 
     Raises:
         OptimError: Naming what is wrong with the file.
     """
-    found: dict[str, Any] = _ask("look at model", {"model": model}, {"architecture": architecture})
+    arguments = {"architecture": architecture, "task": task}
+    found: dict[str, Any] = _ask("look at model", {"model": model}, arguments)
     return found
 
 
@@ -173,19 +203,6 @@ def look_at_data(
     """
     arguments = {"expected": expected, "options": options}
     found: dict[str, Any] = _ask("look at data", {"data": data}, arguments)
-    return found
-
-
-def check_pair(
-    model: Upload | str, data: Upload | str, *, architecture: str = "", options: dict[str, Any]
-) -> dict[str, Any]:
-    """Measure a model on a few hundred samples of its data; see :mod:`optim.first_look`.
-
-    Raises:
-        OptimError: Naming what is wrong with either, or that they do not fit.
-    """
-    arguments = {"architecture": architecture, "options": options}
-    found: dict[str, Any] = _ask("check pair", {"model": model, "data": data}, arguments)
     return found
 
 
@@ -216,6 +233,15 @@ def _ending(kind: str, filename: str) -> str:
     return suffix
 
 
+def _stem(filename: str) -> str:
+    """Return a file's name without its ending, as it may stand in a folder and in a sentence."""
+    stem = Path(filename.replace("\\", "/")).name.split(".")[0]
+    return "".join(c if c.isalnum() or c in "-_ " else "_" for c in stem)[:_LONGEST_STEM] or "file"
+
+
+_LONGEST_STEM = 60
+
+
 def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, Any]) -> Any:
     """Ask a process of its own about uploads, or about what is registered under a name."""
     endings = {k: _ending(k, v.filename) for k, v in about.items() if isinstance(v, Upload)}
@@ -227,7 +253,7 @@ def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, 
             if isinstance(subject, str):
                 subjects[kind] = {"name": subject}
                 continue
-            place = Path(folder) / kind / f"file{endings[kind]}"
+            place = Path(folder) / kind / f"{_stem(subject.filename)}{endings[kind]}"
             place.parent.mkdir()
             place.write_bytes(subject.content)
             subjects[kind] = {"path": str(place)}
@@ -278,10 +304,34 @@ def _look_at_data(data: Path | str, **arguments: Any) -> dict[str, Any]:
     return look_at_data(data, **arguments)
 
 
-def _check_pair(model: Path | str, data: Path | str, **arguments: Any) -> dict[str, Any]:
-    from optim.first_look.pair import check_pair
+def _take_pair(
+    model: Path | str,
+    data: Path | str,
+    *,
+    names: dict[str, str],
+    titles: dict[str, str],
+    options: dict[str, Any],
+    owner: str,
+    anyway: bool,
+    **about: str,
+) -> dict[str, Any]:
+    from optim.first_look.pair import check_pair, open_pair
 
-    return check_pair(model, data, **arguments)
+    pair = open_pair(model, data, options=options, **about)
+    check = None if anyway else check_pair(pair)
+    if check and (check["is_near_chance"] or check["suggestions"]):
+        return {"check": check, "model": "", "data": ""}
+    if isinstance(data, Path):
+        given = {"title": titles["data"], "name": names["data"]}
+        _add("data", data, {**given, "options": options, "owner": owner})
+    elif data != names["data"]:
+        _vary(data, options, as_name=names["data"], owner=owner)
+    if isinstance(model, Path):
+        given = {"title": titles["model"], "name": names["model"], "data": names["data"]}
+        _add("model", model, {**about, **given, "owner": owner, "opened": pair.bundle})
+    else:
+        names["model"] = model
+    return {"check": check, **names}
 
 
 def _add(kind: str, path: Path, options: dict[str, Any]) -> str:
@@ -319,10 +369,9 @@ def _decode(path: Path, how: DataOptions) -> None:
 _QUESTIONS: dict[str, Callable[..., Any]] = {
     "take model": lambda path, **options: _add("model", path, options),
     "take data": lambda path, **options: _add("data", path, options),
-    "vary data": _vary,
     "look at model": _look_at_model,
     "look at data": _look_at_data,
-    "check pair": _check_pair,
+    "take pair": _take_pair,
 }
 
 

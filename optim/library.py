@@ -22,7 +22,7 @@ from optim.hashing import digest, digest_file
 from optim.measure.facts import facts
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.checkpoint import save_checkpoint
-from optim.models.open import open_model
+from optim.models.open import file_ref, open_model
 from optim.models.zoo import ZOO, architecture_to_json
 from optim.storage import ASSETS, checked_name, store_home, write_atomic
 from optim.subject import fitting_data
@@ -41,6 +41,7 @@ def add_model(
     owner: str = "",
     task: str = "",
     trust: bool = False,
+    opened: ModelBundle | None = None,
 ) -> str:
     """Add a model to those that pages can use.
 
@@ -56,6 +57,7 @@ def add_model(
         task: What the outputs of an ONNX file mean, see ``optim.models.guessing``; guessed if
             empty.
         trust: Whether a program may be run to open it, see ``optim.models.programs``.
+        opened: The model, where the file was opened for these data already.
 
     Returns:
         The name.
@@ -70,9 +72,8 @@ def add_model(
     dataset = None if generated_by(data) else open_registered_data(data)
     if path.suffix.lower() == ".onnx":
         architecture = ""
-    ref = f"{path}?task={task}" if task else str(path)
-    ref = f"{architecture}:{path}" if architecture else ref
-    bundle = open_model(ref, data=dataset, trust=trust)
+    ref = file_ref(path, architecture, task)
+    bundle = opened or open_model(ref, data=dataset, trust=trust)
     if dataset is not None:
         fitting_data(bundle, dataset)
     _check_runs(bundle)
@@ -106,6 +107,7 @@ def add_model(
         "params": int(known.params.value),
         "macs": int(known.macs.value),
         "listed": listed,
+        "input_shape": list(bundle.spec.shape),
     }
     if task:
         card["task"] = task

@@ -20,7 +20,7 @@ ROOMS = (
     {"recipe"},
     # A recipe opened: its model and data; and recipes to start from.
     {"subject", "presets", "stored", "recovery", "pairs"},
-    {"export", "library"},
+    {"export", "library", "ladder"},
     {"whatif", "runner", "alternatives"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from optim.data.added import DataCard, data_cards
+from optim.devices.own import owners_of_probes, probe_files_of
 from optim.export.downloads import exports_of, owners_of_exports
 from optim.models.cards import ModelCard, model_cards
 from optim.runs.run import Run
@@ -29,12 +30,14 @@ class Belongings:
         data: Uploaded data.
         runs: Runs, those in the bin included.
         exports: Verified files that wait to be downloaded.
+        devices: Files of devices that were probed.
     """
 
     models: tuple[ModelCard, ...]
     data: tuple[DataCard, ...]
     runs: tuple[Run, ...]
     exports: tuple[Path, ...]
+    devices: tuple[Path, ...] = ()
 
     @property
     def uploads(self) -> int:
@@ -50,7 +53,7 @@ class Belongings:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing."""
-        return not (self.models or self.data or self.runs or self.exports)
+        return not (self.models or self.data or self.runs or self.exports or self.devices)
 
 
 def belongings(owner: str, store: RunStore) -> Belongings:
@@ -64,6 +67,7 @@ def belongings(owner: str, store: RunStore) -> Belongings:
         data=tuple(card for card in data_cards().values() if card.owner == owner),
         runs=tuple(_all_runs(store, owner)),
         exports=tuple(sorted(exports_of(owner).glob("*/*"))),
+        devices=tuple(probe_files_of(owner)),
     )
 
 
@@ -76,6 +80,7 @@ def owners(store: RunStore) -> list[str]:
     found = {card.owner for card in model_cards().values()}
     found |= {card.owner for card in data_cards().values()}
     found |= {run.owner for run in _all_runs(store)} | set(owners_of_exports())
+    found |= set(owners_of_probes())
     return sorted(found - {""})
 
 

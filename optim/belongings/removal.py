@@ -44,6 +44,7 @@ class Removed:
         data: Uploaded data sets.
         runs: Runs.
         exports: Verified files that waited to be downloaded.
+        devices: Devices that were probed.
         students: Results of training steps.
         bytes: Of all files, decoded data in the cache included.
     """
@@ -52,6 +53,7 @@ class Removed:
     data: int = 0
     runs: int = 0
     exports: int = 0
+    devices: int = 0
     students: int = 0
     bytes: int = 0
 
@@ -65,6 +67,7 @@ class Removed:
             "data set": self.data,
             "run": self.runs,
             "exported file": self.exports,
+            "device": self.devices,
             "trained result": self.students,
         }
         words = [f"{n} {what}{'s' if n != 1 else ''}" for what, n in counts.items() if n]
@@ -93,6 +96,7 @@ def remove_all(owner: str, store: RunStore, by: str = "") -> Removed:
     removed += Removed(students=len(keys), bytes=sum(map(remove_stored, keys)))
     removed += _remove_uploads(store, mine.models, mine.data)
     removed += _remove_exports(mine.exports)
+    removed += _remove_devices(mine.devices)
     if mine.data:
         built_in = {config().open(name).hash for name, config in DATASETS.items()}
         removed += Removed(bytes=forget_cached(built_in))
@@ -134,6 +138,7 @@ def sweep(store: RunStore, days: int, *, now: float | None = None) -> Removed:
         ]
         removed += _remove_uploads(store, models, data)
         removed += _remove_exports(p for p in mine.exports if _used_at([p]) < before)
+        removed += _remove_devices(p for p in mine.devices if _used_at([p]) < before)
     for path in students_home().glob("*.safetensors"):
         if _used_at([path]) < before:
             removed += Removed(students=1, bytes=remove_stored(path.stem))
@@ -169,6 +174,11 @@ def _remove_uploads(
             names.add(card.name)
     forget_pairs(names)
     return Removed(**count)
+
+
+def _remove_devices(files: Iterable[Path]) -> Removed:
+    sizes = [_unlinked(path) for path in files]
+    return Removed(devices=len(sizes), bytes=sum(sizes))
 
 
 def _remove_exports(paths: Iterable[Path]) -> Removed:

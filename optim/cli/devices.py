@@ -16,12 +16,12 @@ from optim.quantity import format_value
 if TYPE_CHECKING:
     from optim.devices.profile import DeviceProfile
 
-__all__ = ["devices", "list_devices", "predict", "show"]
+__all__ = ["add", "devices", "list_devices", "predict", "probe", "show"]
 
 devices = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Devices a model may run on: list, show, predict.",
+    help="Devices a model may run on: list, show, predict, probe, add.",
 )
 cli.add_typer(devices, name="devices")
 
@@ -97,6 +97,73 @@ def predict(
     typer.echo(
         f"{len(rows):,} rows written to {out}; {unknown:,} not validated, {outside:,} extrapolated."
     )
+
+
+@devices.command()
+def probe(
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one inference.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="Time for measuring.")] = 60.0,
+    name: Annotated[str, typer.Option(help="How the device shall be called.")] = "",
+    here: Annotated[
+        bool,
+        typer.Option(
+            "--here", help="Keep it as this machine's, and check it with the networks of the zoo."
+        ),
+    ] = False,
+) -> None:
+    """Measure single operators on this device; standard output is what pages and `add` take."""
+    import json
+
+    from optim.devices.probe import probe as measure
+
+    found = measure(threads, seconds, _told)
+    if name:
+        found["device"]["name"] = name[:80]
+    if not here:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    from optim.devices.calibration import calibrate
+    from optim.devices.own import keep_here
+    from optim.ladder.checking import check_here
+
+    rows = check_here(calibrate(keep_here(json.dumps(found).encode())), _told)
+    print_table(
+        "Predicted and measured on this machine",
+        ("network", "predicted", "measured", "error", "in interval"),
+        [
+            (
+                r.name,
+                r.predicted,
+                r.measured,
+                f"{100 * r.error:+.0f} %",
+                "yes" if r.is_inside else "",
+            )
+            for r in rows
+        ],
+    )
+    errors = sorted(abs(row.error) for row in rows)
+    typer.echo(f"Median error {100 * errors[len(errors) // 2]:.0f} % over {len(rows)} networks.")
+
+
+@devices.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="What the probe wrote on the device.")],
+) -> None:
+    """Add a device that was probed; the pages show it to whoever has no other owner."""
+    from optim.devices.calibration import calibrate
+    from optim.devices.own import keep_probe
+
+    kept = keep_probe(file.read_bytes())
+    error = calibrate(kept).error
+    typer.echo(
+        f"{kept.device.name}: {len(kept.operators)} operators; networks of the probe are predicted "
+        f"to within {100 * error:.0f} %."
+    )
+
+
+def _told(share: float) -> None:
+    """Tell on standard error how far it is."""
+    typer.echo(f"\r{share:4.0%} ", err=True, nl=False)
 
 
 def _profiles(file: Path | None) -> dict[str, DeviceProfile]:

@@ -6,7 +6,8 @@ keeps, and what a page edits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator
 from optim.errors import ConfigError
 from optim.fields import Config
 
-__all__ = ["NO_LABELS", "DataOptions", "Layout", "Normalisation"]
+__all__ = ["NO_LABELS", "DataOptions", "Layout", "Normalisation", "joined_names"]
 
 Layout = Literal["", "NCHW", "NHWC", "NHW", "NCL", "NLC", "NF"]
 """Axes of stored arrays: samples, channels, height, width, length, features; empty: guessed."""
@@ -36,6 +37,27 @@ def _listed(convert: Callable[[str], Any]) -> BeforeValidator:
         return tuple(value) if isinstance(value, list) else value
 
     return BeforeValidator(read)
+
+
+def _names_of(value: Any) -> Any:
+    """Read a line of names with commas between; one that has a comma itself stands in quotes."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list) else value
+    try:
+        pieces = next(csv.reader([value], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise ValueError("must be one line of names with commas between.") from error
+    return tuple(piece.strip() for piece in pieces)
+
+
+def joined_names(names: Sequence[str]) -> str:
+    """Return names as one line that is read as the same names."""
+    return ", ".join(_quoted(name) if "," in name or '"' in name else name for name in names)
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _number(text: str) -> float:
@@ -114,7 +136,7 @@ class DataOptions(Config):
     layout: Layout = ""
     channel_order: Literal["RGB", "BGR"] = "RGB"
     resize: Annotated[tuple[int, ...], _listed(_side), AfterValidator(_sides)] = ()
-    class_names: Annotated[tuple[str, ...], _listed(str), AfterValidator(_names)] = ()
+    class_names: Annotated[tuple[str, ...], BeforeValidator(_names_of), AfterValidator(_names)] = ()
     split: Literal["given", "made"] = "given"
     seed: int = 0
     scale: float = 0.0

@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from optim.devices.operators import Operator
+from optim.devices.parts import Parts
 from optim.devices.probe import NETWORKS, SCHEMA, network
 from optim.errors import ConfigError
 from optim.hashing import digest
@@ -201,13 +202,17 @@ def _terms(operator: Operator) -> list[float]:
     """Return what the time of an operator is a sum of, up to factors that are not negative."""
     terms = [1.0, operator.moved_bytes / 1e6]
     if operator.macs:
-        padded = operator.macs * _padding(operator.outputs)
-        if operator.groups == 1:
-            padded *= _padding(operator.inputs)
-            # Kernels for single windows copy each window first.
-            terms.append(operator.rows * operator.inputs * operator.kernel / 1e6)
-        terms += [operator.macs / 1e6, padded / 1e6]
+        # Kernels for whole windows copy each window first.
+        copied = operator.rows * operator.inputs * operator.kernel if operator.groups == 1 else 0
+        macs = operator.macs / 1e6
+        terms += [copied / 1e6, macs, macs * _filling(operator)]
     return terms
+
+
+def _filling(operator: Operator) -> float:
+    """Return by how much the MACs grow when channels fill whole blocks."""
+    filled = _padding(operator.outputs)
+    return filled * _padding(operator.inputs) if operator.groups == 1 else filled
 
 
 def _padding(channels: int) -> float:
@@ -247,9 +252,19 @@ class _Law:
         return np.asarray(self._spread**2 * np.exp(-squared / (2 * self._LENGTH**2)))
 
     def __call__(self, operator: Operator) -> float:
-        base = max(float(np.array(_terms(operator)) @ self._factors), self._LEAST_MS)
+        return self.split(operator).total
+
+    def split(self, operator: Operator) -> Parts:
+        """Return the parts of an operator's time, as the law's terms share it."""
+        terms = (np.array(_terms(operator)) * self._factors).tolist()
+        base = max(sum(terms), self._LEAST_MS)
         rest = float((self._likeness(np.array([_place(operator)])) @ self._weights)[0])
-        return base * math.exp(rest)
+        start, moving, copying, plain, padded = terms + [0.0] * (5 - len(terms))
+        filled = _filling(operator)
+        useful = plain + padded / filled
+        parts = Parts(start, useful, padded - padded / filled, moving + copying)
+        scale = base * math.exp(rest) / parts.total if parts.total else 0.0
+        return parts.scaled(scale) if scale else Parts(overhead=base * math.exp(rest))
 
 
 _NEAREST: dict[str, tuple[str, ...]] = {
@@ -346,6 +361,17 @@ class Calibration:
             How.ESTIMATED,
         )  # fmt: skip
         return Estimate(latency, times, substituted)
+
+    @property
+    def overhead_ms(self) -> float:
+        """Time of an empty inference."""
+        return self._overhead
+
+    def split(self, operator: Operator) -> Parts:
+        """Return the parts of an operator's time; what another operator does takes nothing."""
+        if operator.fused or operator.kind == "view":
+            return Parts()
+        return self._law(operator)[0].split(operator)
 
     def _quantile(self) -> float:
         from scipy.stats import t

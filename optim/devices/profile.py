@@ -224,10 +224,8 @@ class DeviceProfile(BaseModel):
             return ""
         possible = [what for what in _NEEDS if what not in impossible]
         still = f"still possible: {', '.join(possible)}" if possible else "nothing else needs them"
-        return (
-            f"{self.title} has no {', '.join(self.missing)}, so no {', no '.join(impossible)}; "
-            f"{still}."
-        )
+        unknown = ", ".join(_WORDS[name] for name in self.missing)
+        return f"{self.title}: {unknown} not known, so no {', no '.join(impossible)}; {still}."
 
     def macs_per_s(self, precision: Precision) -> float | None:
         """Return the peak rate of multiply-accumulates, or None if it is not known."""
@@ -246,6 +244,16 @@ _FIGURES = (
     "power_w",
     "process_nm",
 )
+
+_WORDS = {
+    "peak_tops": "peak rate",
+    "bandwidth_gb_s": "bandwidth",
+    "ram_bytes": "RAM",
+    "flash_bytes": "flash",
+    "power_w": "rated power",
+    "process_nm": "process",
+}
+"""Names of figures for a reader."""
 
 _NEEDS = {
     "roofline": ("peak_tops", "bandwidth_gb_s"),

@@ -10,7 +10,7 @@ from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.onnx_file import METADATA_KEY
 from optim.runtime.deployed import deployed_graph
 
-__all__ = ["onnx_bytes"]
+__all__ = ["onnx_bytes", "properties_of"]
 
 
 def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
@@ -26,6 +26,11 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
     content = bundle.content
     if isinstance(content, GraphModel) and not (recipe or bundle.table.is_quantized):
         return content.onnx
+    return deployed_graph(bundle, properties_of(bundle, recipe)).SerializeToString()
+
+
+def properties_of(bundle: ModelBundle, recipe: str = "") -> dict[str, str]:
+    """Return the properties of a file: input, what outputs mean, origin and recipe."""
     properties = {
         "spec": bundle.spec.to_json(),
         **_task_properties(bundle.task),
@@ -33,8 +38,7 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
         "source": bundle.provenance.source,
         "recipe": recipe,
     }
-    metadata = {METADATA_KEY: json.dumps(properties, separators=(",", ":"))}
-    return deployed_graph(bundle, metadata).SerializeToString()
+    return {METADATA_KEY: json.dumps(properties, separators=(",", ":"))}
 
 
 def _task_properties(task: ModelTask) -> dict[str, Any]:

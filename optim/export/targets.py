@@ -167,6 +167,28 @@ def _open_openvino(order: Order, file: bytes, threads: int, interface: Interface
     return OpenVinoSession.open(files["model.xml"], files["model.bin"], threads, interface)
 
 
+# --- QONNX ----------------------------------------------------------------------------------------
+
+
+def _check_qonnx(bundle: ModelBundle) -> None:
+    from optim.export.qonnx import qonnx
+
+    qonnx()
+
+
+def _qonnx(order: Order) -> bytes:
+    from optim.export.deploy import properties_of
+    from optim.export.qonnx import qonnx_bytes
+
+    return qonnx_bytes(order.bundle, properties_of(order.bundle, order.recipe.to_link()))
+
+
+def _open_qonnx(order: Order, file: bytes, threads: int, interface: Interface | None) -> Session:
+    from optim.export.qonnx import QonnxSession
+
+    return QonnxSession.open(file, threads)
+
+
 # --- PyTorch --------------------------------------------------------------------------------------
 
 
@@ -249,6 +271,17 @@ TARGETS: dict[str, Target] = {
         _openvino,
         check=_check_openvino,
         open=_open_openvino,
+    ),
+    "qonnx": Target(
+        "QONNX",
+        "Every bit-width kept as it is set, for FPGA tools; the time of its executor says nothing "
+        "about an FPGA.",
+        ".onnx",
+        _qonnx,
+        lanes=_TORCH,
+        check=_check_qonnx,
+        open=_open_qonnx,
+        most=500,
     ),
     "pt2": Target(
         "PyTorch program",

@@ -12,7 +12,7 @@ from optim.measure.chance import expected_by
 from optim.measure.facts import facts
 from optim.models.bundle import ModelBundle
 from optim.models.file_facts import SAMPLES_ROLE
-from optim.models.open import open_model, open_registered_model
+from optim.models.open import file_ref, open_model, open_registered_model
 from optim.models.programs import uploads_are_trusted
 from optim.models.weights import differences, nearest_architectures, read_state_dict
 from optim.models.zoo import ZOO
@@ -23,12 +23,13 @@ _NAMES = 12
 """Most names of a kind that are listed where weights and an architecture differ."""
 
 
-def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any]:
+def look_at_model(model: Path | str, *, architecture: str = "", task: str = "") -> dict[str, Any]:
     """Return what a model is, before it belongs to any data.
 
     Args:
         model: A file, or the name of a registered model.
         architecture: Name in the zoo; guessed from the shapes if empty.
+        task: What the outputs of an ONNX file mean; guessed if empty.
 
     Returns:
         ``card`` (facts for a reader; None if the weights fit no architecture, or several),
@@ -39,7 +40,7 @@ def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any
         UnsupportedModelError: If the file cannot be opened whatever the architecture.
     """
     try:
-        bundle = _opened(model, architecture)
+        bundle = _opened(model, architecture, task)
     except UnsupportedModelError:
         if isinstance(model, str) or model.suffix.lower() == ".onnx":
             raise
@@ -52,11 +53,10 @@ def look_at_model(model: Path | str, *, architecture: str = "") -> dict[str, Any
     }
 
 
-def _opened(model: Path | str, architecture: str) -> ModelBundle:
+def _opened(model: Path | str, architecture: str, task: str) -> ModelBundle:
     if isinstance(model, str):
         return open_registered_model(model)
-    ref = f"{architecture}:{model}" if architecture else str(model)
-    return open_model(ref, trust=uploads_are_trusted())
+    return open_model(file_ref(model, architecture, task), trust=uploads_are_trusted())
 
 
 def _asked_shape(bundle: ModelBundle) -> tuple[int, ...]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optim.data.open import generated_by
 from optim.data.options import DataOptions
 from optim.data.splits import stratified_order
 from optim.data.task import Classification
 from optim.first_look.data import open_as_said
 from optim.measure.chance import Check, quick_check
-from optim.models.open import open_model, open_registered_model
+from optim.models.bundle import ModelBundle
+from optim.models.open import file_ref, open_model, open_registered_model
+from optim.models.programs import uploads_are_trusted
 from optim.quantity import Quantity
 from optim.subject import Subject, subject_of
 
-__all__ = ["check_pair"]
+__all__ = ["Pair", "check_pair", "open_pair"]
 
 _SECONDS = 20.0
 """How long the trials of a check may take: somebody waits for it."""
@@ -23,34 +27,64 @@ _SAMPLES = 512
 _OTHER_ORDER = {"RGB": "BGR", "BGR": "RGB"}
 
 
-def check_pair(
-    model: Path | str, data: Path | str, *, architecture: str = "", options: dict[str, Any]
-) -> dict[str, Any]:
-    """Measure a model on a few hundred samples of its data, and what would do better.
+@dataclass(frozen=True)
+class Pair:
+    """A model and data that were opened for each other.
+
+    Attributes:
+        bundle: The model as it was opened.
+        how: How the data are read.
+        subject: Both together; None of inputs that are made for the model.
+    """
+
+    bundle: ModelBundle
+    how: DataOptions
+    subject: Subject | None
+
+
+def open_pair(
+    model: Path | str,
+    data: Path | str,
+    *,
+    architecture: str = "",
+    task: str = "",
+    options: dict[str, Any],
+) -> Pair:
+    """Open a model and its data.
 
     Args:
         model: A file, or the name of a registered model.
         data: A file, or the name of registered data.
         architecture: Name in the zoo; guessed from the shapes if empty.
+        task: What the outputs of an ONNX file mean; guessed if empty.
         options: All options by which the data are read.
-
-    Returns:
-        ``part`` (which samples: never those of test), ``accuracy`` (None where there are no
-        classes to judge by), ``is_near_chance``, ``suggestions`` and ``remarks``.
 
     Raises:
         OptimError: If one of them cannot be opened, or they do not fit.
     """
     how = DataOptions(**options)
-    dataset = open_as_said(data, how)
+    made = isinstance(data, str) and bool(generated_by(data))
+    dataset = None if made else open_as_said(data, how)
     if isinstance(model, str):
         bundle = open_registered_model(model)
     else:
-        bundle = open_model(f"{architecture}:{model}" if architecture else str(model), data=dataset)
-    subject = subject_of(bundle, dataset)
-    if not _is_judged_by_classes(subject):
+        ref = file_ref(model, architecture, task)
+        bundle = open_model(ref, data=dataset, trust=uploads_are_trusted())
+    return Pair(bundle, how, None if dataset is None else subject_of(bundle, dataset))
+
+
+def check_pair(pair: Pair) -> dict[str, Any]:
+    """Measure a model on a few hundred samples of its data, and what would do better.
+
+    Returns:
+        ``part`` (which samples: never those of test), ``accuracy`` (None where there are no
+        classes to judge by), ``is_near_chance``, ``suggestions`` and ``remarks``.
+
+    """
+    subject = pair.subject
+    if subject is None or not _is_judged_by_classes(subject):
         return {
-            "part": subject.part,
+            "part": subject.part if subject else "all",
             "accuracy": None,
             "is_near_chance": False,
             "suggestions": [],
@@ -63,7 +97,7 @@ def check_pair(
         "part": subject.part,
         "accuracy": _shown(found.accuracy),
         "is_near_chance": found.is_near_chance,
-        "suggestions": [_suggestion(check, how) for check in found.suggestions],
+        "suggestions": [_suggestion(check, pair.how) for check in found.suggestions],
         "remarks": [check.sentence for check in found.remarks],
     }
 

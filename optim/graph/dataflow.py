@@ -20,7 +20,7 @@ from optim.errors import UnsupportedModelError
 from optim.graph.fold import names_read
 from optim.graph.skeleton import STANDARD, ValueType, value_types
 
-__all__ = ["Dataflow", "Kernel", "StoredGrid", "StoredValue", "dataflow"]
+__all__ = ["Dataflow", "Kernel", "StoredGrid", "StoredValue", "dataflow", "read_grid"]
 
 _RENAMES = frozenset({"Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 """Operators that leave the numbers of their first input where they are."""
@@ -220,7 +220,7 @@ class _Reader:
 
     def _quantize(self, node: onnx.NodeProto) -> None:
         source, name = node.input[0], node.output[0]
-        stands, grid = self.stored[source], self._grid(node)
+        stands, grid = self.stored[source], read_grid(node, self.constants)
         known = self.values[stands]
         if known.grid is not None and _is_same_grid(known.grid, grid):
             self.stored[name] = stands
@@ -249,15 +249,6 @@ class _Reader:
         parameters = [self.constants.get(name) for name in node.input[1:] if name]
         return all(t is not None and prod(t.dims) == 1 for t in parameters)
 
-    def _grid(self, node: onnx.NodeProto) -> StoredGrid:
-        scale = float(numpy_helper.to_array(self.constants[node.input[1]]).reshape(-1)[0])
-        dtype, zero = np.dtype(np.uint8), 0
-        if len(node.input) > 2 and node.input[2]:
-            stored = numpy_helper.to_array(self.constants[node.input[2]])
-            dtype, zero = stored.dtype, int(stored.reshape(-1)[0])
-        limits = np.iinfo(dtype)
-        return StoredGrid(scale, zero, int(limits.min), int(limits.max), dtype.kind == "i")
-
     def _only_reads_integers(self, node: onnx.NodeProto) -> bool:
         """Whether a node only reads integers back, which kernels do themselves."""
         if node.op_type != "DequantizeLinear" or node.input[0] not in self.stored:
@@ -279,6 +270,22 @@ class _Reader:
         assert value.grid is not None
         self.values[name] = replace(value, grid=replace(value.grid, qmin=low, qmax=high))
         self.stored[node.output[0]] = name
+
+
+def read_grid(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> StoredGrid:
+    """Return the grid of a QuantizeLinear with one constant scale.
+
+    Args:
+        node: The node.
+        constants: Initializers of its graph, by name.
+    """
+    scale = float(numpy_helper.to_array(constants[node.input[1]]).reshape(-1)[0])
+    dtype, zero = np.dtype(np.uint8), 0
+    if len(node.input) > 2 and node.input[2]:
+        stored = numpy_helper.to_array(constants[node.input[2]])
+        dtype, zero = stored.dtype, int(stored.reshape(-1)[0])
+    limits = np.iinfo(dtype)
+    return StoredGrid(scale, zero, int(limits.min), int(limits.max), dtype.kind == "i")
 
 
 def _is_same_grid(first: StoredGrid, second: StoredGrid) -> bool:

@@ -6,8 +6,6 @@ long.
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -20,12 +18,10 @@ import numpy as np
 import onnx
 
 from optim.devices.operators import Operator
-from optim.errors import ExportError, first_line
 from optim.models.interface import Interface
+from optim.runtime.tracing import trace_operators
 
 __all__ = ["TimedOperator", "operators_of", "timed_operators"]
-
-_RUNS, _WARM_UP = 30, 5
 
 
 @dataclass(frozen=True)
@@ -62,9 +58,9 @@ def operators_of(
     """
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "model.onnx"
-        events = _profile(file, inputs, interface, runs=1, warm_up=0, written=written)
+        traced = trace_operators(file, inputs, runs=1, interface=interface, rewritten=written)
         graph = onnx.load(written, load_external_data=False).graph
-    shapes = {e["name"]: e["args"].get("output_type_shape", []) for e in events}
+    outputs = {operator.name: operator.outputs for operator in traced}
     weights = {t.name: (list(t.dims), t.data_type) for t in graph.initializer}
     types: dict[str, tuple[str, list[int]]] = {}
     for value in graph.input:
@@ -72,9 +68,9 @@ def operators_of(
         kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
         types[value.name] = (kind, sizes)
     for node in graph.node:
-        for name, told in zip(node.output, shapes.get(node.name, []), strict=False):
-            if told:
-                types[name] = next(iter(told.items()))
+        for name, (kind, told) in zip(node.output, outputs.get(node.name, ()), strict=False):
+            if kind:
+                types[name] = (kind, list(told))
     readers = Counter(name for node in graph.node for name in node.input)
     found: list[Operator] = []
     fusible: set[str] = set()
@@ -102,12 +98,11 @@ def timed_operators(
         inputs: ``(batch, ...)`` float32.
         interface: How the file is run; it has one input if None.
     """
-    events = _profile(file, inputs, interface, runs=_RUNS, warm_up=_WARM_UP)
     times: dict[tuple[str, str], list[float]] = {}
-    for event in events:
-        times.setdefault((event["name"], event["args"]["op_name"]), []).append(event["dur"])
+    for operator in trace_operators(file, inputs, interface=interface):
+        times.setdefault((operator.name, operator.op), []).append(operator.ms)
     return tuple(
-        TimedOperator(name, op, float(np.mean(_middle(durations))) / 1e3)
+        TimedOperator(name, op, float(np.mean(_middle(durations))))
         for (name, op), durations in times.items()
     )
 
@@ -116,48 +111,6 @@ def _middle(values: list[float]) -> np.ndarray:
     """Return the middle half: a mean of whole microseconds is finer than their median."""
     ordered = np.sort(values)
     return ordered[len(ordered) // 4 : max(1, len(ordered) - len(ordered) // 4)]
-
-
-_END = re.compile(r"_kernel_time$")
-
-
-def _profile(
-    file: bytes,
-    inputs: np.ndarray,
-    interface: Interface | None,
-    *,
-    runs: int,
-    warm_up: int,
-    written: Path | None = None,
-) -> list[dict[str, Any]]:
-    """Return the runtime's trace of every operator; ``written`` takes the graph it has made."""
-    import onnxruntime as ort
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        if written is not None:
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-            options.optimized_model_filepath = str(written)
-        try:
-            session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-            fed = (interface or Interface(session.get_inputs()[0].name)).inputs(inputs)
-            for _ in range(runs + warm_up):
-                session.run(None, fed)
-        except Exception as error:
-            # onnxruntime raises classes of its own that share no base but Exception.
-            raise ExportError(f"ONNX Runtime cannot run the file: {first_line(error)}.") from error
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    starts = sorted(e["ts"] for e in events if e.get("name") == "model_run")
-    first = starts[warm_up] if len(starts) > warm_up else 0
-    return [
-        {**event, "name": _END.sub("", event["name"])}
-        for event in events
-        if event.get("cat") == "Node" and _END.search(event["name"]) and event["ts"] >= first
-    ]
 
 
 _OPS: dict[str, str] = {

@@ -31,6 +31,7 @@ _MORE = {
     "note": str,
     "task": str,
     "owner": str,
+    "input_shape": list,
 }
 
 
@@ -53,6 +54,7 @@ class ModelCard:
         note: What a reader should know about the file it came from.
         owner: Id of who uploaded it; empty for what ships or came by the command line.
         task: What the outputs of an ONNX file mean, where somebody said so; empty for a guess.
+        input_shape: Shape of one sample; empty where only the data say it.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelCard:
     note: str = ""
     owner: str = ""
     task: str = ""
+    input_shape: tuple[int, ...] = ()
     precision: dict[str, Quantity] = field(default_factory=dict)
 
     @property
@@ -109,7 +112,10 @@ class ModelCard:
                 {part: Quantity.from_json(figure) for part, figure in data.get(name, {}).items()}
                 for name in ("accuracy", "map")
             )
-        except (OSError, LookupError, TypeError, ValueError, RecursionError) as error:
+            shape = tuple(map(int, data.get("input_shape", ())))
+        except (
+            *(OSError, LookupError, TypeError, ValueError, OverflowError, RecursionError),
+        ) as error:
             raise UnsupportedModelError(
                 f"The card {path.name!r} of a model is damaged.", hint="Add the model again."
             ) from error
@@ -128,6 +134,7 @@ class ModelCard:
             task=data.get("task", ""),
             owner=data.get("owner", ""),
             precision=precision,
+            input_shape=shape,
         )
 
 

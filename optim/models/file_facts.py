@@ -16,7 +16,8 @@ import onnx
 from optim.graph.skeleton import STANDARD, opset_of
 from optim.models.convert.kinds import CONTROL_FLOW, DATA_DEPENDENT, INTEGER_STORAGE, RECURRENT
 from optim.models.convert.reader import OLDEST_OPSET
-from optim.models.probing import GraphInput, Probed
+from optim.models.probing import Probed
+from optim.models.run_plans import GraphInput
 
 __all__ = ["SAMPLES_ROLE", "FileFacts", "TensorFacts", "file_facts"]
 

@@ -29,7 +29,7 @@ from optim.models.weights import (
 )
 from optim.models.zoo import ZOO
 
-__all__ = ["check_pair", "fresh_model", "open_model", "open_registered_model"]
+__all__ = ["check_pair", "file_ref", "fresh_model", "open_model", "open_registered_model"]
 
 
 def open_model(
@@ -87,6 +87,13 @@ def open_model(
             f"{path.name!r} says its {' and '.join(options)} itself.", hint="Leave that out."
         )
     return _from_weights_file(path, data)
+
+
+def file_ref(path: Path, architecture: str = "", task: str = "") -> str:
+    """Return how :func:`open_model` is asked for a file of an architecture or a task."""
+    if architecture:
+        return f"{architecture}:{path}"
+    return f"{path}?task={task}" if task else str(path)
 
 
 def _options(query: str) -> dict[str, Any]:

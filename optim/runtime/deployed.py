@@ -8,10 +8,10 @@ import onnx
 
 from optim.graph.dataflow import Dataflow, dataflow
 from optim.models.bundle import GraphModel, ModelBundle
-from optim.runtime.emit import INPUT, emit_onnx
-from optim.runtime.emit_graph import graph_bytes
+from optim.runtime.emit import INPUT, emit_onnx, kernel_owners
+from optim.runtime.emit_graph import graph_bytes, graph_kernel_owners
 
-__all__ = ["deployed_dataflow", "deployed_graph"]
+__all__ = ["deployed_dataflow", "deployed_graph", "deployed_owners"]
 
 
 def deployed_graph(
@@ -45,3 +45,10 @@ def deployed_dataflow(bundle: ModelBundle) -> Dataflow:
     shape = bundle.spec.shape
     sizes = bundle.interface.sizes(shape) if bundle.interface else {INPUT: (1, *shape)}
     return dataflow(deployed_graph(bundle), sizes)
+
+
+def deployed_owners(bundle: ModelBundle) -> dict[str, str]:
+    """Return ``{name a runtime may give to a kernel: layer}`` of a deployed model."""
+    if isinstance(bundle.content, GraphModel):
+        return graph_kernel_owners(bundle.graph())
+    return kernel_owners(bundle.deployable())

@@ -7,19 +7,15 @@ interval, and the ratio to the first file is taken block by block.
 
 from __future__ import annotations
 
-import json
-import re
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from optim.models.interface import Interface
 from optim.runtime.session import Session
+from optim.runtime.tracing import owner_of, trace_operators
 
 __all__ = ["LatencySamples", "measure_latency", "profile_layers"]
 
@@ -102,37 +98,7 @@ def profile_layers(
         ``{layer: share in 0..1}``; ``""`` holds what belongs to no layer. The shares add up to 1.
     """
     spent: dict[str, float] = dict.fromkeys([*owners.values(), ""], 0.0)
-    for event in _profile(model, inputs, runs, interface):
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            kernel = _RUNTIME_SUFFIX.sub("", event["name"])
-            spent[owners.get(kernel, "")] += event["dur"]
+    for event in trace_operators(model, inputs, runs=runs, interface=interface):
+        spent[owner_of(event.name, owners) or ""] += event.ms
     total = sum(spent.values()) or 1.0
     return {layer: value / total for layer, value in spent.items()}
-
-
-_RUNTIME_SUFFIX = re.compile(r"(_nchwc|_token_\d+)*_kernel_time$")
-
-
-def _profile(
-    model: bytes, inputs: np.ndarray, runs: int, interface: Interface | None
-) -> list[dict[str, Any]]:
-    """Return ONNX Runtime's trace events of ``runs`` inferences after a warm-up."""
-    import onnxruntime as ort
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        interface = interface or Interface(session.get_inputs()[0].name)
-        fed = interface.inputs(inputs)
-        for _ in range(runs + _WARM_UP):
-            session.run(None, fed)
-        events = json.loads(Path(session.end_profiling()).read_text())
-    starts = sorted(e["ts"] for e in events if e.get("name") == "model_run")
-    return [e for e in events if len(starts) <= _WARM_UP or e["ts"] >= starts[_WARM_UP]]
-
-
-_WARM_UP = 5

@@ -27,13 +27,15 @@ from optim.models.bundle import ModelBundle
 from optim.models.weighted import deployed_weight
 from optim.quantity import Quantity
 from optim.recipe import Recipe
-from optim.runtime.emit import kernel_owners
-from optim.runtime.emit_graph import graph_kernel_owners
+from optim.runtime.deployed import deployed_owners
 from optim.runtime.latency import profile_layers
 from optim.subject import refusals
 from optim.whatif.answers import change, shown
+from optim.whatif.detections import detections, scene
+from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.stream import noise_curve, stream
 
 __all__ = [
     "QUESTIONS",
@@ -86,7 +88,7 @@ def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
     before = {c.name: c for c in bench.layers}
     inputs = bench.subject.bundle.spec.normalise(bench.samples.inputs[:1]).numpy()
     file, interface = engine.file(candidate), bundle.interface
-    profile = profile_layers(file, inputs, _owners(bundle), interface=interface)
+    profile = profile_layers(file, inputs, deployed_owners(bundle), interface=interface)
     time_share = _time_shares(profile, costs)
     total = sum(size.bytes["bit_width"] for size in sizes.values())
     rows = []
@@ -127,13 +129,6 @@ def _time_shares(profile: Mapping[str, float], costs: Mapping[str, LayerCost]) -
         macs = sum(cost.macs for cost in together)
         shares |= {cost.name: spent * cost.macs / macs for cost in together if macs}
     return shares
-
-
-def _owners(bundle: ModelBundle) -> dict[str, str]:
-    """Return which layer each kernel of a runtime belongs to."""
-    if bundle.lane == "graph":
-        return graph_kernel_owners(bundle.graph())
-    return kernel_owners(bundle.deployable())
 
 
 def _channels(engine: Engine, original: ModelBundle) -> Channels:
@@ -276,5 +271,11 @@ QUESTIONS: dict[str, Question] = {
     "export": export,
     "imitation": imitation,
     "sample": sample,
+    "detections": detections,
+    "scene": scene,
+    "stream": stream,
+    "noise_curve": noise_curve,
+    "ladder": ladder,
+    "speed": speed,
 }
 """Questions by name."""

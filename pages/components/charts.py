@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle, pairwise
 from typing import Any
@@ -12,15 +13,22 @@ from plotly.subplots import make_subplots
 
 __all__ = [
     "accuracy_by_time",
+    "answer_times",
     "class_changes",
     "confusion",
     "epoch_curves",
     "gaps",
+    "ladder",
+    "layer_times",
+    "noise_curves",
+    "played",
+    "scene",
     "series",
     "side_by_side",
     "size_bars",
     "small_lines",
     "softened",
+    "time_parts",
     "weight_histogram",
 ]
 
@@ -397,3 +405,356 @@ def _interval(quantity: Mapping[str, Any], factor: float) -> dict[str, Any]:
         "arrayminus": [factor * (quantity["value"] - quantity["low"])],
         "thickness": 1.5,
     }
+
+
+_BOXES = {
+    "found": ("#ffffff", "solid"),
+    "false": ("#ffd166", "dash"),
+    "missed": ("#7fdbff", "dot"),
+}
+"""Colour and line of boxes by what became of them; each line has a dark one below it."""
+
+
+def scene(answer: Mapping[str, Any], model: str) -> go.Figure:
+    """Draw a picture with the boxes of one model and the objects it missed.
+
+    Args:
+        answer: The evaluator's answer to the question ``scene``.
+        model: ``original`` or ``compressed``.
+    """
+    height, width = answer["size"]
+    figure = _figure("Column, pixels", "Row, pixels", 360)
+    figure.update_layout(legend={"bgcolor": "#101418", "font": {"color": "#ffffff"}})
+    if answer["picture"]:
+        figure.add_layout_image(
+            source=f"data:image/png;base64,{answer['picture']}",
+            **{"xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width, "sizey": height},
+            **{"sizing": "stretch", "layer": "below"},
+        )
+    boxes = answer[model]["boxes"]
+    kinds = {
+        "found": [
+            (b["corners"], f"{b['name']} · {b['score']:.2f}") for b in boxes if b["is_right"]
+        ],
+        "false": [
+            (b["corners"], f"{b['name']}? · {b['score']:.2f}") for b in boxes if not b["is_right"]
+        ],
+        "missed": [(b["corners"], f"{b['name']} missed") for b in answer[model]["missed"]],
+    }
+    for kind, shown in kinds.items():
+        colour, dash = _BOXES[kind]
+        x, y = _outlines([corners for corners, _ in shown])
+        for line in ({"color": "#101418", "width": 5}, {"color": colour, "width": 2, "dash": dash}):
+            is_below = "dash" not in line
+            figure.add_scatter(
+                x=x,
+                y=y,
+                mode="lines",
+                line=line,
+                name=kind,
+                legendgroup=kind,
+                hoverinfo="skip",
+                showlegend=not is_below,
+            )
+        figure.add_scatter(
+            x=[corners[0] for corners, _ in shown],
+            y=[corners[1] for corners, _ in shown],
+            text=[f"<b>{label}</b>" for _, label in shown],
+            mode="text",
+            textposition="bottom right",
+            textfont={"color": colour, "size": 12, "shadow": "0 0 3px #000, 0 0 3px #000"},
+            showlegend=False,
+            legendgroup=kind,
+            hoverinfo="skip",
+        )
+    plain = {"showgrid": False, "zeroline": False}
+    figure.update_xaxes(range=[0, width], constrain="domain", **plain)
+    figure.update_yaxes(range=[height, 0], scaleanchor="x", constrain="domain", **plain)
+    return figure
+
+
+def _outlines(boxes: Sequence[Sequence[float]]) -> tuple[list[float | None], list[float | None]]:
+    """Return boxes as one line that is broken between them."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for left, top, right, bottom in boxes:
+        x += [left, right, right, left, left, None]
+        y += [top, top, bottom, bottom, top, None]
+    return x, y
+
+
+_MODELS = {
+    "original": ("Original", _OF["before"], "circle-open"),
+    "compressed": ("Now", _OF["after"], "circle"),
+}
+"""Name, colour and mark of both models by the evaluator's name."""
+
+
+def played(info: Mapping[str, Any], quiet: str, frame_ms: float) -> go.Figure:
+    """Draw a series window by window, with what both models say; it plays in the browser.
+
+    Args:
+        info: The evaluator's answer to the question ``stream``.
+        quiet: The class that raises no alarm.
+        frame_ms: How long a window is shown.
+    """
+    values, targets = info["windows"]["values"], info["windows"]["targets"]
+    names, step = info["classes"], info["windows"]["step"]
+    figure = make_subplots(rows=2, cols=1, row_heights=[0.55, 0.45], vertical_spacing=0.18)
+    figure.update_layout(
+        height=460,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.1, "x": 0},
+    )
+    at = [i * step for i in range(len(values[0]))]
+    figure.add_scatter(x=at, y=values[0], mode="lines", line={"width": 1}, showlegend=False)
+    rows = {"true": targets, **{name: info[name]["choices"] for name in _MODELS}}
+    titles = {"true": "true class", "original": "Original", "compressed": "Now"}
+    for name, classes in rows.items():
+        alarm = [names[c] != quiet for c in classes]
+        colour = _MODELS[name][1] if name in _MODELS else "#5f6b7a"
+        figure.add_scatter(
+            x=list(range(1, len(classes) + 1)),
+            y=[titles[name]] * len(classes),
+            customdata=[names[c] for c in classes],
+            mode="markers",
+            marker={
+                "color": colour,
+                "size": 8,
+                "symbol": ["triangle-up" if a else "circle-open" for a in alarm],
+            },
+            hovertemplate="window %{x}: %{customdata}<extra></extra>",
+            name=titles[name],
+            showlegend=False,
+            row=2,
+            col=1,
+        )
+    figure.add_scatter(
+        x=[1, 1],
+        y=["true class", "Now"],
+        mode="lines",
+        line={"color": "rgba(128,140,155,0.8)", "width": 2, "dash": "dot"},
+        showlegend=False,
+        hoverinfo="skip",
+        row=2,
+        col=1,
+    )
+    figure.frames = [
+        go.Frame(data=[{"y": window}, {"x": [k, k]}], traces=[0, 4], name=str(k))
+        for k, window in enumerate(values, start=1)
+    ]
+    still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate"}
+    figure.update_layout(
+        updatemenus=[
+            {
+                "type": "buttons",
+                "showactive": False,
+                "direction": "left",
+                **{"x": 0, "y": 1.12, "xanchor": "left", "yanchor": "bottom"},
+                "buttons": [
+                    {
+                        "label": "Play",
+                        "method": "animate",
+                        "args": [
+                            None,
+                            {
+                                "frame": {"duration": frame_ms, "redraw": False},
+                                "transition": {"duration": 0},
+                                "fromcurrent": True,
+                            },
+                        ],
+                    },
+                    {"label": "Pause", "method": "animate", "args": [[None], still]},
+                ],
+            }
+        ],
+        margin={"t": 48},
+    )
+    most = max(abs(value) for window in values for value in window)
+    figure.update_xaxes(
+        title="Sample of the window", automargin=True, fixedrange=True, row=1, col=1
+    )
+    figure.update_yaxes(
+        title="Value", range=[-most, most], automargin=True, fixedrange=True, row=1, col=1
+    )
+    figure.update_xaxes(title="Window", automargin=True, fixedrange=True, row=2, col=1)
+    figure.update_yaxes(automargin=True, fixedrange=True, row=2, col=1)
+    return figure
+
+
+def answer_times(info: Mapping[str, Any], deadline_ms: float) -> go.Figure:
+    """Draw how long each answer of both models took, with the deadline as a line."""
+    figure = _figure("Window", "Time of an answer, ms", 280)
+    for name, (title, colour, symbol) in _MODELS.items():
+        times = info[name]["times_ms"]
+        figure.add_scatter(
+            x=list(range(1, len(times) + 1)),
+            y=times,
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 6},
+            name=title,
+            hovertemplate="window %{x}: %{y:.3f} ms<extra></extra>",
+        )
+    figure.add_hline(y=deadline_ms, line={"color": "#c0392b", "dash": "dash", "width": 1.5})
+    figure.add_annotation(
+        text="deadline", xref="paper", x=1, xanchor="right", yanchor="bottom", showarrow=False,
+        y=math.log10(deadline_ms),
+    )  # fmt: skip
+    figure.update_yaxes(type="log")
+    return figure
+
+
+def noise_curves(points: Sequence[Mapping[str, Any]], level: float) -> go.Figure:
+    """Draw the accuracy of both models over added noise, with the present level marked."""
+    figure = _figure("Added noise, standard deviations of the series", "Accuracy, %", 280)
+    for name, (title, colour, symbol) in _MODELS.items():
+        of = [point[name] for point in points]
+        figure.add_scatter(
+            x=[point["level"] for point in points],
+            y=[100 * f["value"] for f in of],
+            error_y={
+                "array": [100 * (f["high"] - f["value"]) for f in of],
+                "arrayminus": [100 * (f["value"] - f["low"]) for f in of],
+                "color": colour,
+                "thickness": 1,
+            },
+            text=[f["text"] for f in of],
+            mode="lines+markers",
+            marker={"color": colour, "symbol": symbol, "size": 8},
+            line={"color": colour, "width": 2},
+            name=title,
+            hovertemplate="%{x}: %{text}<extra></extra>",
+        )
+    figure.add_vline(x=level, line={"color": "rgba(128,140,155,0.8)", "dash": "dot"})
+    return figure
+
+
+def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure:
+    """Draw the latency of one model on devices, original and now; where it does not fit, why.
+
+    Args:
+        rows: ``title``, ``before`` and ``after`` (quantities with text, or None), ``problem``.
+        both: Whether original and present model differ.
+    """
+    figure = _figure("Latency, ms", "", max(260, 30 * len(rows) + 90))
+    names = [_plain(row["title"]) for row in rows]
+    sides = [("before", "Original", "circle-open"), ("after", "Now", "circle")]
+    for key, title, symbol in sides if both else sides[1:]:
+        there = [(name, row[key]) for name, row in zip(names, rows, strict=True) if row[key]]
+        figure.add_scatter(
+            x=[quantity["value"] for _, quantity in there],
+            y=[name for name, _ in there],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [q["high"] - q["value"] for _, q in there],
+                "arrayminus": [q["value"] - q["low"] for _, q in there],
+                "thickness": 1.2,
+                "width": 3,
+            },
+            text=[quantity["text"] for _, quantity in there],
+            mode="markers",
+            name=title,
+            showlegend=both,
+            marker={"size": 10, "symbol": symbol, "color": _OF[key]},
+            hovertemplate=f"%{{y}}, {title.lower()}: %{{text}}<extra></extra>",
+        )
+    for name, row in zip(names, rows, strict=True):
+        words = row["problem"] or ("" if row["after"] else "not known")
+        if words:
+            figure.add_annotation(
+                x=1,
+                xref="paper",
+                y=name,
+                text=_plain(words),
+                showarrow=False,
+                xanchor="right",
+                font={"color": "#c0392b" if row["problem"] else "#808c9b", "size": 12},
+            )
+    figure.update_yaxes(
+        type="category", autorange="reversed", categoryorder="array", categoryarray=names
+    )
+    figure.update_xaxes(type="log", dtick=1, tickformat="~g")
+    return figure
+
+
+_PARTS = (
+    ("overhead", "Starting operators", "#5f6b7a"),
+    ("compute", "Multiplying", "#4678d8"),
+    ("padding", "Filling blocks of channels", "#a23fb0"),
+    ("memory", "Moving bytes", "#e0872b"),
+)
+
+
+def time_parts(sides: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
+    """Draw what an inference is spent on, each model in percent of its own time.
+
+    Args:
+        sides: Name of a model and its parts in milliseconds, see ``optim.devices.parts``.
+    """
+    figure = _figure("Share of the time, %", "", 70 * len(sides) + 110)
+    for key, title, color in _PARTS:
+        shares = [100 * parts[key] / (sum(parts.values()) or 1.0) for _, parts in sides]
+        figure.add_bar(
+            x=shares,
+            y=[name for name, _ in sides],
+            orientation="h",
+            name=title,
+            marker={"color": color},
+            hovertemplate=f"{title}: %{{x:.0f}} %<extra></extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.4, legend={"y": -0.6, "traceorder": "normal"})
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(range=[0, 100])
+    return figure
+
+
+_LAYERS_SHOWN = 16
+
+
+def layer_times(
+    layers: Sequence[Mapping[str, Any]], measured: Mapping[str, Sequence[float]]
+) -> go.Figure:
+    """Draw the time of the longest layers without and with a step, estimated and measured.
+
+    Args:
+        layers: ``layer``, ``before_ms`` and ``after_ms``.
+        measured: ``{layer: (without, with)}`` in milliseconds; may be empty.
+    """
+    longest = sorted(layers, key=lambda row: -max(row["before_ms"], row["after_ms"]))
+    kept = {row["layer"] for row in longest[:_LAYERS_SHOWN]}
+    rows = [row for row in layers if row["layer"] in kept]
+    names = [_plain(row["layer"]) for row in rows]
+    figure = _figure("Microseconds", "", max(240, 34 * len(rows) + 90))
+    for index, (key, title, color) in enumerate(
+        (("before_ms", "Without the step", "before"), ("after_ms", "With it", "after"))
+    ):
+        figure.add_bar(
+            x=[1e3 * row[key] for row in rows],
+            y=names,
+            orientation="h",
+            name=title,
+            marker={"color": _OF[color], "opacity": 0.8},
+            offsetgroup=str(index),
+            hovertemplate=f"%{{y}}, {title.lower()}: %{{x:.1f}} µs<extra></extra>",
+        )
+        there = [row["layer"] for row in rows if row["layer"] in measured]
+        if there:
+            figure.add_scatter(
+                x=[1e3 * measured[name][index] for name in there],
+                y=[_plain(name) for name in there],
+                mode="markers",
+                name=f"{title}, measured",
+                marker={
+                    "symbol": "x-thin",
+                    "size": 9,
+                    "line": {"width": 2, "color": _OF[color]},
+                },
+                offsetgroup=str(index),
+                hovertemplate=f"%{{y}}, measured {title.lower()}: %{{x:.1f}} µs<extra></extra>",
+            )
+    figure.update_layout(barmode="group", scattermode="group", bargap=0.25)
+    figure.update_yaxes(type="category", autorange="reversed")
+    return figure

@@ -65,6 +65,18 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 visibility="hidden",
             ),
             st.Page(
+                "pages/lab/detection.py",
+                title="Detection",
+                icon=":material/crop_free:",
+                url_path="detection",
+            ),
+            st.Page(
+                "pages/lab/stream.py",
+                title="Sensor stream",
+                icon=":material/sensors:",
+                url_path="stream",
+            ),
+            st.Page(
                 "pages/runs/runs.py",
                 title="Runs",
                 icon=":material/model_training:",
@@ -103,6 +115,26 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 title="Faster training",
                 icon=":material/speed:",
                 url_path="faster-training",
+            ),
+        ],
+        "Devices": [
+            st.Page(
+                "pages/devices/ladder.py",
+                title="Ladder",
+                icon=":material/stairs:",
+                url_path="ladder",
+            ),
+            st.Page(
+                "pages/devices/no_speed_up.py",
+                title="Why no speed-up?",
+                icon=":material/help_center:",
+                url_path="why-no-speed-up",
+            ),
+            st.Page(
+                "pages/devices/own_device.py",
+                title="Your own device",
+                icon=":material/developer_board:",
+                url_path="own-device",
             ),
         ],
         "Reference": [
@@ -168,9 +200,8 @@ def _pick_model() -> None:
     )
     if not is_here:
         return
-    shape = (
-        data[models[present.model].data].input_shape if models[present.model].data in data else ()
-    )
+    card = models[present.model]
+    shape = card.input_shape or (data[card.data].input_shape if card.data in data else ())
     named = present.data.partition("?")[0] if generated_by(present.data) else present.data
     fitting = [n for n, c in data.items() if c.input_shape == shape] or [named]
     fitting = list(dict.fromkeys([*fitting, GENERATED]))

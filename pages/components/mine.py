@@ -55,6 +55,7 @@ def _summary(mine: Belongings) -> str:
     return (
         f"{_count(mine.uploads, 'upload')}, {size} · {_count(len(mine.runs), 'run')} · "
         f"{_count(len(mine.exports), 'exported file')}"
+        + (f" · {_count(len(mine.devices), 'probed device')}" if mine.devices else "")
     )
 
 

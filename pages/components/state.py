@@ -31,6 +31,7 @@ __all__ = [
     "heard",
     "history",
     "latency_setting",
+    "look_again",
     "looked",
     "notice",
     "recipe",
@@ -257,6 +258,11 @@ def looked(key: str, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     if isinstance(found, OptimError):
         raise found
     return dict(found)
+
+
+def look_again(key: str) -> None:
+    """Forget what a look gave: what it led to may be gone when it is asked for again."""
+    st.session_state.get("looks", {}).pop(key, None)
 
 
 def said(source: str, start: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from optim import intake
 from optim.data.added import data_cards, open_registered_data
 from optim.errors import DataError, RunError, UnsupportedModelError
 from optim.hashing import digest, digest_bytes
-from optim.intake import take_data, take_model
+from optim.intake import Upload, take_data, take_model, take_pair
 from optim.models.cards import model_cards
 from optim.models.open import open_registered_model
 from optim.models.zoo import ZOO
@@ -90,6 +90,55 @@ def test_nothing_of_an_upload_stays_behind_whatever_came_of_it(own_home):
     with pytest.raises(DataError):
         take_data(b"no zip", "m.zip")
     assert list((own_home / "cache" / "intake").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("filename", "said"),
+    [
+        ("my net-2.onnx", "'my net-2.onnx'"),
+        ("../../etc/évil?task=x:y.v2.ONNX", "'évil_task_x_y.onnx'"),
+        ("C:\\models\\net.onnx", "'net.onnx'"),
+        ("a" * 300 + ".onnx", "'" + "a" * 60 + ".onnx'"),
+    ],
+)
+def test_a_refused_file_is_called_as_it_was_uploaded(filename, said):
+    with pytest.raises(UnsupportedModelError) as caught:
+        take_model(b"no model", filename, data="wine")
+    assert caught.value.message.startswith(f"{said} is not a valid ONNX file")
+
+
+def csv_for_wine():
+    wine = open_registered_data("wine").part("train")
+    rows = [",".join(map(str, [*x, y])) for x, y in zip(wine.inputs, wine.targets, strict=True)]
+    names = ",".join([*(f"c{i}" for i in range(13)), "y"])
+    return "\n".join([names, *rows]).encode()
+
+
+def test_a_pair_is_checked_and_added_by_one_process(monkeypatch):
+    asked, run = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **o: asked.append(a) or run(*a, **o))
+    pair = Upload(onnx_for_wine(), "w.onnx", "Mine"), Upload(csv_for_wine(), "w.csv", "Rows")
+    doubted = take_pair(*pair, options={})
+    assert doubted["check"]["is_near_chance"]
+    assert (doubted["model"], doubted["data"]) == ("", "")
+    assert not any(name.startswith("my-") for name in {**model_cards(), **data_cards()})
+    unjudged = take_pair(*pair, options={}, task="outputs", owner="user-ann")
+    assert unjudged["check"]["accuracy"] is None
+    card = model_cards()[unjudged["model"]]
+    assert (card.title, card.data, card.task) == ("Mine", unjudged["data"], "outputs")
+    assert data_cards()[unjudged["data"]].title == "Rows"
+    kept = take_pair(*pair, options={}, anyway=True)
+    assert kept["check"] is None
+    assert open_registered_model(kept["model"]).task.n_classes == 3
+    again = take_pair(kept["model"], kept["data"], options={"split": "made"}, anyway=True)
+    assert again["model"] == kept["model"]
+    assert data_cards()[again["data"]].options == {"split": "made"}
+    same = take_pair(kept["model"], "wine", options={}, anyway=True)
+    assert same["data"] == "wine"
+    made = take_pair(pair[0], "generated", options={})
+    assert made["data"] == "generated"
+    assert made["check"]["suggestions"] == []
+    assert len(asked) == 6
 
 
 def onnx_for_wine(**changes):
@@ -166,7 +215,7 @@ def test_a_pickle_does_not_run_and_the_message_names_no_path(tmp_path):
     proof = tmp_path / "it-ran"
     for content in (pickle.dumps(Payload(proof)), saved({"w": Payload(proof)})):
         with pytest.raises(
-            UnsupportedModelError, match=r"'file.pt' is not a plain state dict"
+            UnsupportedModelError, match=r"'evil.pt' is not a plain state dict"
         ) as e:
             take_model(content, "../../evil.pt", data="wine", architecture="mlp")
         assert "optim-" not in str(e.value)
@@ -294,7 +343,7 @@ HOSTILE = {
     "a million columns": (b"a" + b",1" * 10**6, "a.csv", "columns: at most"),
     "no finite value": (npz(x=np.full((9, 2), np.nan), y=np.arange(9)), "a.npz", "not finite"),
     "one class": (npz(x=X, y=Y * 0), "a.npz", "of one class"),
-    "empty table": (b"", "a.csv", "'file.csv' is empty"),
+    "empty table": (b"", "a.csv", "'a.csv' is empty"),
     "empty array": (b"", "a.npy", "is not an array of numpy"),
     "no parquet": (b"PAR1" * 20, "a.parquet", "is not a Parquet file"),
     "unknown option": (npz(x=X, y=Y), "a.npz", "no labels 'w'|no array 'w'"),

@@ -8,21 +8,11 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from optim.data.open import generated_by
 from optim.hashing import digest
-from optim.intake import Upload, check_pair, look_at_data, look_at_model
-from pages.components import state
+from optim.intake import Upload, look_at_data, look_at_model, take_pair
+from pages.components import access, state
 
-__all__ = ["Brought", "checked", "of_file", "of_name", "seen_data", "seen_model"]
-
-_UNJUDGED: dict[str, Any] = {
-    "part": "all",
-    "accuracy": None,
-    "is_near_chance": False,
-    "suggestions": [],
-    "remarks": [],
-}
-"""A check where nobody says what is right."""
+__all__ = ["Brought", "of_file", "of_name", "seen_data", "seen_model", "taken"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +24,7 @@ class Brought:
         key: Tells it from everything else that a session brings.
         title: Name for a reader.
         architecture: Of a model whose file does not say it; may be empty.
+        task: What the outputs of a model mean, where somebody said it.
         look: What was seen of it.
     """
 
@@ -41,12 +32,13 @@ class Brought:
     key: str
     title: str
     architecture: str = ""
+    task: str = ""
     look: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 def of_file(file: UploadedFile) -> Brought:
     """Return what somebody uploaded; the same file sent again is another one."""
-    return Brought(Upload(file.getvalue(), file.name), file.file_id, file.name)
+    return Brought(Upload(file.getvalue(), file.name, file.name), file.file_id, file.name)
 
 
 def of_name(name: str, title: str) -> Brought:
@@ -63,9 +55,9 @@ def seen_model(model: Brought) -> dict[str, Any]:
 
     def look() -> dict[str, Any]:
         with st.spinner("Opening the model in a process of its own…"):
-            return look_at_model(model.source, architecture=model.architecture)
+            return look_at_model(model.source, architecture=model.architecture, task=model.task)
 
-    return state.looked(digest("model", model.key, model.architecture), look)
+    return state.looked(digest("model", model.key, model.architecture, model.task), look)
 
 
 def seen_data(
@@ -84,21 +76,39 @@ def seen_data(
     return state.looked(digest("data", data.key, expected, options), look)
 
 
-def checked(model: Brought, data: Brought, options: dict[str, Any]) -> dict[str, Any]:
-    """Return how a model does on a few hundred samples; see :mod:`optim.first_look.pair`.
+def taken(
+    model: Brought, data: Brought, options: dict[str, Any], *, anyway: bool = False
+) -> dict[str, Any]:
+    """Return how a model does on a few hundred samples, and the names under which both were added.
 
-    Inputs that are made for the model are right in any case.
+    See :func:`optim.intake.take_pair`. What was doubted is not measured again at every run.
+
+    Args:
+        model: Open.
+        data: As they are read.
+        options: By which they are read.
+        anyway: Whether both are added whatever a check found.
 
     Raises:
-        OptimError: If they do not fit.
+        OptimError: If they do not fit, or no more may be added.
     """
-    if isinstance(data.source, str) and generated_by(data.source):
-        return {**_UNJUDGED}
 
     def look() -> dict[str, Any]:
-        with st.spinner("Measuring a few hundred samples, and what would do better…"):
-            return check_pair(
-                model.source, data.source, architecture=model.architecture, options=options
+        with st.spinner("Measuring a few hundred samples, and adding both if they are right…"):
+            return take_pair(
+                model.source,
+                data.source,
+                architecture=model.architecture,
+                task=model.task,
+                options=options if data.look["can_be_varied"] else {},
+                owner=access.owner(),
+                anyway=anyway,
             )
 
-    return state.looked(digest("pair", model.key, model.architecture, data.key, options), look)
+    if anyway:
+        return look()
+    key = digest("pair", model.key, model.architecture, model.task, data.key, options)
+    found = state.looked(key, look)
+    if found["model"]:
+        state.look_again(key)
+    return found

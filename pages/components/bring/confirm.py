@@ -12,14 +12,13 @@ from typing import Any
 import streamlit as st
 
 from optim.data.added import options_of
-from optim.errors import OptimError
 from optim.hashing import digest, digest_bytes
-from optim.intake import Upload, take_data, take_model, vary_data
+from optim.intake import Upload
 from optim.pairs import confirm_pair
 from optim.presets import default_recipe
 from pages.components import access, state
-from pages.components.bring.brought import Brought, checked
-from pages.components.errors import show_error, shown_errors
+from pages.components.bring.brought import Brought, taken
+from pages.components.errors import shown_errors
 from pages.components.runs.words import plain
 
 __all__ = ["confirm_step"]
@@ -40,7 +39,11 @@ def confirm_step(model: Brought | None, data: Brought | None) -> None:
         return
     ready = model is not None and data is not None
     options = data.look["options"] if data is not None else {}
-    key = digest(model.key, model.architecture, data.key, options) if model and data else ""
+    key = (
+        digest(model.key, model.architecture, model.task, data.key, options)
+        if model and data
+        else ""
+    )
     st.button(
         "Confirm and check",
         type="primary",
@@ -53,11 +56,12 @@ def confirm_step(model: Brought | None, data: Brought | None) -> None:
         return
     state.asked_check(key)
     with shown_errors():
-        check = checked(model, data, options)
-        if check["is_near_chance"] or check["suggestions"]:
-            _doubts(model, data, check)
+        access.check_upload(*_sizes(model, data))
+        found = taken(model, data, options)
+        if found["model"]:
+            _open(model, data, found)
         else:
-            _open(model, data, check)
+            _doubts(model, data, found["check"])
 
 
 def _doubts(model: Brought, data: Brought, check: dict[str, Any]) -> None:
@@ -77,7 +81,8 @@ def _doubts(model: Brought, data: Brought, check: dict[str, Any]) -> None:
             st.markdown("What to check:")
             st.markdown("\n".join(f"- {plain(remark)}" for remark in check["remarks"]))
         if st.button("Keep as it is and open the Lab", key="bring_anyway"):
-            _open(model, data, check)
+            found = taken(model, data, data.look["options"], anyway=True)
+            _open(model, data, {**found, "check": check})
 
 
 def _suggestion(index: int, suggestion: dict[str, Any], data: Brought) -> None:
@@ -98,18 +103,14 @@ def _use(options: dict[str, Any]) -> None:
     state.asked_check(_AGAIN)
 
 
-def _open(model: Brought, data: Brought, check: dict[str, Any]) -> None:
-    """Add what was brought, remember that it was confirmed, and go to the Lab."""
-    files = [b.source for b in (model, data) if isinstance(b.source, Upload)]
-    try:
-        access.check_upload(*(len(file.content) for file in files))
-        with st.spinner("Adding both…"):
-            data_name = _data_name(data)
-            model_name = _model_name(model, data_name)
-    except OptimError as error:
-        show_error(error)
-        return
-    confirm_pair(model_name, data_name, check)
+def _open(model: Brought, data: Brought, found: dict[str, Any]) -> None:
+    """Remember that what was added was confirmed, and go to the Lab."""
+    for kind, brought in (("data", data), ("model", model)):
+        if isinstance(file := brought.source, Upload):
+            content = file.content
+            access.note("uploaded", digest_bytes(content), kind=kind, bytes=len(content))
+    model_name, data_name = found["model"], found["data"]
+    confirm_pair(model_name, data_name, found["check"])
     state.asked_check("")
     if isinstance(model.source, Upload):
         state.commit(replace(default_recipe(model_name), data=data_name))
@@ -118,37 +119,8 @@ def _open(model: Brought, data: Brought, check: dict[str, Any]) -> None:
     st.switch_page(_LAB)
 
 
-def _data_name(data: Brought) -> str:
-    """Return the name of the data as they are read, adding them if they have none yet."""
-    options, owner = data.look["options"], access.owner()
-    if isinstance(data.source, Upload):
-        file = data.source
-        name = take_data(
-            file.content, file.filename, title=data.title, options=options, owner=owner
-        )
-        _note("data", file)
-        return name
-    if not data.look["can_be_varied"] or options == options_of(data.source):
-        return data.source
-    access.check_upload(0)  # another copy, read otherwise
-    return vary_data(data.source, options, owner=owner)
-
-
-def _model_name(model: Brought, data: str) -> str:
-    if isinstance(model.source, str):
-        return model.source
-    file = model.source
-    name = take_model(
-        file.content,
-        file.filename,
-        data=data,
-        architecture=model.architecture,
-        title=model.title,
-        owner=access.owner(),
-    )
-    _note("model", file)
-    return name
-
-
-def _note(kind: str, file: Upload) -> None:
-    access.note("uploaded", digest_bytes(file.content), kind=kind, bytes=len(file.content))
+def _sizes(model: Brought, data: Brought) -> list[int]:
+    """Return the bytes of each file that would be added; none of data that are read otherwise."""
+    sizes = [len(b.source.content) for b in (model, data) if isinstance(b.source, Upload)]
+    is_varied = isinstance(data.source, str) and data.look["can_be_varied"]
+    return [*sizes, 0] if is_varied and data.look["options"] != options_of(data.source) else sizes

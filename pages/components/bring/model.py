@@ -28,6 +28,12 @@ _LANES = {
     ),
 }
 _TASKS = {"classification": "Classification", "regression": "Regression"}
+_ASKED = {
+    "classification": "One number a class, judged by accuracy",
+    "regression": "Quantities, judged by how well they are predicted",
+    "outputs": "Something else, judged by fidelity to the original",
+}
+"""What may be said in place of the guess, as ``optim.models.guessing.TASKS`` has them."""
 _OUTPUTS = {
     "dense": "A value for every place",
     "detection": "Boxes",
@@ -73,8 +79,23 @@ def _opened(model: Brought) -> Brought | None:
         if look["card"] is None:
             _differences(look["architectures"])
             return None
+    if look["card"]["file"] is not None and (task := _task(look["card"])):
+        model = replace(model, task=task)
+        look = seen_model(model)
     model_card(model.title, look["card"])
     return replace(model, look=look)
+
+
+def _task(card: dict[str, Any]) -> str:
+    """Ask what the outputs of a file mean; empty for what was guessed."""
+    chosen: str = st.selectbox(
+        "What the outputs mean",
+        ["", *_ASKED],
+        key="bring_task",
+        format_func=lambda task: _ASKED[task] if task else f"As guessed: {_meaning(card)}",
+        help="A file does not say it. It decides how the model is judged.",
+    )
+    return chosen
 
 
 def _architecture(near: list[dict[str, Any]]) -> str:
@@ -145,12 +166,16 @@ def model_card(title: str, card: dict[str, Any]) -> None:
         _tensors(file)
 
 
-def _facts(card: dict[str, Any], file: dict[str, Any]) -> dict[str, str]:
+def _meaning(card: dict[str, Any]) -> str:
+    """Return what the outputs of a model mean, in words."""
     guess = card["outputs"].get("guess")
     task = _OUTPUTS[guess] if guess else _TASKS[card["task"]]
-    classes = f", {card['n_classes']:,} classes" if card["n_classes"] else ""
+    return f"{task}, {card['n_classes']:,} classes" if card["n_classes"] else task
+
+
+def _facts(card: dict[str, Any], file: dict[str, Any]) -> dict[str, str]:
     found = {
-        "Task": f"{task}{classes}",
+        "Task": _meaning(card),
         "Input": " x ".join(map(str, card["input_shape"])),
         "Parameters": card["params"]["text"],
         "Work for one sample": card["macs"]["text"],

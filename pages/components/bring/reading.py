@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from optim.data.options import joined_names
 from pages.components import state
 from pages.components.runs.words import plain
 
@@ -146,14 +147,14 @@ def _channel_order(look: dict[str, Any]) -> None:
 
 
 def _class_names(look: dict[str, Any]) -> None:
-    names = [entry["name"] for entry in look["classes"]]
+    told = look["options"].get("class_names", [entry["name"] for entry in look["classes"]])
     _text(
         "class_names",
         "Classes in the order of the outputs",
-        look["options"].get("class_names", names),
+        told if isinstance(told, str) else joined_names(told),
         placeholder="as in the files",
         help="The names of the data in another order number the classes anew; other names rename "
-        "them.",
+        "them. A name with a comma stands in quotes.",
     )
 
 

@@ -1,5 +1,6 @@
 """Deleting one's data takes all of it and nothing of others; the sweep takes what is unused."""
 
+import json
 import os
 import time
 
@@ -8,11 +9,13 @@ import pytest
 from optim.access.audit import entries
 from optim.belongings.found import belongings, mark_used, owners
 from optim.belongings.removal import Removed, remove_all, sweep
+from optim.devices.own import keep_probe
 from optim.errors import ConfigError
 from optim.export.downloads import find_export
 from optim.runs.run import State
 from optim.storage import cache_home, card_file, store_home
 from optim.stored import stored_file, students_home
+from tests.optim.devices.test_calibration import made
 
 DAY_S = 24 * 3600
 
@@ -158,3 +161,15 @@ def test_uploads_that_a_killed_server_was_opening_go_always(store):
     age(1, home / "old")
     sweep(store, 0)
     assert [path.name for path in home.iterdir()] == ["young"]
+
+
+def test_probed_devices_are_belongings_like_others(store):
+    path = keep_probe(json.dumps(made()).encode(), "ann").id
+    keep_probe(json.dumps(made()).encode(), "bob")
+    assert [file.stem for file in belongings("ann", store).devices] == [path]
+    assert owners(store) == ["ann", "bob"]
+    assert "1 device" in str(remove_all("ann", store))
+    assert belongings("ann", store).is_empty
+    assert len(belongings("bob", store).devices) == 1
+    os.utime(belongings("bob", store).devices[0], (0, 0))
+    assert sweep(store, 1).devices == 1

@@ -13,7 +13,7 @@ from optim.data import (
     trained_on,
     with_validation,
 )
-from optim.data.options import Normalisation
+from optim.data.options import Normalisation, joined_names
 from optim.errors import ConfigError, DataError
 
 
@@ -228,3 +228,10 @@ def test_one_folder_of_images_says_how_to_open_it_without_labels(pack, image):
 def test_classes_cannot_be_named_where_there_are_none(npz):
     with pytest.raises(DataError, match="has no labels, and class_names names 2"):
         open_data(f"{npz(x=images())}?class_names=a,b")
+
+
+@pytest.mark.parametrize(
+    "names", [("Paris, France", "Rome"), ('the "big" one', "b"), ('a",b', "c, d"), ("a", "b")]
+)
+def test_names_that_are_shown_as_one_line_are_read_as_the_same(names):
+    assert DataOptions(class_names=joined_names(names)).class_names == names

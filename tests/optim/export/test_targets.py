@@ -60,7 +60,12 @@ def test_a_file_is_verified_in_what_executes_it(target, trained):
     assert verification.problem == ""
     assert verification.accuracy.how == "measured"
     assert verification.accuracy.n == len(samples)
-    runtimes = {"openvino": "OpenVINO", "pt2": "PyTorch", "c": "C99 on this machine"}
+    runtimes = {
+        "openvino": "OpenVINO",
+        "pt2": "PyTorch",
+        "c": "C99 on this machine",
+        "qonnx": "QONNX",
+    }
     assert verification.runtime.startswith(runtimes.get(target, "ONNX Runtime"))
     assert verification.latency.value > 0
     assert found.suffix == TARGETS[target].suffix
@@ -184,6 +189,11 @@ def test_a_package_that_is_missing_is_named_with_what_installs_it(monkeypatch, t
     why = refusal(tiny_cnn, TARGETS["openvino"])
     assert isinstance(why, MissingDependencyError)
     assert why.hint == "pip install openvino==2026.4.1"
+
+
+def test_qonnx_that_is_missing_is_named_with_what_installs_it(monkeypatch, tiny_cnn):
+    monkeypatch.setitem(sys.modules, "qonnx", None)
+    assert refusal(tiny_cnn, TARGETS["qonnx"]).hint == "pip install qonnx==1.0.0"
 
 
 def test_c_is_refused_where_no_compiler_could_verify_it(monkeypatch, compressed):

@@ -9,15 +9,19 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from optim.errors import DataError, UnsupportedModelError
+from optim.first_look import pair
 from optim.first_look.data import look_at_data
 from optim.first_look.model import look_at_model
-from optim.first_look.pair import check_pair
 from optim.models.zoo import ZOO
 
 
 @pytest.fixture(autouse=True)
 def _own(own_home):
     return own_home
+
+
+def check_pair(model, data, **about):
+    return pair.check_pair(pair.open_pair(model, data, **about))
 
 
 @pytest.fixture

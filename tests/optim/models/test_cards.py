@@ -3,14 +3,18 @@
 import json
 
 import pytest
+import torch
 
 from optim.errors import UnsupportedModelError
+from optim.library import add_model
 from optim.models.cards import ModelCard, model_cards
+from optim.models.zoo import ZOO
 from optim.storage import ASSETS, store_home
 
 WHOLE = json.loads((ASSETS / "models" / "wine-mlp.json").read_text(encoding="utf-8"))
 FIGURE = WHOLE["accuracy"]["test"]
 DAMAGED = {
+    "endless shape": json.dumps({**WHOLE, "input_shape": [float("inf")]}).encode(),
     "no JSON": b"{",
     "no text": b"\x80\x02",
     "a list": b"[]",
@@ -46,3 +50,9 @@ def test_a_whole_card_is_in_the_lists(own_home):
     card.with_suffix(".safetensors").write_bytes(b"")
     card.write_text(json.dumps(WHOLE), encoding="utf-8")
     assert model_cards()["mine"].title == WHOLE["title"]
+
+
+def test_a_card_says_the_shape_of_a_sample(own_home, tmp_path):
+    torch.save(ZOO["mlp"].build((13,), 3).state_dict(), tmp_path / "m.pt")
+    name = add_model(tmp_path / "m.pt", data="wine", architecture="mlp")
+    assert model_cards()[name].input_shape == (13,)

@@ -12,9 +12,11 @@ from PIL import Image
 
 from optim.errors import DataError, UnsupportedModelError
 from optim.models.cards import model_cards
+from optim.models.guessing import TASKS
 from optim.models.zoo import ZOO
 from optim.pairs import confirmed_check, needs_confirmation
-from pages.components.bring import brought, confirm
+from pages.components.bring import brought
+from pages.components.bring.model import _ASKED
 from pages.components.runs.words import plain
 from tests.pages.helpers import click, open_app, panel_data, recipe_of, small_recipe, texts
 from tests.pages.looks import BAD, DATA, GOOD, MODEL
@@ -56,17 +58,17 @@ def desk(monkeypatch):
         brought, "look_at_model", lambda model, **o: desk.answer("model", desk.model, **o)
     )
     monkeypatch.setattr(brought, "look_at_data", read)
-    monkeypatch.setattr(
-        brought, "check_pair", lambda model, data, **o: desk.answer("pair", desk.pair, **o)
-    )
-    monkeypatch.setattr(
-        confirm,
-        "take_model",
-        lambda c, f, owner, **o: desk.answer("take model", "small-resnet", **o),
-    )
-    monkeypatch.setattr(
-        confirm, "take_data", lambda c, f, owner, **o: desk.answer("take data", "digits", **o)
-    )
+
+    def take(model, data, *, anyway, owner, **about):
+        asked = {**about, "titles": [b if isinstance(b, str) else b.title for b in (model, data)]}
+        check = desk.answer("pair", desk.pair, **asked) if not anyway else None
+        if check and (check["is_near_chance"] or check["suggestions"]):
+            return {"check": check, "model": "", "data": ""}
+        desk.asked.append(("take pair", asked))
+        here = data if isinstance(data, str) else "digits"
+        return {"check": check, "model": "small-resnet", "data": here}
+
+    monkeypatch.setattr(brought, "take_pair", take)
     return desk
 
 
@@ -248,7 +250,7 @@ def differing(name, missing=(), unexpected=(), fitting=5):
 def test_weights_that_fit_nothing_show_what_differs_and_take_an_architecture(page, desk):
     near = differing("resnet8", missing=["conv1.weight"], unexpected=["stem.weight"])
 
-    def ask(architecture):
+    def ask(architecture, task):
         if architecture == "mlp":
             return MODEL
         return {"card": None, "expected": None, "architectures": [near]}
@@ -267,7 +269,18 @@ def test_weights_that_fit_nothing_show_what_differs_and_take_an_architecture(pag
     assert "Classification, 2 classes" in texts(page)
     page.file_uploader(key="bring_data_file").set_value(("a.csv", b"data", "")).run()
     click(page, "Confirm and check")
-    assert desk.of("take model")[0]["architecture"] == "mlp"
+    assert desk.of("take pair")[0]["architecture"] == "mlp"
+
+
+def test_what_the_outputs_mean_can_be_said_in_place_of_the_guess(page, desk):
+    bring(page)
+    chooser = page.selectbox(key="bring_task")
+    assert chooser.options[0] == "As guessed: Classification, 2 classes"
+    assert list(_ASKED) == list(TASKS)
+    chooser.set_value("outputs").run()
+    assert desk.of("model")[-1]["task"] == "outputs"
+    click(page, "Confirm and check")
+    assert desk.of("take pair")[0]["task"] == "outputs"
 
 
 def test_weights_that_fit_several_are_asked_which_and_only_those_are_offered(page, desk):
@@ -285,9 +298,8 @@ def test_a_pair_that_passes_is_shown_in_the_lab_and_remembered(page, desk):
     bring(page)
     click(page, "Confirm and check")
     assert not page.exception
-    assert desk.of("pair") == [{"architecture": "", "options": {"resize": [8, 8]}}]
-    assert desk.of("take data") == [{"title": "pets.zip", "options": {"resize": [8, 8]}}]
-    assert desk.of("take model") == [{"data": "digits", "architecture": "", "title": "mine.onnx"}]
+    about = {"architecture": "", "task": "", "options": {"resize": [8, 8]}}
+    assert desk.of("take pair") == [{**about, "titles": ["mine.onnx", "pets.zip"]}]
     assert (recipe_of(page).model, recipe_of(page).data) == ("small-resnet", "digits")
     assert panel_data(page)["head"]["model"] == "small-resnet"
     assert confirmed_check("small-resnet", "digits")["accuracy"]["value"] == 0.9
@@ -308,7 +320,7 @@ def test_near_chance_says_what_would_do_better_and_nothing_is_added(page, desk):
     assert plain(BAD["suggestions"][0]["sentence"]) in shown
     assert "Values are divided by 255." in shown
     assert [b.label for b in page.button].count("Use this") == 1, "one cannot be applied"
-    assert desk.of("take model") == []
+    assert desk.of("take pair") == []
 
 
 def test_one_click_reads_the_data_as_suggested_measures_again_and_goes_on(page, desk):
@@ -319,7 +331,7 @@ def test_one_click_reads_the_data_as_suggested_measures_again_and_goes_on(page, 
     assert not page.exception
     followed = {"resize": [8, 8], **BAD["suggestions"][0]["options"]}
     assert desk.of("pair")[-1]["options"] == followed
-    assert desk.of("take data") == [{"title": "pets.zip", "options": followed}]
+    assert [asked["options"] for asked in desk.of("take pair")] == [followed]
     assert recipe_of(page).model == "small-resnet"
 
 
@@ -355,8 +367,8 @@ def test_without_data_inputs_are_made_for_the_model_and_nothing_is_measured_firs
     assert "inputs made for the model" in texts(page)
     click(page, "Confirm and check")
     assert not page.exception
-    assert desk.of("data") == desk.of("pair") == []
-    assert desk.of("take model")[0]["data"] == "generated"
+    assert desk.of("data") == []
+    assert desk.of("take pair")[0]["titles"] == ["mine.onnx", "generated"]
     assert recipe_of(page).data == "generated"
 
 

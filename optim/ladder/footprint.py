@@ -1,0 +1,118 @@
+"""What a model asks of a device once it is deployed, in figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from optim.devices.operators import Operator
+from optim.errors import UnsupportedModelError
+from optim.measure.costs import static_costs
+from optim.measure.memory import activation_memory
+from optim.measure.operators import operators_of
+from optim.models.bundle import ModelBundle
+from optim.quantity import Quantity
+from optim.runtime.deployed import deployed_owners
+
+__all__ = ["Footprint", "footprint_of"]
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A deployed model, for one inference with one sample.
+
+    Attributes:
+        operators: What a runtime executes.
+        params: Parameters.
+        macs: Multiply-accumulates.
+        activations: Values that layers with weights write.
+        weight_bytes: Weights and other constants as the file stores them.
+        file_bytes: The whole file.
+        arena: Memory for activations where every value has a fixed place; None if it is not known.
+        arena_at: Kernel at which most is needed.
+        sparsity: Share of zero weights.
+        weight_bits: ``{layer: bits}`` of quantized weights.
+        zeros: ``{layer: share of zero weights}``.
+        two_of_four: Layers in which two of every four weights are zero.
+        input_shape: Of one sample.
+        task: What the model does.
+    """
+
+    operators: tuple[Operator, ...]
+    params: int
+    macs: int
+    activations: int
+    weight_bytes: int
+    file_bytes: int
+    arena: Quantity | None
+    arena_at: str
+    sparsity: float
+    weight_bits: Mapping[str, int]
+    zeros: Mapping[str, float]
+    two_of_four: frozenset[str]
+    input_shape: tuple[int, ...]
+    task: str
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether most multiplications are of whole numbers."""
+        whole = sum(o.macs for o in self.operators if o.dtype == "int8")
+        return 2 * whole > sum(o.macs for o in self.operators)
+
+    @property
+    def precision(self) -> str:
+        """What most multiplications are computed with: ``"int8"`` or ``"fp32"``."""
+        return "int8" if self.is_integer else "fp32"
+
+
+def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footprint:
+    """Return what a deployed model asks of a device.
+
+    Args:
+        bundle: The model.
+        file: The ONNX file it is deployed as.
+        inputs: ``(1, ...)`` float32, one sample as the network takes it.
+
+    Raises:
+        ExportError: If the runtime refuses the file.
+    """
+    operators = operators_of(file, inputs, deployed_owners(bundle), bundle.interface)
+    params, macs, sparsity = static_costs(bundle)
+    try:
+        memory = activation_memory(bundle)
+        arena, at = memory.arena, memory.at
+    except UnsupportedModelError:
+        arena, at = None, ""
+    zeros, patterned = _zeros(bundle)
+    return Footprint(
+        operators=operators,
+        params=int(params.value),
+        macs=int(macs.value),
+        activations=sum(o.rows * o.outputs for o in operators if o.macs),
+        weight_bytes=sum(o.weight_bytes for o in operators),
+        file_bytes=len(file),
+        arena=arena,
+        arena_at=at,
+        sparsity=sparsity.value,
+        weight_bits={name: w.grid.bits for name, w in bundle.table.weights.items()},
+        zeros=zeros,
+        two_of_four=patterned,
+        input_shape=tuple(bundle.spec.shape),
+        task=type(bundle.task).__name__.lower(),
+    )
+
+
+def _zeros(bundle: ModelBundle) -> tuple[dict[str, float], frozenset[str]]:
+    """Return the share of zeros by layer, and the layers with two zeros in every four."""
+    zeros, patterned = {}, set()
+    for name, mask in bundle.table.masks.items():
+        kept = np.asarray(mask)
+        zeros[name] = 1.0 - float(kept.mean())
+        flat = kept.reshape(len(kept), -1)
+        if flat.shape[1] % 4 == 0 and zeros[name] > 0:
+            groups = flat.reshape(len(kept), -1, 4).sum(-1)
+            if (groups <= 2).all():
+                patterned.add(name)
+    return zeros, frozenset(patterned)

@@ -1,0 +1,100 @@
+"""One rung: does it fit, what is in the way, what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from optim.recipe import Recipe
+from pages.components import access, charts, state
+
+__all__ = ["detail"]
+
+_LAB = "pages/lab/lab.py"
+
+
+def detail(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None:
+    """Draw the choice of one device and what there is to say about it."""
+    by_name = {row["name"]: row for row in shown}
+    if not by_name:
+        return
+    # A device to begin with: the first on which the model does not fit has most to say.
+    first = next((name for name, row in by_name.items() if not row["after"]["fits"]), None)
+    names = list(by_name)
+    with st.container(border=True, key="rung"):
+        name = st.selectbox(
+            "Device",
+            names,
+            index=names.index(first) if first else 0,
+            format_func=lambda name: f"{by_name[name]['title']} · {by_name[name]['class_title']}",
+            key=f"rung_{len(names)}_{names[0]}",
+        )
+        _rung(by_name[name], is_compressed=found["is_compressed"])
+
+
+def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
+    after = row["after"]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if after["fits"]:
+            st.badge("fits", color="green", icon=":material/check:")
+        else:
+            st.badge(f"does not fit: {after['limit_title']}", color="red", icon=":material/block:")
+        st.markdown(f"{after['text']} With {after['runtime']}.", width="content")
+    left, right = st.columns(2)
+    with left:
+        _latency(row, is_compressed=is_compressed)
+        if not after["fits"]:
+            _change(row["change"])
+    with right:
+        if any(after["parts"].values()) and after["limit"] != "unknown":
+            sides = [("Now", after["parts"])]
+            if is_compressed:
+                sides.insert(0, ("Original", row["before"]["parts"]))
+            st.markdown(
+                "**What the time is spent on**"
+                + (f": mostly {after['limit_title'].lower()}" if after["fits"] else "")
+            )
+            st.plotly_chart(
+                charts.time_parts(sides), key="time_parts", config={"displayModeBar": False}
+            )
+    for note in dict.fromkeys([*after["notes"], row["limits"], row["notes"]]):
+        if note:
+            st.caption(note[:1].upper() + note[1:])
+    with st.expander("Where the figures of this device come from"):
+        st.caption(f"{row['chip']}. " + "; ".join(row["sources"]) + ".")
+
+
+def _latency(row: Mapping[str, Any], *, is_compressed: bool) -> None:
+    sides = [("Now", row["after"])]
+    if is_compressed:
+        sides.insert(0, ("Original", row["before"]))
+    with st.container(horizontal=True):
+        for title, rung in sides:
+            if not rung["fits"]:
+                value = "does not fit"
+            else:
+                value = rung["latency"]["text"] if rung["latency"] else "not known"
+            st.metric(f"{title}, estimated", value, width="content")
+
+
+def _change(change: Mapping[str, Any] | None) -> None:
+    if change is None:
+        st.markdown(
+            "**No change of this kind makes it fit.** 8 bits and up to 90 % of the channels "
+            "removed were tried; a smaller architecture is needed."
+        )
+        return
+    quality = ""
+    if change["quality"]:
+        quality = f" It then reaches {change['quality']['text']} before any training"
+        if change["difference"]:
+            quality += f" ({change['difference']['text']})"
+        quality += "."
+    st.markdown(f"**The cheapest change with which it fits:** {change['text']}.{quality}")
+    if not access.is_presentation() and st.button(
+        "Try it in the Lab", icon=":material/tune:", key="try_change"
+    ):
+        state.commit(Recipe.from_link(change["link"]))
+        st.switch_page(_LAB)

@@ -1,0 +1,73 @@
+"""The ladder and the explanations: they answer for every device, and say what to do."""
+
+import json
+
+import pytest
+
+from optim.devices import own
+from optim.devices.profile import catalogue
+from optim.techniques.quantize import Quantize
+from tests.optim.devices.test_calibration import made
+from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
+
+
+def open_ladder(recipe):
+    return open_app(recipe).switch_page("pages/devices/ladder.py").run()
+
+
+def open_why(recipe):
+    return open_app(recipe).switch_page("pages/devices/no_speed_up.py").run()
+
+
+@pytest.fixture
+def probed():
+    own.keep_here(json.dumps(made()).encode())
+    yield
+    own._here().unlink()
+
+
+def test_it_counts_the_devices_and_answers_for_each_of_them(lab):
+    at = lab.switch_page("pages/devices/ladder.py").run()
+    assert not at.exception
+    assert not at.error
+    assert f"of {len(catalogue())}** devices" in texts(at)
+    at.segmented_control(key="ladder_group").set_value("All").run()
+    at.toggle(key="ladder_table").set_value(True).run()
+    (table,) = at.dataframe
+    assert len(table.value) == len(catalogue()) >= 30
+    assert set(table.value["Fits"].str.split(":").str[0]) <= {"yes", "no"}
+
+
+def test_a_device_that_cannot_run_it_proposes_what_would_and_takes_it_to_the_lab(lab):
+    at = open_ladder(small_recipe(steps=[]))
+    at.segmented_control(key="ladder_group").set_value("Board").run()
+    (picker,) = [box for box in at.selectbox if box.label == "Device"]
+    picker.set_value("coral-usb").run()
+    assert "computes int8 on this device" in texts(at)
+    assert "8-bit weights and activations" in texts(at)
+    click(at, "Try it in the Lab")
+    (entry,) = recipe_of(at).active
+    assert isinstance(entry.step, Quantize)
+
+
+def test_a_model_without_steps_has_nothing_to_explain(lab):
+    at = open_why(small_recipe(steps=[]))
+    assert "Nothing is done to the model yet" in texts(at)
+    assert not at.error
+
+
+def test_steps_that_leave_the_work_as_it_is_are_told_in_one_line(lab):
+    at = open_why(small_recipe())
+    at.selectbox(key="speed_device").set_value("raspberry-pi-4").run()
+    assert not at.exception
+    assert "Re-estimate batch norm: changes the values of weights" in texts(at)
+    assert "without the step" in texts(at)
+
+
+def test_on_this_machine_an_explanation_stands_beside_a_measurement(lab, probed):
+    at = open_why(small_recipe())
+    assert at.selectbox(key="speed_device").value == "here"
+    assert "Measured here, in turns" in texts(at)
+    at.toggle(key="layers_prune_channels").set_value(True).run()
+    assert not at.exception
+    assert "crosses were measured" in texts(at)
