@@ -108,7 +108,7 @@ PLANS: dict[str, Plan] = {
         Detector(),
         "digit-scenes",
         Schedule(
-            epochs=30, batch_size=64, learning_rate=0.003, weight_decay=0.05, optimizer="adamw"
+            epochs=24, batch_size=64, learning_rate=0.003, weight_decay=0.05, optimizer="adamw"
         ),
     ),
 }

@@ -9,7 +9,7 @@ import numpy as np
 from optim.data.task import Detection
 from optim.errors import DataError
 
-__all__ = ["MAX_BOXES", "Boxes", "boxes_of", "overlaps", "suppressed"]
+__all__ = ["MAX_BOXES", "Boxes", "Matches", "boxes_of", "matches", "overlaps", "suppressed"]
 
 _MIN_SCORE = 0.05
 """Boxes below this score are dropped before anything else."""
@@ -17,6 +17,8 @@ MAX_BOXES = 20
 """Boxes of an image that are kept, those of the highest scores."""
 _MAX_OVERLAP = 0.5
 """Of two boxes of one class that overlap more than this (IoU), the one of higher score is kept."""
+_MIN_MATCH = 0.5
+"""Overlap (IoU) from which a box shows an object."""
 _CANDIDATES = 100
 """Boxes of an image among which overlapping ones are suppressed, those of the highest scores."""
 _LONGEST = 4.0
@@ -41,6 +43,19 @@ class Boxes:
         """Return the boxes of at least a score."""
         rows = self.scores >= score
         return Boxes(self.corners[rows], self.scores[rows], self.classes[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Which boxes are right in one image, and which objects nobody found.
+
+    Attributes:
+        is_right: ``(boxes,)`` bool.
+        missed: ``(objects,)`` bool.
+    """
+
+    is_right: np.ndarray
+    missed: np.ndarray
 
 
 def boxes_of(outputs: np.ndarray, task: Detection) -> list[Boxes]:
@@ -79,6 +94,25 @@ def _found(corners: np.ndarray, scores: np.ndarray) -> Boxes:
     boxes = corners[:, places[order]].T
     kept = suppressed(boxes, classes)[:MAX_BOXES]
     return Boxes(boxes[kept], values[kept], classes[kept])
+
+
+def matches(boxes: Boxes, objects: np.ndarray) -> Matches:
+    """Return which boxes are right: each takes the free object of its class it overlaps most.
+
+    For the eye; precision is measured by COCO's rules, at every overlap and every score.
+
+    Args:
+        boxes: What is found, highest score first.
+        objects: ``(K, 5)`` corners and classes of what is there.
+    """
+    near = overlaps(boxes.corners, objects[:, :4].astype(np.float64))
+    near = np.where(boxes.classes[:, None] == objects[:, 4], near, 0.0)
+    is_right, missed = np.zeros(len(near), bool), np.ones(len(objects), bool)
+    for i, row in enumerate(near if len(objects) else ()):
+        best = int(np.argmax(row * missed))
+        if missed[best] and row[best] >= _MIN_MATCH:
+            is_right[i], missed[best] = True, False
+    return Matches(is_right, missed)
 
 
 def suppressed(corners: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from optim.fields import Range
 
 __all__ = ["DigitScenes"]
 
-SIZES = {"train": 10_000, "validation": 1_000, "test": 1_000}
+SIZES = {"train": 6_000, "validation": 1_000, "test": 1_000}
 _SIDE = 64
 _BATCH = 250
 _PLACES = 9
@@ -36,7 +36,7 @@ class DigitScenes(DataConfig):
     title: ClassVar[str] = "Digit scenes"
     about: ClassVar[str] = (
         "64x64 colour scenes of several digits among scribbles, a box around each, for object "
-        "detection. 10,000 / 1,000 / 1,000, generated here from scikit-learn's digits."
+        "detection. 6,000 / 1,000 / 1,000, generated here from scikit-learn's digits."
     )
 
     digits: Annotated[

@@ -172,17 +172,23 @@ class Workbench:
     def outline(self, recipe: Recipe, check: Callable[[], None] = lambda: None) -> Prepared:
         """Return what is known of a recipe's model without any sample: its sizes, bits and zeros.
 
-        Its values are not those of the model, and it is never kept. See :meth:`prepare`.
+        Its values are not those of the model, and it is never kept; where no step is calibrated, it
+        is the model. See :meth:`prepare`.
         """
         recipe, omitted = self._possible(recipe)
         keys = self._keys(recipe, None)
         known = self._last_known(recipe, keys)
         bundle = self._after(known, recipe, keys, check)
-        for entry in recipe.active[known:]:
+        exact = True
+        for entry, key in zip(recipe.active[known:], keys[known + 1 :], strict=True):
             check()
-            bundle = entry.step.outline(bundle, self._context(entry, recipe, None, check))
-        key = digest(keys[-1], "outline") if known < len(recipe.active) else keys[-1]
-        return Prepared(key, bundle, {}, True, omitted)
+            exact = exact and entry.step.cost == "instant"
+            if exact:
+                bundle, _ = self._result(entry, key, bundle, recipe, None, check)
+            else:
+                bundle = entry.step.outline(bundle, self._context(entry, recipe, None, check))
+        key = keys[-1] if exact else digest(keys[-1], "outline")
+        return Prepared(key, bundle, {}, not exact, omitted)
 
     def is_known(self, recipe: Recipe) -> bool:
         """Whether a first answer needs no work: the model and its first chunk are in the cache."""
@@ -390,7 +396,12 @@ class Engine:
         return _static(prepared.bundle, self.file(prepared), How.MEASURED)
 
     def outlined(self, prepared: Prepared) -> Scorecard:
-        """Return what an outline says: as :meth:`static`, estimated; nothing is kept of it."""
+        """Return what an outline says: as :meth:`static`, estimated; nothing is kept of it.
+
+        Of an outline that is the model itself, that is what is measured.
+        """
+        if not prepared.is_draft:
+            return self.static(prepared)
         return _static(prepared.bundle, onnx_bytes(prepared.bundle), How.ESTIMATED)
 
 

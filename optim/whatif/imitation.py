@@ -6,13 +6,10 @@ trained before or not.
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from optim.data.dataset import Samples
 from optim.errors import ConfigError
@@ -22,6 +19,7 @@ from optim.quantity import How, Quantity
 from optim.recipe import Recipe
 from optim.whatif.answers import change, shown
 from optim.whatif.engine import Engine, Workbench
+from optim.whatif.pictures import picture_of
 
 __all__ = ["imitation", "sample"]
 
@@ -91,7 +89,7 @@ def sample(engine: Engine, recipe: Recipe, index: int, temperature: float) -> di
     return {
         "names": list(names),
         "target": names[target],
-        "picture": _picture(bench.samples, index),
+        "picture": picture_of(bench.samples, index),
         "values": _values(bench.samples, index),
         **{
             name: {
@@ -129,17 +127,6 @@ def _most(distance: np.ndarray, rows: np.ndarray) -> list[int]:
 def _share_of(count: int, n: int, how: How) -> Quantity:
     low, high = wilson(count, n)
     return Quantity(count / n, "fraction", low, high, n, how)
-
-
-def _picture(samples: Samples, index: int) -> str | None:
-    """Return an image as base64 PNG; None if samples are no images."""
-    pixels = samples.inputs[index]
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
-        return None
-    array = pixels[0] if pixels.shape[0] == 1 else np.moveaxis(pixels, 0, 2)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _values(samples: Samples, index: int) -> list[float] | None:

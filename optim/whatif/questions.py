@@ -31,9 +31,11 @@ from optim.runtime.deployed import deployed_owners
 from optim.runtime.latency import profile_layers
 from optim.subject import refusals
 from optim.whatif.answers import change, shown
+from optim.whatif.detections import detections, scene
 from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.stream import noise_curve, stream
 
 __all__ = [
     "QUESTIONS",
@@ -269,6 +271,10 @@ QUESTIONS: dict[str, Question] = {
     "export": export,
     "imitation": imitation,
     "sample": sample,
+    "detections": detections,
+    "scene": scene,
+    "stream": stream,
+    "noise_curve": noise_curve,
     "ladder": ladder,
     "speed": speed,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle, pairwise
 from typing import Any
@@ -12,12 +13,16 @@ from plotly.subplots import make_subplots
 
 __all__ = [
     "accuracy_by_time",
+    "answer_times",
     "class_changes",
     "confusion",
     "epoch_curves",
     "gaps",
     "ladder",
     "layer_times",
+    "noise_curves",
+    "played",
+    "scene",
     "series",
     "side_by_side",
     "size_bars",
@@ -400,6 +405,230 @@ def _interval(quantity: Mapping[str, Any], factor: float) -> dict[str, Any]:
         "arrayminus": [factor * (quantity["value"] - quantity["low"])],
         "thickness": 1.5,
     }
+
+
+_BOXES = {
+    "found": ("#ffffff", "solid"),
+    "false": ("#ffd166", "dash"),
+    "missed": ("#7fdbff", "dot"),
+}
+"""Colour and line of boxes by what became of them; each line has a dark one below it."""
+
+
+def scene(answer: Mapping[str, Any], model: str) -> go.Figure:
+    """Draw a picture with the boxes of one model and the objects it missed.
+
+    Args:
+        answer: The evaluator's answer to the question ``scene``.
+        model: ``original`` or ``compressed``.
+    """
+    height, width = answer["size"]
+    figure = _figure("Column, pixels", "Row, pixels", 360)
+    figure.update_layout(legend={"bgcolor": "#101418", "font": {"color": "#ffffff"}})
+    if answer["picture"]:
+        figure.add_layout_image(
+            source=f"data:image/png;base64,{answer['picture']}",
+            **{"xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width, "sizey": height},
+            **{"sizing": "stretch", "layer": "below"},
+        )
+    boxes = answer[model]["boxes"]
+    kinds = {
+        "found": [
+            (b["corners"], f"{b['name']} · {b['score']:.2f}") for b in boxes if b["is_right"]
+        ],
+        "false": [
+            (b["corners"], f"{b['name']}? · {b['score']:.2f}") for b in boxes if not b["is_right"]
+        ],
+        "missed": [(b["corners"], f"{b['name']} missed") for b in answer[model]["missed"]],
+    }
+    for kind, shown in kinds.items():
+        colour, dash = _BOXES[kind]
+        x, y = _outlines([corners for corners, _ in shown])
+        for line in ({"color": "#101418", "width": 5}, {"color": colour, "width": 2, "dash": dash}):
+            is_below = "dash" not in line
+            figure.add_scatter(
+                x=x,
+                y=y,
+                mode="lines",
+                line=line,
+                name=kind,
+                legendgroup=kind,
+                hoverinfo="skip",
+                showlegend=not is_below,
+            )
+        figure.add_scatter(
+            x=[corners[0] for corners, _ in shown],
+            y=[corners[1] for corners, _ in shown],
+            text=[f"<b>{label}</b>" for _, label in shown],
+            mode="text",
+            textposition="bottom right",
+            textfont={"color": colour, "size": 12, "shadow": "0 0 3px #000, 0 0 3px #000"},
+            showlegend=False,
+            legendgroup=kind,
+            hoverinfo="skip",
+        )
+    plain = {"showgrid": False, "zeroline": False}
+    figure.update_xaxes(range=[0, width], constrain="domain", **plain)
+    figure.update_yaxes(range=[height, 0], scaleanchor="x", constrain="domain", **plain)
+    return figure
+
+
+def _outlines(boxes: Sequence[Sequence[float]]) -> tuple[list[float | None], list[float | None]]:
+    """Return boxes as one line that is broken between them."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for left, top, right, bottom in boxes:
+        x += [left, right, right, left, left, None]
+        y += [top, top, bottom, bottom, top, None]
+    return x, y
+
+
+_MODELS = {
+    "original": ("Original", _OF["before"], "circle-open"),
+    "compressed": ("Now", _OF["after"], "circle"),
+}
+"""Name, colour and mark of both models by the evaluator's name."""
+
+
+def played(info: Mapping[str, Any], quiet: str, frame_ms: float) -> go.Figure:
+    """Draw a series window by window, with what both models say; it plays in the browser.
+
+    Args:
+        info: The evaluator's answer to the question ``stream``.
+        quiet: The class that raises no alarm.
+        frame_ms: How long a window is shown.
+    """
+    values, targets = info["windows"]["values"], info["windows"]["targets"]
+    names, step = info["classes"], info["windows"]["step"]
+    figure = make_subplots(rows=2, cols=1, row_heights=[0.55, 0.45], vertical_spacing=0.18)
+    figure.update_layout(
+        height=460,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.1, "x": 0},
+    )
+    at = [i * step for i in range(len(values[0]))]
+    figure.add_scatter(x=at, y=values[0], mode="lines", line={"width": 1}, showlegend=False)
+    rows = {"true": targets, **{name: info[name]["choices"] for name in _MODELS}}
+    titles = {"true": "true class", "original": "Original", "compressed": "Now"}
+    for name, classes in rows.items():
+        alarm = [names[c] != quiet for c in classes]
+        colour = _MODELS[name][1] if name in _MODELS else "#5f6b7a"
+        figure.add_scatter(
+            x=list(range(1, len(classes) + 1)),
+            y=[titles[name]] * len(classes),
+            customdata=[names[c] for c in classes],
+            mode="markers",
+            marker={
+                "color": colour,
+                "size": 8,
+                "symbol": ["triangle-up" if a else "circle-open" for a in alarm],
+            },
+            hovertemplate="window %{x}: %{customdata}<extra></extra>",
+            name=titles[name],
+            showlegend=False,
+            row=2,
+            col=1,
+        )
+    figure.add_scatter(
+        x=[1, 1],
+        y=["true class", "Now"],
+        mode="lines",
+        line={"color": "rgba(128,140,155,0.8)", "width": 2, "dash": "dot"},
+        showlegend=False,
+        hoverinfo="skip",
+        row=2,
+        col=1,
+    )
+    figure.frames = [
+        go.Frame(data=[{"y": window}, {"x": [k, k]}], traces=[0, 4], name=str(k))
+        for k, window in enumerate(values, start=1)
+    ]
+    still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate"}
+    figure.update_layout(
+        updatemenus=[
+            {
+                "type": "buttons",
+                "showactive": False,
+                "direction": "left",
+                **{"x": 0, "y": 1.12, "xanchor": "left", "yanchor": "bottom"},
+                "buttons": [
+                    {
+                        "label": "Play",
+                        "method": "animate",
+                        "args": [
+                            None,
+                            {
+                                "frame": {"duration": frame_ms, "redraw": False},
+                                "transition": {"duration": 0},
+                                "fromcurrent": True,
+                            },
+                        ],
+                    },
+                    {"label": "Pause", "method": "animate", "args": [[None], still]},
+                ],
+            }
+        ],
+        margin={"t": 48},
+    )
+    most = max(abs(value) for window in values for value in window)
+    figure.update_xaxes(
+        title="Sample of the window", automargin=True, fixedrange=True, row=1, col=1
+    )
+    figure.update_yaxes(
+        title="Value", range=[-most, most], automargin=True, fixedrange=True, row=1, col=1
+    )
+    figure.update_xaxes(title="Window", automargin=True, fixedrange=True, row=2, col=1)
+    figure.update_yaxes(automargin=True, fixedrange=True, row=2, col=1)
+    return figure
+
+
+def answer_times(info: Mapping[str, Any], deadline_ms: float) -> go.Figure:
+    """Draw how long each answer of both models took, with the deadline as a line."""
+    figure = _figure("Window", "Time of an answer, ms", 280)
+    for name, (title, colour, symbol) in _MODELS.items():
+        times = info[name]["times_ms"]
+        figure.add_scatter(
+            x=list(range(1, len(times) + 1)),
+            y=times,
+            mode="markers",
+            marker={"color": colour, "symbol": symbol, "size": 6},
+            name=title,
+            hovertemplate="window %{x}: %{y:.3f} ms<extra></extra>",
+        )
+    figure.add_hline(y=deadline_ms, line={"color": "#c0392b", "dash": "dash", "width": 1.5})
+    figure.add_annotation(
+        text="deadline", xref="paper", x=1, xanchor="right", yanchor="bottom", showarrow=False,
+        y=math.log10(deadline_ms),
+    )  # fmt: skip
+    figure.update_yaxes(type="log")
+    return figure
+
+
+def noise_curves(points: Sequence[Mapping[str, Any]], level: float) -> go.Figure:
+    """Draw the accuracy of both models over added noise, with the present level marked."""
+    figure = _figure("Added noise, standard deviations of the series", "Accuracy, %", 280)
+    for name, (title, colour, symbol) in _MODELS.items():
+        of = [point[name] for point in points]
+        figure.add_scatter(
+            x=[point["level"] for point in points],
+            y=[100 * f["value"] for f in of],
+            error_y={
+                "array": [100 * (f["high"] - f["value"]) for f in of],
+                "arrayminus": [100 * (f["value"] - f["low"]) for f in of],
+                "color": colour,
+                "thickness": 1,
+            },
+            text=[f["text"] for f in of],
+            mode="lines+markers",
+            marker={"color": colour, "symbol": symbol, "size": 8},
+            line={"color": colour, "width": 2},
+            name=title,
+            hovertemplate="%{x}: %{text}<extra></extra>",
+        )
+    figure.add_vline(x=level, line={"color": "rgba(128,140,155,0.8)", "dash": "dot"})
+    return figure
 
 
 def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure:

@@ -65,6 +65,18 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 visibility="hidden",
             ),
             st.Page(
+                "pages/lab/detection.py",
+                title="Detection",
+                icon=":material/crop_free:",
+                url_path="detection",
+            ),
+            st.Page(
+                "pages/lab/stream.py",
+                title="Sensor stream",
+                icon=":material/sensors:",
+                url_path="stream",
+            ),
+            st.Page(
                 "pages/runs/runs.py",
                 title="Runs",
                 icon=":material/model_training:",

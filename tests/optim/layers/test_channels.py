@@ -183,7 +183,7 @@ def test_the_sizes_of_all_layers_follow(bundle):
         elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             assert layer.running_mean.shape == layer.weight.shape == (layer.num_features,)
     with torch.inference_mode():
-        assert smaller(inputs_for(bundle)).shape == (16, 4)
+        assert smaller(inputs_for(bundle)).shape == (16, bundle.task.n_numbers)
 
 
 def test_masks_are_cut_with_their_weights(bundle):

@@ -106,6 +106,7 @@ def test_an_outline_is_computed_from_the_last_known_step_and_not_kept(engine, re
     bench = engine.workbench(recipe)
     exact = bench.prepare(recipe, draft=False)
     assert bench.outline(recipe).bundle is exact.bundle
+    assert engine.outlined(bench.outline(recipe)) is engine.static(exact)
     moved = recipe.with_fields("quantize", weight_bits=4)
     before, known = counted(applied), engine.bundles.used
     outline = bench.outline(moved)

@@ -62,6 +62,33 @@ SERIES = [
     {"id": 4, "label": None, "values": [[4.0, 5.0], [6.0, 7.0]]},
 ]
 
+SCENE = {
+    "picture": "aGVsbG8=",
+    "size": [48, 64],
+    "objects": [{"corners": [1, 2, 11, 22], "name": "7"}],
+    "original": {
+        "boxes": [
+            {"corners": [1, 2, 11, 22], "name": "7", "score": 0.9, "is_right": True},
+            {"corners": [30, 2, 41, 22], "name": "3", "score": 0.4, "is_right": False},
+        ],
+        "missed": [],
+    },
+    "compressed": {"boxes": [], "missed": [{"corners": [1, 2, 11, 22], "name": "7"}]},
+}
+
+PLAYED = {
+    "classes": ["healthy", "ball"],
+    "length": 8,
+    "windows": {"values": [[0.0, 1.0], [-2.0, 0.5]], "step": 4, "targets": [0, 1]},
+    "original": {"choices": [0, 1], "times_ms": [0.2, 0.3]},
+    "compressed": {"choices": [1, 1], "times_ms": [0.1, 0.1]},
+}
+ACCURACY = {"value": 0.8, "low": 0.7, "high": 0.9, "text": "80 ± 10 %"}
+POINTS = [
+    {"level": level, "original": ACCURACY, "compressed": ACCURACY, "change": None}
+    for level in (0.0, 0.5)
+]
+
 LATENCY = {"value": 2.0, "low": 1.0, "high": 5.0, "text": "2 ms"}
 LADDER = [
     {"title": "Board <1>", "before": LATENCY, "after": LATENCY, "problem": ""},
@@ -72,6 +99,10 @@ PARTS = {"overhead": 1.0, "compute": 2.0, "padding": 0.5, "memory": 0.5}
 LAYERS = [{"layer": f"layer{i}", "before_ms": 0.02 * i, "after_ms": 0.01 * i} for i in range(20)]
 
 EVERY = [
+    pytest.param(charts.played, (PLAYED, "healthy", 85.0), id="played"),
+    pytest.param(charts.answer_times, (PLAYED, 0.25), id="answer_times"),
+    pytest.param(charts.noise_curves, (POINTS, 0.5), id="noise_curves"),
+    pytest.param(charts.scene, (SCENE, "original"), id="scene"),
     pytest.param(charts.ladder, (LADDER,), id="ladder"),
     pytest.param(charts.time_parts, ([("Original", PARTS), ("Now", PARTS)],), id="time_parts"),
     pytest.param(charts.layer_times, (LAYERS, {"layer19": (0.4, 0.2)}), id="layer_times"),
@@ -182,12 +213,36 @@ def test_original_and_compressed_have_one_colour_each_everywhere():
     colours = {}
     for chart, data in (param.values for param in EVERY):
         for trace in chart(*data).data:
-            if trace.name:
+            if trace.name and trace.marker.color:
                 colours.setdefault(trace.name, set()).add(trace.marker.color)
     assert {"Original", "Now", "Teacher", "Student", "Baseline", "Dropout"} <= colours.keys()
     assert {name for name, found in colours.items() if len(found) > 1} == set()
     assert colours["Baseline"] == colours["Original"]
     assert colours["Teacher"] == colours["Original"] != colours["Now"] == colours["Student"]
+
+
+def test_boxes_that_are_found_false_and_missed_differ_by_their_lines():
+    def lines(model):
+        drawn = [t for t in charts.scene(SCENE, model).data if t.mode == "lines" and t.line.dash]
+        return {trace.name: (trace.line.dash, list(trace.x)) for trace in drawn}
+
+    original, compressed = lines("original"), lines("compressed")
+    assert len({dash for dash, _ in original.values()}) == 3
+    assert original["found"][1] == [1, 11, 11, 1, 1, None]
+    assert original["false"][1] == [30, 41, 41, 30, 30, None]
+    assert original["missed"][1] == compressed["found"][1] == []
+    assert compressed["missed"][1] == original["found"][1]
+
+
+def test_alarms_are_told_by_their_form_and_a_frame_shows_its_window():
+    found = charts.played(PLAYED, "healthy", 85.0)
+    forms = {trace.name: list(trace.marker.symbol) for trace in found.data if trace.name}
+    assert forms["Original"] == forms["true class"] == ["circle-open", "triangle-up"]
+    assert forms["Now"] == ["triangle-up", "triangle-up"]
+    assert [list(frame.data[0].y) for frame in found.frames] == PLAYED["windows"]["values"]
+    assert list(found.frames[1].data[1].x) == [2, 2]
+    play, _ = found.layout.updatemenus[0].buttons
+    assert play.args[1]["frame"]["duration"] == 85.0
 
 
 def test_a_rung_where_the_model_does_not_fit_says_why_and_has_no_point():

@@ -1,0 +1,41 @@
+"""Detection: what the original and the compressed model find in the same scenes."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from optim.pairs import needs_confirmation
+from pages.components import charts, state
+from pages.components.bring.unconfirmed import ask_to_confirm
+from pages.components.detection.controls import offer_detector, scene_picker, score_slider
+from pages.components.detection.figures import SIDES, count_table, in_words, tiles
+from pages.components.errors import shown_errors
+from pages.components.server import evaluator
+
+with shown_errors():
+    recipe = state.recipe()
+    state.write_link()
+    st.subheader("Detection", anchor=False)
+    if needs_confirmation(recipe.model, recipe.data):
+        ask_to_confirm()
+        st.stop()
+    info = evaluator().ask("model", recipe)
+    if info["metric"]["name"] != "map":
+        offer_detector(info["name"])
+        st.stop()
+    score = score_slider()
+    with st.spinner("Looking at every scene"):
+        found = evaluator().ask("detections", recipe, score=score)
+    tiles(found)
+    index = scene_picker(found["scenes"])
+    answer = evaluator().ask("scene", recipe, index=index, score=score)
+    with st.grid(2, min_column_width=300):
+        for name, title in SIDES.items():
+            with st.container(border=True):
+                st.markdown(f"**{title}**, {in_words(answer[name])}")
+                st.plotly_chart(
+                    charts.scene(answer, name),
+                    key=f"scene_{name}",
+                    config={"displayModeBar": False},
+                )
+    count_table(found["counts"], score)
