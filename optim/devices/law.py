@@ -183,7 +183,7 @@ class Evaluated:
         origins: Whose constants were used.
         families: Of the runtimes whose constants were used.
         extrapolated: Whether MACs, parameters, activations or batch lie outside of what was
-            measured on that class of devices.
+            measured on that class of devices; what was imputed counts as well.
         imputed: Whether MACs were not given.
     """
 

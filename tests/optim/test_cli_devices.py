@@ -57,7 +57,7 @@ def test_a_device_of_a_file_says_what_it_lacks(optim, tmp_path):
     (tmp_path / "own.yaml").write_text(OWN)
     code, text, _ = optim("show", "bench-board", "--file", tmp_path / "own.yaml")
     assert code == 0
-    assert "Bench board has no peak_tops" in text
+    assert "Bench board: peak rate, bandwidth, process not known" in text
 
 
 def test_an_unknown_device_is_refused(optim):

@@ -234,7 +234,8 @@ C99, no allocation, nothing of libc but `stdint.h`; integers only.
 
 compiles the model with one sample and compares with what {runtime_name()} gave for it.
 
-- RAM for activations: {ram} (`MODEL_ARENA_BYTES`), one static array. Stack: a few hundred bytes.
+- RAM for activations: {ram} (`MODEL_ARENA_BYTES`), one static array. On the stack: no
+  recursion, and no array beyond 64 bytes.
 - Constants in flash: {flash} (`MODEL_CONSTANT_BYTES`), beside the code of `runner.c`.
 - Operations: {len(program.operations)} ({kinds}).
 

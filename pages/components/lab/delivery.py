@@ -63,7 +63,7 @@ def show_delivery(recipe: Recipe) -> None:
         st.session_state.pop(_KEY, None)
         return
     if wanted["result"] is None:
-        with st.spinner("Writing the file, loading it in ONNX Runtime and measuring it there…"):
+        with st.spinner("Writing the file, loading it in what executes it and measuring it there…"):
             try:
                 found = evaluator().ask(
                     "export", recipe, target=wanted["target"], owner=access.owner()
@@ -94,9 +94,11 @@ def _show(result: dict[str, Any]) -> None:
                     icon=":material/download:",
                 )
             st.button("Close", on_click=lambda: st.session_state.pop(_KEY, None), type="tertiary")
+        accuracy = verification["accuracy"]
+        counted = f"{accuracy['n']:,} of the" if accuracy else "the"
         against = f" Against the simulation, {texts['change']}." if texts["change"] else ""
         st.markdown(
-            f"In {verification['runtime']}, on the "
+            f"In {verification['runtime']}, on {counted} "
             f"{samples_of(result['part'], generated=result['generated'])}: **{texts['found']}**, "
             f"outputs at most {verification['largest_difference']:.2g} apart.{against} "
             f"**{texts['latency']}** for one sample on one thread."

@@ -231,9 +231,12 @@ def _files(recipe: Recipe, info: dict[str, Any]) -> None:
     st.markdown("**Other files**, verified before they are handed over")
     refused = evaluator().ask("files", recipe)
     for name, target in TARGETS.items():
-        with st.container(horizontal=True, vertical_alignment="center", key=f"target_{name}"):
+        words, button = st.columns([4, 1], vertical_alignment="center")
+        with words:
             st.markdown(f"**{target.title}** · {target.about}")
-            st.space("stretch")
+            if refused[name]:
+                st.caption(f":material/block: {refused[name]}")
+        with button:
             st.button(
                 "Verify and download",
                 key=f"file_{name}",
@@ -241,9 +244,8 @@ def _files(recipe: Recipe, info: dict[str, Any]) -> None:
                 help=refused[name] or None,
                 on_click=request_export,
                 args=(recipe, name),
+                width="stretch",
             )
-        if refused[name]:
-            st.caption(f":material/block: {refused[name]}")
 
 
 def _recipe(recipe: Recipe, info: dict[str, Any]) -> None:

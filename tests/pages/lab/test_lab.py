@@ -242,6 +242,6 @@ def test_the_download_is_verified_and_the_card_says_what_was_measured(lab):
     shown = texts(lab)
     assert "verified" in shown
     assert "In ONNX Runtime" in shown
-    assert "on the validation samples" in shown
+    assert "of the validation samples" in shown
     assert "same class as simulated for" in shown
     assert [b.label for b in lab.get("download_button")] == ["Save again"]
