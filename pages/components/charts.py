@@ -16,6 +16,7 @@ __all__ = [
     "answer_times",
     "class_changes",
     "confusion",
+    "energy_parts",
     "epoch_curves",
     "gaps",
     "ladder",
@@ -708,6 +709,30 @@ def time_parts(sides: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.4, legend={"y": -0.6, "traceorder": "normal"})
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(range=[0, 100])
+    return figure
+
+
+def energy_parts(sides: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
+    """Draw the energy of an inference, split into arithmetic and moving bytes.
+
+    Args:
+        sides: Name of a model, and joules of ``compute`` and ``movement``.
+    """
+    figure = _figure("Microjoules", "", 60 * len(sides) + 110)
+    for key, title, color in (
+        ("compute", "Arithmetic and instructions", "#4678d8"),
+        ("movement", "Moving bytes", "#e0872b"),
+    ):
+        figure.add_bar(
+            x=[1e6 * parts[key] for _, parts in sides],
+            y=[name for name, _ in sides],
+            orientation="h",
+            name=title,
+            marker={"color": color},
+            hovertemplate=f"{title}: %{{x:.3g}} µJ<extra></extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.4)
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 

@@ -105,6 +105,9 @@ EVERY = [
     pytest.param(charts.scene, (SCENE, "original"), id="scene"),
     pytest.param(charts.ladder, (LADDER,), id="ladder"),
     pytest.param(charts.time_parts, ([("Original", PARTS), ("Now", PARTS)],), id="time_parts"),
+    pytest.param(
+        charts.energy_parts, ([("Now", {"compute": 1e-6, "movement": 2e-6})],), id="energy_parts"
+    ),
     pytest.param(charts.layer_times, (LAYERS, {"layer19": (0.4, 0.2)}), id="layer_times"),
     pytest.param(charts.side_by_side, (SIDES,), id="side_by_side"),
     pytest.param(charts.gaps, (OUTCOMES,), id="gaps"),
