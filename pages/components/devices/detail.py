@@ -49,7 +49,7 @@ def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
         if not after["fits"]:
             _change(row["change"])
     with right:
-        if any(after["parts"].values()) and after["limit"] != "unknown":
+        if after["parts"]["compute"] > 0:
             sides = [("Now", after["parts"])]
             if is_compressed:
                 sides.insert(0, ("Original", row["before"]["parts"]))
@@ -78,9 +78,10 @@ def _latency(row: Mapping[str, Any], *, is_compressed: bool) -> None:
             value, about = "does not fit", ""
             if rung["fits"]:
                 value, _, about = (rung["latency"] or {"text": "not known"})["text"].partition(" (")
-            st.metric(f"{title}, estimated", value, width="content")
-            if about:
-                st.caption(about.removesuffix(")"), width="content")
+            with st.container(width="content", gap="xsmall"):
+                st.metric(f"{title}, estimated", value)
+                if about:
+                    st.caption(about.removesuffix(")"))
 
 
 def _change(change: Mapping[str, Any] | None) -> None:
