@@ -28,6 +28,7 @@ __all__ = [
     "size_bars",
     "small_lines",
     "softened",
+    "sweet_spots",
     "time_parts",
     "weight_histogram",
 ]
@@ -758,3 +759,61 @@ def layer_times(
     figure.update_layout(barmode="group", scattermode="group", bargap=0.25)
     figure.update_yaxes(type="category", autorange="reversed")
     return figure
+
+
+_SCALE = [[0, "#dbe6fb"], [1, "#2f5fd0"]]
+_TOO_SLOW = "#9aa3af"
+
+
+def sweet_spots(
+    cells: Sequence[Mapping[str, Any]], rows: Sequence[str], batches: Sequence[int]
+) -> go.Figure:
+    """Draw throughput by batch and setting; too slow ones are grey, and the best has a star.
+
+    Args:
+        cells: ``row``, ``batch``, ``value`` (samples a second), ``short`` and ``text`` (what is
+            written and told of it), ``is_within`` a limit, and ``is_best``.
+        rows: Settings from top to bottom.
+        batches: Samples at once, from left to right.
+    """
+    at = {(cell["row"], cell["batch"]): cell for cell in cells}
+    figure = _figure("Batch, samples", "Runtime × threads", max(200, 40 * len(rows) + 90))
+    names, columns = [_plain(row) for row in rows], [str(batch) for batch in batches]
+    for is_within in (True, False):
+        shown = [[_cell(at.get((row, batch)), is_within) for batch in batches] for row in rows]
+        figure.add_heatmap(
+            z=[[cell["value"] if cell else None for cell in row] for row in shown],
+            text=[[cell["short"] if cell else "" for cell in row] for row in shown],
+            customdata=[[cell["text"] if cell else "" for cell in row] for row in shown],
+            x=columns,
+            y=names,
+            colorscale=_SCALE if is_within else [[0, _TOO_SLOW], [1, _TOO_SLOW]],
+            showscale=False,
+            texttemplate="%{text}",
+            textfont={"size": 11} if is_within else {"size": 11, "color": "#101418"},
+            hovertemplate="%{y}, batch %{x}: %{customdata}<extra></extra>",
+            hoverongaps=False,
+            xgap=2,
+            ygap=2,
+        )
+    best = [cell for cell in cells if cell["is_best"]]
+    figure.add_scatter(
+        x=[str(cell["batch"]) for cell in best],
+        y=[_plain(cell["row"]) for cell in best],
+        mode="markers",
+        marker={
+            "symbol": "square-open",
+            "size": 30,
+            "color": "#e0872b",
+            "line": {"width": 4},
+        },
+        showlegend=False,
+        hoverinfo="skip",
+    )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    return figure
+
+
+def _cell(cell: Mapping[str, Any] | None, is_within: bool) -> Mapping[str, Any] | None:
+    return cell if cell is not None and cell["is_within"] == is_within else None
