@@ -761,14 +761,15 @@ def layer_times(
     return figure
 
 
-_SCALE = [[0, "#dbe6fb"], [1, "#2f5fd0"]]
-_TOO_SLOW = "#9aa3af"
+_SCALE = [[0, "#eaf0fd"], [1, "#7ea2ee"]]
+_TOO_SLOW = [[0, "#9aa3af"], [1, "#9aa3af"]]
+"""Both are light enough for dark figures, whatever the page's theme."""
 
 
 def sweet_spots(
     cells: Sequence[Mapping[str, Any]], rows: Sequence[str], batches: Sequence[int]
 ) -> go.Figure:
-    """Draw throughput by batch and setting; too slow ones are grey, and the best has a star.
+    """Draw throughput by batch and setting; too slow ones are grey, and the best is framed.
 
     Args:
         cells: ``row``, ``batch``, ``value`` (samples a second), ``short`` and ``text`` (what is
@@ -778,42 +779,32 @@ def sweet_spots(
     """
     at = {(cell["row"], cell["batch"]): cell for cell in cells}
     figure = _figure("Batch, samples", "Runtime × threads", max(200, 40 * len(rows) + 90))
-    names, columns = [_plain(row) for row in rows], [str(batch) for batch in batches]
-    for is_within in (True, False):
-        shown = [[_cell(at.get((row, batch)), is_within) for batch in batches] for row in rows]
+    for is_within, scale in ((True, _SCALE), (False, _TOO_SLOW)):
+        shown = [
+            [c if (c := at.get((row, batch))) and c["is_within"] == is_within else None
+             for batch in batches]
+            for row in rows
+        ]  # fmt: skip
         figure.add_heatmap(
             z=[[cell["value"] if cell else None for cell in row] for row in shown],
             text=[[cell["short"] if cell else "" for cell in row] for row in shown],
             customdata=[[cell["text"] if cell else "" for cell in row] for row in shown],
-            x=columns,
-            y=names,
-            colorscale=_SCALE if is_within else [[0, _TOO_SLOW], [1, _TOO_SLOW]],
+            x=[str(batch) for batch in batches],
+            y=[_plain(row) for row in rows],
+            colorscale=scale,
             showscale=False,
             texttemplate="%{text}",
-            textfont={"size": 11} if is_within else {"size": 11, "color": "#101418"},
+            textfont={"size": 11, "color": "#101418"},
             hovertemplate="%{y}, batch %{x}: %{customdata}<extra></extra>",
             hoverongaps=False,
             xgap=2,
             ygap=2,
         )
-    best = [cell for cell in cells if cell["is_best"]]
-    figure.add_scatter(
-        x=[str(cell["batch"]) for cell in best],
-        y=[_plain(cell["row"]) for cell in best],
-        mode="markers",
-        marker={
-            "symbol": "square-open",
-            "size": 30,
-            "color": "#e0872b",
-            "line": {"width": 4},
-        },
-        showlegend=False,
-        hoverinfo="skip",
-    )
+    for cell in cells:
+        if cell["is_best"]:
+            x, y = list(batches).index(cell["batch"]), list(rows).index(cell["row"])
+            line = {"color": "#e0872b", "width": 4}
+            figure.add_shape(x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     return figure
-
-
-def _cell(cell: Mapping[str, Any] | None, is_within: bool) -> Mapping[str, Any] | None:
-    return cell if cell is not None and cell["is_within"] == is_within else None

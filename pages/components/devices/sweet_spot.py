@@ -165,13 +165,14 @@ def heat_map(grid: Grid, limit_ms: float) -> None:
         )
         if others := grid.equals_of(best, limit_ms):
             st.caption(f"Not told apart from it by the intervals: {_settings(others)}.")
-    rows = [(name, count) for name in grid.ran for count in grid.threads]
+    rows = [_row(name, count) for name in grid.ran for count in grid.threads]
+    unit = 1e3 if max(cell.throughput.value for cell in grid.cells) >= 1e3 else 1.0
     cells = [
         {
             "row": _row(cell.runtime, cell.threads),
             "batch": cell.batch,
             "value": cell.throughput.value,
-            "short": format_value(cell.throughput.value, "per_s").removesuffix("/s").strip(),
+            "short": _short(cell.throughput.value / unit),
             "text": f"{cell.throughput}, {cell.latency} an inference",
             "is_within": cell.is_within(limit_ms),
             "is_best": cell is best,
@@ -180,11 +181,11 @@ def heat_map(grid: Grid, limit_ms: float) -> None:
     ]
     with st.container(border=True, key="sweet_spot_map"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown("**Throughput**, samples a second", width="content")
+            samples = "thousand samples" if unit > 1 else "samples"
+            st.markdown(f"**Throughput**, {samples} a second", width="content")
             st.badge("measured", color="blue")
-        names = [_row(name, count) for name, count in rows]
         st.plotly_chart(
-            charts.sweet_spots(cells, names, grid.batches), key="sweet_spot_chart", config=_PLOT
+            charts.sweet_spots(cells, rows, grid.batches), key="sweet_spot_chart", config=_PLOT
         )
         st.caption("Framed: the best. Grey: slower than the limit. Blank: too slow to be tried.")
 
@@ -220,6 +221,11 @@ def runtimes(grid: Grid, limit_ms: float) -> None:
     for name, why in grid.refused.items():
         st.markdown(f"- **{RUNTIMES[name]}** was not measured, or not to the end. {why}")
     st.caption(grid.gpu)
+
+
+def _short(value: float) -> str:
+    """Return a figure that fits a cell on a phone."""
+    return f"{value:.{2 if value < 1 else 1 if value < 100 else 0}f}"
 
 
 def _row(runtime: str, threads: int) -> str:
