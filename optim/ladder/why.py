@@ -355,8 +355,8 @@ def _no_kernel(c: _Context) -> Iterable[Reason]:
         yield Reason(
             "no_kernel",
             f"{c.runtime.name} computes {_listed(list(c.runtime.precisions))} here, and "
-            f"{len(missing)} operators want {_either(wanted)}: it refuses them, or something "
-            "slower does them.",
+            f"{_counted(missing, 'operator')} would need {_either(wanted)}: refused, or left to "
+            "something slower.",
             c.share(missing),
             tuple(dict.fromkeys(_owner(o) for o in missing)),
         )
@@ -369,9 +369,8 @@ def _conversions(c: _Context) -> Iterable[Reason]:
     if len(now) > before:
         yield Reason(
             "conversions",
-            f"{len(now)} conversions between floats and whole numbers take "
-            f"{_percent(c.share(now))} of the time that is left; there were {before} without the "
-            "step.",
+            f"{_counted(now, 'conversion')} between floats and whole numbers: "
+            f"{_percent(c.share(now))} of the time that is left; {before} without the step.",
             c.share(now),
         )
 
@@ -391,7 +390,7 @@ def _depthwise(c: _Context) -> Iterable[Reason]:
         after = sum(c.clock.split(o).total for o in slow)
         yield Reason(
             "depthwise",
-            f"{len(slow)} depthwise convolutions take {_ms(after)}, {_ms(before)} without the step:"
+            f"{_counted(slow, 'depthwise convolution')}: {_ms(after)}, {_ms(before)} without the step:"
             " each channel is used once, so that there is little to multiply for what is moved.",
             c.share(slow),
             tuple(_owner(o) for o in slow),
@@ -521,6 +520,10 @@ def _listed(names: Sequence[Any]) -> str:
 
 def _layers(names: Sequence[str]) -> str:
     return f"{'layer' if len(names) == 1 else 'layers'} {_listed(names)}"
+
+
+def _counted(things: Sequence[Any], word: str) -> str:
+    return f"{len(things)} {word}{'s' if len(things) != 1 else ''}"
 
 
 def _either(values: Sequence[Any]) -> str:

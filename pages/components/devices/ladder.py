@@ -99,7 +99,7 @@ def _point(row: Mapping[str, Any]) -> dict[str, Any]:
         "title": row["title"],
         "before": row["before"]["latency"] if row["before"]["fits"] else None,
         "after": after["latency"] if after["fits"] else None,
-        "problem": "" if after["fits"] else f"{after['limit_title']}: {_short(after)}",
+        "problem": "" if after["fits"] else _short(after),
         "limit": after["limit_title"],
     }
 
@@ -107,7 +107,7 @@ def _point(row: Mapping[str, Any]) -> dict[str, Any]:
 def _short(rung: Mapping[str, Any]) -> str:
     if rung["problem"] == "support":
         return "no kernels for it"
-    return f"{_bytes(rung['needs'])} needed, {_bytes(rung['has'])} there"
+    return f"{_bytes(rung['needs'])} of {_bytes(rung['has'])} {rung['limit_title']}"
 
 
 def _table(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None:

@@ -74,7 +74,7 @@ def test_a_runtime_without_integer_kernels_is_told_whatever_it_costs():
     floats = Runtime(name="Floats only", precisions=("fp32",))
     after = footprint(conv("a", 64, 64, dtype="int8"), weight_bits={"a": 8})
     effect = effect_of(footprint(conv("a", 64, 64)), after, Clock(), floats)
-    assert "Floats only computes fp32 here, and 1 operators want int8" in text_of(
+    assert "Floats only computes fp32 here, and 1 operator would need int8" in text_of(
         effect, "no_kernel"
     )
 
@@ -111,7 +111,7 @@ def test_conversions_that_a_step_brings_are_counted():
     before = footprint(conv("a", 8, 8, rows=1))
     after = footprint(convert, conv("a", 8, 8, rows=1, dtype="int8"), weight_bits={"a": 8})
     effect = effect_of(before, after, Clock(), RUNTIME)
-    assert "1 conversions" in text_of(effect, "conversions")
+    assert "1 conversion between" in text_of(effect, "conversions")
     assert effect.speedup < 1
 
 
@@ -125,7 +125,7 @@ def test_depthwise_convolutions_that_do_not_gain_are_told():
         Clock(),
         RUNTIME,
     )
-    assert "1 depthwise convolutions take" in text_of(effect, "depthwise")
+    assert "1 depthwise convolution: " in text_of(effect, "depthwise")
 
 
 def test_every_reason_has_a_heading_and_json_is_plain():

@@ -71,3 +71,17 @@ def test_on_this_machine_an_explanation_stands_beside_a_measurement(lab, probed)
     at.toggle(key="layers_prune_channels").set_value(True).run()
     assert not at.exception
     assert "crosses were measured" in texts(at)
+
+
+def test_energy_is_split_and_lasts_as_long_as_a_battery(lab):
+    at = open_ladder(small_recipe())
+    at.segmented_control(key="ladder_group").set_value("Microcontroller").run()
+    (picker,) = [box for box in at.selectbox if box.label == "Device"]
+    picker.set_value("nucleo-l4r5zi").run()
+    at.toggle(key="rung_energy").set_value(True).run()
+    assert not at.exception
+    assert not at.error
+    found = texts(at)
+    assert "Energy of one inference" in found
+    assert "Battery, now" in found
+    assert "Repaid after" in found
