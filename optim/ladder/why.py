@@ -390,8 +390,9 @@ def _depthwise(c: _Context) -> Iterable[Reason]:
         after = sum(c.clock.split(o).total for o in slow)
         yield Reason(
             "depthwise",
-            f"{_counted(slow, 'depthwise convolution')}: {_ms(after)}, {_ms(before)} without the step:"
-            " each channel is used once, so that there is little to multiply for what is moved.",
+            f"{_counted(slow, 'depthwise convolution')}: {_ms(after)}, {_ms(before)} without the "
+            "step: each channel is used once, so that there is little to multiply for what is "
+            "moved.",
             c.share(slow),
             tuple(_owner(o) for o in slow),
         )
