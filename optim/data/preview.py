@@ -18,7 +18,7 @@ import numpy as np
 from optim.data.dataset import Dataset, Samples
 from optim.data.options import DataOptions, Normalisation
 from optim.data.splits import stratified_order
-from optim.data.task import Classification, Regression
+from optim.data.task import Classification, Detection, Regression
 from optim.errors import DataError
 
 __all__ = ["Expected", "Guess", "guess_options", "open_as_guessed", "preview"]
@@ -208,6 +208,8 @@ def _label(dataset: Dataset, target: np.ndarray) -> str | None:
     """Return what a sample is, in words; None if nobody says it."""
     if isinstance(dataset.task, Regression):
         return ", ".join(f"{value:g}" for value in np.ravel(target))
+    if isinstance(dataset.task, Detection):
+        return ", ".join(dataset.task.class_names[label] for label in target[target[:, 4] >= 0, 4])
     return dataset.task.class_names[int(target)] if dataset.task.class_names else None
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "LatencyEstimate",
     "interval",
     "latency_on",
+    "peak_share",
     "predict",
     "shipped_law",
     "workload_of",
@@ -145,6 +146,14 @@ def latency_on(
     return _by_hardware(profile, precision, asked, law)
 
 
+def peak_share(law: Law | None = None) -> tuple[float, float, float]:
+    """Return how many times longer than at peak rates models take: median and 80 % interval."""
+    facts = (law or shipped_law()).facts
+    ends = (0.0, facts["hardware_low"], facts["hardware_high"])
+    middle, low, high = (math.exp(facts["hardware"] + end) for end in ends)
+    return middle, low, high
+
+
 def workload_of(
     profile: DeviceProfile, runtime: Runtime, precision: Precision, workload: Workload
 ) -> Workload:
@@ -193,11 +202,8 @@ def _by_hardware(
             f"The latency on {profile.title} cannot be estimated without {what}.",
             hint=profile.limits,
         )
-    ms *= math.exp(law.facts["hardware"])
-    low, high = law.facts["hardware_low"], law.facts["hardware_high"]
-    return LatencyEstimate(
-        _quantity(ms, ms * math.exp(low), ms * math.exp(high)), "hardware", False, False
-    )
+    middle, low, high = peak_share(law)
+    return LatencyEstimate(_quantity(middle * ms, low * ms, high * ms), "hardware", False, False)
 
 
 def _quantity(value: float, low: float, high: float) -> Quantity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from optim.data.task import Detection
 from optim.errors import DataError
 from optim.gate.baseline import Baseline, check_lasting
 from optim.gate.criteria import (
@@ -16,6 +17,7 @@ from optim.gate.criteria import (
     sqnr_criterion,
     unmeasured_latency,
 )
+from optim.measure.detection import precision_change
 from optim.measure.evaluate import predict_in_runtime
 from optim.measure.latency import compare_files
 from optim.measure.quality import fidelity_to, primary_metric
@@ -82,6 +84,9 @@ def _quality(
     bundle = found.subject.bundle
     session = InferenceSession.open(baseline.file, torch.get_num_threads(), bundle.interface)
     said = predict_in_runtime(session, bundle, found.subject.samples(found.part))
+    if isinstance(bundle.task, Detection) and found.predictions.has_boxes:
+        change = precision_change(found.predictions, said, bundle.task)
+        return accuracy_criterion(change, max_loss_points, "map")
     figures = fidelity_to(said, found.predictions, bundle.task)
     if primary_metric(found.predictions.is_labelled, bundle.task) == "agreement":
         return agreement_criterion(figures["agreement"], max_loss_points)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 from optim.errors import ConfigError
@@ -45,7 +45,7 @@ class Criterion:
     """One limit and what was found.
 
     Attributes:
-        name: ``"accuracy"``, ``"agreement"``, ``"sqnr"``, ``"bytes"`` or ``"latency"``.
+        name: ``"accuracy"``, ``"map"``, ``"agreement"``, ``"sqnr"``, ``"bytes"`` or ``"latency"``.
         limit: The limit, in ``unit``.
         unit: ``"points"``, ``"db"``, ``"bytes"`` or ``"x"``.
         requirement: The limit in words.
@@ -75,12 +75,15 @@ class Criterion:
         }
 
 
-def accuracy_criterion(change: Comparison, max_loss_points: float) -> Criterion:
-    """Test non-inferiority of accuracy.
+def accuracy_criterion(
+    change: Comparison, max_loss_points: float, name: Literal["accuracy", "map"] = "accuracy"
+) -> Criterion:
+    """Test non-inferiority of accuracy, or of mAP.
 
     Args:
         change: Candidate minus baseline in points, paired.
         max_loss_points: The margin: largest loss that is still acceptable, 0 or more.
+        name: Which of both it is.
 
     Raises:
         ConfigError: If the margin is not a number from 0 on.
@@ -98,7 +101,7 @@ def accuracy_criterion(change: Comparison, max_loss_points: float) -> Criterion:
         detail += f"; {_words_on_samples(samples_needed(found, max_loss_points))}"
     unit = "point" if max_loss_points == 1 else "points"
     requirement = f"loses at most {max_loss_points:g} {unit}"
-    return Criterion("accuracy", max_loss_points, "points", requirement, outcome, detail, found)
+    return Criterion(name, max_loss_points, "points", requirement, outcome, detail, found)
 
 
 def agreement_criterion(agreement: Quantity, max_loss_points: float) -> Criterion:

@@ -104,8 +104,9 @@ def _shown(value: Quantity) -> dict[str, Any]:
 def _task_words(task: ModelTask) -> str:
     if isinstance(task, Outputs):
         return f"{task.guess} outputs, judged by fidelity to the original"
-    number = f"{task.n_outputs:,} {'classes' if task.class_names else 'quantities'}"
-    return f"{task.kind}, {number}"
+    if task.class_names:
+        return f"{task.kind}, {task.n_classes:,} classes"
+    return f"{task.kind}, {task.n_outputs:,} quantities"
 
 
 def _values(spec: InputSpec) -> str:

@@ -11,13 +11,12 @@ import numpy as np
 from optim.devices.calibration import Calibration
 from optim.devices.own import calibration_of, probe_here, probes_of
 from optim.devices.parts import Roofline
-from optim.devices.predict import latency_on
 from optim.devices.profile import DEVICE_CLASSES, DeviceProfile, Runtime, catalogue, device
-from optim.devices.workload import Workload
 from optim.errors import ConfigError, OptimError
 from optim.ladder.changes import cheapest_change
+from optim.ladder.estimates import energy_on, latency_on_device
 from optim.ladder.footprint import Footprint, footprint_of
-from optim.ladder.rungs import CONSTRAINTS, Fit, fit_of, limit_of
+from optim.ladder.rungs import CONSTRAINTS, fit_of, limit_of
 from optim.ladder.why import Clock, effect_of
 from optim.measure.latency import compare_files
 from optim.measure.operators import timed_operators
@@ -137,36 +136,36 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
     """Return whether a model fits a device, how long it takes there, and what limits it."""
     fit = fit_of(footprint, profile)
     limit, parts = limit_of(footprint, profile, fit.runtime)
-    latency, notes = _latency(footprint, profile, fit)
+    latency: Quantity | None = None
+    notes: tuple[str, ...] = ()
+    energy = None
+    if fit.problem != "support":
+        latency, notes = latency_on_device(footprint, profile, fit.runtime)
+        energy = energy_on(footprint, profile, fit.runtime)
     binding = fit.problem or limit
     return {
         **fit.to_json(),
-        "latency": shown(latency) if latency else None,
-        "notes": notes,
+        "latency": _ranged(latency),
+        "energy": energy
+        and {
+            "total": _ranged(energy.total),
+            "compute": energy.compute.to_json(),
+            "movement": energy.movement.to_json(),
+        },
+        "notes": list(notes),
         "limit": binding,
         "limit_title": CONSTRAINTS[binding],
         "parts": vars(parts),
     }
 
 
-def _latency(
-    footprint: Footprint, profile: DeviceProfile, fit: Fit
-) -> tuple[Quantity | None, list[str]]:
-    if fit.problem == "support":
-        return None, []
-    row = Workload(
-        macs=footprint.macs or None,
-        params=footprint.params or None,
-        activations=footprint.activations or None,
-        task=footprint.task,
-        input_shape="x".join(map(str, (1, *footprint.input_shape))),
-    )
-    precision = footprint.precision if footprint.precision in fit.runtime.precisions else "fp16"
-    try:
-        found = latency_on(profile, fit.runtime, precision, row)
-    except ConfigError as error:
-        return None, [str(error)]
-    return found.latency, list(found.notes)
+def _ranged(value: Quantity | None) -> dict[str, Any] | None:
+    """Return a quantity with a text that says both ends: intervals of estimates are lopsided."""
+    if value is None:
+        return None
+    ends = (str(Quantity.exact(end, value.unit)) for end in (value.low, value.high))
+    text = f"{Quantity.exact(value.value, value.unit)} ({' to '.join(ends)})"
+    return {**value.to_json(), "text": text}
 
 
 def _change(
@@ -235,8 +234,8 @@ def _probed_row(
         "chip": device_.name,
         "date": calibration.probe.date,
         "runtime": f"{calibration.probe.runtime.name} {calibration.probe.runtime.version}",
-        "before": shown(calibration.estimate(before.operators).latency),
-        "after": shown(calibration.estimate(after.operators).latency),
+        "before": _ranged(calibration.estimate(before.operators).latency),
+        "after": _ranged(calibration.estimate(after.operators).latency),
     }
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "answer_times",
     "class_changes",
     "confusion",
+    "energy_parts",
     "epoch_curves",
     "gaps",
     "ladder",
@@ -639,7 +640,7 @@ def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure
         rows: ``title``, ``before`` and ``after`` (quantities with text, or None), ``problem``.
         both: Whether original and present model differ.
     """
-    figure = _figure("Latency, ms", "", max(260, 30 * len(rows) + 90))
+    figure = _figure("Latency, ms", "", 38 * len(rows) + 110)
     names = [_plain(row["title"]) for row in rows]
     sides = [("before", "Original", "circle-open"), ("after", "Now", "circle")]
     for key, title, symbol in sides if both else sides[1:]:
@@ -662,22 +663,31 @@ def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure
             marker={"size": 10, "symbol": symbol, "color": _OF[key]},
             hovertemplate=f"%{{y}}, {title.lower()}: %{{text}}<extra></extra>",
         )
+    # Names stand above their rung, not beside it: a phone has no room for both.
     for name, row in zip(names, rows, strict=True):
         words = row["problem"] or ("" if row["after"] else "not known")
-        if words:
+        for text, x, side, color in (
+            (name, 0, "left", None),
+            (_plain(words), 1, "right", "#d64545" if row["problem"] else "#808c9b"),
+        ):
             figure.add_annotation(
-                x=1,
+                x=x,
                 xref="paper",
                 y=name,
-                text=_plain(words),
+                yshift=12,
+                text=text,
                 showarrow=False,
-                xanchor="right",
-                font={"color": "#c0392b" if row["problem"] else "#808c9b", "size": 12},
+                xanchor=side,
+                font={"color": color, "size": 11},
             )
     figure.update_yaxes(
-        type="category", autorange="reversed", categoryorder="array", categoryarray=names
+        type="category",
+        categoryorder="array",
+        categoryarray=names,
+        range=[len(rows) - 0.5, -0.9],
+        showticklabels=False,
     )
-    figure.update_xaxes(type="log", dtick=1, tickformat="~g")
+    figure.update_xaxes(type="log", dtick=1, tickformat="~g", tickangle=0)
     return figure
 
 
@@ -709,6 +719,30 @@ def time_parts(sides: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.4, legend={"y": -0.6, "traceorder": "normal"})
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(range=[0, 100])
+    return figure
+
+
+def energy_parts(sides: Sequence[tuple[str, Mapping[str, float]]]) -> go.Figure:
+    """Draw the energy of an inference, split into arithmetic and moving bytes.
+
+    Args:
+        sides: Name of a model, and joules of ``compute`` and ``movement``.
+    """
+    figure = _figure("Microjoules", "", 60 * len(sides) + 110)
+    for key, title, color in (
+        ("compute", "Arithmetic and instructions", "#4678d8"),
+        ("movement", "Moving bytes", "#e0872b"),
+    ):
+        figure.add_bar(
+            x=[1e6 * parts[key] for _, parts in sides],
+            y=[name for name, _ in sides],
+            orientation="h",
+            name=title,
+            marker={"color": color},
+            hovertemplate=f"{title}: %{{x:.3g}} µJ<extra></extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.4)
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 

@@ -8,9 +8,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 
 from optim.data import with_validation
 from optim.errors import ConfigError, DataError
+from optim.export.deploy import onnx_bytes
 from optim.gate import (
     Baseline,
     GateResult,
@@ -23,6 +25,7 @@ from optim.gate import (
     samples_needed,
     sqnr_criterion,
 )
+from optim.measure.evaluate import predict
 from optim.measure.intervals import paired_difference, wilson
 from optim.measure.latency import LatencyPair
 from optim.measure.predictions import Predictions, accuracy_change
@@ -364,3 +367,26 @@ def test_what_is_no_baseline_is_refused_with_the_command_that_writes_one(tmp_pat
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(ConfigError, match="--save-baseline"):
         Baseline.load(tmp_path / "b.json")
+
+
+def test_a_detector_is_held_against_what_its_baseline_finds():
+    """Outputs may follow the baseline's at 20 dB and find nothing."""
+    bundle, blind = tiny_bundle("detector"), tiny_bundle("detector")
+    with torch.no_grad():  # its first place sees the box in the middle; a fresh head finds nothing
+        bundle.module.head.weight.zero_()
+        bundle.module.head.bias.copy_(torch.tensor([0.0] * 4 + [0.5, 0.5, 0.0, 0.0]))
+    data = data_for(bundle)
+
+    def judged(model):
+        said = predict(model, Subject(model, data, "validation", "unseen", 0).samples())
+        conditions = {"runtime": "none", "batch_size": 2, "threads": 1}
+        card = Scorecard({}, "map", ONE, ONE, ONE, {}, ONE, ONE, conditions)
+        subject = Subject(model, data, "validation", "unseen", 0)
+        return Measured(subject, "validation", "unseen", card, said, onnx_bytes(model))
+
+    baseline = Baseline.of(judged(bundle), seed=0)
+    (same,) = check_model(judged(bundle), baseline).criteria
+    assert (same.name, same.unit, same.outcome) == ("map", "points", Outcome.HOLDS)
+    (worse,) = check_model(judged(blind), baseline, max_loss_points=0.01).criteria
+    assert worse.found.value < 0
+    assert worse.outcome is not Outcome.HOLDS

@@ -9,6 +9,7 @@ import streamlit as st
 
 from optim.recipe import Recipe
 from pages.components import access, charts, state
+from pages.components.devices.energy import energy
 
 __all__ = ["detail"]
 
@@ -37,8 +38,10 @@ def detail(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None
 def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
     after = row["after"]
     with st.container(horizontal=True, vertical_alignment="center"):
-        if after["fits"]:
+        if after["fits"] and after["is_certain"]:
             st.badge("fits", color="green", icon=":material/check:")
+        elif after["fits"]:
+            st.badge("memory not known", color="gray", icon=":material/question_mark:")
         else:
             st.badge(f"does not fit: {after['limit_title']}", color="red", icon=":material/block:")
         st.markdown(f"{after['text']} With {after['runtime']}.", width="content")
@@ -48,7 +51,7 @@ def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
         if not after["fits"]:
             _change(row["change"])
     with right:
-        if any(after["parts"].values()) and after["limit"] != "unknown":
+        if after["parts"]["compute"] > 0:
             sides = [("Now", after["parts"])]
             if is_compressed:
                 sides.insert(0, ("Original", row["before"]["parts"]))
@@ -59,6 +62,8 @@ def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
             st.plotly_chart(
                 charts.time_parts(sides), key="time_parts", config={"displayModeBar": False}
             )
+    if st.toggle("Energy, battery and carbon", key="rung_energy"):
+        energy(row, is_compressed=is_compressed)
     for note in dict.fromkeys([*after["notes"], row["limits"], row["notes"]]):
         if note:
             st.caption(note[:1].upper() + note[1:])
@@ -72,18 +77,21 @@ def _latency(row: Mapping[str, Any], *, is_compressed: bool) -> None:
         sides.insert(0, ("Original", row["before"]))
     with st.container(horizontal=True):
         for title, rung in sides:
-            if not rung["fits"]:
-                value = "does not fit"
-            else:
-                value = rung["latency"]["text"] if rung["latency"] else "not known"
-            st.metric(f"{title}, estimated", value, width="content")
+            value, about = "does not fit", ""
+            if rung["fits"]:
+                value, _, about = (rung["latency"] or {"text": "not known"})["text"].partition(" (")
+            with st.container(width="content", gap="xsmall"):
+                st.metric(f"{title}, estimated", value)
+                if about:
+                    st.caption(about.removesuffix(")"))
 
 
 def _change(change: Mapping[str, Any] | None) -> None:
     if change is None:
         st.markdown(
-            "**No change of this kind makes it fit.** 8 bits and up to 90 % of the channels "
-            "removed were tried; a smaller architecture is needed."
+            "**No change of this kind makes it fit.** Floating point, 8 bits and up to 90 % of the "
+            "channels removed were tried, as far as the model allows; a smaller architecture is "
+            "needed."
         )
         return
     quality = ""

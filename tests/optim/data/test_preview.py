@@ -233,3 +233,10 @@ def test_where_a_model_leaves_sizes_free_any_will_do(opened, wanted, own, taken)
     if taken:
         data = opened(np.full((20, *own), 0.5, np.float32), labels(), DataOptions(layout="NCHW"))
         assert guess_options(data, model).options == DataOptions()
+
+
+def test_scenes_are_named_by_the_objects_in_them():
+    scenes = open_data("digit-scenes?digits=2")
+    shown = preview(scenes)["samples"]
+    assert all(set(each["label"]) <= set("0123456789, ") for each in shown)
+    assert {len(each["label"].split(", ")) for each in shown} == {1, 2}

@@ -121,6 +121,9 @@ EVERY = [
     pytest.param(charts.scene, (SCENE, "original"), id="scene"),
     pytest.param(charts.ladder, (LADDER,), id="ladder"),
     pytest.param(charts.time_parts, ([("Original", PARTS), ("Now", PARTS)],), id="time_parts"),
+    pytest.param(
+        charts.energy_parts, ([("Now", {"compute": 1e-6, "movement": 2e-6})],), id="energy_parts"
+    ),
     pytest.param(charts.layer_times, (LAYERS, {"layer19": (0.4, 0.2)}), id="layer_times"),
     pytest.param(charts.side_by_side, (SIDES,), id="side_by_side"),
     pytest.param(charts.gaps, (OUTCOMES,), id="gaps"),
@@ -265,7 +268,7 @@ def test_a_rung_where_the_model_does_not_fit_says_why_and_has_no_point():
     found = charts.ladder(LADDER)
     now = next(trace for trace in found.data if trace.name == "Now")
     assert list(now.y) == ["Board &lt;1&gt;"]
-    assert {a.y: a.text for a in found.layout.annotations} == {
+    assert {a.y: a.text for a in found.layout.annotations if a.xanchor == "right" and a.text} == {
         "Phone": "not known",
         "Chip": "RAM: 2 MB needed, 1 MB there",
     }

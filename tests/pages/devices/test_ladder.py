@@ -35,7 +35,10 @@ def test_it_counts_the_devices_and_answers_for_each_of_them(lab):
     at.toggle(key="ladder_table").set_value(True).run()
     (table,) = at.dataframe
     assert len(table.value) == len(catalogue()) >= 30
-    assert set(table.value["Fits"].str.split(":").str[0]) <= {"yes", "no"}
+    answers = table.value["Fits"].str.split(":").str[0].value_counts()
+    assert set(answers.index) == {"yes", "no", "memory not known"}
+    assert f"fits **{answers['yes']} of" in texts(at)
+    assert f"For {answers['memory not known']} more" in texts(at)
 
 
 def test_a_device_that_cannot_run_it_proposes_what_would_and_takes_it_to_the_lab(lab):
@@ -71,3 +74,17 @@ def test_on_this_machine_an_explanation_stands_beside_a_measurement(lab, probed)
     at.toggle(key="layers_prune_channels").set_value(True).run()
     assert not at.exception
     assert "crosses were measured" in texts(at)
+
+
+def test_energy_is_split_and_lasts_as_long_as_a_battery(lab):
+    at = open_ladder(small_recipe())
+    at.segmented_control(key="ladder_group").set_value("Microcontroller").run()
+    (picker,) = [box for box in at.selectbox if box.label == "Device"]
+    picker.set_value("nucleo-l4r5zi").run()
+    at.toggle(key="rung_energy").set_value(True).run()
+    assert not at.exception
+    assert not at.error
+    found = texts(at)
+    assert "Energy of one inference" in found
+    assert "Battery, now" in found
+    assert "Repaid after" in found

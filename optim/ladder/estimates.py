@@ -1,0 +1,99 @@
+"""Latency and energy of a footprint on a device: by published measurements and by its operators.
+
+The predictor knows parameters, MACs and activations, and was fitted to networks that are mostly
+large. Of a small network the operators say more: where it lies outside of what was measured on a
+device, or nothing was measured there, the time of starting every operator counts, and the rates
+that networks reach beside the peak ones.
+"""
+
+from __future__ import annotations
+
+import math
+
+from optim.devices.energy import EnergyEstimate, energy_of
+from optim.devices.parts import Roofline, precision_of
+from optim.devices.predict import latency_on, peak_share
+from optim.devices.profile import DeviceProfile, Precision, Runtime
+from optim.devices.workload import Workload
+from optim.errors import ConfigError
+from optim.ladder.footprint import Footprint
+from optim.ladder.why import split
+from optim.quantity import How, Quantity
+
+__all__ = ["energy_on", "latency_on_device"]
+
+_OVERHEAD_DOUBT = 3.0
+
+
+def latency_on_device(
+    footprint: Footprint, profile: DeviceProfile, runtime: Runtime
+) -> tuple[Quantity | None, tuple[str, ...]]:
+    """Return the latency of one inference in ms with its 80 % interval, and what to know of it.
+
+    None where too little is known of the device.
+    """
+    by_operators = _by_operators(footprint, profile, runtime)
+    try:
+        found = latency_on(profile, runtime, _precision(footprint, runtime), _row(footprint))
+    except ConfigError as error:
+        return None, (str(error),)
+    if by_operators is None or (found.validated and not found.extrapolated):
+        return found.latency, found.notes
+    if not found.validated:
+        return by_operators, found.notes
+    # Two accounts, each of which may be far off for a network that is smaller than all measured
+    # ones: the middle of both, and an interval that holds both.
+    both = (found.latency, by_operators)
+    latency = Quantity(
+        math.sqrt(found.latency.value * by_operators.value),
+        "ms",
+        min(q.low for q in both),
+        max(q.high for q in both),
+        how=How.ESTIMATED,
+    )
+    return latency, found.notes
+
+
+def energy_on(
+    footprint: Footprint, profile: DeviceProfile, runtime: Runtime
+) -> EnergyEstimate | None:
+    """Return the energy of one inference; None where the device's process is not known."""
+    try:
+        return energy_of(profile, _precision(footprint, runtime), _row(footprint))
+    except ConfigError:
+        return None
+
+
+def _by_operators(
+    footprint: Footprint, profile: DeviceProfile, runtime: Runtime
+) -> Quantity | None:
+    if not profile.peak_tops:
+        return None
+    parts = split(footprint, Roofline(profile, runtime))
+    working = parts.total - parts.overhead
+    # A typical time to start an operator is off by three where the device's own is not known.
+    doubt = 1.0 if profile.overhead_us is not None else _OVERHEAD_DOUBT
+    middle, low, high = peak_share()
+    return Quantity(
+        parts.overhead + middle * working,
+        "ms",
+        parts.overhead / doubt + low * working,
+        parts.overhead * doubt + high * working,
+        how=How.ESTIMATED,
+    )
+
+
+def _precision(footprint: Footprint, runtime: Runtime) -> Precision:
+    """Return what a runtime computes most of a model with."""
+    largest = max(footprint.operators, key=lambda o: o.macs)
+    return precision_of(largest, runtime) or runtime.precisions[0]
+
+
+def _row(footprint: Footprint) -> Workload:
+    return Workload(
+        macs=footprint.macs or None,
+        params=footprint.params or None,
+        activations=footprint.activations or None,
+        task=footprint.task,
+        input_shape="x".join(map(str, (1, *footprint.input_shape))),
+    )
