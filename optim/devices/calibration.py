@@ -37,7 +37,7 @@ _BLOCK = 16
 """Channels that wide kernels take at once."""
 _BYTES = {"float32": 4, "int8": 1}
 
-_Ms = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+_Ms = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 _Times = Annotated[list[_Ms], Field(min_length=1, max_length=100)]
 _Size = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -200,13 +200,11 @@ def _undisturbed(times: Sequence[float]) -> float:
 
 def _terms(operator: Operator) -> list[float]:
     """Return what the time of an operator is a sum of, up to factors that are not negative."""
-    terms = [1.0, operator.moved_bytes / 1e6]
-    if operator.macs:
-        # Kernels for whole windows copy each window first.
-        copied = operator.rows * operator.inputs * operator.kernel if operator.groups == 1 else 0
-        macs = operator.macs / 1e6
-        terms += [copied / 1e6, macs, macs * _filling(operator)]
-    return terms
+    # Kernels for whole windows copy each window first.
+    copies = operator.macs and operator.groups == 1
+    copied = operator.rows * operator.inputs * operator.kernel if copies else 0
+    macs = operator.macs / 1e6
+    return [1.0, operator.moved_bytes / 1e6, copied / 1e6, macs, macs * _filling(operator)]
 
 
 def _filling(operator: Operator) -> float:
@@ -238,6 +236,7 @@ class _Law:
     def __init__(self, operators: Sequence[Operator], ms: np.ndarray) -> None:
         from scipy.optimize import nnls
 
+        self.multiplies = any(o.macs for o in operators)
         terms = np.array([_terms(o) for o in operators])
         # Relative errors count, not those of the longest operators.
         self._factors, _ = nnls(terms / ms[:, None], np.ones(len(ms)))
@@ -259,7 +258,7 @@ class _Law:
         terms = (np.array(_terms(operator)) * self._factors).tolist()
         base = max(sum(terms), self._LEAST_MS)
         rest = float((self._likeness(np.array([_place(operator)])) @ self._weights)[0])
-        start, moving, copying, plain, padded = terms + [0.0] * (5 - len(terms))
+        start, moving, copying, plain, padded = terms
         filled = _filling(operator)
         useful = plain + padded / filled
         parts = Parts(start, useful, padded - padded / filled, moving + copying)
@@ -330,9 +329,10 @@ class Calibration:
             for key, found in chains.items()
             if len(found) >= self._FEWEST
         }
-        if not self._laws:
+        if not any(law.multiplies for law in self._laws.values()):
             raise ConfigError(
-                f"operators: no kind of operator was measured {self._FEWEST} times.",
+                f"operators: no kind of operator that multiplies was measured {self._FEWEST} "
+                "times.",
                 hint="Let the probe run to its end.",
                 field="operators",
             )
@@ -389,11 +389,13 @@ class Calibration:
 
     def _law(self, operator: Operator) -> tuple[_Law, bool]:
         """Return the law for an operator, and whether it is that of another kind."""
+        # A law of what only moves bytes would make multiplying free.
+        laws = {key: law for key, law in self._laws.items() if law.multiplies or not operator.macs}
         for kind in (operator.kind, *_NEAREST.get(operator.kind, ())):
             for dtype in (operator.dtype, "float32"):
-                if (kind, dtype) in self._laws:
-                    return self._laws[kind, dtype], kind != operator.kind
-        return next(iter(self._laws.values())), True
+                if (kind, dtype) in laws:
+                    return laws[kind, dtype], kind != operator.kind
+        return next(iter(laws.values())), True
 
 
 _UNCHECKED = math.log(2)

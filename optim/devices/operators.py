@@ -51,6 +51,7 @@ class Operator:
         weight_bytes: Weights that are read.
         fused: Whether the operator before it does the work on runtimes that block channels.
         op: The operator's own name, such as ``QLinearConv``.
+        two_of_four: Whether two of every four weights along the inputs are zero.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Operator:
     weight_bytes: int = 0
     fused: bool = False
     op: str = ""
+    two_of_four: bool = False
 
     @property
     def moved_bytes(self) -> int:

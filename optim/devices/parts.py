@@ -18,7 +18,7 @@ from typing import cast
 from optim.devices.operators import Operator
 from optim.devices.profile import DeviceProfile, Precision, Runtime
 
-__all__ = ["Parts", "Roofline", "precision_of"]
+__all__ = ["Parts", "Roofline", "precision_of", "skips_zeros"]
 
 _OVERHEAD_US = {"gpu": 5.0, "tpu": 5.0, "npu": 10.0, "cpu": 1.0, "sbc": 2.0, "fpga": 1.0}
 """Typical time to start an operator where a device's own is not known (kernel launches of CUDA take
@@ -80,6 +80,15 @@ def precision_of(operator: Operator, runtime: Runtime) -> Precision | None:
     return next((p for p in _FALLBACK[wanted] if p in runtime.precisions), None)
 
 
+def skips_zeros(operator: Operator, runtime: Runtime) -> bool:
+    """Return whether a runtime multiplies half of an operator's weights: sparse units take 2:4.
+
+    They compute no fp32.
+    """
+    precision = precision_of(operator, runtime)
+    return operator.two_of_four and runtime.sparsity == "2:4" and precision not in (None, "fp32")
+
+
 class Roofline:
     """Splits the time of operators on one device and runtime.
 
@@ -125,7 +134,8 @@ class Roofline:
         known = self.profile.peak_tops
         rate = known.get(precision) if precision else None
         rate = rate or max(known.values(), default=None)
-        return operator.macs / (rate * 1e9 / 2) if rate else 0.0
+        macs = operator.macs / 2 if skips_zeros(operator, self.runtime) else operator.macs
+        return macs / (rate * 1e9 / 2) if rate else 0.0
 
 
 def _overhead_us(profile: DeviceProfile) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,14 +28,13 @@ class Footprint:
         params: Parameters.
         macs: Multiply-accumulates.
         activations: Values that layers with weights write.
-        weight_bytes: Weights and other constants as the file stores them.
+        weight_bytes: Weights and other constants as the runtime holds them, which widens some.
         file_bytes: The whole file.
         arena: Memory for activations where every value has a fixed place; None if it is not known.
         arena_at: Kernel at which most is needed.
         sparsity: Share of zero weights.
         weight_bits: ``{layer: bits}`` of quantized weights.
         zeros: ``{layer: share of zero weights}``.
-        two_of_four: Layers in which two of every four weights are zero.
         input_shape: Of one sample.
         task: What the model does.
     """
@@ -51,7 +50,6 @@ class Footprint:
     sparsity: float
     weight_bits: Mapping[str, int]
     zeros: Mapping[str, float]
-    two_of_four: frozenset[str]
     input_shape: tuple[int, ...]
     task: str
 
@@ -86,6 +84,7 @@ def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footpr
     except UnsupportedModelError:
         arena, at = None, ""
     zeros, patterned = _zeros(bundle)
+    operators = tuple(replace(o, two_of_four=o.layer in patterned) for o in operators)
     return Footprint(
         operators=operators,
         params=int(params.value),
@@ -98,7 +97,6 @@ def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footpr
         sparsity=sparsity.value,
         weight_bits={name: w.grid.bits for name, w in bundle.table.weights.items()},
         zeros=zeros,
-        two_of_four=patterned,
         input_shape=tuple(bundle.spec.shape),
         task=type(bundle.task).__name__.lower(),
     )
@@ -110,9 +108,9 @@ def _zeros(bundle: ModelBundle) -> tuple[dict[str, float], frozenset[str]]:
     for name, mask in bundle.table.masks.items():
         kept = np.asarray(mask)
         zeros[name] = 1.0 - float(kept.mean())
-        flat = kept.reshape(len(kept), -1)
-        if flat.shape[1] % 4 == 0 and zeros[name] > 0:
-            groups = flat.reshape(len(kept), -1, 4).sum(-1)
-            if (groups <= 2).all():
+        # Runs go along the input channels, the order in which sparse tensor cores read.
+        if kept.ndim > 1 and kept.shape[1] % 4 == 0:
+            runs = np.moveaxis(kept, 1, -1).reshape(-1, 4)
+            if (runs.sum(-1) <= 2).all():
                 patterned.add(name)
     return zeros, frozenset(patterned)

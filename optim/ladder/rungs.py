@@ -35,6 +35,8 @@ class Fit:
         text: What is missing, or how much is used, in one sentence.
         needs: Bytes it needs of what binds; 0 where it is not bytes.
         has: Bytes there are.
+        is_certain: Whether all was known that this was told from: the device's memory, and what
+            the model's activations need.
     """
 
     runtime: Runtime
@@ -42,10 +44,11 @@ class Fit:
     text: str
     needs: int = 0
     has: int = 0
+    is_certain: bool = True
 
     @property
     def fits(self) -> bool:
-        """Whether it does."""
+        """Whether nothing that is known speaks against it."""
         return not self.problem
 
     def to_json(self) -> dict[str, Any]:
@@ -57,6 +60,7 @@ class Fit:
             "text": self.text,
             "needs": self.needs,
             "has": self.has,
+            "is_certain": self.is_certain,
         }
 
 
@@ -81,15 +85,17 @@ def fit_of(footprint: Footprint, profile: DeviceProfile) -> Fit:
         )
     weights = footprint.weight_bytes
     arena = int(footprint.arena.value) if footprint.arena else 0
+    both = "Weights and activations take" if footprint.arena else "Weights take"
     if profile.device_class.startswith("mcu"):
         checks = [
             ("flash", weights, profile.flash_bytes, "Weights take"),
             ("ram", arena, profile.ram_bytes, "Activations take"),
         ]
         if profile.flash_bytes is None and profile.ram_bytes is not None:
-            checks = [("ram", weights + arena, profile.ram_bytes, "Weights and activations take")]
+            checks = [("ram", weights + arena, profile.ram_bytes, both)]
     else:
-        checks = [("ram", weights + arena, profile.ram_bytes, "Weights and activations take")]
+        checks = [("ram", weights + arena, profile.ram_bytes, both)]
+    is_certain = footprint.arena is not None and all(has is not None for _, _, has, _ in checks)
     fullest = (0.0, "unknown", "Its memory is not known.", 0, 0)
     for what, needs, has, words in checks:
         if has is None:
@@ -98,7 +104,10 @@ def fit_of(footprint: Footprint, profile: DeviceProfile) -> Fit:
         if needs > has:
             return Fit(runtime, what, text, needs, has)
         fullest = max(fullest, (needs / has, what, text, needs, has))
-    return Fit(runtime, "", fullest[2], fullest[3], fullest[4])
+    text = fullest[2]
+    if footprint.arena is None:
+        text += " What its activations take is not known before it runs."
+    return Fit(runtime, "", text, fullest[3], fullest[4], is_certain)
 
 
 def limit_of(footprint: Footprint, profile: DeviceProfile, runtime: Runtime) -> tuple[str, Parts]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from optim.devices.operators import KINDS, Operator
-from optim.devices.parts import Parts, precision_of
+from optim.devices.parts import Parts, precision_of, skips_zeros
 from optim.devices.profile import Runtime
 from optim.ladder.footprint import Footprint
 
@@ -250,6 +250,18 @@ class _Context:
         return self.after.macs < self.before.macs
 
     @property
+    def more_zeros(self) -> frozenset[str]:
+        """Layers in which the step leaves more zeros."""
+        was = self.before.zeros
+        return frozenset(n for n, share in self.after.zeros.items() if share > was.get(n, 0.0))
+
+    @property
+    def skips(self) -> bool:
+        """Whether the step leaves zeros that the runtime skips."""
+        more = self.more_zeros
+        return any(o.layer in more and skips_zeros(o, self.runtime) for o in self.after.operators)
+
+    @property
     def quantizes(self) -> bool:
         """Whether the step gives weights fewer bits."""
         return any(
@@ -260,14 +272,11 @@ class _Context:
 
 def _zeros(c: _Context) -> Iterable[Reason]:
     """Zeros that a dense kernel multiplies like everything else."""
-    layers = [
-        name for name, share in c.after.zeros.items() if share > c.before.zeros.get(name, 0.0)
-    ]
+    more = c.more_zeros
+    owned = [o for o in c.after.operators if o.layer in more and not skips_zeros(o, c.runtime)]
+    layers = list(dict.fromkeys(o.layer for o in owned))
     if not layers:
         return
-    if c.runtime.sparsity == "2:4" and set(layers) <= c.after.two_of_four:
-        return
-    owned = [o for o in c.after.operators if o.layer in layers]
     macs = sum(o.macs for o in owned)
     zeros = _mean([c.after.zeros[name] for name in layers])
     text = (
@@ -275,7 +284,10 @@ def _zeros(c: _Context) -> Iterable[Reason]:
         f"multiplies them all: {_count(macs)} MACs without the step and with it."
     )
     if c.runtime.sparsity == "2:4":
-        text += " It skips zeros only where two of every four weights are zero (2:4)."
+        text += (
+            " It skips zeros only where two of every four weights are zero (2:4) and fewer than 32 "
+            "bits are multiplied."
+        )
     else:
         text += " Only whole channels that are removed save time here."
     yield Reason("zeros", text, c.share(owned), tuple(layers))
@@ -294,11 +306,19 @@ def _bits(c: _Context) -> Iterable[Reason]:
     if owned:
         bits = sorted(set(narrow.values()))
         as_ = "int8" if all(o.dtype == "int8" for o in owned) else "floating point"
+        rest = (
+            f"{c.runtime.name} has no kernel for fewer bits. The file is smaller; an inference "
+            "takes as long as with 8."
+        )
+        if "w4" in c.runtime.precisions:
+            rest = (
+                f"so this estimate takes it. {c.runtime.name} has kernels for narrow weights, and "
+                "what they save is not in the estimate."
+            )
         yield Reason(
             "bits",
             f"Weights of {_either(bits)} bits in {_layers(list(narrow))} are widened to {as_} "
-            f"before they are multiplied: {c.runtime.name} has no kernel for fewer bits. The file "
-            "is smaller; an inference takes as long as with 8.",
+            f"before they are multiplied: {rest}",
             c.share(owned),
             tuple(narrow),
         )
@@ -398,7 +418,7 @@ def _padding(c: _Context) -> Iterable[Reason]:
 
 def _overhead(c: _Context) -> Iterable[Reason]:
     """Time that no operator's size changes."""
-    if not (c.shrinks or c.quantizes):
+    if not (c.shrinks or c.quantizes or c.skips):
         return
     share = c.parts.overhead / (c.parts.total or 1.0)
     count = _working(c.after)

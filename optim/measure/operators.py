@@ -56,12 +56,19 @@ def operators_of(
     Raises:
         ExportError: If the runtime refuses the file.
     """
+    file = _with_names(file)
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "model.onnx"
         traced = trace_operators(file, inputs, runs=1, interface=interface, rewritten=written)
         graph = onnx.load(written, load_external_data=False).graph
     outputs = {operator.name: operator.outputs for operator in traced}
     weights = {t.name: (list(t.dims), t.data_type) for t in graph.initializer}
+    # Where no kernel takes the integers, they become floats anew for every inference.
+    widened = {
+        node.output[0]: weights[node.input[0]]
+        for node in graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in weights
+    }
     types: dict[str, tuple[str, list[int]]] = {}
     for value in graph.input:
         sizes = [max(1, d.dim_value) for d in value.type.tensor_type.shape.dim]
@@ -75,7 +82,7 @@ def operators_of(
     found: list[Operator] = []
     fusible: set[str] = set()
     for node in graph.node:
-        operator = _operator(node, types, weights, owners or {})
+        operator = _operator(node, types, weights, widened, owners or {})
         if _continues(node, fusible, readers):
             operator = replace(operator, fused=True)
         is_float_conv = operator.kind in ("conv", "depthwise") and operator.dtype == "float32"
@@ -172,13 +179,15 @@ def _operator(
     node: onnx.NodeProto,
     types: Mapping[str, tuple[str, list[int]]],
     weights: Mapping[str, tuple[list[int], int]],
+    widened: Mapping[str, tuple[list[int], int]],
     owners: Mapping[str, str],
 ) -> Operator:
     kind = _OPS.get(node.op_type, "other")
     given = [types[name] for name in node.input if name in types]
     read, out = sum(map(_size, given)), types.get(node.output[0], ("float", [1]))
     held = [weights[name] for name in node.input if name in weights]
-    matrix = max(held, key=lambda w: prod(w[0]), default=([], 0))
+    factors = [*held, *(widened[name] for name in node.input if name in widened)]
+    matrix = max(factors, key=lambda w: prod(w[0]), default=([], 0))
     dtype = "float32"
     if any(name in ("uint8", "int8") for name, _ in (*given, out)) and kind != "convert":
         dtype = "int8"
@@ -226,7 +235,7 @@ def _operator(
         )
     if kind == "recurrent":
         steps = given[0][1][0] if given else 1
-        macs = steps * sum(prod(dims) for dims, _ in held if len(dims) > 2)
+        macs = steps * sum(prod(dims) for dims, _ in factors if len(dims) > 2)
         return Operator(kind=kind, inputs=1, outputs=sizes[-1], rows=steps, macs=macs, **plain)
     channels = sizes[1] if len(sizes) > 2 else sizes[-1]
     window = prod(attributes.get("kernel_shape", [1]))
@@ -234,6 +243,23 @@ def _operator(
         kind=kind, inputs=channels, outputs=channels, rows=prod(sizes) // max(1, channels),
         kernel=window, **plain,
     )  # fmt: skip
+
+
+def _with_names(file: bytes) -> bytes:
+    """Return a file whose nodes all have names of their own, by which the trace tells them."""
+    try:
+        model = onnx.load_from_string(file)
+    except Exception:
+        # protobuf's errors come without types; the runtime says what is wrong with the file.
+        return file
+    seen: set[str] = set()
+    for node in model.graph.node:
+        name = node.name or next(filter(None, node.output), node.op_type)
+        while name in seen:
+            name += "_"
+        seen.add(name)
+        node.name = name
+    return model.SerializeToString()
 
 
 def _continues(node: onnx.NodeProto, fusible: set[str], readers: Counter[str]) -> bool:

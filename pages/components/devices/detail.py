@@ -38,8 +38,10 @@ def detail(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None
 def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
     after = row["after"]
     with st.container(horizontal=True, vertical_alignment="center"):
-        if after["fits"]:
+        if after["fits"] and after["is_certain"]:
             st.badge("fits", color="green", icon=":material/check:")
+        elif after["fits"]:
+            st.badge("memory not known", color="gray", icon=":material/question_mark:")
         else:
             st.badge(f"does not fit: {after['limit_title']}", color="red", icon=":material/block:")
         st.markdown(f"{after['text']} With {after['runtime']}.", width="content")
@@ -87,8 +89,9 @@ def _latency(row: Mapping[str, Any], *, is_compressed: bool) -> None:
 def _change(change: Mapping[str, Any] | None) -> None:
     if change is None:
         st.markdown(
-            "**No change of this kind makes it fit.** 8 bits and up to 90 % of the channels "
-            "removed were tried; a smaller architecture is needed."
+            "**No change of this kind makes it fit.** Floating point, 8 bits and up to 90 % of the "
+            "channels removed were tried, as far as the model allows; a smaller architecture is "
+            "needed."
         )
         return
     quality = ""

@@ -27,7 +27,8 @@ _PLOT = {"displayModeBar": False}
 def summary(found: Mapping[str, Any]) -> None:
     """Say in one line on how many devices the model fits, before and now."""
     devices = found["devices"]
-    before, now = (sum(row[side]["fits"] for row in devices) for side in ("before", "after"))
+    before, now = (sum(_certainly(row[side]) for row in devices) for side in ("before", "after"))
+    open_ = sum(row["after"]["fits"] and not row["after"]["is_certain"] for row in devices)
     needs = found["footprints"]["after"]
     arena = needs["arena_bytes"]
     memory = f", {_bytes(arena)} for activations" if arena is not None else ""
@@ -38,6 +39,8 @@ def summary(found: Mapping[str, Any]) -> None:
             f"The model fits **{now} of {len(devices)}** devices as it is set now, "
             f"{before} as the original."
         )
+    if open_:
+        text += f" For {open_} more too little is known of memory to tell."
     st.markdown(f"{text} It needs {_bytes(needs['weight_bytes'])} for weights{memory}.")
 
 
@@ -116,7 +119,7 @@ def _table(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None
             "Device": row["title"],
             "Kind": row["class_title"],
             "Runtime": row["after"]["runtime"],
-            "Fits": "yes" if row["after"]["fits"] else f"no: {row['after']['limit_title']}",
+            "Fits": _answer(row["after"]),
             "Original": _text(row["before"]),
             "Now": _text(row["after"]),
             "Limited by": row["after"]["limit_title"],
@@ -127,6 +130,16 @@ def _table(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None
         for row in shown
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="ladder_rows", placeholder="–")
+
+
+def _certainly(rung: Mapping[str, Any]) -> bool:
+    return bool(rung["fits"] and rung["is_certain"])
+
+
+def _answer(rung: Mapping[str, Any]) -> str:
+    if not rung["fits"]:
+        return f"no: {rung['limit_title']}"
+    return "yes" if rung["is_certain"] else "memory not known"
 
 
 def _text(rung: Mapping[str, Any]) -> str:

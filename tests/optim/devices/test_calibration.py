@@ -129,12 +129,14 @@ def with_case(content: dict, **fields) -> bytes:
 
 
 def test_negative_infinite_and_absurd_times_are_named(content):
-    with pytest.raises(ConfigError, match=r"operators\.0\.ms\.0: .*greater than 0: got -1"):
+    with pytest.raises(ConfigError, match=r"operators\.0\.ms\.0: .*equal to 0\.000001: got -1"):
         read_probe(with_case(content, ms=[-1.0]))
     with pytest.raises(ConfigError, match=r"operators\.0\.ms\.0"):
         read_probe(with_case(content, ms=[float("inf")]))
     with pytest.raises(ConfigError, match=r"operators\.0: .*less than any processor needs"):
-        read_probe(with_case(content, ms=[1e-12]))
+        read_probe(with_case(content, ms=[1e-6]))
+    with pytest.raises(ConfigError, match=r"overhead_ms\.0"):
+        read_probe(changed(content, overhead_ms=[1e-300]))
     with pytest.raises(ConfigError, match=r"operators\.0\.ms\.0"):
         read_probe(with_case(content, ms=[1e9]))
 
@@ -163,8 +165,23 @@ def test_a_field_edited_by_hand_is_named(content, field, value):
 
 
 def test_too_little_measured_is_refused(content):
-    with pytest.raises(ConfigError, match="no kind of operator was measured 3 times"):
-        calibrate(read_probe(changed(content, operators=content["operators"][:2])))
+    adds = [case for case in content["operators"] if case["kind"] == "add"]
+    for operators in (content["operators"][:2], adds):
+        with pytest.raises(ConfigError, match="no kind of operator that multiplies was measured 3"):
+            calibrate(read_probe(changed(content, operators=operators)))
+
+
+@pytest.mark.parametrize("kept", [("add", "conv"), ("conv",)])
+def test_a_probe_of_few_kinds_estimates_the_others_by_what_multiplies_alike(content, kept):
+    operators = [case for case in content["operators"] if case["kind"] in kept]
+    found = calibrate(read_probe(changed(content, operators=operators)))
+    small, large = (
+        Operator("g", "gemm", "float32", inputs=n, outputs=n, macs=n * n) for n in (100, 1000)
+    )
+    moving = Operator("s", "softmax", "float32", inputs=64, outputs=64, rows=64)
+    estimate = found.estimate([small, large, moving])
+    assert estimate.substituted == ("g", "g", "s")
+    assert estimate.operators[1] > 10 * estimate.operators[0]
 
 
 def test_the_same_content_has_the_same_identity(content):

@@ -32,6 +32,18 @@ def test_an_operator_that_multiplies_takes_its_macs_over_the_peak_rate():
     assert parts == Parts(overhead=0.01, compute=pytest.approx(57_600 / 1e6))
 
 
+def test_sparse_units_multiply_half_of_the_weights_and_take_no_fp32():
+    sparse = Runtime(name="S", precisions=("int8", "fp32"), sparsity="2:4")
+
+    def compute(runtime, **more):
+        return Roofline(profile(), runtime).split(conv(8, 8, **more)).compute
+
+    dense = compute(sparse, dtype="int8")
+    assert compute(sparse, dtype="int8", two_of_four=True) == pytest.approx(dense / 2)
+    assert compute(RUNTIME, dtype="int8", two_of_four=True) == pytest.approx(dense)
+    assert compute(sparse, two_of_four=True) == compute(sparse)
+
+
 def test_channels_that_fill_no_block_multiply_zeros():
     full = Roofline(profile(), RUNTIME).split(conv(16, 16))
     part = Roofline(profile(), RUNTIME).split(conv(16, 9))

@@ -32,7 +32,6 @@ def footprint(*operators, arena=1000, **more):
         sparsity=0.0,
         weight_bits={},
         zeros={},
-        two_of_four=frozenset(),
         input_shape=(3, 8, 8),
         task="classification",
     )

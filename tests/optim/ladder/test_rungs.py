@@ -12,6 +12,7 @@ SMALL = footprint(conv("a", 8, 8, dtype="int8"), arena=4000)  # 576 bytes of wei
 def test_a_model_that_fits_says_what_is_fullest():
     fit = fit_of(SMALL, device())
     assert fit.fits
+    assert fit.is_certain
     assert fit.text == "Activations take 4 kB of 10 kB RAM."
 
 
@@ -48,11 +49,17 @@ def test_the_runtime_with_the_kernels_is_taken():
 def test_memory_that_nobody_knows_refuses_nothing():
     fit = fit_of(SMALL, device(ram=None, flash=None))
     assert fit.fits
+    assert not fit.is_certain
     assert fit.text == "Its memory is not known."
 
 
-def test_an_arena_that_is_not_known_counts_as_nothing():
-    assert fit_of(footprint(conv("a", 8, 8), arena=None), device(ram=1)).fits
+@pytest.mark.parametrize(("kind", "named"), [("mcu", "Flash"), ("sbc", "RAM")])
+def test_an_arena_that_is_not_known_refuses_nothing_and_is_said(kind, named):
+    fit = fit_of(footprint(conv("a", 8, 8), arena=None), device(kind))
+    assert fit.fits
+    assert not fit.is_certain
+    assert fit.text.startswith("Weights take 2.3 kB of ")
+    assert fit.text.endswith(f"{named}. What its activations take is not known before it runs.")
 
 
 @pytest.mark.parametrize(

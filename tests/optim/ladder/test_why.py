@@ -40,10 +40,12 @@ def test_zeros_in_a_dense_kernel_save_nothing():
 def test_two_of_four_zeros_are_skipped_where_the_runtime_can():
     sparse = Runtime(name="S", precisions=("fp16",), sparsity="2:4")
     before = footprint(conv("a", 64, 64))
-    after = footprint(conv("a", 64, 64), zeros={"a": 0.5}, two_of_four=frozenset({"a"}))
-    assert "zeros" not in codes(effect_of(before, after, Clock(), sparse))
+    after = footprint(conv("a", 64, 64, two_of_four=True), zeros={"a": 0.5})
+    assert codes(effect_of(before, after, Clock(starting=1.0), sparse)) == ["overhead"]
     random = footprint(conv("a", 64, 64), zeros={"a": 0.5})
     assert "2:4" in text_of(effect_of(before, random, Clock(), sparse), "zeros")
+    wide = sparse.model_copy(update={"precisions": ("fp32",)})
+    assert "32 bits" in text_of(effect_of(before, after, Clock(), wide), "zeros")
 
 
 def test_fewer_than_eight_bits_are_widened():
@@ -52,6 +54,10 @@ def test_fewer_than_eight_bits_are_widened():
     effect = effect_of(before, after, Clock(), RUNTIME)
     assert effect.speedup == 1.0
     assert "Weights of 4 bits in layer a are widened to int8" in text_of(effect, "bits")
+    assert "Engine has no kernel for fewer bits" in text_of(effect, "bits")
+    narrow = RUNTIME.model_copy(update={"precisions": ("fp32", "int8", "w4")})
+    text = text_of(effect_of(before, after, Clock(), narrow), "bits")
+    assert "Engine has kernels for narrow weights" in text
 
 
 def test_layers_left_in_floating_point_are_named_with_their_share():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from optim.errors import ExportError
 from optim.export.deploy import onnx_bytes
@@ -67,6 +68,41 @@ def test_a_quantized_file_computes_with_integers_and_reads_a_quarter():
     assert {o.dtype for o in integers if o.macs} == {"int8"}
     weights = [sum(o.weight_bytes for o in found) for found in (floats, integers)]
     assert weights[1] < weights[0] / 3
+
+
+def made(*nodes, **weights):
+    """Return the file of a graph from ``x`` (n, 4, 20) to ``y``."""
+    graph = helper.make_graph(
+        nodes,
+        "made",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 20])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    opset = helper.make_opsetid("", 17)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
+
+
+def test_nodes_without_names_have_sizes_all_the_same():
+    weight = np.ones((6, 4, 3), np.float32)
+    file = made(
+        helper.make_node("Sigmoid", ["x"], ["a"]), helper.make_node("Conv", ["a", "w"], ["y"]),
+        w=weight,
+    )  # fmt: skip
+    (conv,) = (o for o in operators_of(file, np.zeros((1, 4, 20), np.float32)) if o.macs)
+    assert (conv.rows, conv.outputs, conv.macs) == (18, 6, 18 * weight.size)
+
+
+def test_weights_that_are_widened_anew_for_every_inference_are_multiplied_too():
+    weight = np.ones((6, 4, 3), np.int8)
+    file = made(
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["v"], axis=0),
+        helper.make_node("Conv", ["x", "v"], ["y"]),
+        w=weight, s=np.ones(6, np.float32), z=np.zeros(6, np.int8),
+    )  # fmt: skip
+    found = operators_of(file, np.zeros((1, 4, 20), np.float32))
+    assert sum(o.macs for o in found) == 18 * weight.size
+    assert {o.dtype for o in found if o.macs} == {"float32"}
 
 
 def test_operators_know_their_layers():

@@ -35,7 +35,10 @@ def test_it_counts_the_devices_and_answers_for_each_of_them(lab):
     at.toggle(key="ladder_table").set_value(True).run()
     (table,) = at.dataframe
     assert len(table.value) == len(catalogue()) >= 30
-    assert set(table.value["Fits"].str.split(":").str[0]) <= {"yes", "no"}
+    answers = table.value["Fits"].str.split(":").str[0].value_counts()
+    assert set(answers.index) == {"yes", "no", "memory not known"}
+    assert f"fits **{answers['yes']} of" in texts(at)
+    assert f"For {answers['memory not known']} more" in texts(at)
 
 
 def test_a_device_that_cannot_run_it_proposes_what_would_and_takes_it_to_the_lab(lab):
