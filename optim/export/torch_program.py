@@ -69,15 +69,23 @@ class TorchProgramSession:
 
     Attributes:
         module: What the program became.
-        threads: Threads one timed inference may use.
+        threads: Threads one inference may use.
+        is_compiled: Whether torch.compile makes kernels for it, on the first batches it meets.
     """
 
     module: Callable[[Tensor], Any]
     threads: int
+    is_compiled: bool = False
 
     @classmethod
-    def open(cls, file: bytes, threads: int) -> TorchProgramSession:
+    def open(cls, file: bytes, threads: int, *, compiled: bool = False) -> TorchProgramSession:
         """Load a program that was just made here: loading others would execute what they say.
+
+        Args:
+            file: The program.
+            threads: Threads one inference may use.
+            compiled: Whether it is run by what torch.compile makes of it, for any number of
+                samples; making that takes seconds.
 
         Raises:
             ExportError: If torch refuses it.
@@ -85,31 +93,37 @@ class TorchProgramSession:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return cls(torch.export.load(io.BytesIO(file)).module(), threads)
+                module = torch.export.load(io.BytesIO(file)).module()
         except Exception as error:
             raise ExportError(f"torch cannot load the program: {first_line(error)}.") from error
+        if compiled:
+            return cls(torch.compile(module, fullgraph=True, dynamic=True), threads, True)
+        return cls(module, threads)
 
     @property
     def runtime(self) -> str:
-        """Name and version of torch."""
-        return f"PyTorch {torch.__version__.split('+')[0]}"
+        """Name and version of torch, and whether it compiles."""
+        name = f"PyTorch {torch.__version__.split('+')[0]}"
+        return f"torch.compile, {name}" if self.is_compiled else name
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs ``(N, numbers)`` for normalised inputs ``(N, ...)``."""
-        with torch.inference_mode():
-            return rows_of([self.module(torch.from_numpy(x)).numpy()])
+        return rows_of([self._computed(torch.from_numpy(x)).numpy()])
 
     def timed(self, x: np.ndarray) -> Callable[[], None]:
         """Return a function that runs a batch and reads nothing, as a clock wants it."""
         inputs = torch.from_numpy(x)
 
         def run() -> None:
-            known = torch.get_num_threads()
-            torch.set_num_threads(self.threads)
-            try:
-                with torch.inference_mode():
-                    self.module(inputs)
-            finally:
-                torch.set_num_threads(known)
+            self._computed(inputs)
 
         return run
+
+    def _computed(self, inputs: Tensor) -> Any:
+        known = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        try:
+            with torch.inference_mode():
+                return self.module(inputs)
+        finally:
+            torch.set_num_threads(known)

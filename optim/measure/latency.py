@@ -13,7 +13,7 @@ from optim.quantity import Comparison, Quantity
 from optim.runtime.latency import LatencySamples, measure_latency
 from optim.runtime.session import InferenceSession, Opener, Session
 
-__all__ = ["LatencyPair", "compare_files", "latency_of", "pair_of"]
+__all__ = ["LatencyPair", "compare_files", "latency_of", "median_of", "pair_of"]
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def pair_of(samples: LatencySamples) -> LatencyPair:
     """Return medians with intervals, and the ratio taken round by round."""
     first, second = samples.blocks_ms["baseline"], samples.blocks_ms["candidate"]
     return LatencyPair(
-        _quantity(first, "ms"),
-        _quantity(second, "ms"),
-        Comparison(_quantity(second / first, "x"), better="lower"),
+        median_of(first, "ms"),
+        median_of(second, "ms"),
+        Comparison(median_of(second / first, "x"), better="lower"),
     )
 
 
@@ -83,7 +83,7 @@ def latency_of(
     """Measure one file by itself in what ``open_file`` opens; see :func:`compare_files`."""
     sessions = {"file": _opened(file, threads, interface, open_file)}
     blocks = measure_latency(sessions, inputs, rounds=rounds, check=check).blocks_ms["file"]
-    return _quantity(blocks, "ms")
+    return median_of(blocks, "ms")
 
 
 def _opened(
@@ -96,6 +96,7 @@ def _opened(
     return open_file(file, threads, interface.unread() if interface else None)
 
 
-def _quantity(values: np.ndarray, unit: str) -> Quantity:
+def median_of(values: np.ndarray, unit: str) -> Quantity:
+    """Return the median of figures of blocks ``(rounds,)`` with its interval."""
     middle, low, high = median_interval(values)
     return Quantity(middle, unit, low, high, len(values))

@@ -29,6 +29,7 @@ __all__ = [
     "size_bars",
     "small_lines",
     "softened",
+    "sweet_spots",
     "time_parts",
     "weight_histogram",
 ]
@@ -791,4 +792,53 @@ def layer_times(
             )
     figure.update_layout(barmode="group", scattermode="group", bargap=0.25)
     figure.update_yaxes(type="category", autorange="reversed")
+    return figure
+
+
+_SCALE = [[0, "#eaf0fd"], [1, "#7ea2ee"]]
+_TOO_SLOW = [[0, "#9aa3af"], [1, "#9aa3af"]]
+"""Both are light enough for dark figures, whatever the page's theme."""
+
+
+def sweet_spots(
+    cells: Sequence[Mapping[str, Any]], rows: Sequence[str], batches: Sequence[int]
+) -> go.Figure:
+    """Draw throughput by batch and setting; too slow ones are grey, and the best is framed.
+
+    Args:
+        cells: ``row``, ``batch``, ``value`` (samples a second), ``short`` and ``text`` (what is
+            written and told of it), ``is_within`` a limit, and ``is_best``.
+        rows: Settings from top to bottom.
+        batches: Samples at once, from left to right.
+    """
+    at = {(cell["row"], cell["batch"]): cell for cell in cells}
+    figure = _figure("Batch, samples", "Runtime × threads", max(200, 40 * len(rows) + 90))
+    for is_within, scale in ((True, _SCALE), (False, _TOO_SLOW)):
+        shown = [
+            [c if (c := at.get((row, batch))) and c["is_within"] == is_within else None
+             for batch in batches]
+            for row in rows
+        ]  # fmt: skip
+        figure.add_heatmap(
+            z=[[cell["value"] if cell else None for cell in row] for row in shown],
+            text=[[cell["short"] if cell else "" for cell in row] for row in shown],
+            customdata=[[cell["text"] if cell else "" for cell in row] for row in shown],
+            x=[str(batch) for batch in batches],
+            y=[_plain(row) for row in rows],
+            colorscale=scale,
+            showscale=False,
+            texttemplate="%{text}",
+            textfont={"size": 11, "color": "#101418"},
+            hovertemplate="%{y}, batch %{x}: %{customdata}<extra></extra>",
+            hoverongaps=False,
+            xgap=2,
+            ygap=2,
+        )
+    for cell in cells:
+        if cell["is_best"]:
+            x, y = list(batches).index(cell["batch"]), list(rows).index(cell["row"])
+            line = {"color": "#e0872b", "width": 4}
+            figure.add_shape(x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
     return figure

@@ -131,6 +131,12 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="why-no-speed-up",
             ),
             st.Page(
+                "pages/devices/sweet_spot.py",
+                title="Sweet spot",
+                icon=":material/grid_on:",
+                url_path="sweet-spot",
+            ),
+            st.Page(
                 "pages/devices/own_device.py",
                 title="Your own device",
                 icon=":material/developer_board:",

@@ -98,7 +98,23 @@ LADDER = [
 PARTS = {"overhead": 1.0, "compute": 2.0, "padding": 0.5, "memory": 0.5}
 LAYERS = [{"layer": f"layer{i}", "before_ms": 0.02 * i, "after_ms": 0.01 * i} for i in range(20)]
 
+SPOTS = [
+    {
+        "row": f"ONNX Runtime × {threads}",
+        "batch": batch,
+        "value": 100.0 * batch * threads,
+        "short": str(100 * batch * threads),
+        "text": "so many",
+        "is_within": batch < 4,
+        "is_best": (batch, threads) == (2, 2),
+    }
+    for batch in (1, 2, 4)
+    for threads in (1, 2)
+]
+SPOT_ROWS = ["ONNX Runtime × 1", "ONNX Runtime × 2"]
+
 EVERY = [
+    pytest.param(charts.sweet_spots, (SPOTS, SPOT_ROWS, (1, 2, 4, 8)), id="sweet_spots"),
     pytest.param(charts.played, (PLAYED, "healthy", 85.0), id="played"),
     pytest.param(charts.answer_times, (PLAYED, 0.25), id="answer_times"),
     pytest.param(charts.noise_curves, (POINTS, 0.5), id="noise_curves"),
@@ -275,3 +291,13 @@ def test_the_longest_layers_are_drawn_in_their_own_order():
     bars = traces(found, "bar")
     assert list(bars[0].y) == [f"layer{i}" for i in range(4, 20)]
     assert [list(t.x) for t in traces(found, "scatter")] == [[400.0], [200.0]]
+
+
+def test_settings_within_the_limit_are_coloured_and_the_others_grey():
+    found = charts.sweet_spots(SPOTS, SPOT_ROWS, (1, 2, 4, 8))
+    within, slow = traces(found, "heatmap")
+    assert list(within.z) == [[100.0, 200.0, None, None], [200.0, 400.0, None, None]]
+    assert list(slow.z) == [[None, None, 400.0, None], [None, None, 800.0, None]]
+    assert len({colour for _, colour in slow.colorscale}) == 1
+    (frame,) = found.layout.shapes
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (0.5, 1.5, 0.5, 1.5)

@@ -1,0 +1,164 @@
+"""Latency and throughput by runtime, threads and batch, and the best of them under a limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from optim.quantity import Comparison, Quantity
+
+__all__ = ["BATCHES", "RUNTIMES", "Cell", "Grid", "Ran", "thread_counts"]
+
+RUNTIMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "compile": "torch.compile"}
+"""What a reader calls the runtimes; the first is the one others are compared with."""
+BATCHES = (1, 2, 4, 8, 16, 32)
+"""Samples in one inference."""
+
+
+def thread_counts(cores: int) -> tuple[int, ...]:
+    """Return the numbers of threads that are tried: powers of two, and all cores.
+
+    Example:
+        >>> thread_counts(6)
+        (1, 2, 4, 6)
+    """
+    powers = [2**i for i in range(cores.bit_length()) if 2**i < cores]
+    return (*powers, cores)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One runtime with one number of threads and of samples at once.
+
+    Attributes:
+        runtime: A key of :data:`RUNTIMES`.
+        threads: Threads of one inference.
+        batch: Samples in one inference.
+        latency: Median of one inference of all of them, in ms, over blocks.
+        throughput: Samples a second, of the same blocks.
+        change: The latency over that of the first runtime, block by block; None for the first
+            runtime and where that was not measured.
+    """
+
+    runtime: str
+    threads: int
+    batch: int
+    latency: Quantity
+    throughput: Quantity
+    change: Comparison | None = None
+
+    def is_within(self, limit_ms: float) -> bool:
+        """Whether the whole interval of the latency lies within a limit."""
+        return self.latency.high <= limit_ms
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "runtime": self.runtime,
+            "threads": self.threads,
+            "batch": self.batch,
+            "latency": self.latency.to_json(),
+            "throughput": self.throughput.to_json(),
+            "change": self.change.to_json() if self.change else None,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            data["runtime"],
+            data["threads"],
+            data["batch"],
+            Quantity.from_json(data["latency"]),
+            Quantity.from_json(data["throughput"]),
+            Comparison.from_json(data["change"]) if data["change"] else None,
+        )
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A runtime that was measured.
+
+    Attributes:
+        version: Its name with version.
+        note: What has to be known about what it computes; may be empty.
+    """
+
+    version: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What was measured of one model.
+
+    Attributes:
+        ran: Runtimes that were measured, by name.
+        refused: ``{name: why}`` of runtimes that were not, or no longer.
+        batches: Samples at once, growing.
+        threads: Threads, growing.
+        cells: What was measured; a cell is missing where a smaller batch already took too long.
+        device: What it was measured on.
+        gpu: What was done about GPUs.
+    """
+
+    ran: Mapping[str, Ran]
+    refused: Mapping[str, str]
+    batches: tuple[int, ...]
+    threads: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    device: str = ""
+    gpu: str = ""
+
+    def best(self, limit_ms: float, runtime: str | None = None) -> Cell | None:
+        """Return the highest throughput whose latency is within a limit.
+
+        Args:
+            limit_ms: The limit of one inference, whatever its batch.
+            runtime: Looks at this one only.
+
+        Returns:
+            None if nothing is that fast.
+        """
+        within = [
+            cell
+            for cell in self.cells
+            if cell.is_within(limit_ms) and runtime in (None, cell.runtime)
+        ]
+        return max(within, key=lambda cell: cell.throughput.value, default=None)
+
+    def equals_of(self, best: Cell, limit_ms: float) -> list[Cell]:
+        """Return other cells within a limit whose throughput the intervals do not tell apart."""
+        return [
+            cell
+            for cell in self.cells
+            if cell is not best
+            and cell.is_within(limit_ms)
+            and cell.throughput.high >= best.throughput.low
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "ran": {name: vars(ran) for name, ran in self.ran.items()},
+            "refused": dict(self.refused),
+            "batches": list(self.batches),
+            "threads": list(self.threads),
+            "cells": [cell.to_json() for cell in self.cells],
+            "device": self.device,
+            "gpu": self.gpu,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            {name: Ran(**ran) for name, ran in data["ran"].items()},
+            data["refused"],
+            tuple(data["batches"]),
+            tuple(data["threads"]),
+            tuple(Cell.from_json(cell) for cell in data["cells"]),
+            data["device"],
+            data["gpu"],
+        )

@@ -1,0 +1,182 @@
+"""Fill a grid of latency and throughput: runtimes in turns, batch by batch, threads by threads."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from optim.devices.probe import about_device
+from optim.errors import ConfigError, MeasurementError, OptimError, first_line
+from optim.measure.latency import median_of
+from optim.models.bundle import ModelBundle
+from optim.quantity import Comparison
+from optim.recipe import Recipe
+from optim.runtime.latency import LatencySamples, measure_latency
+from optim.runtime.session import Session
+from optim.sweet_spot.grid import BATCHES, RUNTIMES, Cell, Grid, Ran, thread_counts
+from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
+from optim.whatif.engine import Engine
+
+__all__ = ["available_cores", "measure_grid", "measure_recipe"]
+
+_CELL_S = 1.0
+"""Time for the blocks of one cell, all runtimes together, roughly."""
+_ROUNDS = (7, 41)
+"""Fewest blocks, which an interval of a median needs, and most."""
+_LONGEST_S = 0.5
+"""An inference that takes longer is not tried with more samples."""
+
+Told = Callable[[float, str], None]
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def measure_recipe(
+    engine: Engine,
+    recipe: Recipe,
+    wanted: Sequence[str] = tuple(RUNTIMES),
+    *,
+    cores: int | None = None,
+    told: Told = lambda share, what: None,
+) -> Grid:
+    """Measure the model of a recipe in several runtimes on this machine.
+
+    Args:
+        engine: Opens and prepares the model.
+        recipe: What is done to it.
+        wanted: Names of runtimes, keys of ``RUNTIMES``.
+        cores: Most threads that are tried; all cores if None.
+        told: Called with a share in 0..1 and what is being done.
+
+    Raises:
+        ConfigError: If there is no such runtime, or none at all.
+        OptimError: If the model cannot be opened or prepared.
+    """
+    if not wanted or set(wanted) - RUNTIMES.keys():
+        raise ConfigError(
+            f"runtimes must be some of {', '.join(RUNTIMES)}: got {', '.join(wanted) or 'none'}.",
+            field="runtimes",
+        )
+    told(0.0, "preparing the model")
+    bench = engine.workbench(recipe)
+    bundle = bench.prepare(recipe, draft=False).bundle
+    # In the order of the index: the first is what others are compared with.
+    names = [name for name in RUNTIMES if name in wanted]
+    found, refused = contenders(bundle, recipe, bench.samples, names)
+    batches, threads = _batches(bundle), thread_counts(cores or available_cores())
+    inputs = bundle.spec.normalise(bench.samples.inputs[: max(batches)]).numpy()
+    grid = measure_grid(found, inputs, batches, threads, told=told)
+    return replace(
+        grid,
+        refused={**refused, **grid.refused},
+        device=f"{about_device()['name']}, {available_cores()} cores",
+        gpu=gpu_words(),
+    )
+
+
+def measure_grid(
+    found: Mapping[str, Contender],
+    inputs: np.ndarray,
+    batches: Sequence[int],
+    threads: Sequence[int],
+    *,
+    told: Told = lambda share, what: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Grid:
+    """Measure every runtime with every batch and number of threads; in each cell they take turns.
+
+    A runtime that fails is left out from there on, with the reason. One that takes longer than half
+    a second is not tried with more samples on so many threads.
+
+    Args:
+        found: Runtimes by name; the first is what others are compared with.
+        inputs: ``(n, ...)`` normalised samples, repeated where a batch takes more.
+        batches: Samples at once, growing.
+        threads: Threads, growing.
+        told: Called with a share in 0..1 and what is being done.
+        clock: Returns seconds; replaced in tests.
+    """
+    ran: dict[str, Ran] = {}
+    refused: dict[str, str] = {}
+    cells: list[Cell] = []
+    for row, count in enumerate(threads):
+        sessions: dict[str, Session] = {}
+        for name in [name for name in found if name not in refused]:
+            try:
+                sessions[name] = found[name].open(count)
+            except OptimError as error:
+                refused[name] = str(error)
+        for column, batch in enumerate(batches):
+            share = (row * len(batches) + column) / (len(threads) * len(batches))
+            x = inputs[np.arange(batch) % len(inputs)]
+            spent: dict[str, float] = {}
+            for name in [name for name in found if name in sessions]:
+                told(share, f"{RUNTIMES[name]}, threads: {count}, batch: {batch}")
+                try:
+                    spent[name] = _settled(sessions[name], x, clock)
+                except OptimError as error:
+                    refused[name] = str(error)
+                    del sessions[name]
+            if not spent:
+                continue
+            taking = {name: sessions[name] for name in spent}
+            rounds = int(np.clip(_CELL_S / sum(spent.values()), *_ROUNDS))
+            cells += _cells(measure_latency(taking, x, rounds=rounds, clock=clock))
+            for name, seconds in spent.items():
+                ran.setdefault(name, Ran(sessions[name].runtime, found[name].note))
+                if seconds > _LONGEST_S:
+                    del sessions[name]
+    return Grid(ran, refused, tuple(batches), tuple(threads), tuple(cells))
+
+
+def _settled(session: Session, x: np.ndarray, clock: Callable[[], float]) -> float:
+    """Run a batch once for what is made at first, and return how long it takes then, in seconds.
+
+    Raises:
+        MeasurementError: If the runtime fails on it.
+    """
+    try:
+        run = session.timed(x)
+        run()
+        start = clock()
+        run()
+        return max(clock() - start, 1e-3)
+    except Exception as error:
+        # Runtimes, and the compilers they call, raise classes of their own.
+        raise MeasurementError(
+            f"{session.runtime} failed on inputs of shape {x.shape}: {first_line(error)}."
+        ) from error
+
+
+def _cells(samples: LatencySamples) -> list[Cell]:
+    first = next(iter(samples.blocks_ms))
+    return [
+        Cell(
+            name,
+            samples.threads,
+            samples.batch_size,
+            median_of(blocks, "ms"),
+            median_of(1e3 * samples.batch_size / blocks, "per_s"),
+            Comparison(median_of(blocks / samples.blocks_ms[first], "x"), better="lower")
+            if name != first and first == next(iter(RUNTIMES))
+            else None,
+        )
+        for name, blocks in samples.blocks_ms.items()
+    ]
+
+
+def _batches(bundle: ModelBundle) -> tuple[int, ...]:
+    """Return the batches a model takes."""
+    interface = bundle.interface
+    if interface is None or (interface.has_samples_axis and not interface.batch):
+        return BATCHES
+    return (interface.batch or 1,)

@@ -1,0 +1,232 @@
+"""A grid is filled by a clock that the test holds, and by real runtimes; what fails says why."""
+
+import io
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from optim.errors import ConfigError, ExportError
+from optim.export.deploy import onnx_bytes
+from optim.export.torch_program import TorchProgramSession, torch_program
+from optim.models.bundle import GraphModel
+from optim.models.interface import Interface
+from optim.recipe import Recipe
+from optim.sweet_spot import child, measuring
+from optim.sweet_spot.grid import RUNTIMES
+from optim.sweet_spot.kept import kept_grid, key_of, told_progress
+from optim.sweet_spot.measuring import measure_grid, measure_recipe
+from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
+from optim.whatif.engine import Engine
+from tests.helpers import assert_similar, data_for, inputs_for, tiny_bundle
+
+RECIPE = Recipe("breast-cancer-mlp", "breast-cancer")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Session:
+    """Takes a known time for each sample, divided by its threads."""
+
+    def __init__(self, clock, seconds, threads, fails_at=None):
+        self.clock, self.seconds, self.threads = clock, seconds, threads
+        self.fails_at, self.runtime = fails_at, "Fake 1.0"
+
+    def timed(self, x):
+        def run():
+            if len(x) == self.fails_at:
+                raise RuntimeError("no memory")
+            self.clock.now += self.seconds * len(x) / self.threads
+
+        return run
+
+
+def measured(batches=(1, 2, 4), threads=(1, 2), **seconds):
+    clock = Clock()
+    found = {
+        name: Contender(lambda count, s=s: Session(clock, s, count)) for name, s in seconds.items()
+    }
+    return measure_grid(found, np.zeros((3, 2)), batches, threads, clock=clock)
+
+
+def test_every_cell_has_its_latency_and_throughput():
+    found = measured(onnx=0.004)
+    assert [(c.threads, c.batch) for c in found.cells] == [
+        (threads, batch) for threads in (1, 2) for batch in (1, 2, 4)
+    ]
+    for cell in found.cells:
+        assert cell.latency.value == pytest.approx(4 * cell.batch / cell.threads)
+        assert cell.throughput.value == pytest.approx(250 * cell.threads)
+        assert cell.latency.n == cell.throughput.n >= 7
+        assert cell.change is None
+
+
+def test_others_are_compared_with_the_first_runtime_block_by_block():
+    found = measured(onnx=0.004, openvino=0.002)
+    others = [cell for cell in found.cells if cell.runtime == "openvino"]
+    assert len(others) == 6
+    for cell in others:
+        assert cell.change.difference.value == pytest.approx(0.5)
+        assert cell.change.direction == "better"
+
+
+def test_without_the_first_runtime_nothing_is_compared_with_it():
+    found = measured(openvino=0.002, compile=0.003)
+    assert {cell.change for cell in found.cells} == {None}
+
+
+def test_what_took_too_long_is_not_tried_with_more_samples():
+    found = measured(onnx=0.3, openvino=0.001)
+    slow = [(c.threads, c.batch) for c in found.cells if c.runtime == "onnx"]
+    assert slow == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 4)]
+    assert sum(cell.runtime == "openvino" for cell in found.cells) == 6
+
+
+def test_a_runtime_that_fails_is_left_out_from_there_on_with_the_reason():
+    clock = Clock()
+    found = measure_grid(
+        {
+            "onnx": Contender(lambda count: Session(clock, 0.001, count)),
+            "openvino": Contender(lambda count: Session(clock, 0.001, count, fails_at=2)),
+        },
+        np.zeros((3, 2)),
+        (1, 2, 4),
+        (1, 2),
+        clock=clock,
+    )
+    assert found.refused == {"openvino": "Fake 1.0 failed on inputs of shape (2, 2): no memory."}
+    assert [c.batch for c in found.cells if c.runtime == "openvino"] == [1]
+    assert sum(c.runtime == "onnx" for c in found.cells) == 6
+
+
+def test_a_runtime_that_cannot_load_the_model_says_why():
+    def refuse(count):
+        raise ExportError("It knows no such operator.")
+
+    found = measure_grid({"onnx": Contender(refuse)}, np.zeros((1, 2)), (1,), (1,))
+    assert found.refused == {"onnx": "It knows no such operator."}
+    assert found.cells == ()
+
+
+def test_a_recipe_is_measured_in_real_runtimes(monkeypatch):
+    monkeypatch.setattr(measuring, "_ROUNDS", (7, 7))
+    monkeypatch.setattr(measuring, "BATCHES", (1, 2))
+    shares = []
+    found = measure_recipe(
+        Engine(),
+        RECIPE,
+        ("openvino", "onnx"),
+        cores=1,
+        told=lambda share, what: shares.append(share),
+    )
+    assert list(found.ran) == ["onnx", "openvino"]
+    assert found.ran["onnx"].version.startswith("ONNX Runtime ")
+    assert {(c.runtime, c.batch) for c in found.cells} == {
+        (runtime, batch) for runtime in ("onnx", "openvino") for batch in (1, 2)
+    }
+    assert all(cell.throughput.value > 0 for cell in found.cells)
+    assert shares == sorted(shares)
+    assert "on GPU" in found.gpu
+    assert found.best(1e9) is not None
+
+
+@pytest.mark.parametrize("wanted", [(), ("onnx", "tflite")])
+def test_only_runtimes_that_are_known_can_be_asked_for(wanted):
+    with pytest.raises(ConfigError, match="runtimes must be some of onnx, openvino, compile"):
+        measure_recipe(Engine(), RECIPE, wanted)
+
+
+# --- runtimes -----------------------------------------------------------------------------------
+
+
+def test_a_missing_runtime_says_how_it_is_installed(monkeypatch):
+    bundle = tiny_bundle("mlp")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found, refused = contenders(bundle, RECIPE, data_for(bundle).part("test"), list(RUNTIMES))
+    assert list(found) == ["onnx", "compile"]
+    assert "pip install openvino" in refused["openvino"]
+
+
+def test_a_graph_cannot_be_compiled_by_torch_and_says_so():
+    bundle = tiny_bundle("mlp")
+    content = GraphModel(onnx_bytes(bundle), interface=Interface("input"))
+    graph = replace(bundle, content=content)
+    found, refused = contenders(graph, RECIPE, data_for(bundle).part("test"), ["onnx", "compile"])
+    assert list(found) == ["onnx"]
+    assert "kept as an ONNX graph" in refused["compile"]
+
+
+def test_gpu_providers_are_named_where_there_are_any(monkeypatch):
+    import onnxruntime
+
+    providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    assert gpu_words() == (
+        "Not tested on GPU: ONNX Runtime offers TensorRT and CUDA here, left out."
+    )
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers[-1:])
+    assert "neither CUDA nor TensorRT" in gpu_words()
+
+
+def test_a_compiled_program_runs_on_its_own_threads_and_says_that_it_is_compiled(monkeypatch):
+    asked = {}
+
+    def compile_(module, **options):
+        """Note what is asked for; making kernels would take the test a minute."""
+
+        def run(x):
+            asked["threads"] = torch.get_num_threads()
+            return module(x)
+
+        asked.update(options)
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    bundle = tiny_bundle("mlp")
+    file, x = torch_program(bundle), inputs_for(bundle).numpy()
+    known = torch.get_num_threads()
+    session = TorchProgramSession.open(file, 3, compiled=True)
+    assert session.runtime.startswith("torch.compile, PyTorch ")
+    assert_similar(session.run(x), TorchProgramSession.open(file, 1).run(x))
+    assert asked == {"fullgraph": True, "dynamic": True, "threads": 3}
+    assert torch.get_num_threads() == known
+
+
+# --- the process of its own ---------------------------------------------------------------------
+
+
+def ask(recipe, *runtimes):
+    request = {"recipe": recipe.to_json(), "runtimes": runtimes}
+    child.main(io.StringIO(json.dumps(request) + "\n"))
+
+
+def test_what_a_child_measured_is_kept_under_its_recipe(own_home, monkeypatch):
+    grid = measured(onnx=0.004)
+
+    def measure(engine, recipe, wanted, *, told):
+        assert engine.registered_only
+        told(0.5, "measuring")
+        return grid
+
+    monkeypatch.setattr(child, "measure_recipe", measure)
+    ask(RECIPE, "onnx")
+    assert kept_grid(key_of(RECIPE)) == grid
+    assert told_progress(key_of(RECIPE)) == {"share": 0.5, "what": "measuring"}
+    assert kept_grid(key_of(Recipe(RECIPE.model, RECIPE.data, seed=1))) is None
+
+
+def test_a_child_opens_no_file_that_a_link_names(own_home, tmp_path):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(onnx_bytes(tiny_bundle("mlp")))
+    recipe = Recipe(str(file), "breast-cancer")
+    ask(recipe, "onnx")
+    assert told_progress(key_of(recipe))["refused"]["message"]
+    assert kept_grid(key_of(recipe)) is None

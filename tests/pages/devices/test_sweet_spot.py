@@ -1,0 +1,125 @@
+"""Sweet spot: a measurement in a process of its own, and the best setting under a limit."""
+
+import io
+import json
+
+import pytest
+
+from optim.errors import MeasurementError
+from optim.processes import refusal
+from optim.sweet_spot.kept import keep_grid, key_of, tell_progress
+from pages.components.devices import sweet_spot
+from tests.optim.sweet_spot.test_grid import LARGE, MIDDLE, OTHER, SMALL, grid
+from tests.pages.helpers import click, open_app, small_recipe, texts
+
+GRID = grid(SMALL, MIDDLE, LARGE, OTHER, refused={"compile": "It has no compiler."})
+
+
+class Job:
+    """Stands for the process that measures."""
+
+    def __init__(self, command, *, stdin, **options):
+        self.command, self.options, self.code = command, options, None
+        self.stdin = io.StringIO()
+        self.stdin.close = lambda: None
+
+    def poll(self):
+        return self.code
+
+    @property
+    def returncode(self):
+        return self.code
+
+    def terminate(self):
+        self.code = -15
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """What was started; nothing is really measured."""
+    started = []
+
+    def start(*args, **options):
+        started.append(Job(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(sweet_spot.subprocess, "Popen", start)
+    yield started
+    sweet_spot._jobs().clear()
+
+
+def open_page(recipe):
+    return open_app(recipe).switch_page("pages/devices/sweet_spot.py").run()
+
+
+def test_a_model_is_measured_in_a_process_of_its_own(jobs):
+    recipe = small_recipe(seed=1)
+    at = open_page(recipe)
+    assert "not measured yet" in texts(at)
+    at = click(at, "Measure")
+    (job,) = jobs
+    assert job.command[1:] == ["-m", "optim.sweet_spot.child"]
+    assert json.loads(job.stdin.getvalue()) == {
+        "recipe": recipe.to_json(),
+        "runtimes": ["onnx", "openvino", "compile"],
+    }
+    assert "Stop" in [button.label for button in at.button]
+    assert "Measure" not in [button.label for button in at.button]
+    keep_grid(key_of(recipe), GRID)
+    job.code = 0
+    at.run()
+    assert not at.exception
+    assert "Measured on a chip" in texts(at)
+
+
+def test_what_failed_says_why(jobs):
+    recipe = small_recipe(seed=2)
+    at = click(open_page(recipe), "Measure")
+    tell_progress(key_of(recipe), refused=refusal(MeasurementError("It does not run.")))
+    jobs[0].code = 0
+    at.run()
+    assert "It does not run." in at.error[0].value
+    at = click(at, "Measure")
+    jobs[1].code = 1
+    at.run()
+    assert "could not be measured" in at.error[0].value
+
+
+def test_a_measurement_can_be_stopped(jobs):
+    at = click(click(open_page(small_recipe(seed=3)), "Measure"), "Stop")
+    assert jobs[0].code == -15
+    assert not at.error
+    assert "not measured yet" in texts(at)
+
+
+def test_only_one_model_is_measured_at_a_time(jobs):
+    click(open_page(small_recipe(seed=4)), "Measure")
+    at = open_page(small_recipe(seed=5))
+    assert not at.exception
+    assert {"Measure", "Stop"}.isdisjoint(button.label for button in at.button)
+
+
+def test_the_best_under_the_limit_is_named_and_the_runtimes_stand_side_by_side():
+    recipe = small_recipe(seed=6)
+    keep_grid(key_of(recipe), GRID)
+    at = open_page(recipe)
+    (slider,) = at.select_slider
+    at = slider.set_value(5.0).run()
+    assert "ONNX Runtime, 2 threads, batch 8" in texts(at)
+    assert "It has no compiler." in texts(at)
+    assert "not tested on GPU" in texts(at)
+    at = slider.set_value(2.0).run()
+    assert "OpenVINO, 2 threads, batch 2" in texts(at)
+    assert "Not told apart from it by the intervals: ONNX Runtime, 2 threads" in texts(at)
+    table = at.dataframe[0].value
+    assert list(table["Runtime"]) == ["onnx 1.0", "openvino 1.0"]
+    assert list(table["Batch"]) == [2, 2]
+    at = slider.set_value(1.0).run()
+    assert "Nothing is that fast" in texts(at)
+
+
+def test_in_a_presentation_nothing_is_measured(monkeypatch, jobs):
+    monkeypatch.setenv("OPTIM_PRESENTATION", "1")
+    at = open_page(small_recipe(seed=7))
+    assert not at.exception
+    assert "Measure" not in [button.label for button in at.button]
