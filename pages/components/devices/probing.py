@@ -104,7 +104,7 @@ def this_machine() -> None:
         _wait()
         return
     if job is not None:
-        del _jobs()["here"]
+        _jobs().pop("here", None)  # another session may have seen it end as well
         if job.returncode:
             show_error(
                 RunError(
