@@ -47,8 +47,8 @@ def effects(found: Mapping[str, Any]) -> None:
     if found["unknown_rates"]:
         st.caption(
             f"How fast {found['title']} multiplies in {' and '.join(found['unknown_rates'])} is "
-            "not known; its highest known rate stands in. What that precision gains or loses is not "
-            "in these times."
+            "not known; its highest known rate stands in. What that precision gains or loses is "
+            "not in these times."
         )
     idle = [s["title"] for s in found["steps"] if not s.get("changes_work", True)]
     for step in found["steps"]:
