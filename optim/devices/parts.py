@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -110,6 +111,14 @@ class Roofline:
     def overhead_ms(self) -> float:
         """Time of an empty inference: that of starting one operator."""
         return self._overhead_ms
+
+    def unknown_rates(self, operators: Iterable[Operator]) -> tuple[Precision, ...]:
+        """Return precisions that operators multiply with and no rate is known of.
+
+        The device's highest rate stands in, so that nothing can be said about what they gain.
+        """
+        used = (precision_of(o, self.runtime) for o in operators if o.macs)
+        return tuple(sorted({p for p in used if p and p not in self.profile.peak_tops}))
 
     def split(self, operator: Operator) -> Parts:
         """Return the parts of an operator; what another operator does takes nothing."""

@@ -83,6 +83,7 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
     after = _footprint(engine, bench, recipe)
     measured = name == HERE
     steps = []
+    operators = list(after.operators)
     for entry in recipe.active:
         try:
             others = bench.prepare(recipe.without(entry.id), draft=False)
@@ -90,6 +91,7 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
         except OptimError as error:
             steps.append({"entry": entry.id, "title": entry.step.title, "refused": str(error)})
             continue
+        operators += before.operators
         effect = effect_of(before, after, clock, runtime)
         found = {"entry": entry.id, "title": entry.step.title, **effect.to_json()}
         found["changes_work"] = before.operators != after.operators or effect.touched > 0
@@ -100,7 +102,14 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
             found["measured"] = _measured(engine, bench, others, now)
         found["instead"] = _instead(engine, bench, recipe, entry.id, clock, effect.after_ms)
         steps.append(found)
-    return {"title": title, "runtime": runtime.name, "steps": steps, "is_measured": measured}
+    rates = clock.unknown_rates(operators) if isinstance(clock, Roofline) else ()
+    return {
+        "title": title,
+        "runtime": runtime.name,
+        "steps": steps,
+        "is_measured": measured,
+        "unknown_rates": list(rates),
+    }
 
 
 # --- pieces -------------------------------------------------------------------------------------

@@ -44,6 +44,12 @@ def device_picker() -> str:
 
 def effects(found: Mapping[str, Any]) -> None:
     """Draw every step of the recipe with what it brings on a device."""
+    if found["unknown_rates"]:
+        st.caption(
+            f"How fast {found['title']} multiplies in {' and '.join(found['unknown_rates'])} is "
+            "not known; its highest known rate stands in. What that precision gains or loses is not "
+            "in these times."
+        )
     idle = [s["title"] for s in found["steps"] if not s.get("changes_work", True)]
     for step in found["steps"]:
         if step["title"] in idle:
@@ -94,7 +100,11 @@ def _verdict(step: Mapping[str, Any]) -> None:
 
 def _reasons(step: Mapping[str, Any]) -> None:
     if not step["reasons"]:
-        st.caption("Nothing stands in its way.")
+        st.caption(
+            "Nothing stands in its way."
+            if step["brings_speed"]
+            else "None of the reasons that are known explains it."
+        )
         return
     st.caption("Where the rest of the time goes")
     for reason in step["reasons"]:

@@ -32,6 +32,12 @@ def test_an_operator_that_multiplies_takes_its_macs_over_the_peak_rate():
     assert parts == Parts(overhead=0.01, compute=pytest.approx(57_600 / 1e6))
 
 
+def test_precisions_without_a_rate_are_named():
+    roofline = Roofline(profile(peak_tops={"fp32": 0.002}), RUNTIME)
+    assert roofline.unknown_rates([conv(8, 8)]) == ()
+    assert roofline.unknown_rates([conv(8, 8), conv(8, 8, dtype="int8")]) == ("int8",)
+
+
 def test_sparse_units_multiply_half_of_the_weights_and_take_no_fp32():
     sparse = Runtime(name="S", precisions=("int8", "fp32"), sparsity="2:4")
 

@@ -65,6 +65,7 @@ def test_steps_that_leave_the_work_as_it_is_are_told_in_one_line(lab):
     assert not at.exception
     assert "Re-estimate batch norm: changes the values of weights" in texts(at)
     assert "without the step" in texts(at)
+    assert "multiplies in int8 is not known" in texts(at)
 
 
 def test_on_this_machine_an_explanation_stands_beside_a_measurement(lab, probed):
