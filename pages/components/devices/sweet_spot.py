@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -117,7 +118,7 @@ def _failure(key: str, code: int) -> errors.OptimError | None:
         kind = getattr(errors, refused["kind"], RunError)
         found: errors.OptimError = kind(refused["message"], hint=refused["hint"])
         return found
-    if code > 0:
+    if code not in (0, -signal.SIGTERM):  # that is how it is stopped
         return RunError(
             "The model could not be measured.", hint="The server's log has the details."
         )

@@ -211,7 +211,8 @@ def ask(recipe, *runtimes):
 def test_what_a_child_measured_is_kept_under_its_recipe(own_home, monkeypatch):
     grid = measured(onnx=0.004)
 
-    def measure(engine, recipe, wanted, *, told):
+    def measure(engine, recipe, wanted, *, told, check):
+        check()
         assert engine.registered_only
         told(0.5, "measuring")
         return grid
@@ -221,6 +222,15 @@ def test_what_a_child_measured_is_kept_under_its_recipe(own_home, monkeypatch):
     assert kept_grid(key_of(RECIPE)) == grid
     assert told_progress(key_of(RECIPE)) == {"share": 0.5, "what": "measuring"}
     assert kept_grid(key_of(Recipe(RECIPE.model, RECIPE.data, seed=1))) is None
+
+
+def test_a_child_does_not_measure_for_ever(own_home, monkeypatch):
+    monkeypatch.setattr(child, "_MOST_S", -1)
+    ask(RECIPE, "onnx")
+    refused = told_progress(key_of(RECIPE))["refused"]
+    assert refused["kind"] == "MeasurementError"
+    assert "Choose fewer runtimes" in refused["hint"]
+    assert kept_grid(key_of(RECIPE)) is None
 
 
 def test_a_child_opens_no_file_that_a_link_names(own_home, tmp_path):
