@@ -70,7 +70,8 @@ def measure_recipe(
         )
     told(0.0, "preparing the model")
     bench = engine.workbench(recipe)
-    bundle = bench.prepare(recipe, draft=False, check=check).bundle
+    prepared = bench.prepare(recipe, draft=False, check=check)
+    bundle = prepared.bundle
     # In the order of the index: the first is what others are compared with.
     names = [name for name in RUNTIMES if name in wanted]
     found, refused = contenders(bundle, recipe, bench.samples, names)
@@ -82,6 +83,7 @@ def measure_recipe(
         refused={**refused, **grid.refused},
         device=f"{about_device()['name']}, {available_cores()} cores",
         gpu=gpu_words(),
+        omitted=prepared.omitted,
     )
 
 

@@ -216,12 +216,10 @@ def runtimes(grid: Grid, limit_ms: float) -> None:
             "n blocks each, in turns; medians with 95 % intervals. Times are compared block by "
             "block, with the same batch and threads."
         )
-    for name, ran in grid.ran.items():
-        if ran.note:
-            st.caption(f"{RUNTIMES[name]}: {ran.note}")
     for name, why in grid.refused.items():
         st.markdown(f"- **{RUNTIMES[name]}** was not measured, or not to the end. {why}")
-    st.caption(grid.gpu)
+    for note in grid.notes:
+        st.caption(note)
 
 
 def _short(value: float) -> str:

@@ -20,6 +20,7 @@ from optim.sweet_spot.grid import RUNTIMES
 from optim.sweet_spot.kept import kept_grid, key_of, told_progress
 from optim.sweet_spot.measuring import measure_grid, measure_recipe
 from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
+from optim.techniques.finetune import FineTune
 from optim.whatif.engine import Engine
 from tests.helpers import assert_similar, data_for, inputs_for, tiny_bundle
 
@@ -136,6 +137,15 @@ def test_a_recipe_is_measured_in_real_runtimes(monkeypatch):
     assert shares == sorted(shares)
     assert "on GPU" in found.gpu
     assert found.best(1e9) is not None
+
+
+def test_a_step_that_was_not_trained_is_left_out_and_named(monkeypatch):
+    monkeypatch.setattr(measuring, "_ROUNDS", (7, 7))
+    monkeypatch.setattr(measuring, "BATCHES", (1,))
+    trained = RECIPE.with_step(FineTune())
+    found = measure_recipe(Engine(), trained, ("onnx",), cores=1)
+    assert found.omitted == ("finetune",)
+    assert "Left out, because not trained yet: finetune." in found.notes
 
 
 @pytest.mark.parametrize("wanted", [(), ("onnx", "tflite")])
