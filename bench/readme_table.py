@@ -77,6 +77,14 @@ def rows() -> list[tuple[str, str, str]]:
         ways = {"": "ours", "compiled ": "ours, compiled", "in bfloat16 ": "ours, bfloat16"}
         figure = ", ".join(f"{how}{train[w]['times_plain_loop']:.1f}x" for how, w in ways.items())
         found.append(("Training ResNet-20 on CIFAR-10 against a DataLoader loop", figure, "train"))
+    if probed := results("probe"):
+        found.append(
+            (
+                f"Latency on a probed machine, {probed['networks']} networks: median error",
+                f"{100 * probed['median_error']:.0f} %",
+                "probe",
+            )
+        )
     if runs := results("runs"):
         killed = runs["job_killed_until_progress"]
         found += [

@@ -216,7 +216,9 @@ def sweet_spot(
     columns = ("runtime", "threads", "batch", "latency", "samples a second", "")
     print_table(f"Measured on {grid.device}", columns, rows)
     refused = [f"{RUNTIMES[name]} was left out: {why}" for name, why in grid.refused.items()]
-    say_notes([*refused, *grid.notes])
+    others = grid.equals_of(best, max_ms) if best else []
+    noise = [f"The intervals do not tell {len(others)} others from the best."] if others else []
+    say_notes([*noise, *refused, *grid.notes])
 
 
 def _told(share: float) -> None:

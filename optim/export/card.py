@@ -67,6 +67,7 @@ def _figures(bundle: ModelBundle, verification: Verification) -> str:
     change = verification.change
     rows: dict[str, Quantity | None] = {
         "accuracy": verification.accuracy,
+        "mAP@0.5:0.95": verification.precision,
         "same class as simulated": verification.agreement,
         "SQNR to the simulation": verification.sqnr,
         "change against the simulation": change.difference if change else None,

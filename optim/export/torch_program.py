@@ -53,6 +53,8 @@ def torch_program(bundle: ModelBundle) -> bytes:
             program = torch.export.export(
                 graph, (sample,), dynamic_shapes=({0: torch.export.Dim("N")},)
             )
+            for node in program.graph.nodes:
+                node.meta.pop("stack_trace", None)  # paths of this machine
             file = io.BytesIO()
             torch.export.save(program, file)
     except Exception as error:

@@ -391,8 +391,7 @@ def _depthwise(c: _Context) -> Iterable[Reason]:
         yield Reason(
             "depthwise",
             f"{_counted(slow, 'depthwise convolution')}: {_ms(after)}, {_ms(before)} without the "
-            "step: each channel is used once, so that there is little to multiply for what is "
-            "moved.",
+            "step. Each channel is used once: there is little to multiply for what is moved.",
             c.share(slow),
             tuple(_owner(o) for o in slow),
         )

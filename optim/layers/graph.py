@@ -198,10 +198,18 @@ def propagate_shapes(traced: fx.GraphModule, input_shape: tuple[int, ...]) -> No
 
     ``node.meta["is_whole"]`` says whether it is made of whole numbers.
     """
-    _ShapeWriter(traced).run(torch.zeros(1, *input_shape))
+    try:
+        # Without numbers: a large network takes milliseconds instead of an inference.
+        _ShapeWriter(traced, "meta").run(torch.zeros(1, *input_shape, device="meta"))
+    except RuntimeError:  # an operation whose result has a size that depends on numbers
+        _ShapeWriter(traced, "cpu").run(torch.zeros(1, *input_shape))
 
 
 class _ShapeWriter(fx.Interpreter):
+    def __init__(self, traced: fx.GraphModule, device: str) -> None:
+        super().__init__(traced)
+        self._device = device
+
     def run_node(self, n: fx.Node) -> Any:
         with torch.no_grad():
             result = super().run_node(n)
@@ -209,6 +217,15 @@ class _ShapeWriter(fx.Interpreter):
             n.meta["shape"] = tuple(result.shape)
             n.meta["is_whole"] = not result.is_floating_point() and result.dtype != torch.bool
         return result
+
+    def fetch_attr(self, target: str) -> Any:
+        found = super().fetch_attr(target)
+        return found.to(self._device) if isinstance(found, Tensor) else found
+
+    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        layer = self.fetch_attr(target)
+        held = {name: t.to(self._device) for name, t in layer.state_dict(keep_vars=True).items()}
+        return torch.func.functional_call(layer, held, args, kwargs)
 
 
 def with_parameters(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:

@@ -96,7 +96,7 @@ def _positive(scale: Tensor) -> Tensor:
 
 def quantize(rows: Tensor, grid: Grid, scale: Tensor, zero_point: Tensor) -> Tensor:
     """Round ``(R, n)`` values to the grid; returns integers as float32 of the same shape."""
-    q = torch.round(rows / scale[:, None]) + zero_point[:, None]
+    q = (rows / scale[:, None]).round_().add_(zero_point[:, None])
     return q.clamp_(grid.qmin, grid.qmax)
 
 

@@ -95,6 +95,8 @@ class FakeQuantize(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a tensor of any shape to the nearest values on the grid."""
+        if x.is_meta:  # only its shape is asked for
+            return torch.empty_like(x)
         edge = self.edge
         return torch.fake_quantize_per_tensor_affine(
             x, edge.scale, edge.zero_point, edge.grid.qmin, edge.grid.qmax

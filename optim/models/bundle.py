@@ -156,7 +156,7 @@ class ModelBundle:
         else:
             weights = [p for p in self.module.parameters() if p.ndim > 1]
         total = sum(w.numel() for w in weights)
-        return sum(int((w == 0).sum()) for w in weights) / total if total else 0.0
+        return 1 - sum(int(w.count_nonzero()) for w in weights) / total if total else 0.0
 
     def with_module(self, module: nn.Module, table: CompressionTable | None = None) -> Self:
         """Return a bundle with another module (and table) and everything else the same."""

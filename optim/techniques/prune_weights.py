@@ -62,9 +62,13 @@ class PruneWeights(Step):
         weights, kept = model_weights(bundle, self.layers), kept_weights(bundle)
         masks, skipped = self._masks(weights)
         pruned = with_weights(bundle, {name: weights[name] * m for name, m in masks.items()})
-        zeros = sum(int((~mask).sum()) for mask in masks.values())
+        gone = {name: mask.numel() - int(mask.count_nonzero()) for name, mask in masks.items()}
+        zeros = sum(gone.values())
         total = sum(weight.numel() for weight in weights.values())
-        layers = [_layer_report(name, masks.get(name), skipped.get(name)) for name in weights]
+        layers = [
+            _layer_report(name, weights[name].numel(), gone.get(name), skipped.get(name))
+            for name in weights
+        ]
         report = StepReport(
             f"{zeros:,} of {total:,} weights set to zero ({zeros / max(total, 1):.1%}).",
             (*layers, *(LayerReport(name, False, reason) for name, reason in kept.items())),
@@ -109,11 +113,9 @@ class PruneWeights(Step):
         return masks, skipped
 
 
-def _layer_report(name: str, mask: Tensor | None, reason: str | None) -> LayerReport:
-    if mask is None:
+def _layer_report(name: str, total: int, zeros: int | None, reason: str | None) -> LayerReport:
+    if zeros is None:
         return LayerReport(name, False, reason or "not pruned")
-    share = 1 - float(mask.float().mean())
-    zeros = int((~mask).sum())
     if not zeros:
         return LayerReport(name, False, "all weights are among the larger ones", 0.0)
-    return LayerReport(name, True, f"{zeros:,} of {mask.numel():,} weights zero", share)
+    return LayerReport(name, True, f"{zeros:,} of {total:,} weights zero", zeros / total)

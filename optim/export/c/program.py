@@ -488,6 +488,7 @@ def _selected(to: _Builder, kernel: Kernel, weight: _Weight) -> np.ndarray | Non
     integers = weight.integers
     is_pointwise = integers.ndim == 4 and integers.shape[2:] == (1, 1)
     plain = is_pointwise and len(kernel.node.input) == 2 and not weight.zero.any()
+    plain = plain and not any(attribute_of(kernel.node, "pads") or ())
     if not plain or not np.all(weight.scale == 1) or attribute_of(kernel.node, "group", 1) != 1:
         return None
     rows = integers.reshape(integers.shape[:2])

@@ -36,7 +36,7 @@ def instructions() -> None:
         icon=":material/download:",
         on_click="ignore",
     )
-    st.markdown("**2 · Run it there**, less than two minutes")
+    st.markdown("**2 · Run it there**, about a minute")
     st.code("pip install numpy onnxruntime\npython probe.py > device.json", language="bash")
     st.markdown("**3 · Bring back what it wrote**")
     if access.is_presentation():
@@ -104,7 +104,7 @@ def this_machine() -> None:
         _wait()
         return
     if job is not None:
-        del _jobs()["here"]
+        _jobs().pop("here", None)  # another session may have seen it end as well
         if job.returncode:
             show_error(
                 RunError(

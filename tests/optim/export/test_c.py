@@ -243,6 +243,31 @@ def test_a_middle_goes_to_the_even_integer_as_in_onnx():
     assert expected[0].tolist() == [-4, -4, -2, 0, 0, 0, 4, 8, 8]
 
 
+def test_channels_that_are_copied_onto_a_border_agree():
+    node = helper.make_node
+    weight = np.eye(2, dtype=np.int8).reshape(2, 2, 1, 1)
+    constants = {"s": np.float32(0.05), "z": np.int8(0), "one": np.float32(1), "w": weight}
+    graph = helper.make_graph(
+        [
+            node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+            node("DequantizeLinear", ["w", "one", "z"], ["v"]),
+            node("Conv", ["d", "v"], ["c"], pads=[1, 1, 1, 1]),
+            node("QuantizeLinear", ["c", "s", "z"], ["q2"]),
+            node("DequantizeLinear", ["q2", "s", "z"], ["d2"]),
+            node("Add", ["d2", "d2"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2, 5, 5])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    x = np.random.default_rng(0).standard_normal((4, 2, 3, 3)).astype(np.float32)
+    found, expected, quantum = both(graph_bundle(model, (2, 3, 3)), x)
+    assert np.abs(found - expected).max() <= quantum
+
+
 def graph_bundle(model, shape):
     content = GraphModel(model.SerializeToString(), interface=Interface("x", reads=(Read("y"),)))
     spec = InputSpec(shape)

@@ -6,11 +6,15 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
+import optim
 from optim.errors import ConfigError, ExportError, MissingDependencyError
 from optim.export.archive import files_of
 from optim.export.c import session as c_session
@@ -69,6 +73,14 @@ def test_a_file_is_verified_in_what_executes_it(target, trained):
     assert verification.runtime.startswith(runtimes.get(target, "ONNX Runtime"))
     assert verification.latency.value > 0
     assert found.suffix == TARGETS[target].suffix
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_file_says_nothing_of_the_machine_it_was_made_on(target, compressed):
+    file = made(compressed, target)
+    parts = files_of(file).values() if zipfile.is_zipfile(BytesIO(file)) else [file]
+    here = [str(Path(module.__file__).parent).encode() for module in (optim, torch)]
+    assert not [path for part in parts for path in here if path in part]
 
 
 @pytest.mark.parametrize("target", [name for name in TARGETS if name not in NAMED_ANEW])
