@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,19 +11,20 @@ import typer
 
 from optim.cli._app import cli
 from optim.cli._options import Json
-from optim.cli._output import print_json, print_table
+from optim.cli._output import print_json, print_table, progress_bar, say_notes
 from optim.errors import ConfigError
 from optim.quantity import format_value
+from optim.sweet_spot.grid import RUNTIMES
 
 if TYPE_CHECKING:
     from optim.devices.profile import DeviceProfile
 
-__all__ = ["add", "devices", "list_devices", "predict", "probe", "show"]
+__all__ = ["add", "devices", "list_devices", "predict", "probe", "show", "sweet_spot"]
 
 devices = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Devices a model may run on: list, show, predict, probe, add.",
+    help="Devices a model may run on: list, show, predict, probe, add, sweet-spot.",
 )
 cli.add_typer(devices, name="devices")
 
@@ -159,6 +162,63 @@ def add(
         f"{kept.device.name}: {len(kept.operators)} operators; networks of the probe are predicted "
         f"to within {100 * error:.0f} %."
     )
+
+
+@devices.command("sweet-spot")
+def sweet_spot(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file (YAML).")],
+    max_ms: Annotated[
+        float, typer.Option(min=0, help="Longest latency of an inference, whatever its batch.")
+    ] = math.inf,
+    runtime: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(RUNTIMES)}; may be repeated. All without it."),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Most threads that are tried; all cores.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure runtimes, threads and batches on this machine; the best under a latency limit."""
+    # Before OpenMP is loaded: threads that spin while idle would slow down whose turn is next.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from optim.recipe import Recipe
+    from optim.sweet_spot.measuring import measure_recipe
+    from optim.whatif.engine import Engine
+
+    with progress_bar() as progress:
+        grid = measure_recipe(
+            Engine(base=recipe.parent),
+            Recipe.load(recipe),
+            runtime or tuple(RUNTIMES),
+            cores=threads,
+            told=progress,
+        )
+    best = grid.best(max_ms)
+    if as_json:
+        found = {
+            "max_ms": max_ms if math.isfinite(max_ms) else None,
+            "best": best.to_json() if best else None,
+        }
+        print_json({"schema": "optim.sweet-spot/1", **found, **grid.to_json()})
+        return
+    rows = [
+        (
+            RUNTIMES[cell.runtime],
+            cell.threads,
+            cell.batch,
+            cell.latency,
+            cell.throughput,
+            "best" if cell is best else "" if cell.is_within(max_ms) else "too slow",
+        )
+        for cell in grid.cells
+    ]
+    columns = ("runtime", "threads", "batch", "latency", "samples a second", "")
+    print_table(f"Measured on {grid.device}", columns, rows)
+    refused = [f"{RUNTIMES[name]} was left out: {why}" for name, why in grid.refused.items()]
+    others = grid.equals_of(best, max_ms) if best else []
+    noise = [f"The intervals do not tell {len(others)} others from the best."] if others else []
+    say_notes([*noise, *refused, *grid.notes])
 
 
 def _told(share: float) -> None:

@@ -86,7 +86,12 @@ class OpenVinoSession:
             ExportError: If the runtime refuses it.
         """
         package = openvino()
-        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+            # A thread tied to a core waits for whoever else computes there; others move on.
+            "ENABLE_CPU_PINNING": False,
+        }
         core = package.Core()
         try:
             model = core.read_model(graph, weights)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import IO
 
-from optim.errors import OptimError
+from optim.errors import MeasurementError, OptimError
 from optim.processes import refusal
 from optim.recipe import Recipe
 from optim.sweet_spot.kept import keep_grid, key_of, tell_progress
@@ -19,6 +20,9 @@ from optim.whatif.engine import Engine
 
 __all__ = ["main"]
 
+_MOST_S = 600
+"""Nobody else can measure for so long."""
+
 
 def main(source: IO[str] = sys.stdin) -> None:
     """Measure what is asked for; only registered models and data are opened."""
@@ -26,12 +30,22 @@ def main(source: IO[str] = sys.stdin) -> None:
     recipe = Recipe.from_json(request["recipe"])
     key = key_of(recipe)
 
+    began = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() - began > _MOST_S:
+            raise MeasurementError(
+                f"The model was not measured within {_MOST_S // 60} minutes.",
+                hint="Choose fewer runtimes, or a smaller model.",
+            )
+
     def told(share: float, what: str) -> None:
         tell_progress(key, share=share, what=what)
 
     try:
         engine = Engine(registered_only=True)
-        keep_grid(key, measure_recipe(engine, recipe, request["runtimes"], told=told))
+        wanted = request["runtimes"]
+        keep_grid(key, measure_recipe(engine, recipe, wanted, told=told, check=check))
     except OptimError as error:
         tell_progress(key, refused=refusal(error))
 

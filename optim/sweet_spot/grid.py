@@ -101,6 +101,7 @@ class Grid:
         cells: What was measured; a cell is missing where a smaller batch already took too long.
         device: What it was measured on.
         gpu: What was done about GPUs.
+        omitted: Ids of training steps that had no stored result, and were left out.
     """
 
     ran: Mapping[str, Ran]
@@ -110,6 +111,16 @@ class Grid:
     cells: tuple[Cell, ...]
     device: str = ""
     gpu: str = ""
+    omitted: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """What has to be known about the figures, in sentences."""
+        return [
+            *(f"{RUNTIMES[name]}: {ran.note}" for name, ran in self.ran.items() if ran.note),
+            *(f"Left out, because not trained yet: {step}." for step in self.omitted),
+            *([self.gpu] if self.gpu else []),
+        ]
 
     def best(self, limit_ms: float, runtime: str | None = None) -> Cell | None:
         """Return the highest throughput whose latency is within a limit.
@@ -148,6 +159,7 @@ class Grid:
             "cells": [cell.to_json() for cell in self.cells],
             "device": self.device,
             "gpu": self.gpu,
+            "omitted": list(self.omitted),
         }
 
     @classmethod
@@ -161,4 +173,5 @@ class Grid:
             tuple(Cell.from_json(cell) for cell in data["cells"]),
             data["device"],
             data["gpu"],
+            tuple(data["omitted"]),
         )

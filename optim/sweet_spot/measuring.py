@@ -47,6 +47,7 @@ def measure_recipe(
     *,
     cores: int | None = None,
     told: Told = lambda share, what: None,
+    check: Callable[[], None] = lambda: None,
 ) -> Grid:
     """Measure the model of a recipe in several runtimes on this machine.
 
@@ -56,6 +57,7 @@ def measure_recipe(
         wanted: Names of runtimes, keys of ``RUNTIMES``.
         cores: Most threads that are tried; all cores if None.
         told: Called with a share in 0..1 and what is being done.
+        check: Called between blocks; raises to stop.
 
     Raises:
         ConfigError: If there is no such runtime, or none at all.
@@ -68,18 +70,20 @@ def measure_recipe(
         )
     told(0.0, "preparing the model")
     bench = engine.workbench(recipe)
-    bundle = bench.prepare(recipe, draft=False).bundle
+    prepared = bench.prepare(recipe, draft=False, check=check)
+    bundle = prepared.bundle
     # In the order of the index: the first is what others are compared with.
     names = [name for name in RUNTIMES if name in wanted]
     found, refused = contenders(bundle, recipe, bench.samples, names)
     batches, threads = _batches(bundle), thread_counts(cores or available_cores())
     inputs = bundle.spec.normalise(bench.samples.inputs[: max(batches)]).numpy()
-    grid = measure_grid(found, inputs, batches, threads, told=told)
+    grid = measure_grid(found, inputs, batches, threads, told=told, check=check)
     return replace(
         grid,
         refused={**refused, **grid.refused},
         device=f"{about_device()['name']}, {available_cores()} cores",
         gpu=gpu_words(),
+        omitted=prepared.omitted,
     )
 
 
@@ -90,6 +94,7 @@ def measure_grid(
     threads: Sequence[int],
     *,
     told: Told = lambda share, what: None,
+    check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Grid:
     """Measure every runtime with every batch and number of threads; in each cell they take turns.
@@ -103,6 +108,7 @@ def measure_grid(
         batches: Samples at once, growing.
         threads: Threads, growing.
         told: Called with a share in 0..1 and what is being done.
+        check: Called between blocks; raises to stop.
         clock: Returns seconds; replaced in tests.
     """
     ran: dict[str, Ran] = {}
@@ -130,7 +136,7 @@ def measure_grid(
                 continue
             taking = {name: sessions[name] for name in spent}
             rounds = int(np.clip(_CELL_S / sum(spent.values()), *_ROUNDS))
-            cells += _cells(measure_latency(taking, x, rounds=rounds, clock=clock))
+            cells += _cells(measure_latency(taking, x, rounds=rounds, check=check, clock=clock))
             for name, seconds in spent.items():
                 ran.setdefault(name, Ran(sessions[name].runtime, found[name].note))
                 if seconds > _LONGEST_S:

@@ -1,4 +1,4 @@
-"""The commands about devices: list, show, predict."""
+"""The commands about devices: list, show, predict, sweet-spot."""
 
 import csv
 import json
@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from optim.cli import main
+from optim.recipe import Recipe
+from optim.sweet_spot import measuring
 from tests.optim.test_cli import obeys_schema
 
 OWN = """
@@ -92,3 +94,44 @@ def test_a_bad_file_is_one_sentence(optim, tmp_path):
     assert "line 2: macs must be a number or blank: got 'plenty'" in error
     assert not (tmp_path / "out.csv").exists()
     assert optim("predict", "--csv", tmp_path / "none.csv", "--out", rows)[0] == 2
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """A recipe file; few blocks are measured of it."""
+    monkeypatch.setattr(measuring, "_ROUNDS", (7, 7))
+    monkeypatch.setattr(measuring, "BATCHES", (1, 4))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # and not beyond the test
+    path = tmp_path / "recipe.yaml"
+    path.write_text(Recipe("breast-cancer-mlp", "breast-cancer").to_yaml())
+    return path
+
+
+def test_the_sweet_spot_of_a_recipe_is_measured(optim, recipe):
+    chosen = ("--runtime", "openvino", "--runtime", "onnx", "--threads", 1)
+    code, text, _ = optim("sweet-spot", recipe, *chosen, "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert obeys_schema(found)
+    assert [(c["runtime"], c["batch"]) for c in found["cells"]] == [
+        (runtime, batch) for batch in (1, 4) for runtime in ("onnx", "openvino")
+    ]
+    assert found["max_ms"] is None
+    assert found["best"]["throughput"]["value"] == max(
+        c["throughput"]["value"] for c in found["cells"]
+    )
+
+
+def test_settings_slower_than_the_limit_are_said_to_be(optim, recipe):
+    chosen = ("--runtime", "onnx", "--threads", 1, "--max-ms", 1e-6)
+    code, text, _ = optim("sweet-spot", recipe, *chosen)
+    assert code == 0
+    assert text.count("too slow") == 2
+    assert "best" not in text
+    assert json.loads(optim("sweet-spot", recipe, *chosen, "--json")[1])["best"] is None
+
+
+def test_a_runtime_that_nobody_knows_is_refused(optim, recipe):
+    code, _, error = optim("sweet-spot", recipe, "--runtime", "tflite")
+    assert code != 0
+    assert "runtimes must be some of onnx, openvino, compile" in error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -117,7 +118,7 @@ def _failure(key: str, code: int) -> errors.OptimError | None:
         kind = getattr(errors, refused["kind"], RunError)
         found: errors.OptimError = kind(refused["message"], hint=refused["hint"])
         return found
-    if code > 0:
+    if code not in (0, -signal.SIGTERM):  # that is how it is stopped
         return RunError(
             "The model could not be measured.", hint="The server's log has the details."
         )
@@ -215,12 +216,10 @@ def runtimes(grid: Grid, limit_ms: float) -> None:
             "n blocks each, in turns; medians with 95 % intervals. Times are compared block by "
             "block, with the same batch and threads."
         )
-    for name, ran in grid.ran.items():
-        if ran.note:
-            st.caption(f"{RUNTIMES[name]}: {ran.note}")
     for name, why in grid.refused.items():
         st.markdown(f"- **{RUNTIMES[name]}** was not measured, or not to the end. {why}")
-    st.caption(grid.gpu)
+    for note in grid.notes:
+        st.caption(note)
 
 
 def _short(value: float) -> str:

@@ -20,6 +20,7 @@ from optim.sweet_spot.grid import RUNTIMES
 from optim.sweet_spot.kept import kept_grid, key_of, told_progress
 from optim.sweet_spot.measuring import measure_grid, measure_recipe
 from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
+from optim.techniques.finetune import FineTune
 from optim.whatif.engine import Engine
 from tests.helpers import assert_similar, data_for, inputs_for, tiny_bundle
 
@@ -138,6 +139,15 @@ def test_a_recipe_is_measured_in_real_runtimes(monkeypatch):
     assert found.best(1e9) is not None
 
 
+def test_a_step_that_was_not_trained_is_left_out_and_named(monkeypatch):
+    monkeypatch.setattr(measuring, "_ROUNDS", (7, 7))
+    monkeypatch.setattr(measuring, "BATCHES", (1,))
+    trained = RECIPE.with_step(FineTune())
+    found = measure_recipe(Engine(), trained, ("onnx",), cores=1)
+    assert found.omitted == ("finetune",)
+    assert "Left out, because not trained yet: finetune." in found.notes
+
+
 @pytest.mark.parametrize("wanted", [(), ("onnx", "tflite")])
 def test_only_runtimes_that_are_known_can_be_asked_for(wanted):
     with pytest.raises(ConfigError, match="runtimes must be some of onnx, openvino, compile"):
@@ -211,7 +221,8 @@ def ask(recipe, *runtimes):
 def test_what_a_child_measured_is_kept_under_its_recipe(own_home, monkeypatch):
     grid = measured(onnx=0.004)
 
-    def measure(engine, recipe, wanted, *, told):
+    def measure(engine, recipe, wanted, *, told, check):
+        check()
         assert engine.registered_only
         told(0.5, "measuring")
         return grid
@@ -221,6 +232,15 @@ def test_what_a_child_measured_is_kept_under_its_recipe(own_home, monkeypatch):
     assert kept_grid(key_of(RECIPE)) == grid
     assert told_progress(key_of(RECIPE)) == {"share": 0.5, "what": "measuring"}
     assert kept_grid(key_of(Recipe(RECIPE.model, RECIPE.data, seed=1))) is None
+
+
+def test_a_child_does_not_measure_for_ever(own_home, monkeypatch):
+    monkeypatch.setattr(child, "_MOST_S", -1)
+    ask(RECIPE, "onnx")
+    refused = told_progress(key_of(RECIPE))["refused"]
+    assert refused["kind"] == "MeasurementError"
+    assert "Choose fewer runtimes" in refused["hint"]
+    assert kept_grid(key_of(RECIPE)) is None
 
 
 def test_a_child_opens_no_file_that_a_link_names(own_home, tmp_path):

@@ -79,10 +79,11 @@ def test_what_failed_says_why(jobs):
     jobs[0].code = 0
     at.run()
     assert "It does not run." in at.error[0].value
-    at = click(at, "Measure")
-    jobs[1].code = 1
-    at.run()
-    assert "could not be measured" in at.error[0].value
+    for number, code in ((1, 1), (2, -9)):
+        at = click(at, "Measure")
+        jobs[number].code = code
+        at.run()
+        assert "could not be measured" in at.error[0].value
 
 
 def test_a_measurement_can_be_stopped(jobs):
