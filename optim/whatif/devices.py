@@ -16,7 +16,7 @@ from optim.errors import ConfigError, OptimError
 from optim.ladder.changes import cheapest_change
 from optim.ladder.estimates import energy_on, latency_on_device
 from optim.ladder.footprint import Footprint, footprint_of
-from optim.ladder.rungs import CONSTRAINTS, fit_of, limit_of
+from optim.ladder.rungs import CONSTRAINTS, fit_of, limit_of, runtime_for
 from optim.ladder.why import Clock, effect_of
 from optim.measure.latency import compare_files
 from optim.measure.operators import timed_operators
@@ -78,9 +78,9 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
         ConfigError: If there is no such device, or too little is known of it.
     """
     bench = engine.workbench(recipe)
-    clock, runtime, title = _clock(name, owner)
-    now = bench.prepare(recipe, draft=False)
     after = _footprint(engine, bench, recipe)
+    clock, runtime, title = _clock(name, owner, after)
+    now = bench.prepare(recipe, draft=False)
     measured = name == HERE
     steps = []
     operators = list(after.operators)
@@ -248,7 +248,7 @@ def _probed_row(
     }
 
 
-def _clock(name: str, owner: str) -> tuple[Clock, Runtime, str]:
+def _clock(name: str, owner: str, footprint: Footprint) -> tuple[Clock, Runtime, str]:
     """Return what splits time on a device, what its runtime has kernels for, and its title."""
     if name == HERE:
         here = probe_here()
@@ -263,7 +263,7 @@ def _clock(name: str, owner: str) -> tuple[Clock, Runtime, str]:
         calibration = calibration_of(name.removeprefix(_OWN), owner)
         return calibration, _PROBED, calibration.probe.device.name
     profile = device(name)
-    roofline = Roofline(profile, profile.runtimes[0])
+    runtime = runtime_for(footprint, profile)  # as on the ladder
     if not profile.peak_tops:
         raise ConfigError(
             f"{profile.title}: no peak rate is known, so that nothing can be said about what its "
@@ -271,7 +271,7 @@ def _clock(name: str, owner: str) -> tuple[Clock, Runtime, str]:
             hint="Choose another device, or probe this one.",
             field="device",
         )
-    return roofline, profile.runtimes[0], profile.title
+    return Roofline(profile, runtime), runtime, profile.title
 
 
 def _measured(

@@ -136,7 +136,8 @@ def this_machine() -> None:
 
 def _start() -> None:
     """Probe in a process of its own: the server goes on answering."""
-    if "here" not in _jobs():
+    running = _jobs().get("here")
+    if running is None or running.poll() is not None:
         _jobs()["here"] = subprocess.Popen(
             [sys.executable, "-m", "optim", "devices", "probe", "--here"],
             stdin=subprocess.DEVNULL,

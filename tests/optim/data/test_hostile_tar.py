@@ -157,7 +157,9 @@ def test_extended_header_that_lies_is_refused(tar, two_classes, records, reason)
     refuses(path, reason)
 
 
-@pytest.mark.parametrize("content", [b"", b"no tar", b"x" * 2_000, b"\x1f\x8b", gzip.compress(b"", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"no tar", b"x" * 2_000, b"\x1f\x8b", gzip.compress(b"", mtime=0)]
+)
 def test_file_that_is_no_tar_is_refused(tmp_path, content):
     path = tmp_path / "data.tar.gz"
     path.write_bytes(content)

@@ -37,6 +37,14 @@ def test_an_overhead_that_is_only_typical_widens_the_interval():
     assert typical.high - typical.low > known.high - known.low
 
 
+def test_a_precision_without_a_rate_may_be_slower_than_the_one_that_has_it():
+    known, _ = latency_on_device(SMALL, board(), RUNTIME)
+    unknown, _ = latency_on_device(SMALL, board(peak_tops={"int8": 0.02}), RUNTIME)
+    assert unknown.value > known.value
+    assert unknown.high > 10 * known.high
+    assert unknown.low == pytest.approx(known.low)
+
+
 def test_intervals_hold_their_value_on_every_device():
     for profile in catalogue().values():
         fit = fit_of(SMALL, profile)
