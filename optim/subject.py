@@ -20,6 +20,7 @@ from optim.measure.generated import generated_data
 from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.models.open import check_pair, open_model, open_registered_model
+from optim.models.zoo import ZOO
 from optim.recipe import Recipe
 from optim.step import Step, refusal
 from optim.techniques import TECHNIQUES
@@ -81,7 +82,8 @@ def open_subject(
         recipe: Names both, the split and the seed.
         base: Folder that relative files are looked up in.
         spec: Replaces the input normalisation the model brings.
-        registered_only: Whether only registered names are allowed, as for a link from anybody.
+        registered_only: Whether only registered names are allowed, and fresh networks of the zoo on
+            generated inputs, as for a link from anybody.
         as_graph: Whether an ONNX file stays as it is, to be measured, even if it could be trained.
         trust: Whether a model that is a program may be run to open it.
 
@@ -90,7 +92,9 @@ def open_subject(
         DataError: If the data cannot be opened or do not fit the model.
     """
     made = generated_by(recipe.data)
-    if registered_only:
+    # A fresh network on generated inputs names nothing that lies on this machine.
+    is_fresh = recipe.model in ZOO and made is not None
+    if registered_only and not is_fresh:
         data = None if made else open_registered_data(recipe.data)
         bundle = open_registered_model(recipe.model)
     else:

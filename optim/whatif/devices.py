@@ -21,6 +21,7 @@ from optim.ladder.why import Clock, effect_of
 from optim.measure.latency import compare_files
 from optim.measure.operators import timed_operators
 from optim.measure.quality import quality
+from optim.models.zoo import ZOO
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.runtime.deployed import deployed_owners
@@ -204,8 +205,9 @@ def _change(
         known[found.text] = {
             "text": found.text,
             "link": found.recipe.to_link(),
-            "quality": shown(judged.main),
-            "difference": change(judged.change),
+            # What fresh weights answer says nothing about trained ones.
+            "quality": None if recipe.model in ZOO else shown(judged.main),
+            "difference": None if recipe.model in ZOO else change(judged.change),
         }
     return known[found.text]
 

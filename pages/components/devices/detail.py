@@ -16,8 +16,16 @@ __all__ = ["detail"]
 _LAB = "pages/lab/lab.py"
 
 
-def detail(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None:
-    """Draw the choice of one device and what there is to say about it."""
+def detail(
+    found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], *, is_ours: bool = True
+) -> None:
+    """Draw the choice of one device and what there is to say about it.
+
+    Args:
+        found: The evaluator's answer to the question ``ladder``.
+        shown: Rows of the chosen devices.
+        is_ours: Whether it is about the model of the Lab, which can be changed there.
+    """
     by_name = {row["name"]: row for row in shown}
     if not by_name:
         return
@@ -32,10 +40,10 @@ def detail(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None
             format_func=lambda name: f"{by_name[name]['title']} · {by_name[name]['class_title']}",
             key=f"rung_{len(names)}_{names[0]}",
         )
-        _rung(by_name[name], is_compressed=found["is_compressed"])
+        _rung(by_name[name], is_compressed=found["is_compressed"], is_ours=is_ours)
 
 
-def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
+def _rung(row: Mapping[str, Any], *, is_compressed: bool, is_ours: bool) -> None:
     after = row["after"]
     with st.container(horizontal=True, vertical_alignment="center"):
         if after["fits"] and after["is_certain"]:
@@ -49,7 +57,7 @@ def _rung(row: Mapping[str, Any], *, is_compressed: bool) -> None:
     with left:
         _latency(row, is_compressed=is_compressed)
         if not after["fits"]:
-            _change(row["change"])
+            _change(row["change"], is_ours=is_ours)
     with right:
         if after["parts"]["compute"] > 0:
             sides = [("Now", after["parts"])]
@@ -86,7 +94,7 @@ def _latency(row: Mapping[str, Any], *, is_compressed: bool) -> None:
                     st.caption(about.removesuffix(")"))
 
 
-def _change(change: Mapping[str, Any] | None) -> None:
+def _change(change: Mapping[str, Any] | None, *, is_ours: bool) -> None:
     if change is None:
         st.markdown(
             "**No change of this kind makes it fit.** Floating point, 8 bits and up to 90 % of the "
@@ -101,8 +109,7 @@ def _change(change: Mapping[str, Any] | None) -> None:
             quality += f" ({change['difference']['text']})"
         quality += "."
     st.markdown(f"**The cheapest change with which it fits:** {change['text']}.{quality}")
-    if not access.is_presentation() and st.button(
-        "Try it in the Lab", icon=":material/tune:", key="try_change"
-    ):
+    may_try = is_ours and not access.is_presentation()
+    if may_try and st.button("Try it in the Lab", icon=":material/tune:", key="try_change"):
         state.commit(Recipe.from_link(change["link"]))
         st.switch_page(_LAB)

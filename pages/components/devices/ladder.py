@@ -8,10 +8,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from optim.data.generated import GENERATED
+from optim.models.zoo import ZOO
 from optim.quantity import Quantity
+from optim.recipe import Recipe
 from pages.components import charts
 
-__all__ = ["chosen_devices", "rungs", "summary"]
+__all__ = ["chosen_devices", "chosen_model", "rungs", "summary"]
 
 _GROUPS: dict[str, tuple[str, ...]] = {
     "Data centre": ("cloud_gpu", "tpu", "server_cpu", "fpga"),
@@ -22,6 +25,21 @@ _GROUPS: dict[str, tuple[str, ...]] = {
 }
 _EACH, _ALL = "One of each kind", "All"
 _PLOT = {"displayModeBar": False}
+
+
+def chosen_model(present: Recipe) -> Recipe:
+    """Draw the choice between the present model and the networks of the zoo; return its recipe."""
+    titles = {"": "The present model", **{name: f"{a.title}, untrained" for name, a in ZOO.items()}}
+    chosen = st.selectbox(
+        "Model on the ladder",
+        list(titles),
+        format_func=titles.__getitem__,
+        key="ladder_model",
+        persist_state="session",
+        width=420,
+        help="Networks of the zoo as reference points: size and speed do not depend on training.",
+    )
+    return Recipe(chosen, GENERATED) if chosen else present
 
 
 def summary(found: Mapping[str, Any]) -> None:

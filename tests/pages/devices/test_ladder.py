@@ -89,3 +89,16 @@ def test_energy_is_split_and_lasts_as_long_as_a_battery(lab):
     assert "Energy of one inference" in found
     assert "Battery, now" in found
     assert "Repaid after" in found
+
+
+@pytest.mark.parametrize("name", ["lenet-5", "resnet20", "mobilenetv2"])
+def test_networks_of_the_zoo_stand_on_every_device(lab, name):
+    at = lab.switch_page("pages/devices/ladder.py").run()
+    at.selectbox(key="ladder_model").set_value(name).run()
+    at.segmented_control(key="ladder_group").set_value("All").run()
+    at.toggle(key="ladder_table").set_value(True).run()
+    assert not at.exception
+    assert not at.error
+    (table,) = at.dataframe
+    assert len(table.value) >= 30
+    assert not any(b.label == "Try it in the Lab" for b in at.button)
