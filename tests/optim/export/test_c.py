@@ -143,7 +143,10 @@ def test_the_archive_compiles_strictly_and_checks_itself(tmp_path):
     with zipfile.ZipFile(BytesIO(data)) as archive:
         archive.extractall(tmp_path)
     made = subprocess.run(
-        ["make", "test", f"CC={compiler()}"], cwd=tmp_path, capture_output=True, text=True
+        ["make", "--no-print-directory", "test", f"CC={compiler()}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert made.returncode == 0, made.stderr
     assert made.stdout.endswith("as expected\n")
