@@ -48,7 +48,7 @@ def test_a_normalised_network_as_plain_onnx_is_read_rightly_with_one_click(app, 
     assert page.get_by_role("button", name="Confirm and check").is_disabled()
 
     bring(page, files)
-    assert page.get_by_role("img", name="Sample of class 3").count() >= 1
+    page.get_by_role("img", name="Sample of class 3").first.wait_for()
     assert "ccuracy" not in page.get_by_test_id("stMain").inner_text()
 
     page.get_by_role("button", name="Confirm and check").focus()
