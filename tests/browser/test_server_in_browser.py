@@ -94,8 +94,8 @@ def test_a_file_that_is_not_weights_is_refused_in_one_sentence(app, open_page, t
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "place",
-    ["", "steps", "techniques", "runs", "use-my-model", "data"],
-    ids=["lab", "lab, all steps", "techniques", "runs", "use my model", "data"],
+    ["", "steps", "techniques", "runs", "use-my-model", "data", "ladder", "own-device"],
+    ids=["lab", "all steps", "techniques", "runs", "use my model", "data", "ladder", "own device"],
 )
 def test_no_serious_accessibility_violation(app, open_page, scheme, place):
     page = open_page(f"{app.url}/{place if place != 'steps' else ''}", scheme=scheme)
@@ -105,6 +105,10 @@ def test_no_serious_accessibility_violation(app, open_page, scheme, place):
         page.locator(".st-key-runs_rows, .st-key-runs_empty").wait_for()
     elif place in ("use-my-model", "data"):
         page.get_by_role("button", name="Confirm and check").wait_for()
+    elif place == "ladder":
+        page.locator(".st-key-rung").wait_for(timeout=60_000)
+    elif place == "own-device":
+        page.locator(".st-key-own_here").wait_for()
     else:
         wait_for_answer(page)
     if place == "steps":

@@ -37,7 +37,7 @@ def instructions() -> None:
         on_click="ignore",
     )
     st.markdown("**2 · Run it there**, about a minute")
-    st.code("pip install numpy onnxruntime\npython probe.py > device.json", language="bash")
+    st.code("pip install numpy onnxruntime\npython probe.py > device.json", language=None)
     st.markdown("**3 · Bring back what it wrote**")
     if access.is_presentation():
         st.caption("Nothing can be uploaded in a presentation.")
