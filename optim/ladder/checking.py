@@ -47,8 +47,8 @@ def measure_checks(
 
 
 def _networks() -> Iterator[tuple[str, ModelBundle]]:
-    for name, architecture in ZOO.items():
-        yield architecture.title if hasattr(architecture, "title") else name, open_model(name)
+    for name in ZOO:
+        yield name, open_model(name)
     for card in model_cards().values():
         if not card.command:  # came from outside
             continue
