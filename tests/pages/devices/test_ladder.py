@@ -91,7 +91,14 @@ def test_energy_is_split_and_lasts_as_long_as_a_battery(lab):
     assert "Repaid after" in found
 
 
-@pytest.mark.parametrize("name", ["lenet-5", "resnet20", "mobilenetv2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lenet-5",
+        pytest.param("resnet20", marks=pytest.mark.slow),
+        pytest.param("mobilenetv2", marks=pytest.mark.slow),
+    ],
+)
 def test_networks_of_the_zoo_stand_on_every_device(lab, name):
     at = lab.switch_page("pages/devices/ladder.py").run()
     at.selectbox(key="ladder_model").set_value(name).run()
