@@ -234,10 +234,23 @@ def _check_sizes(
                 raise ValueError(f"{name} has shape {tuple(size)}, at most {tuple(limit)} fits")
 
 
+def _grid(fields: Mapping[str, Any]) -> Grid:
+    """Read a grid; a header comes from anybody, and its values may be of any kind."""
+    grid = Grid(**fields)
+    numbers = (grid.qmin, grid.qmax, grid.group_size)
+    if not all(type(number) is int and abs(number) < 2**31 for number in numbers):
+        raise TypeError("a grid's numbers must be whole")
+    if grid.qmin > grid.qmax or grid.group_size < 0 or type(grid.symmetric) is not bool:
+        raise ValueError("a grid must have levels")
+    if grid.granularity not in ("per_tensor", "per_channel", "per_group"):
+        raise ValueError("a grid has one of three granularities")
+    return grid
+
+
 def _table(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> CompressionTable:
     weights = {
         name: QuantizedWeight(
-            Grid(**grid),
+            _grid(grid),
             tensors[f"scale:{name}"],
             tensors[f"zero_point:{name}"],
             tensors.get(f"codes:{name}"),
@@ -245,7 +258,7 @@ def _table(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Compress
         for name, grid in header["grids"].items()
     }
     edges = {
-        name: QuantizedEdge(Grid(**edge["grid"]), edge["scale"], edge["zero_point"])
+        name: QuantizedEdge(_grid(edge["grid"]), edge["scale"], edge["zero_point"])
         for name, edge in header["edges"].items()
     }
     masks = {k[5:]: v for k, v in tensors.items() if k.startswith("mask:")}

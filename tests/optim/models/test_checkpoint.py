@@ -1,9 +1,11 @@
 """Our own files: everything comes back, also channels that left and grids."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from optim.data import Outputs, Regression
@@ -114,3 +116,24 @@ def test_plain_weights_do_not_say_their_architecture(tiny_mlp, tmp_path):
     with pytest.raises(UnsupportedModelError, match="does not say of which architecture") as caught:
         load_checkpoint(tmp_path / "w.safetensors")
     assert "resnet20:weights.safetensors" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("group_size", [[[0]]]),
+        ("qmin", "0"),
+        ("qmax", -(10**6)),
+        ("symmetric", 1),
+        ("granularity", {}),
+    ],
+)
+def test_a_grid_edited_by_hand_is_refused_in_a_sentence(compressed, tmp_path, field, value):
+    path = save_checkpoint(compressed, tmp_path / "model.safetensors")
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(file.metadata()["optim"])
+    next(iter(header["grids"].values()))[field] = value
+    save_file(tensors, path, {"optim": json.dumps(header)})
+    with pytest.raises(UnsupportedModelError, match="is a damaged checkpoint: a grid"):
+        load_checkpoint(path)
