@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from common import record
 
-from optim.devices.calibration import calibrate, read_probe
+from optim.devices.calibration import Calibration, read_probe
 from optim.devices.probe import probe
 from optim.ladder.checking import measure_checks
 
@@ -21,7 +21,7 @@ GOAL = 0.15
 
 def main() -> None:
     found = probe(told=told("operators"))
-    calibration = calibrate(read_probe(json.dumps(found).encode()))
+    calibration = Calibration(read_probe(json.dumps(found).encode()))
     rows = measure_checks(calibration, told("networks"))
     errors = sorted(abs(row.error) for row in rows)
     median = errors[len(errors) // 2]

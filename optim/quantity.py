@@ -107,6 +107,16 @@ class Quantity:
             raise TypeError("value, low and high must be numbers")
         return cls(**data)
 
+    def with_ends(self) -> str:
+        """Return value and both ends as text: for intervals that are lopsided.
+
+        Example:
+            >>> Quantity(2.0, "ms", 0.5, 40.0, how=How.ESTIMATED).with_ends()
+            '2.00 ms (500 µs to 40.0 ms)'
+        """
+        ends = (format_value(end, self.unit) for end in (self.low, self.high))
+        return f"{format_value(self.value, self.unit)} ({' to '.join(ends)})"
+
     def __str__(self) -> str:
         return format_value(self.value, self.unit, None if self.is_exact else self.half_width)
 

@@ -12,7 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = (
     # What every room may lean on: errors, numbers, fields, hashes, files, processors, processes.
-    {"errors", "quantity", "fields", "hashing", "storage", "device", "processes", "access"},
+    {
+        "errors",
+        "quantity",
+        "fields",
+        "hashing",
+        "storage",
+        "device",
+        "processes",
+        "access",
+        "optional",
+    },
     {"layers", "codecs", "data", "graph", "models"},
     {"runtime", "devices"},
     {"measure", "train"},

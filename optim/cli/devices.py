@@ -125,11 +125,11 @@ def probe(
     if not here:
         typer.echo(json.dumps(found, indent=1))
         return
-    from optim.devices.calibration import calibrate
+    from optim.devices.calibration import Calibration
     from optim.devices.own import keep_here
     from optim.ladder.checking import check_here
 
-    rows = check_here(calibrate(keep_here(json.dumps(found).encode())), _told)
+    rows = check_here(Calibration(keep_here(json.dumps(found).encode())), _told)
     print_table(
         "Predicted and measured on this machine",
         ("network", "predicted", "measured", "error", "in interval"),
@@ -153,11 +153,11 @@ def add(
     file: Annotated[Path, typer.Argument(help="What the probe wrote on the device.")],
 ) -> None:
     """Add a device that was probed; the pages show it to whoever has no other owner."""
-    from optim.devices.calibration import calibrate
+    from optim.devices.calibration import Calibration
     from optim.devices.own import keep_probe
 
     kept = keep_probe(file.read_bytes())
-    error = calibrate(kept).error
+    error = Calibration(kept).error
     typer.echo(
         f"{kept.device.name}: {len(kept.operators)} operators; networks of the probe are predicted "
         f"to within {100 * error:.0f} %."

@@ -27,7 +27,7 @@ from optim.errors import ConfigError
 from optim.hashing import digest
 from optim.quantity import How, Quantity
 
-__all__ = ["Calibration", "Case", "Estimate", "Probe", "calibrate", "operator_of", "read_probe"]
+__all__ = ["Calibration", "Case", "Estimate", "Probe", "operator_of", "read_probe"]
 
 _LARGEST = 1_000_000
 """Bytes of a probe's file; a whole one has a twentieth."""
@@ -250,9 +250,6 @@ class _Law:
         squared = ((places[:, None] - self._places[None]) ** 2).sum(-1)
         return np.asarray(self._spread**2 * np.exp(-squared / (2 * self._LENGTH**2)))
 
-    def __call__(self, operator: Operator) -> float:
-        return self.split(operator).total
-
     def split(self, operator: Operator) -> Parts:
         """Return the parts of an operator's time, as the law's terms share it."""
         terms = (np.array(_terms(operator)) * self._factors).tolist()
@@ -303,13 +300,16 @@ class Estimate:
 
 
 class Calibration:
-    """Predicts latency on a device that was probed; see :func:`calibrate`.
+    """Predicts latency on a device that was probed.
 
     Attributes:
         probe: What it was fitted to.
         error: Root mean square of the logarithm of predicted over measured, over the networks of
             the probe; of the wider of that and a tenth.
         checked: How many networks that is.
+
+    Raises:
+        ConfigError: If too little was measured.
     """
 
     _FEWEST = 3
@@ -329,7 +329,9 @@ class Calibration:
             for key, found in chains.items()
             if len(found) >= self._FEWEST
         }
-        if not any(law.multiplies for law in self._laws.values()):
+        # A law of what only moves bytes would make multiplying free.
+        self._multiplying = {key: law for key, law in self._laws.items() if law.multiplies}
+        if not self._multiplying:
             raise ConfigError(
                 f"operators: no kind of operator that multiplies was measured {self._FEWEST} "
                 "times.",
@@ -347,20 +349,17 @@ class Calibration:
 
     def estimate(self, operators: Sequence[Operator]) -> Estimate:
         """Return the latency of a network from its operators, with a 95 % interval."""
-        times = tuple(self._ms(operator) for operator in operators)
+        times = tuple(self.split(operator).total for operator in operators)
         total = self._overhead + sum(times)
-        substituted = tuple(
-            o.name for o in operators if self._law(o)[1] and o.kind != "view" and not o.fused
-        )
-        doubtful = sum(
-            ms for o, ms in zip(operators, times, strict=True) if o.name in set(substituted)
-        )
+        working = [(o, ms) for o, ms in zip(operators, times, strict=True) if not o.is_free]
+        substituted = [(o.name, ms) for o, ms in working if self._law(o)[1]]
+        doubtful = sum(ms for _, ms in substituted)
         error = self.error * self._quantile() + _UNCHECKED * doubtful / total
         latency = Quantity(
             total, "ms", total * math.exp(-error), total * math.exp(error), self.checked or None,
             How.ESTIMATED,
         )  # fmt: skip
-        return Estimate(latency, times, substituted)
+        return Estimate(latency, times, tuple(name for name, _ in substituted))
 
     @property
     def overhead_ms(self) -> float:
@@ -369,9 +368,7 @@ class Calibration:
 
     def split(self, operator: Operator) -> Parts:
         """Return the parts of an operator's time; what another operator does takes nothing."""
-        if operator.fused or operator.kind == "view":
-            return Parts()
-        return self._law(operator)[0].split(operator)
+        return Parts() if operator.is_free else self._law(operator)[0].split(operator)
 
     def _quantile(self) -> float:
         from scipy.stats import t
@@ -379,18 +376,11 @@ class Calibration:
         return float(t.ppf(0.975, self.checked)) if self.checked else 1.0
 
     def _sum(self, operators: Sequence[Operator]) -> float:
-        return self._overhead + sum(map(self._ms, operators))
-
-    def _ms(self, operator: Operator) -> float:
-        if operator.fused or operator.kind == "view":
-            return 0.0
-        law, _ = self._law(operator)
-        return law(operator)
+        return self._overhead + sum(self.split(operator).total for operator in operators)
 
     def _law(self, operator: Operator) -> tuple[_Law, bool]:
         """Return the law for an operator, and whether it is that of another kind."""
-        # A law of what only moves bytes would make multiplying free.
-        laws = {key: law for key, law in self._laws.items() if law.multiplies or not operator.macs}
+        laws = self._multiplying if operator.macs else self._laws
         for kind in (operator.kind, *_NEAREST.get(operator.kind, ())):
             for dtype in (operator.dtype, "float32"):
                 if (kind, dtype) in laws:
@@ -400,15 +390,6 @@ class Calibration:
 
 _UNCHECKED = math.log(2)
 """Spread of what no network of the probe speaks for: off by a factor of two."""
-
-
-def calibrate(probe: Probe) -> Calibration:
-    """Fit the laws of a probed device.
-
-    Raises:
-        ConfigError: If too little was measured.
-    """
-    return Calibration(probe)
 
 
 @cache

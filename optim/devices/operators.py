@@ -72,6 +72,16 @@ class Operator:
     two_of_four: bool = False
 
     @property
+    def owner(self) -> str:
+        """Its layer, or its own name where it belongs to none."""
+        return self.layer or self.name
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it takes no time: another operator does it, or nothing is done."""
+        return self.fused or self.kind == "view"
+
+    @property
     def moved_bytes(self) -> int:
         """All bytes that are read or written."""
         return self.read_bytes + self.written_bytes + self.weight_bytes

@@ -12,11 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from optim.devices.calibration import Calibration, Probe, calibrate, read_probe
+from optim.devices.calibration import Calibration, Probe, read_probe
 from optim.errors import ConfigError
 from optim.storage import cache_home, checked_name, store_home, write_atomic
 
 __all__ = [
+    "HERE",
+    "OWN",
     "calibration_of",
     "keep_check",
     "keep_here",
@@ -28,6 +30,11 @@ __all__ = [
     "read_check",
     "remove_probe",
 ]
+
+HERE = "here"
+"""Name of this machine among the devices."""
+OWN = "own:"
+"""What names of devices that somebody probed begin with; their id follows."""
 
 _LOG = logging.getLogger(__name__)
 _NOBODY = "nobody"
@@ -46,7 +53,7 @@ def keep_probe(data: bytes, owner: str = "") -> Probe:
             has too many.
     """
     probe = read_probe(data)
-    calibrate(probe)
+    Calibration(probe)
     path = _folder(owner) / f"{probe.id}.json"
     if not path.is_file() and len(probe_files_of(owner)) >= _MOST:
         raise ConfigError(
@@ -85,7 +92,7 @@ def keep_here(data: bytes) -> Probe:
         ConfigError: If it is no probe.
     """
     probe = read_probe(data)
-    calibrate(probe)
+    Calibration(probe)
     write_atomic(_here(), data)
     return probe
 
@@ -123,7 +130,7 @@ def calibration_of(probe_id: str, owner: str = "") -> Calibration:
     found = next((probe for probe in known if probe.id == probe_id), None)
     if found is None:
         raise ConfigError("This device was removed, or belongs to somebody else.", field="device")
-    return calibrate(found)
+    return Calibration(found)
 
 
 def _read(path: Path) -> Probe | None:

@@ -103,11 +103,6 @@ class Roofline:
         self._overhead_ms = _overhead_us(profile) / 1e3
 
     @property
-    def is_known(self) -> bool:
-        """Whether rate and bandwidth are known, without which nothing is said."""
-        return bool(self.profile.peak_tops) and self.profile.bandwidth_gb_s is not None
-
-    @property
     def overhead_ms(self) -> float:
         """Time of an empty inference: that of starting one operator."""
         return self._overhead_ms
@@ -122,7 +117,7 @@ class Roofline:
 
     def split(self, operator: Operator) -> Parts:
         """Return the parts of an operator; what another operator does takes nothing."""
-        if operator.fused or operator.kind == "view":
+        if operator.is_free:
             return Parts()
         multiple = self.runtime.channel_multiple
         padded = _filled(operator.outputs, multiple)

@@ -21,7 +21,6 @@ from onnx import helper, numpy_helper
 from optim.errors import (
     ExportError,
     MeasurementError,
-    MissingDependencyError,
     first_line,
 )
 from optim.graph.dataflow import read_grid
@@ -30,6 +29,7 @@ from optim.layers.grid import Grid, from_rows
 from optim.layers.table import QuantizedWeight
 from optim.models.bundle import ModelBundle
 from optim.models.interface import rows_of
+from optim.optional import optional_package
 from optim.runtime.deployed import deployed_graph
 from optim.runtime.emit import INPUT, OUTPUT
 
@@ -47,13 +47,9 @@ def qonnx() -> ModuleType:
     Raises:
         MissingDependencyError: If it is not installed.
     """
-    try:
-        import qonnx as package
-    except ImportError as error:
-        raise MissingDependencyError(
-            "QONNX files are verified by the qonnx package.", hint="pip install qonnx==1.0.0"
-        ) from error
-    return package
+    return optional_package(
+        "qonnx", "QONNX files are verified by the qonnx package.", "pip install qonnx==1.0.0"
+    )
 
 
 def qonnx_bytes(bundle: ModelBundle, metadata: dict[str, str]) -> bytes:

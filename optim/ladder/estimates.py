@@ -16,8 +16,8 @@ from optim.devices.predict import latency_on, peak_share
 from optim.devices.profile import DeviceProfile, Precision, Runtime
 from optim.devices.workload import Workload
 from optim.errors import ConfigError
+from optim.ladder.clock import split
 from optim.ladder.footprint import Footprint
-from optim.ladder.why import split
 from optim.quantity import How, Quantity
 
 __all__ = ["energy_on", "latency_on_device"]

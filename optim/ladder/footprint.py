@@ -29,10 +29,7 @@ class Footprint:
         macs: Multiply-accumulates.
         activations: Values that layers with weights write.
         weight_bytes: Weights and other constants as the runtime holds them, which widens some.
-        file_bytes: The whole file.
         arena: Memory for activations where every value has a fixed place; None if it is not known.
-        arena_at: Kernel at which most is needed.
-        sparsity: Share of zero weights.
         weight_bits: ``{layer: bits}`` of quantized weights.
         zeros: ``{layer: share of zero weights}``.
         input_shape: Of one sample.
@@ -44,25 +41,11 @@ class Footprint:
     macs: int
     activations: int
     weight_bytes: int
-    file_bytes: int
     arena: Quantity | None
-    arena_at: str
-    sparsity: float
     weight_bits: Mapping[str, int]
     zeros: Mapping[str, float]
     input_shape: tuple[int, ...]
     task: str
-
-    @property
-    def is_integer(self) -> bool:
-        """Whether most multiplications are of whole numbers."""
-        whole = sum(o.macs for o in self.operators if o.dtype == "int8")
-        return 2 * whole > sum(o.macs for o in self.operators)
-
-    @property
-    def precision(self) -> str:
-        """What most multiplications are computed with: ``"int8"`` or ``"fp32"``."""
-        return "int8" if self.is_integer else "fp32"
 
 
 def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footprint:
@@ -77,12 +60,11 @@ def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footpr
         ExportError: If the runtime refuses the file.
     """
     operators = operators_of(file, inputs, deployed_owners(bundle), bundle.interface)
-    params, macs, sparsity = static_costs(bundle)
+    params, macs, _ = static_costs(bundle)
     try:
-        memory = activation_memory(bundle)
-        arena, at = memory.arena, memory.at
+        arena = activation_memory(bundle).arena
     except UnsupportedModelError:
-        arena, at = None, ""
+        arena = None
     zeros, patterned = _zeros(bundle)
     operators = tuple(replace(o, two_of_four=o.layer in patterned) for o in operators)
     return Footprint(
@@ -91,10 +73,7 @@ def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footpr
         macs=int(macs.value),
         activations=sum(o.rows * o.outputs for o in operators if o.macs),
         weight_bytes=sum(o.weight_bytes for o in operators),
-        file_bytes=len(file),
         arena=arena,
-        arena_at=at,
-        sparsity=sparsity.value,
         weight_bits={name: w.grid.bits for name, w in bundle.table.weights.items()},
         zeros=zeros,
         input_shape=tuple(bundle.spec.shape),

@@ -8,8 +8,8 @@ from typing import Any
 
 from optim.devices.parts import Parts, Roofline, precision_of
 from optim.devices.profile import DeviceProfile, Runtime
+from optim.ladder.clock import split
 from optim.ladder.footprint import Footprint
-from optim.ladder.why import split
 
 __all__ = ["CONSTRAINTS", "Fit", "fit_of", "limit_of", "runtime_for"]
 

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from optim.errors import ConfigError, MissingDependencyError, RunError
 from optim.hashing import digest_file
+from optim.optional import optional_package
 from optim.storage import write_atomic
 
 __all__ = ["Files", "LocalFiles", "SharedFiles", "files_url", "open_files"]
@@ -265,13 +266,11 @@ def open_files(url: str, folder: Path) -> Files:
         return LocalFiles(path)
     if not _OWN.isdisjoint(scheme.split("::")):
         raise _no_place(url, "only one process could read it")
-    try:
-        import fsspec
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"OPTIM_FILES={url!r} needs fsspec, which is not installed.",
-            hint="Install it: pip install fsspec",
-        ) from error
+    fsspec = optional_package(
+        "fsspec",
+        f"OPTIM_FILES={url!r} needs fsspec, which is not installed.",
+        "Install it: pip install fsspec",
+    )
     try:
         system, root = fsspec.core.url_to_fs(url)
     except ImportError as error:

@@ -11,11 +11,11 @@ import numpy as np
 from optim.errors import (
     ExportError,
     MeasurementError,
-    MissingDependencyError,
     OptimError,
     first_line,
 )
 from optim.models.interface import Interface, rows_of
+from optim.optional import optional_package
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -29,13 +29,9 @@ def openvino() -> ModuleType:
     Raises:
         MissingDependencyError: If it is not installed.
     """
-    try:
-        import openvino as package
-    except ImportError as error:
-        raise MissingDependencyError(
-            "OpenVINO files need the openvino package.", hint="pip install openvino==2026.4.1"
-        ) from error
-    return package
+    return optional_package(
+        "openvino", "OpenVINO files need the openvino package.", "pip install openvino==2026.4.1"
+    )
 
 
 def openvino_ir(file: bytes) -> tuple[bytes, bytes]:

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from optim.devices.calibration import Calibration
-from optim.devices.own import calibration_of, probe_here, probes_of
+from optim.devices.own import HERE, OWN, calibration_of, probe_here, probes_of
 from optim.devices.parts import Roofline
 from optim.devices.profile import DEVICE_CLASSES, DeviceProfile, Runtime, catalogue, device
 from optim.errors import ConfigError, OptimError
 from optim.ladder.changes import cheapest_change
+from optim.ladder.clock import Clock, split
 from optim.ladder.estimates import energy_on, latency_on_device
 from optim.ladder.footprint import Footprint, footprint_of
 from optim.ladder.rungs import CONSTRAINTS, fit_of, limit_of, runtime_for
-from optim.ladder.why import Clock, effect_of
+from optim.ladder.why import effect_of
 from optim.measure.latency import compare_files
 from optim.measure.operators import timed_operators
 from optim.measure.quality import quality
@@ -29,11 +30,8 @@ from optim.runtime.tracing import owner_of
 from optim.whatif.answers import change, shown
 from optim.whatif.engine import Engine, Prepared, Workbench
 
-__all__ = ["HERE", "ladder", "speed"]
+__all__ = ["ladder", "speed"]
 
-HERE = "here"
-"""Name of this machine among the devices."""
-_OWN = "own:"
 _PROBED = Runtime(name="ONNX Runtime CPU", precisions=("fp32", "int8"))
 _FIRST_CHUNKS = 2
 """Pieces of the samples on which the accuracy of a change is measured."""
@@ -171,11 +169,7 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
 
 def _ranged(value: Quantity | None) -> dict[str, Any] | None:
     """Return a quantity with a text that says both ends: intervals of estimates are lopsided."""
-    if value is None:
-        return None
-    ends = (str(Quantity.exact(end, value.unit)) for end in (value.low, value.high))
-    text = f"{Quantity.exact(value.value, value.unit)} ({' to '.join(ends)})"
-    return {**value.to_json(), "text": text}
+    return None if value is None else {**value.to_json(), "text": value.with_ends()}
 
 
 def _change(
@@ -214,12 +208,8 @@ def _change(
 
 def _figures(footprint: Footprint) -> dict[str, Any]:
     return {
-        "params": footprint.params,
-        "macs": footprint.macs,
         "weight_bytes": footprint.weight_bytes,
         "arena_bytes": int(footprint.arena.value) if footprint.arena else None,
-        "arena_at": footprint.arena_at,
-        "precision": footprint.precision,
     }
 
 
@@ -231,7 +221,7 @@ def _probed(owner: str) -> list[tuple[str, Calibration]]:
     here = probe_here()
     found = [(HERE, calibration_of(here.id))] if here else []
     return found + [
-        (f"{_OWN}{probe.id}", calibration_of(probe.id, owner)) for probe in probes_of(owner)
+        (f"{OWN}{probe.id}", calibration_of(probe.id, owner)) for probe in probes_of(owner)
     ]
 
 
@@ -261,8 +251,8 @@ def _clock(name: str, owner: str, footprint: Footprint) -> tuple[Clock, Runtime,
                 field="device",
             )
         return calibration_of(here.id), _PROBED, "This machine"
-    if name.startswith(_OWN):
-        calibration = calibration_of(name.removeprefix(_OWN), owner)
+    if name.startswith(OWN):
+        calibration = calibration_of(name.removeprefix(OWN), owner)
         return calibration, _PROBED, calibration.probe.device.name
     profile = device(name)
     runtime = runtime_for(footprint, profile)  # as on the ladder
@@ -322,7 +312,7 @@ def _instead(
             footprint = _footprint(engine, bench, variant)
         except OptimError:
             continue
-        ms = clock.overhead_ms + sum(clock.split(o).total for o in footprint.operators)
+        ms = split(footprint, clock).total
         if ms < 0.97 * after_ms:
             found.append({"text": text, "ms": ms, "speedup": after_ms / ms})
     return sorted(found, key=lambda row: row["ms"])

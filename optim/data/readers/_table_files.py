@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from optim.errors import DataError, MissingDependencyError
+from optim.errors import DataError
+from optim.optional import optional_package
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -238,13 +239,9 @@ def _is_text(kinds: Any, kind: Any) -> bool:
 
 
 def _pyarrow() -> ModuleType:
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Parquet files need pyarrow.", hint="pip install pyarrow, or save the table as CSV."
-        ) from error
-    return pyarrow
+    return optional_package(
+        "pyarrow", "Parquet files need pyarrow.", "pip install pyarrow, or save the table as CSV."
+    )
 
 
 def _check_count(name: str, rows: int, columns: int) -> None:

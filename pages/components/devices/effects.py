@@ -7,21 +7,20 @@ from typing import Any
 
 import streamlit as st
 
-from optim.devices.own import probe_here, probes_of
+from optim.devices.own import HERE, OWN, probe_here, probes_of
 from optim.devices.profile import catalogue
 from optim.quantity import How, Quantity
 from pages.components import access, charts
 
 __all__ = ["device_picker", "effects"]
 
-_HERE, _OWN = "here", "own:"
 _PLOT = {"displayModeBar": False}
 
 
 def device_picker() -> str:
     """Draw the choice of a device and return its name for the evaluator."""
-    titles = {_HERE: "This machine"} if probe_here() else {}
-    titles |= {f"{_OWN}{p.id}": p.device.name for p in probes_of(access.owner())}
+    titles = {HERE: "This machine"} if probe_here() else {}
+    titles |= {f"{OWN}{p.id}": p.device.name for p in probes_of(access.owner())}
     titles |= {name: d.title for name, d in catalogue().items() if d.peak_tops}
     chosen: str = st.selectbox(
         "Device",
@@ -31,7 +30,7 @@ def device_picker() -> str:
         persist_state="session",
         width=420,
     )
-    if _HERE not in titles:
+    if HERE not in titles:
         st.caption(
             "This machine was not probed yet; once it is, explanations are checked against what is "
             "measured here."

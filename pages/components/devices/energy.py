@@ -60,13 +60,13 @@ def _consequences(known: list[tuple[str, Mapping[str, Any]]]) -> None:
     )
     for title, found in known:
         life = battery_life(_quantity(found), hourly, capacity, idle)
-        st.markdown(f"Battery, {title.lower()}: **{_range(life)}**")
+        st.markdown(f"Battery, {title.lower()}: **{life.with_ends()}**")
     emitted = carbon(now, CARBON_INTENSITY[region])
     million = Quantity(
         _MILLION * emitted.value, emitted.unit, _MILLION * emitted.low, _MILLION * emitted.high,
         how=How.ESTIMATED,
     )  # fmt: skip
-    st.markdown(f"A million inferences: **{_range(million)}**")
+    st.markdown(f"A million inferences: **{million.with_ends()}**")
     if len(known) == 2:
         spent = first.number_input(
             "Spent on compressing, Wh", 0.001, 1e6, 10.0, key="spent_wh",
@@ -74,7 +74,7 @@ def _consequences(known: list[tuple[str, Mapping[str, Any]]]) -> None:
         )  # fmt: skip
         repaid = payback(Quantity.exact(3600 * spent, "j"), _quantity(known[0][1]), now)
         st.markdown(
-            f"Repaid after **{_range(repaid)}** inferences"
+            f"Repaid after **{repaid.with_ends()}** inferences"
             if repaid
             else "Nothing is saved an inference, so that it is never repaid."
         )
@@ -82,8 +82,3 @@ def _consequences(known: list[tuple[str, Mapping[str, Any]]]) -> None:
 
 def _quantity(found: Mapping[str, Any]) -> Quantity:
     return Quantity.from_json({key: found["total"][key] for key in _KEYS})
-
-
-def _range(value: Quantity) -> str:
-    low, high = (Quantity.exact(end, value.unit) for end in (value.low, value.high))
-    return f"{Quantity.exact(value.value, value.unit)} ({low} to {high})"

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from optim.devices.calibration import calibrate, operator_of, read_probe
+from optim.devices.calibration import Calibration, operator_of, read_probe
 from optim.devices.operators import Operator
 from optim.devices.probe import NETWORKS, SCHEMA, cases, network
 from optim.errors import ConfigError
@@ -56,7 +56,7 @@ def content() -> dict:
 
 @pytest.fixture(scope="module")
 def calibration(content):
-    return calibrate(read_probe(json.dumps(content).encode()))
+    return Calibration(read_probe(json.dumps(content).encode()))
 
 
 def conv(channels: int, rows: int, dtype: str = "float32") -> Operator:
@@ -104,7 +104,7 @@ def test_networks_that_disagree_widen_the_interval(content):
     doubtful = copy.deepcopy(content)
     for checked in doubtful["networks"]:
         checked["ms"] = [2 * ms for ms in checked["ms"]]
-    wide = calibrate(read_probe(json.dumps(doubtful).encode()))
+    wide = Calibration(read_probe(json.dumps(doubtful).encode()))
     latency = wide.estimate([conv(16, 1024)]).latency
     assert latency.high > 2 * latency.value
 
@@ -112,7 +112,7 @@ def test_networks_that_disagree_widen_the_interval(content):
 def test_a_disturbed_empty_inference_makes_nothing_free(content):
     disturbed = copy.deepcopy(content)
     disturbed["overhead_ms"] = [50.0] * 9
-    found = calibrate(read_probe(json.dumps(disturbed).encode()))
+    found = Calibration(read_probe(json.dumps(disturbed).encode()))
     assert found.estimate([conv(64, 100)]).operators[0] > 0.5 * law(conv(64, 100))
 
 
@@ -168,13 +168,13 @@ def test_too_little_measured_is_refused(content):
     adds = [case for case in content["operators"] if case["kind"] == "add"]
     for operators in (content["operators"][:2], adds):
         with pytest.raises(ConfigError, match="no kind of operator that multiplies was measured 3"):
-            calibrate(read_probe(changed(content, operators=operators)))
+            Calibration(read_probe(changed(content, operators=operators)))
 
 
 @pytest.mark.parametrize("kept", [("add", "conv"), ("conv",)])
 def test_a_probe_of_few_kinds_estimates_the_others_by_what_multiplies_alike(content, kept):
     operators = [case for case in content["operators"] if case["kind"] in kept]
-    found = calibrate(read_probe(changed(content, operators=operators)))
+    found = Calibration(read_probe(changed(content, operators=operators)))
     small, large = (
         Operator("g", "gemm", "float32", inputs=n, outputs=n, macs=n * n) for n in (100, 1000)
     )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from optim.devices.calibration import calibrate, read_probe
+from optim.devices.calibration import Calibration, read_probe
 from optim.devices.checked import Checked, checks_here
 from optim.devices.own import keep_check
 from optim.ladder import checking
@@ -16,7 +16,7 @@ from tests.optim.devices.test_calibration import made
 
 @pytest.fixture(scope="module")
 def calibration():
-    return calibrate(read_probe(json.dumps(made()).encode()))
+    return Calibration(read_probe(json.dumps(made()).encode()))
 
 
 def row(predicted, measured):
