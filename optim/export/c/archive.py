@@ -11,7 +11,8 @@ import numpy as np
 from optim.data.task import Classification
 from optim.errors import ExportError
 from optim.export.archive import zip_of
-from optim.export.c.program import Operation, Program, integer_program
+from optim.export.c.operations import integer_program
+from optim.export.c.program import Operation, Program
 from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
 from optim.runtime.deployed import deployed_dataflow, deployed_graph

@@ -16,7 +16,8 @@ from optim.data.task import Classification, Outputs
 from optim.errors import ExportError, MeasurementError, MissingDependencyError
 from optim.export.archive import files_of
 from optim.export.c.archive import c_archive, program_of
-from optim.export.c.program import Scaling, integer_program
+from optim.export.c.operations import integer_program
+from optim.export.c.program import Scaling
 from optim.export.c.session import CompiledSession, compiler
 from optim.graph.dataflow import dataflow
 from optim.measure.memory import activation_memory
