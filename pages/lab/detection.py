@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from optim.pairs import needs_confirmation
-from pages.components import charts, state
-from pages.components.bring.unconfirmed import ask_to_confirm
+from pages.components import charts
+from pages.components.bring.unconfirmed import confirmed_recipe
 from pages.components.detection.controls import offer_detector, scene_picker, score_slider
 from pages.components.detection.figures import SIDES, count_table, in_words, tiles
 from pages.components.errors import shown_errors
 from pages.components.server import evaluator
 
 with shown_errors():
-    recipe = state.recipe()
-    state.write_link()
-    st.subheader("Detection", anchor=False)
-    if needs_confirmation(recipe.model, recipe.data):
-        ask_to_confirm()
-        st.stop()
+    recipe = confirmed_recipe("Detection")
     info = evaluator().ask("model", recipe)
     if info["metric"]["name"] != "map":
         offer_detector(info["name"])

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import streamlit as st
 
-from optim.pairs import needs_confirmation
-from pages.components import charts, state
-from pages.components.bring.unconfirmed import ask_to_confirm
+from pages.components import charts
+from pages.components.bring.unconfirmed import confirmed_recipe
 from pages.components.errors import shown_errors
 from pages.components.server import evaluator
 from pages.components.stream.budget import budgets, tiles
 from pages.components.stream.controls import hears_series, offer_listener, settings
 
 with shown_errors():
-    recipe = state.recipe()
-    state.write_link()
-    st.subheader("Sensor stream", anchor=False)
-    if needs_confirmation(recipe.model, recipe.data):
-        ask_to_confirm()
-        st.stop()
+    recipe = confirmed_recipe("Sensor stream")
     info = evaluator().ask("model", recipe)
     if not hears_series(recipe.model, info):
         offer_listener(info["name"])

@@ -6,10 +6,9 @@ import base64
 
 import streamlit as st
 
-from optim.pairs import needs_confirmation
 from pages.components import charts, state
 from pages.components.alternatives.results import results
-from pages.components.bring.unconfirmed import ask_to_confirm
+from pages.components.bring.unconfirmed import confirmed_recipe
 from pages.components.distillation.answers import headline, outcome_picker, temperature_slider
 from pages.components.distillation.lesson import TOPIC, is_fresh, lesson
 from pages.components.errors import shown_errors
@@ -17,12 +16,7 @@ from pages.components.runs.followed import show_followed
 from pages.components.server import evaluator
 
 with shown_errors():
-    recipe = state.recipe()
-    state.write_link()
-    st.subheader("Distillation", anchor=False)
-    if needs_confirmation(recipe.model, recipe.data):
-        ask_to_confirm()
-        st.stop()
+    recipe = confirmed_recipe("Distillation")
     with st.spinner("Asking teacher and student about every sample"):
         found = evaluator().ask("imitation", recipe)
     headline(recipe, found)

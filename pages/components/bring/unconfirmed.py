@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from optim.pairs import confirmed_check
+from optim.pairs import confirmed_check, needs_confirmation
 from optim.recipe import Recipe
+from pages.components import state
 
-__all__ = ["ask_to_confirm", "doubt"]
+__all__ = ["ask_to_confirm", "confirmed_recipe", "doubt"]
 
 _DATA = "pages/lab/data.py"
 
@@ -22,6 +23,17 @@ def ask_to_confirm() -> None:
         )
         if st.button("Look at the data", type="primary", icon=":material/image_search:"):
             st.switch_page(_DATA)
+
+
+def confirmed_recipe(title: str) -> Recipe:
+    """Draw a page's heading and return the recipe; end the page where figures have to wait."""
+    recipe = state.recipe()
+    state.write_link()
+    st.subheader(title, anchor=False)
+    if needs_confirmation(recipe.model, recipe.data):
+        ask_to_confirm()
+        st.stop()
+    return recipe
 
 
 def doubt(recipe: Recipe) -> None:
