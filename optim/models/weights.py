@@ -8,11 +8,13 @@ programs and are refused.
 
 from __future__ import annotations
 
+import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +36,10 @@ __all__ = [
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
 _MAX_WRAPPERS = 8
+_LONGEST_CLASS = 1000
+"""Letters. torch searches its own message for patterns, which takes the square of its length."""
+_OLD_PICKLES = 5
+"""How many stand one behind another in a file as torch saved it before 1.6."""
 _SAFE_WAYS = "Save the weights as .safetensors, as a state dict, or export the model to ONNX."
 
 
@@ -76,16 +82,47 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     _check_archive(path)
+    refused = UnsupportedModelError(
+        f"{path.name!r} is not a plain state dict: it holds objects other than tensors, or is "
+        "broken.",
+        hint=_SAFE_WAYS,
+    )
+    if _longest_class(path) > _LONGEST_CLASS:
+        raise refused
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # Whatever the unpickler trips over, the file is not a plain state dict.
-        raise UnsupportedModelError(
-            f"{path.name!r} is not a plain state dict: it holds objects other than tensors, "
-            "or is broken.",
-            hint=_SAFE_WAYS,
-        ) from error
+        raise refused from error
     return _checked_tensors(path.name, _unwrapped(content))
+
+
+def _longest_class(path: Path) -> int:
+    """Return the letters of the longest name of a class that a file asks for; nothing is loaded."""
+    longest = 0
+    try:
+        with _pickles(path) as file:
+            for _ in range(_OLD_PICKLES):
+                for operation, argument, _ in pickletools.genops(file):
+                    if operation.name == "GLOBAL":
+                        longest = max(longest, len(argument or ""))
+    except (zipfile.BadZipFile, OSError, ValueError, LookupError, NotImplementedError):
+        # Shorter than the most it may be, or damaged; torch says so.
+        pass
+    return longest
+
+
+@contextmanager
+def _pickles(path: Path) -> Iterator[IO[bytes]]:
+    """Open what of a file says which objects there are."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive:
+        name = next((n for n in archive.namelist() if n.endswith("data.pkl")), "")
+        with archive.open(name) as file:
+            yield file
 
 
 def _check_archive(path: Path) -> None:

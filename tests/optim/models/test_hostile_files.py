@@ -66,6 +66,22 @@ def test_the_payload_would_have_run(trap):
     assert proof.exists()
 
 
+@pytest.mark.parametrize("is_archive", [False, True])
+def test_a_class_with_an_endless_name_reaches_no_pattern_of_torch(
+    tmp_path, monkeypatch, is_archive
+):
+    asked = b"\x80\x02c" + b"torch\n" + b"F" * 400_000 + b"\n."
+    path = tmp_path / "model.pt"
+    if is_archive:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", asked)
+    else:
+        path.write_bytes(pickle.dumps(1, 2) * 3 + asked)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch was asked"))
+    with pytest.raises(UnsupportedModelError, match="not a plain state dict"):
+        open_model(str(path))
+
+
 def test_a_whole_module_is_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
     with pytest.raises(UnsupportedModelError, match="objects other than tensors"):
