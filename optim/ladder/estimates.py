@@ -16,7 +16,6 @@ from optim.devices.predict import latency_on, peak_share
 from optim.devices.profile import DeviceProfile, Precision, Runtime
 from optim.devices.workload import Workload
 from optim.errors import ConfigError
-from optim.ladder.clock import split
 from optim.ladder.footprint import Footprint
 from optim.quantity import How, Quantity
 
@@ -70,18 +69,21 @@ def _by_operators(
     if not profile.peak_tops:
         return None
     roofline = Roofline(profile, runtime)
-    parts = split(footprint, roofline)
-    working = parts.total - parts.overhead
     # A typical time to start an operator is off by three where the device's own is not known.
     doubt = 1.0 if profile.overhead_us is not None else _OVERHEAD_DOUBT
-    faster, slower = _rate_doubt(roofline.unknown_rates(footprint.operators))
-    middle, low, high = peak_share()
+    value = low = high = 0.0
+    overhead = roofline.overhead_ms
+    middle, least, most = peak_share()
+    for operator in footprint.operators:
+        parts = roofline.split(operator)
+        overhead += parts.overhead
+        working = parts.total - parts.overhead
+        faster, slower = _rate_doubt(roofline.unknown_rates([operator]))
+        value += math.sqrt(faster * slower) * middle * working
+        low += faster * least * working
+        high += slower * most * working
     return Quantity(
-        parts.overhead + math.sqrt(faster * slower) * middle * working,
-        "ms",
-        parts.overhead / doubt + faster * low * working,
-        parts.overhead * doubt + slower * high * working,
-        how=How.ESTIMATED,
+        overhead + value, "ms", overhead / doubt + low, overhead * doubt + high, how=How.ESTIMATED
     )
 
 

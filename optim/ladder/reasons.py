@@ -165,7 +165,7 @@ def _floats(c: Compared) -> Iterable[Reason]:
     ]
     multiplied = [o for o in floats if o.macs]
     if floats:
-        names = list(dict.fromkeys(o.owner for o in multiplied or floats))
+        names = list(dict.fromkeys(map(_called, multiplied or floats)))
         kinds = list(dict.fromkeys(KINDS[o.kind] for o in multiplied or floats))
         yield Reason(
             "floats",
@@ -284,7 +284,7 @@ def _untouched(c: Compared) -> Iterable[Reason]:
     same = [o for o in c.after.operators if o.owner not in c.changed and not o.is_free]
     heavy = sorted(same, key=lambda o: -c.clock.split(o).total)[:_NAMED]
     if same:
-        named = [f"{o.owner} ({_percent(c.share([o]))})" for o in heavy]
+        named = [f"{_called(o)} ({_percent(c.share([o]))})" for o in heavy]
         yield Reason(
             "untouched",
             f"The step changes nothing in {_listed(named)}: {_percent(c.share(same))} of the time "
@@ -353,6 +353,11 @@ def _listed(names: Sequence[Any]) -> str:
 
 def _layers(names: Sequence[str]) -> str:
     return f"{'layer' if len(names) == 1 else 'layers'} {_listed(names)}"
+
+
+def _called(operator: Operator) -> str:
+    """Return the name of an operator's layer, or what it does: its own name says little."""
+    return operator.layer or KINDS[operator.kind]
 
 
 def _counted(things: Sequence[Any], word: str) -> str:

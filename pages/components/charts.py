@@ -633,6 +633,10 @@ def noise_curves(points: Sequence[Mapping[str, Any]], level: float) -> go.Figure
     return figure
 
 
+_JUST_ABOVE = {"y": 1, "yanchor": "bottom"}
+"""Where the legend of a high chart stands: a share of its height would leave a gap."""
+
+
 def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure:
     """Draw the latency of one model on devices, original and now; where it does not fit, why.
 
@@ -688,6 +692,7 @@ def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure
         showticklabels=False,
     )
     figure.update_xaxes(type="log", dtick=1, tickformat="~g", tickangle=0)
+    figure.update_layout(legend=_JUST_ABOVE)
     return figure
 
 
@@ -790,7 +795,7 @@ def layer_times(
                 offsetgroup=str(index),
                 hovertemplate=f"%{{y}}, measured {title.lower()}: %{{x:.1f}} µs<extra></extra>",
             )
-    figure.update_layout(barmode="group", scattermode="group", bargap=0.25)
+    figure.update_layout(barmode="group", scattermode="group", bargap=0.25, legend=_JUST_ABOVE)
     figure.update_yaxes(type="category", autorange="reversed")
     return figure
 

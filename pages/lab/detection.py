@@ -13,7 +13,8 @@ from pages.components.server import evaluator
 
 with shown_errors():
     recipe = confirmed_recipe("Detection")
-    info = evaluator().ask("model", recipe)
+    with st.spinner("Opening model and data"):
+        info = evaluator().ask("model", recipe)
     if info["metric"]["name"] != "map":
         offer_detector(info["name"])
         st.stop()

@@ -13,7 +13,8 @@ from pages.components.stream.controls import hears_series, offer_listener, setti
 
 with shown_errors():
     recipe = confirmed_recipe("Sensor stream")
-    info = evaluator().ask("model", recipe)
+    with st.spinner("Opening model and data"):
+        info = evaluator().ask("model", recipe)
     if not hears_series(recipe.model, info):
         offer_listener(info["name"])
         st.stop()

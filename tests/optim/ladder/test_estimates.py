@@ -45,6 +45,14 @@ def test_a_precision_without_a_rate_may_be_slower_than_the_one_that_has_it():
     assert unknown.low == pytest.approx(known.low)
 
 
+def test_only_what_is_computed_without_a_rate_is_doubted():
+    integers = footprint(*(conv(f"l{i}", 16, 16, dtype="int8") for i in range(10)))
+    mixed = footprint(*integers.operators, conv("head", 16, 10))
+    profile = board(peak_tops={"int8": 0.02})
+    ends = [latency_on_device(asked, profile, RUNTIME)[0].high for asked in (integers, mixed)]
+    assert ends[1] < 6 * ends[0]
+
+
 def test_intervals_hold_their_value_on_every_device():
     for profile in catalogue().values():
         fit = fit_of(SMALL, profile)
