@@ -22,7 +22,7 @@ REASONS: Mapping[str, str] = {
     "conversions": "Values are converted to and fro",
     "depthwise": "Depthwise convolutions do not gain",
     "padding": "Channels do not fill the kernel's blocks",
-    "overhead": "Starting operators takes as long as before",
+    "overhead": "Starting operators takes time, whatever their size",
     "memory": "Bytes are waited for, not multiplications",
     "untouched": "Other layers take the time",
 }
@@ -255,7 +255,7 @@ def _overhead(c: Compared) -> Iterable[Reason]:
     yield Reason(
         "overhead",
         f"Calling the runtime and starting {count} operators takes {_ms(c.parts.overhead)}, "
-        f"{_percent(share)} of what is left, whatever their size; without the step it takes "
+        f"{_percent(share)} of what is left; without the step it takes "
         f"{_ms(split(c.before, c.clock).overhead)}.",
         share,
     )

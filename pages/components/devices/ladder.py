@@ -147,7 +147,13 @@ def _table(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None
         }
         for row in shown
     ]
-    st.dataframe(pd.DataFrame(rows), hide_index=True, key="ladder_rows", placeholder="–")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        key="ladder_rows",
+        placeholder="–",
+        column_config={"Fits": st.column_config.TextColumn(width=150)},
+    )
 
 
 def _certainly(rung: Mapping[str, Any]) -> bool:
