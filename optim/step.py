@@ -328,6 +328,14 @@ class Step(Config):
         return False
 
     @property
+    def calibration_passes(self) -> int:
+        """Samples that :meth:`apply` runs through the model, or about as much work; 0 if none.
+
+        Where that is more than a moving slider can wait for, a draft is made first.
+        """
+        return int(getattr(self, "samples", 0)) if self.cost == "calibrated" else 0
+
+    @property
     def models(self) -> tuple[str, ...]:
         """Names of the trained models it uses besides the recipe's own."""
         return ()
