@@ -32,6 +32,7 @@ class PruneWeights(Step):
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "instant"
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
+    sketches: ClassVar[bool] = True
 
     pattern: Annotated[
         Literal["element", "2:4", "1:4", "4:8"],
@@ -52,6 +53,14 @@ class PruneWeights(Step):
     def is_neutral(self) -> bool:
         """Whether nothing would become zero."""
         return self.pattern == "element" and self.sparsity == 0 and not any(self.layers.values())
+
+    def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
+        """Return the model with zeros; of a sketch, the model as it is: a file stays as large."""
+        from optim.layers.sketch import is_sketch
+
+        if bundle.lane == "torch" and is_sketch(bundle.module):
+            return bundle
+        return self.apply(bundle, context).bundle
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with masked weights; masks go into the compression table."""

@@ -54,6 +54,7 @@ class Quantize(Step):
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
+    sketches: ClassVar[bool] = True
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
     removes: ClassVar[frozenset[str]] = frozenset({"float"})
 
