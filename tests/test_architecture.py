@@ -22,6 +22,7 @@ ROOMS = (
         "processes",
         "access",
         "optional",
+        "allocation",
     },
     {"layers", "codecs", "data", "graph", "models"},
     {"runtime", "devices"},
