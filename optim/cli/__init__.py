@@ -4,6 +4,7 @@
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
 ``operating``   add-model, add-data, pretrain, prepare, app
+``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
 ``devices``     devices list, show, predict
 ``runs``        runs list, show, submit, cancel, pause, resume, work
@@ -25,6 +26,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     measuring,
     operating,
     owners,
+    packing,
     runs,
 )
 from optim.cli._app import cli

@@ -35,6 +35,7 @@ from optim.whatif.detections import detections, scene
 from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.saturation import saturation
 from optim.whatif.stream import noise_curve, stream
 
 __all__ = [
@@ -276,6 +277,7 @@ QUESTIONS: dict[str, Question] = {
     "stream": stream,
     "noise_curve": noise_curve,
     "ladder": ladder,
+    "saturation": saturation,
     "speed": speed,
 }
 """Questions by name."""
