@@ -3,6 +3,7 @@
 ==============  ==================================================================
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
+``inspecting``  sensitivity
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``owners``      owners list, owners delete, sweep, audit
 ``devices``     devices list, show, predict
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
     devices,
+    inspecting,
     lists,
     measuring,
     operating,

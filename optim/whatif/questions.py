@@ -35,6 +35,7 @@ from optim.whatif.detections import detections, scene
 from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.spread import spread_over_layers
 from optim.whatif.stream import noise_curve, stream
 
 __all__ = [
@@ -277,5 +278,6 @@ QUESTIONS: dict[str, Question] = {
     "noise_curve": noise_curve,
     "ladder": ladder,
     "speed": speed,
+    "spread": spread_over_layers,
 }
 """Questions by name."""

@@ -641,3 +641,19 @@ def test_a_recipe_runs_on_a_table_and_is_found_from_its_folder(optim, wine_files
     assert optim("run", "own.yaml", "--out", tmp_path / "out")[0] == 0
     written = Recipe.load(tmp_path / "out" / "recipe.yaml")
     assert open_data(tmp_path / "out" / written.data).parts["validation"] == 18
+
+
+def test_sensitivity_lists_what_single_layers_can_spare(optim):
+    asked = ("sensitivity", "wine.safetensors", "--data", "wine", "--technique", "prune_weights")
+    code, text, _ = optim(*asked, "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert {cell["technique"] for cell in found["cells"]} == {"prune_weights"}
+    assert found["part"] == "validation"
+    code, text, _ = optim(*asked)
+    assert code == 0
+    assert found["rows"][0]["layer"] in text
+    code, _, error = optim(*asked[:-1], "magic")
+    assert code == 2
+    assert "must be one of" in error
