@@ -5,6 +5,7 @@
 ``measuring``   measure, verify, run, check
 ``inspecting``  sensitivity
 ``operating``   add-model, add-data, pretrain, prepare, app
+``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
 ``devices``     devices list, show, predict
 ``runs``        runs list, show, submit, cancel, pause, resume, work
@@ -27,6 +28,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     measuring,
     operating,
     owners,
+    packing,
     runs,
 )
 from optim.cli._app import cli

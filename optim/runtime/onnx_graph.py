@@ -59,9 +59,10 @@ class OnnxGraph:
         return self.add("Reshape", [value, target], output)
 
     def constant(self, name: str, values: np.ndarray) -> str:
-        """Add an initializer, once, and return its name."""
+        """Add an initializer, once, and return its name; a masked weight is 0.0, never -0.0."""
         if name not in self.initializers:
-            self.initializers[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
+            values = np.asarray(values + values.dtype.type(0), order="C")
+            self.initializers[name] = numpy_helper.from_array(values, name)
         return name
 
     def integers(self, name: str, values: np.ndarray, bits: int) -> str:

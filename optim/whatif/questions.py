@@ -35,6 +35,7 @@ from optim.whatif.detections import detections, scene
 from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.saturation import saturation
 from optim.whatif.spread import spread_over_layers
 from optim.whatif.stream import noise_curve, stream
 
@@ -277,6 +278,7 @@ QUESTIONS: dict[str, Question] = {
     "stream": stream,
     "noise_curve": noise_curve,
     "ladder": ladder,
+    "saturation": saturation,
     "speed": speed,
     "spread": spread_over_layers,
 }

@@ -657,3 +657,27 @@ def test_sensitivity_lists_what_single_layers_can_spare(optim):
     code, _, error = optim(*asked[:-1], "magic")
     assert code == 2
     assert "must be one of" in error
+
+
+def test_a_model_is_packed_and_unpacked(optim, tmp_path):
+    packed, file, again = (tmp_path / name for name in ("a.opack", "a.onnx", "b.opack"))
+    assert optim("pack", "wine.safetensors", "--out", packed)[0] == 0
+    assert optim("unpack", packed, "--out", file)[0] == 0
+    code, out, _ = optim("pack", file, "--out", again)
+    assert code == 0
+    assert "times smaller than the ONNX file" in out
+    assert again.read_bytes() == packed.read_bytes()
+    asked = [
+        json.loads(optim("measure", name, "--data", "wine", "--json")[1])["accuracy"]
+        for name in (packed, file)
+    ]
+    assert asked[0] == asked[1]
+
+
+def test_a_damaged_packed_file_ends_in_a_sentence(optim, tmp_path):
+    packed = tmp_path / "a.opack"
+    optim("pack", "wine.safetensors", "--out", packed)
+    packed.write_bytes(packed.read_bytes()[:-1])
+    code, _, errors = optim("unpack", packed, "--out", tmp_path / "a.onnx")
+    assert code == 2
+    assert "checksum" in errors
