@@ -87,6 +87,8 @@ class PruneChannels(Step):
             overrides="pruning_ratio",
             label="Layers",
             help="Ratio of single groups, named by the layer that makes them; 0 leaves one alone.",
+            alone={"pruning_ratio": 0.0},
+            tried=(0.25, 0.5, 0.75),
         ),
     ] = {}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice
 from optim.step import Applied, Context, LayerReport, Step, StepReport
-from optim.techniques.pruning import SCOPE, SPARSITY, LayerSparsity, emptied
+from optim.techniques.pruning import LAYERS, SCOPE, SPARSITY, emptied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +47,10 @@ class PruneWeights(Step):
     scope: Annotated[Literal["global", "local"], replace(SCOPE, when={"pattern": ("element",)})] = (
         "global"
     )
-    layers: LayerSparsity = {}
+    layers: Annotated[
+        dict[str, float],
+        replace(LAYERS, alone={"sparsity": 0.0, "pattern": "element"}, tried=(0.5, 0.75, 0.9)),
+    ] = {}
 
     @property
     def is_neutral(self) -> bool:

@@ -169,6 +169,8 @@ class Quantize(Step):
             label="Layers",
             skip="float",
             help="Weight bits of single layers; float leaves a layer and its input alone.",
+            alone={"weight_bits": "float", "activation_bits": "float"},
+            tried=(8, 4, 3, 2),
         ),
     ] = {}
 
