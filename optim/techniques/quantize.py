@@ -56,6 +56,7 @@ class Quantize(Step):
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
+    sketches: ClassVar[bool] = True
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
     removes: ClassVar[frozenset[str]] = frozenset({"float"})
 
@@ -123,6 +124,17 @@ class Quantize(Step):
             expert=True,
         ),
     ] = "affine"
+    reduce_range: Annotated[
+        bool,
+        Choice(
+            options={False: "No", True: "Yes"},
+            label="Reduced range",
+            help="Weights of 8 bits keep to -64..63: x86 processors without VNNI add pairs of "
+            "products in 16 bits, where larger ones saturate. The file stays as large.",
+            when={"weight_bits": (8,)},
+            expert=True,
+        ),
+    ] = False
     calibration: Annotated[
         CalibrationMethod,
         Method(
@@ -177,6 +189,8 @@ class Quantize(Step):
             label="Layers",
             skip="float",
             help="Weight bits of single layers; float leaves a layer and its input alone.",
+            alone={"weight_bits": "float", "activation_bits": "float"},
+            tried=(8, 4, 3, 2),
         ),
     ] = {}
 
@@ -264,11 +278,12 @@ class Quantize(Step):
         """Return the layers that have 8 bits whatever the others have."""
         return {names[0], names[-1]} if names and self.ends == "eight" else set()
 
-    def _bits(self, names: list[str]) -> dict[str, WeightBits]:
-        """Return the bits of every layer's weights."""
-        ends = self._ends(names)
-        common = {name: _at_least_eight(self.weight_bits) for name in ends}
-        return {name: self.layers.get(name, common.get(name, self.weight_bits)) for name in names}
+    def _bits(self, names: list[str]) -> dict[str, int | str]:
+        """Return the bits of every layer's weights; of reduced range, 7 of the 8 that hold them."""
+        common = dict.fromkeys(names, self.weight_bits)
+        common |= dict.fromkeys(self._ends(names), _at_least_eight(self.weight_bits))
+        chosen = common | self.layers
+        return {name: 7 if b == 8 and self.reduce_range else b for name, b in chosen.items()}
 
     def _quantize_weights(self, weights: dict[str, Tensor]) -> dict[str, QuantizedWeight]:
         bits = self._bits(list(weights))
@@ -359,7 +374,7 @@ class Quantize(Step):
         )
 
 
-def _layer_report(name: str, weight: QuantizedWeight, bits: WeightBits) -> LayerReport:
+def _layer_report(name: str, weight: QuantizedWeight, bits: int | str) -> LayerReport:
     scales = len(weight.scale)
     what = bits if bits == "ternary" else f"{bits}-bit"
     return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}")
