@@ -1,9 +1,9 @@
 """Accuracy after quantization without training: widths, roundings, calibration draws.
 
 The ResNet-20 for CIFAR-10 with few bits a weight and an activation, calibrated on 512 training
-images without labels. A draw is a seed: it decides which images those are. Every cell is compared with the
-original on the same 5,000 test images. Settings were chosen on the other half of CIFAR-10's test
-images: what the original was trained on would not do, it knows that by heart.
+images without labels. A draw is a seed: it decides which images those are. Every cell is compared
+with the original on the same 5,000 test images. Settings were chosen on the other half of
+CIFAR-10's test images: what the original was trained on would not do, it knows that by heart.
 
 Cells are written as they are done, and those that are there are not computed again::
 

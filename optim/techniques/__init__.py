@@ -12,6 +12,7 @@ with its own index.
 from optim.step import Step
 from optim.techniques.correct_bias import CorrectBias
 from optim.techniques.distill import Distill
+from optim.techniques.equalise import Equalise
 from optim.techniques.finetune import FineTune
 from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_channels import PruneChannels
@@ -29,6 +30,7 @@ TECHNIQUES: dict[str, type[Step]] = {
     "reestimate_batchnorm": ReestimateBatchNorm,
     "finetune": FineTune,
     "distill": Distill,
+    "equalise": Equalise,
     "quantize": Quantize,
     "correct_bias": CorrectBias,
     "finetune_quantized": FineTuneQuantized,
