@@ -13,18 +13,18 @@ from optim.cli._app import cli
 from optim.cli._options import Json
 from optim.cli._output import print_json, print_table, progress_bar, say_notes
 from optim.errors import ConfigError
-from optim.quantity import format_value
+from optim.quantity import Comparison, format_value
 from optim.sweet_spot.grid import RUNTIMES
 
 if TYPE_CHECKING:
     from optim.devices.profile import DeviceProfile
 
-__all__ = ["add", "devices", "list_devices", "predict", "probe", "show", "sweet_spot"]
+__all__ = ["add", "devices", "list_devices", "predict", "probe", "saturation", "show", "sweet_spot"]
 
 devices = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Devices a model may run on: list, show, predict, probe, add, sweet-spot.",
+    help="Devices a model may run on: list, show, predict, probe, add, sweet-spot, saturation.",
 )
 cli.add_typer(devices, name="devices")
 
@@ -227,6 +227,53 @@ def sweet_spot(
     others = grid.equals_of(best, max_ms) if best else []
     noise = [f"The intervals do not tell {len(others)} others from the best."] if others else []
     say_notes([*noise, *refused, *grid.notes])
+
+
+@devices.command()
+def saturation(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file (YAML).")],
+    samples: Annotated[
+        int, typer.Option(min=1, help="Samples of the validation part at most.")
+    ] = 512,
+    as_json: Json = False,
+) -> None:
+    """Simulate an 8-bit model on x86 processors without VNNI, where sums of products saturate."""
+    from optim.devices.instructions import vnni_here
+    from optim.measure.quality import METRICS
+    from optim.recipe import Recipe
+    from optim.whatif.engine import Engine
+    from optim.whatif.saturation import measure_sums
+
+    sums = measure_sums(Engine(base=recipe.parent), Recipe.load(recipe), samples)
+    found = sums.found
+    if as_json:
+        print_json({"schema": "optim.saturation/1", "samples": sums.n, **found.to_json()})
+        return
+    rows: list[tuple[Any, ...]] = [
+        ("32 bits: VNNI, AMX, Arm", found.exact or "by definition", ""),
+        ("16 bits: x86 without them", found.saturated or "no difference", _in_words(found.change)),
+    ]
+    if sums.change is not None and (found.reduced or found.reduced_change):
+        rows.append(
+            ("either, weights of reduced range", found.reduced, _in_words(found.reduced_change))
+        )
+    title = f"Simulated on {sums.n} samples of the validation part"
+    print_table(title, ("sums of products in", METRICS[found.metric].title, "change"), rows)
+    layers = [name for name, share in found.at_risk.items() if share]
+    notes = (
+        [f"Sums may saturate in {len(layers)} of {len(found.at_risk)} layers."] if layers else []
+    )
+    if found.agreement is not None and layers:
+        notes.append(f"Both sums choose the same class for {found.agreement} of the samples.")
+    if sums.change is not None:
+        notes.append("`reduce_range: true` in the step quantize keeps weights to -64..63.")
+    if layers and vnni_here() is False:
+        notes.append("This machine adds in 16 bits: what is measured here saturates as well.")
+    say_notes([*notes, *sums.notes])
+
+
+def _in_words(value: Comparison | None) -> str:
+    return value.verdict() if value else ""
 
 
 def _told(share: float) -> None:

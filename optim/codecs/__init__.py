@@ -5,7 +5,7 @@ dense        every weight at the width of its grid
 bitmap       one bit says whether a weight is zero; the others follow
 csr          rows of columns and values, as in sparse matrix libraries
 run_length   zeros before each weight that is not zero, as in Deep Compression
-entropy      about as many bits as a weight carries information
+entropy      about as many bits as a weight carries information, given its neighbours
 ===========  ====================================================================
 
 Each has ``encode(codes) -> bytes`` and ``decode(data) -> Codes``. Scales are not in the bytes: they

@@ -154,6 +154,8 @@ class DeviceProfile(BaseModel):
         overhead_us: Time to start one operator.
         power_w: While it computes; the rated power where nothing better is known.
         process_nm: Node of the process it is made in.
+        has_vnni: Of x86 processors, whether products of bytes are added in 32 bits (VNNI, AMX);
+            sums of 16 bits saturate. ``None`` for all others, where they never do.
         arbitrary_bits: Whether any bit-width can be computed as it is, as on an FPGA.
         dsp_slices: Multipliers of programmable logic.
         luts: Lookup tables of six inputs of programmable logic.
@@ -181,6 +183,7 @@ class DeviceProfile(BaseModel):
     overhead_us: _Positive | None = None
     power_w: _Positive | None = None
     process_nm: _Positive | None = None
+    has_vnni: bool | None = None
     arbitrary_bits: bool = False
     dsp_slices: Annotated[int, Field(ge=1, le=10**9)] | None = None
     luts: Annotated[int, Field(ge=1, le=10**9)] | None = None
@@ -195,7 +198,7 @@ class DeviceProfile(BaseModel):
             raise ValueError(
                 f"name must consist of small letters, digits, '.', '_' and '-': got {self.name!r}"
             )
-        given = {name for name in _FIGURES if getattr(self, name)}
+        given = {name for name in _FIGURES if getattr(self, name) not in (None, {})}
         sourced = {name for names in self.sources.values() for name in names}
         if unknown := sorted(sourced - set(_FIGURES)):
             raise ValueError(
@@ -260,6 +263,7 @@ _FIGURES = (
     "overhead_us",
     "power_w",
     "process_nm",
+    "has_vnni",
     "dsp_slices",
     "luts",
 )

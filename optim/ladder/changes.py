@@ -17,7 +17,7 @@ from optim.recipe import Recipe
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.quantize import Quantize
 
-__all__ = ["Change", "changes", "cheapest_change"]
+__all__ = ["Change", "changes", "cheapest_change", "reduced_range"]
 
 _RATIOS = tuple(tenth / 10 for tenth in range(1, 10))
 
@@ -93,6 +93,22 @@ def cheapest_change(
         found = footprint(change.recipe)
         if found is not None and fit_of(found, profile).fits:
             return change
+    return None
+
+
+def reduced_range(recipe: Recipe) -> Change | None:
+    """Return the change with which no sum of 16 bits saturates; None if there is nothing to change.
+
+    Nothing has to be changed unless weights and activations both have 8 bits: with 7 on either
+    side two products fit.
+    """
+    for entry in recipe.active:
+        step = entry.step
+        if not isinstance(step, Quantize) or step.reduce_range or step.activation_bits != 8:
+            continue
+        if 8 in (step.weight_bits, *step.layers.values()):
+            reduced = recipe.with_fields(entry.id, reduce_range=True)
+            return Change("8-bit weights of reduced range, -64 to 63", reduced)
     return None
 
 

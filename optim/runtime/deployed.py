@@ -11,7 +11,7 @@ from optim.models.bundle import GraphModel, ModelBundle
 from optim.runtime.emit import INPUT, emit_onnx, kernel_owners
 from optim.runtime.emit_graph import graph_bytes, graph_kernel_owners
 
-__all__ = ["deployed_dataflow", "deployed_graph", "deployed_owners"]
+__all__ = ["deployed_dataflow", "deployed_graph", "deployed_owners", "deployed_sizes"]
 
 
 def deployed_graph(
@@ -42,9 +42,13 @@ def deployed_dataflow(bundle: ModelBundle) -> Dataflow:
     Raises:
         UnsupportedModelError: If the size of a value is not known before it is computed.
     """
+    return dataflow(deployed_graph(bundle), deployed_sizes(bundle))
+
+
+def deployed_sizes(bundle: ModelBundle) -> dict[str, tuple[int, ...]]:
+    """Return ``{input: shape}`` of one inference with as few samples as it takes."""
     shape = bundle.spec.shape
-    sizes = bundle.interface.sizes(shape) if bundle.interface else {INPUT: (1, *shape)}
-    return dataflow(deployed_graph(bundle), sizes)
+    return bundle.interface.sizes(shape) if bundle.interface else {INPUT: (1, *shape)}
 
 
 def deployed_owners(bundle: ModelBundle) -> dict[str, str]:

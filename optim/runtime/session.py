@@ -11,7 +11,7 @@ import onnx
 
 from optim.errors import ExportError, MeasurementError, first_line
 from optim.models.interface import Interface, Read
-from optim.models.probing import with_outputs
+from optim.models.probing import EXACT_INTEGERS, with_outputs
 
 __all__ = ["InferenceSession", "Opener", "Session", "runtime_name"]
 
@@ -94,6 +94,7 @@ class InferenceSession:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Threads that spin while idle would disturb every other measurement on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry(*EXACT_INTEGERS)
         data = model if isinstance(model, bytes) else model.SerializeToString()
         if interface is not None:
             data = with_outputs(data, interface.inside)

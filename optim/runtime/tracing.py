@@ -14,6 +14,7 @@ import numpy as np
 
 from optim.errors import ExportError, first_line
 from optim.models.interface import Interface
+from optim.models.probing import EXACT_INTEGERS
 
 __all__ = ["Traced", "owner_of", "trace_operators"]
 
@@ -66,6 +67,7 @@ def trace_operators(
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
+        options.add_session_config_entry(*EXACT_INTEGERS)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         if rewritten is not None:

@@ -54,6 +54,7 @@ class Quantize(Step):
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
+    sketches: ClassVar[bool] = True
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
     removes: ClassVar[frozenset[str]] = frozenset({"float"})
 
@@ -121,6 +122,17 @@ class Quantize(Step):
             expert=True,
         ),
     ] = "affine"
+    reduce_range: Annotated[
+        bool,
+        Choice(
+            options={False: "No", True: "Yes"},
+            label="Reduced range",
+            help="Weights of 8 bits keep to -64..63: x86 processors without VNNI add pairs of "
+            "products in 16 bits, where larger ones saturate. The file stays as large.",
+            when={"weight_bits": (8,)},
+            expert=True,
+        ),
+    ] = False
     calibration: Annotated[
         CalibrationMethod,
         Method(
@@ -157,6 +169,8 @@ class Quantize(Step):
             label="Layers",
             skip="float",
             help="Weight bits of single layers; float leaves a layer and its input alone.",
+            alone={"weight_bits": "float", "activation_bits": "float"},
+            tried=(8, 4, 3, 2),
         ),
     ] = {}
 
@@ -225,12 +239,17 @@ class Quantize(Step):
         return [name for name, bits in self.layers.items() if bits == "float"]
 
     def _quantize_weights(self, weights: dict[str, Tensor]) -> dict[str, QuantizedWeight]:
-        bits = {name: self.layers.get(name, self.weight_bits) for name in weights}
+        bits = {name: self._bits_of(name) for name in weights}
         return {
             name: self._quantize_weight(weight, bits[name])
             for name, weight in weights.items()
             if bits[name] != "float"
         }
+
+    def _bits_of(self, layer: str) -> int | str:
+        """Return the bits of a layer's weights; of reduced range, 7 of the 8 that hold them."""
+        bits = self.layers.get(layer, self.weight_bits)
+        return 7 if bits == 8 and self.reduce_range else bits
 
     def _quantize_weight(self, weight: Tensor, bits: int | str) -> QuantizedWeight:
         from optim.layers.grid import Grid, to_rows
@@ -305,7 +324,7 @@ class Quantize(Step):
         )
 
     def _layer_report(self, name: str, weight: QuantizedWeight) -> LayerReport:
-        bits, scales = self.layers.get(name, self.weight_bits), len(weight.scale)
+        bits, scales = self._bits_of(name), len(weight.scale)
         what = bits if bits == "ternary" else f"{bits}-bit"
         return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}")
 

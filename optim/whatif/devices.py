@@ -61,6 +61,7 @@ def ladder(engine: Engine, recipe: Recipe, owner: str = "") -> dict[str, Any]:
         "probed": [_probed_row(*probed, before, after) for probed in _probed(owner)],
         "footprints": {"before": _figures(before), "after": _figures(after)},
         "is_compressed": bool(recipe.active),
+        "is_integer": any(o.dtype == "int8" and o.macs for o in after.operators),
     }
 
 
@@ -136,6 +137,7 @@ def _device_row(profile: DeviceProfile) -> dict[str, Any]:
         "chip": profile.chip,
         "notes": profile.notes,
         "limits": profile.limits,
+        "has_vnni": profile.has_vnni,
         "sources": list(profile.sources),
     }
 

@@ -35,6 +35,8 @@ from optim.whatif.detections import detections, scene
 from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.saturation import saturation
+from optim.whatif.spread import spread_over_layers
 from optim.whatif.stream import noise_curve, stream
 
 __all__ = [
@@ -276,6 +278,8 @@ QUESTIONS: dict[str, Question] = {
     "stream": stream,
     "noise_curve": noise_curve,
     "ladder": ladder,
+    "saturation": saturation,
     "speed": speed,
+    "spread": spread_over_layers,
 }
 """Questions by name."""

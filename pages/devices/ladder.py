@@ -19,4 +19,4 @@ with shown_errors():
     summary(found)
     shown = chosen_devices(found)
     rungs(found, shown)
-    detail(found, shown, is_ours=recipe == state.recipe())
+    detail(found, shown, recipe, is_ours=recipe == state.recipe())

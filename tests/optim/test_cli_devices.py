@@ -1,4 +1,4 @@
-"""The commands about devices: list, show, predict, sweet-spot."""
+"""The commands about devices: list, show, predict, sweet-spot, saturation."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ import pytest
 from optim.cli import main
 from optim.recipe import Recipe
 from optim.sweet_spot import measuring
+from optim.techniques.quantize import Quantize
 from tests.optim.test_cli import obeys_schema
 
 OWN = """
@@ -135,3 +136,31 @@ def test_a_runtime_that_nobody_knows_is_refused(optim, recipe):
     code, _, error = optim("sweet-spot", recipe, "--runtime", "tflite")
     assert code != 0
     assert "runtimes must be some of onnx, openvino, compile" in error
+
+
+@pytest.fixture
+def eight_bits(tmp_path):
+    path = tmp_path / "eight.yaml"
+    recipe = Recipe("breast-cancer-mlp", "breast-cancer").with_step(Quantize(samples=32))
+    path.write_text(recipe.to_yaml())
+    return path
+
+
+def test_sums_of_16_bits_stand_beside_those_of_32(optim, eight_bits):
+    code, text, _ = optim("saturation", eight_bits, "--samples", 64, "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert obeys_schema(found)
+    assert found["samples"] == 64
+    assert found["exact"]["how"] == found["reduced"]["how"] == "simulated"
+    assert any(found["at_risk"].values())
+    text = optim("saturation", eight_bits)[1]
+    assert "16 bits: x86 without them" in text
+    assert "either, weights of reduced range" in text
+
+
+def test_a_model_in_floating_point_has_no_sums_to_saturate(optim, recipe):
+    code, text, notes = optim("saturation", recipe)
+    assert code == 0
+    assert "reduced range" not in text
+    assert "nothing saturates" in notes

@@ -8,23 +8,29 @@ from typing import Any
 import streamlit as st
 
 from optim.recipe import Recipe
-from pages.components import access, charts, state
+from pages.components import charts
 from pages.components.devices.energy import energy
+from pages.components.devices.sums import sums
+from pages.components.devices.trying import try_in_lab
 
 __all__ = ["detail"]
 
-_LAB = "pages/lab/lab.py"
 _UNKNOWN = {"text": "not known"}
 
 
 def detail(
-    found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]], *, is_ours: bool = True
+    found: Mapping[str, Any],
+    shown: Sequence[Mapping[str, Any]],
+    recipe: Recipe,
+    *,
+    is_ours: bool = True,
 ) -> None:
     """Draw the choice of one device and what there is to say about it.
 
     Args:
         found: The evaluator's answer to the question ``ladder``.
         shown: Rows of the chosen devices.
+        recipe: What was asked about.
         is_ours: Whether it is about the model of the Lab, which can be changed there.
     """
     by_name = {row["name"]: row for row in shown}
@@ -41,7 +47,11 @@ def detail(
             format_func=lambda name: f"{by_name[name]['title']} · {by_name[name]['class_title']}",
             key=f"rung_{len(names)}_{names[0]}",
         )
-        _rung(by_name[name], is_compressed=found["is_compressed"], is_ours=is_ours)
+        row = by_name[name]
+        _rung(row, is_compressed=found["is_compressed"], is_ours=is_ours)
+        if found["is_integer"] and row["has_vnni"] is False:
+            sums(recipe, is_ours=is_ours)
+        _notes(row)
 
 
 def _rung(row: Mapping[str, Any], *, is_compressed: bool, is_ours: bool) -> None:
@@ -73,7 +83,10 @@ def _rung(row: Mapping[str, Any], *, is_compressed: bool, is_ours: bool) -> None
             )
     if st.toggle("Energy, battery and carbon", key="rung_energy"):
         energy(row, is_compressed=is_compressed)
-    for note in dict.fromkeys([*after["notes"], row["limits"], row["notes"]]):
+
+
+def _notes(row: Mapping[str, Any]) -> None:
+    for note in dict.fromkeys([*row["after"]["notes"], row["limits"], row["notes"]]):
         if note:
             st.caption(note[:1].upper() + note[1:])
     with st.expander("Where the figures of this device come from"):
@@ -120,7 +133,4 @@ def _change(change: Mapping[str, Any] | None, *, is_ours: bool) -> None:
             quality += f" ({change['difference']['text']})"
         quality += "."
     st.markdown(f"**The cheapest change with which it fits:** {change['text']}.{quality}")
-    may_try = is_ours and not access.is_presentation()
-    if may_try and st.button("Try it in the Lab", icon=":material/tune:", key="try_change"):
-        state.commit(Recipe.from_link(change["link"]))
-        st.switch_page(_LAB)
+    try_in_lab(change["link"], key="try_change", is_ours=is_ours)

@@ -35,7 +35,7 @@ def test_size_is_within_a_percent_of_the_shannon_bound(bits, sparsity):
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_splitting_a_wide_grid_costs_less_than_three_percent(bits):
-    codes = gaussian(bits, 0, shape=(1024, 1024))
+    codes = gaussian(bits, 0, shape=(512, 512))
     assert len(entropy.encode(codes)) < 1.03 * information_bytes(codes.values)
 
 

@@ -1,7 +1,7 @@
 """The cheapest change that makes a model fit: tried in order, the first one told."""
 
 from optim.devices.profile import Runtime
-from optim.ladder.changes import changes, cheapest_change
+from optim.ladder.changes import changes, cheapest_change, reduced_range
 from optim.recipe import Recipe
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.quantize import Quantize
@@ -74,3 +74,12 @@ def test_changes_that_cannot_be_applied_are_passed_over():
 
     found = cheapest_change(RECIPE, "torch", device(flash=30_000), only_pruned)
     assert found.text == "8 bits and 10 % of the channels removed"
+
+
+def test_reduced_range_is_proposed_where_both_sides_have_eight_bits():
+    recipe = RECIPE.with_step(Quantize(weight_bits=4, layers={"fc1": 8}))
+    step = reduced_range(recipe).recipe.active[0].step
+    assert step == recipe.active[0].step.replace(reduce_range=True)
+    for fields in ({"weight_bits": 7}, {"activation_bits": 7}, {"reduce_range": True}):
+        assert reduced_range(RECIPE.with_step(Quantize(**fields))) is None
+    assert reduced_range(RECIPE) is None

@@ -261,3 +261,18 @@ def test_eight_bits_cost_next_to_nothing_and_two_bits_much(trained):
     assert whole.accuracy().value > 0.9
     assert abs(loss()) <= 1.5
     assert loss(weight_bits=2, granularity="per_tensor", weight_calibration="minmax") > 10
+
+
+def test_reduced_range_spends_seven_bits_of_eight(bundle, context):
+    step = Quantize(reduce_range=True, samples=32)
+    table = step.apply(bundle, context).bundle.table
+    assert {(w.grid.qmin, w.grid.qmax) for w in table.weights.values()} == {(-64, 63)}
+    assert {edge.grid.bits for edge in table.edges.values()} == {8}
+
+
+def test_reduced_range_leaves_other_widths_alone(bundle, context):
+    name = next(iter(folded_weights(bundle)))
+    step = Quantize(weight_bits=4, reduce_range=True, samples=32, layers={name: 8})
+    table = step.apply(bundle, context).bundle.table
+    assert table.weights[name].grid.bits == 7
+    assert {w.grid.bits for n, w in table.weights.items() if n != name} <= {4}

@@ -53,6 +53,21 @@ def test_a_device_that_cannot_run_it_proposes_what_would_and_takes_it_to_the_lab
     assert isinstance(entry.step, Quantize)
 
 
+def test_a_processor_without_vnni_says_what_its_sums_cost(lab):
+    at = open_ladder(small_recipe(steps=[{"quantize": {"samples": 32}}]))
+    at.segmented_control(key="ladder_group").set_value("Data centre").run()
+    (picker,) = [box for box in at.selectbox if box.label == "Device"]
+    picker.set_value("xeon-8380").run()
+    assert "VNNI: 8-bit sums" not in texts(at)
+    picker.set_value("xeon-8180").run()
+    assert not at.exception
+    assert "This processor has no VNNI: 8-bit sums may saturate" in texts(at)
+    assert "With weights of reduced range, -64 to 63, none does" in texts(at)
+    click(at, "Try it in the Lab")
+    (entry,) = recipe_of(at).active
+    assert entry.step.reduce_range
+
+
 def test_a_model_without_steps_has_nothing_to_explain(lab):
     at = open_why(small_recipe(steps=[]))
     assert "Nothing is done to the model yet" in texts(at)
