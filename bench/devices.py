@@ -123,13 +123,17 @@ def error(predicted: np.ndarray, measured: np.ndarray) -> float:
 
 
 def covered(
-    law: Law, rows: list[Workload], names: list[str], measured: np.ndarray, found: list[Evaluated]
+    law: Law,
+    rows: list[Workload],
+    names: list[str],
+    measured: np.ndarray,
+    found: list[Evaluated],
+    folds: np.ndarray,
 ) -> np.ndarray:
     """Return which rows lie in intervals that were made of the errors of other models."""
-    halves = folds_of(names, [family_of(row.runtime) for row in rows], 2)
     inside = np.zeros(len(rows), dtype=bool)
-    for half in (0, 1):
-        learn, judge = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
+    for fold in np.unique(folds):
+        learn, judge = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         made = calibrate(
             law,
             [rows[i] for i in learn],
@@ -266,7 +270,7 @@ def main() -> None:
         "roofline": baseline("roofline", rows, measured, by_model),
         "ours_new_families": cross_validate(rows, names, measured, by_family).log_ms,
     }
-    inside = covered(whole, rows, names, measured, found)
+    inside = covered(whole, rows, names, measured, found, by_model)
     known = [i for i, row in enumerate(rows) if row.macs is not None]
     classes = members([rows[i].device_class] for i in known)
     by_class = {

@@ -86,7 +86,7 @@ _ENOUGH_MODELS = 300
 _DEVIATION = 0.3
 """How far a class may differ from its family, relative to how far families differ from 0."""
 
-FEWEST_MODELS = 10
+FEWEST_MODELS = 5
 """Models whose errors an interval is made of, at least: fewer tell no ends of four in five."""
 
 _LEVEL = 0.8

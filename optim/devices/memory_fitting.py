@@ -61,6 +61,9 @@ def fit_memory(
     from scipy.sparse.linalg import lsqr
 
     target = np.log(np.maximum(peak_bytes, LEAST_BYTES))
+    # What all share is not drawn towards 0: a device that is not known must not take a part of it.
+    middle = float(np.median(target))
+    target = target - middle
     raw = numbers_of(rows)
     imputation = imputation_of(raw, models)
     columns = columns_of(imputation(raw)[0], rows)
@@ -79,6 +82,7 @@ def fit_memory(
         found = lsqr(sparse.diags(root) @ whole, root * target, damp=1.0)[0]
         weight = fair / np.maximum(np.abs(target - whole @ found) / _USUAL, 1)
     factors = dict(zip(levels, found.reshape(-1, columns.shape[1]), strict=True))
+    factors[""][N_SIZES] += middle  # the column of ones
     return MemoryLaw(imputation, np.array([sizes.min(axis=0), sizes.max(axis=0)]), factors)
 
 
