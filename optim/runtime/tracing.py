@@ -14,6 +14,7 @@ import numpy as np
 
 from optim.errors import ExportError, first_line
 from optim.models.interface import Interface
+from optim.runtime.session import EXACT_SUMS
 
 __all__ = ["Traced", "owner_of", "trace_operators"]
 
@@ -67,6 +68,7 @@ def trace_operators(
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         options.enable_profiling = True
+        options.add_session_config_entry(EXACT_SUMS, "1")  # what is timed is what is measured
         options.profile_file_prefix = str(Path(folder) / "profile")
         if rewritten is not None:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
