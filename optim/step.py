@@ -309,7 +309,8 @@ class Step(Config):
     requires: ClassVar[frozenset[str]] = frozenset({"float"})
     """Conditions that must hold before it: ``float`` or ``quantized`` weights."""
     ensures: ClassVar[frozenset[str]] = frozenset()
-    """Conditions that hold after it, besides those it leaves alone."""
+    """Conditions that hold after it, besides those it leaves alone. Some are work that others can
+    undo: ``bn_measured``, ``recovered`` by training, ``bias_corrected``; see :mod:`optim.order`."""
     removes: ClassVar[frozenset[str]] = frozenset()
     """Conditions that no longer hold after it."""
 

@@ -58,7 +58,7 @@ class Quantize(Step):
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
     sketches: ClassVar[bool] = True
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
-    removes: ClassVar[frozenset[str]] = frozenset({"float"})
+    removes: ClassVar[frozenset[str]] = frozenset({"float", "bias_corrected"})
 
     weight_bits: Annotated[
         WeightBits,
