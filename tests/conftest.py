@@ -32,6 +32,28 @@ def own_home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="session")
+def zygote():
+    """One process for the session that has imported what opens files of others, and forks."""
+    from tests.zygote import Zygote
+
+    running = Zygote(
+        ("optim.intake", "optim.models.programs"),
+        imports=(
+            *("optim.library", "optim.data.open", "optim.models.open", "onnxruntime"),
+            *("optim.first_look.data", "optim.first_look.model", "optim.first_look.pair"),
+        ),
+    )
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def forked(zygote, monkeypatch):
+    """Let files be opened by children that are forked instead of started, and import nothing."""
+    monkeypatch.setattr("optim.processes.subprocess.run", zygote.run)
+
+
 @pytest.fixture(autouse=True)
 def seeds():
     """Start every test from the same state of the global generators."""

@@ -3,7 +3,9 @@
 ==============  ==================================================================
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
+``inspecting``  sensitivity, plan
 ``operating``   add-model, add-data, pretrain, prepare, app
+``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
 ``devices``     devices list, show, predict
 ``runs``        runs list, show, submit, cancel, pause, resume, work
@@ -21,10 +23,12 @@ from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
     devices,
+    inspecting,
     lists,
     measuring,
     operating,
     owners,
+    packing,
     runs,
 )
 from optim.cli._app import cli

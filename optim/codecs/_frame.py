@@ -68,6 +68,11 @@ class Reader:
         """Return ``(count,)`` int32 numbers packed at ``width`` bits in two's complement."""
         return sign_extended(self.packed(width, count), width)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether all bytes were taken."""
+        return not self._rest
+
     def end(self) -> None:
         """Refuse bytes that nothing asked for."""
         if self._rest:

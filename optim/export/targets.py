@@ -112,6 +112,18 @@ def _onnx_half(order: Order) -> bytes:
     return half_precision(_onnx(order))
 
 
+def _packed(order: Order) -> bytes:
+    from optim.export.packed import packed_model
+
+    return packed_model(order.bundle)
+
+
+def _open_packed(order: Order, file: bytes, threads: int, interface: Interface | None) -> Session:
+    from optim.export.packed import open_packed
+
+    return open_packed(file, threads, interface)
+
+
 # --- checkpoint and bundle ------------------------------------------------------------------------
 
 
@@ -263,6 +275,14 @@ TARGETS: dict[str, Target] = {
         ".onnx",
         _onnx,
         _four_bits,
+    ),
+    "packed": Target(
+        "Packed file",
+        "ONNX as set, zeros and weights coded in as many bits as they carry information; "
+        "python -m optim unpack gives the ONNX file back.",
+        ".opack",
+        _packed,
+        open=_open_packed,
     ),
     "openvino": Target(
         "OpenVINO IR",

@@ -249,9 +249,12 @@ def kept_layers(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def replace_layer_weights(model: onnx.ModelProto, weights: Mapping[str, Tensor]) -> onnx.ModelProto:
-    """Return a copy of a graph with other weights ``(O, I, ...)`` in some layers."""
+    """Return a copy of a graph with other weights ``(O, I, ...)`` in some layers.
+
+    A masked weight becomes 0.0, never -0.0.
+    """
     changed = {
-        layer.weight: layer.layout.stored(weights[layer.name], layer.shape).numpy()
+        layer.weight: layer.layout.stored(weights[layer.name] + 0.0, layer.shape).numpy()
         for layer in graph_layers(model)
         if layer.name in weights
     }

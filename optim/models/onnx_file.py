@@ -17,6 +17,7 @@ import onnx
 import torch
 from torch import Tensor
 
+from optim.codecs.opack import is_packed, unpack
 from optim.data.dataset import Dataset
 from optim.data.task import Classification, ModelTask, task_from_json
 from optim.errors import OptimError, UnsupportedModelError, first_line
@@ -52,7 +53,7 @@ def open_onnx(
     are found by running the file; the note says what was found.
 
     Args:
-        path: The file; its weights may lie in further files of the same folder.
+        path: The file, packed or not; its weights may lie in further files of the same folder.
         data: What the model shall take: resolves sizes that the file leaves free, and gives samples
             on which a converted module is compared with the file.
         as_graph: Whether it stays as it is even if it could be converted.
@@ -61,6 +62,7 @@ def open_onnx(
     Raises:
         UnsupportedModelError: If ONNX Runtime cannot run it, or its outputs cannot mean what was
             asked for.
+        DataError: If a packed file is damaged.
     """
     model = _read(path)
     known = _properties(model, path)
@@ -176,8 +178,11 @@ def _read(path: Path) -> onnx.ModelProto:
     """Return a checked model that holds its weights itself."""
     if path.stat().st_size > _MAX_BYTES:
         raise UnsupportedModelError(f"{path.name!r} is larger than 2 GB.")
+    content = path.read_bytes()
+    if is_packed(content):
+        content = unpack(content)
     try:
-        model = onnx.load_from_string(path.read_bytes())
+        model = onnx.load_from_string(content)
     except Exception as error:
         # protobuf raises classes of its own for every kind of damage.
         raise UnsupportedModelError(f"{path.name!r} is not a valid ONNX file.") from error

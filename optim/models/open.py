@@ -45,9 +45,9 @@ def open_model(
 
     Args:
         ref: The name of a trained model, the name of an architecture of the zoo (fresh weights),
-            ``architecture:weights-file``, a checkpoint, an ONNX file (with ``?task=`` behind it if
-            its outputs mean something else than it seems), a weights file that fits one
-            architecture of the zoo, or a program (see ``optim.models.programs``).
+            ``architecture:weights-file``, a checkpoint, an ONNX file, packed or not (with
+            ``?task=`` behind it if its outputs mean something else than it seems), a weights file
+            that fits one architecture of the zoo, or a program (see ``optim.models.programs``).
         base: Folder that relative files are looked up in.
         data: Data set the model shall take; gives input size and class names where the model does
             not say them itself.
@@ -80,7 +80,7 @@ def open_model(
         )
     if is_program(path):
         return open_program(path, data, trust=trust, as_graph=as_graph, **options)
-    if path.suffix.lower() == ".onnx" and "shape" not in options:
+    if path.suffix.lower() in (".onnx", ".opack") and "shape" not in options:
         return open_onnx(path, data, as_graph=as_graph, **options)
     if options:
         raise UnsupportedModelError(

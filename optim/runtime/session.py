@@ -11,13 +11,9 @@ import onnx
 
 from optim.errors import ExportError, MeasurementError, first_line
 from optim.models.interface import Interface, Read
-from optim.models.probing import with_outputs
+from optim.models.probing import EXACT_INTEGERS, with_outputs
 
-__all__ = ["EXACT_SUMS", "InferenceSession", "Opener", "Session", "runtime_name"]
-
-EXACT_SUMS = "session.x64quantprecision"
-"""Setting of ONNX Runtime: ``"1"`` has x86 processors without VNNI add products of bytes in 32 bits
-as all others do; see :mod:`optim.runtime.saturation`."""
+__all__ = ["InferenceSession", "Opener", "Session", "runtime_name"]
 
 
 class Session(Protocol):
@@ -73,7 +69,6 @@ class InferenceSession:
         interface: Interface | None = None,
         *,
         optimised: bool = True,
-        exact_sums: bool = True,
     ) -> InferenceSession:
         """Load a model on the CPU.
 
@@ -84,8 +79,6 @@ class InferenceSession:
                 read.
             optimised: Whether the runtime may rewrite the graph for its own kernels; without that
                 it computes operator by operator, as ONNX defines them.
-            exact_sums: Whether no sum of products saturates on any processor. Where there is no
-                VNNI, kernels of integers are slower then; elsewhere nothing changes.
 
         Raises:
             ExportError: If the runtime refuses the model.
@@ -101,7 +94,7 @@ class InferenceSession:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         # Threads that spin while idle would disturb every other measurement on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry(EXACT_SUMS, str(int(exact_sums)))
+        options.add_session_config_entry(*EXACT_INTEGERS)
         data = model if isinstance(model, bytes) else model.SerializeToString()
         if interface is not None:
             data = with_outputs(data, interface.inside)

@@ -14,7 +14,7 @@ import numpy as np
 
 from optim.errors import ExportError, first_line
 from optim.models.interface import Interface
-from optim.runtime.session import EXACT_SUMS
+from optim.models.probing import EXACT_INTEGERS
 
 __all__ = ["Traced", "owner_of", "trace_operators"]
 
@@ -67,8 +67,8 @@ def trace_operators(
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
+        options.add_session_config_entry(*EXACT_INTEGERS)
         options.enable_profiling = True
-        options.add_session_config_entry(EXACT_SUMS, "1")  # what is timed is what is measured
         options.profile_file_prefix = str(Path(folder) / "profile")
         if rewritten is not None:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -32,7 +32,9 @@ class CorrectBias(Step):
         "2019, arXiv:1906.04721"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    sketches: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset()
+    ensures: ClassVar[frozenset[str]] = frozenset({"bias_corrected"})
 
     samples: Annotated[
         int,

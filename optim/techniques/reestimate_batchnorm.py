@@ -28,6 +28,9 @@ class ReestimateBatchNorm(Step):
         "arXiv:2007.02491"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    sketches: ClassVar[bool] = True
+    ensures: ClassVar[frozenset[str]] = frozenset({"bn_measured"})
+    removes: ClassVar[frozenset[str]] = frozenset({"bias_corrected"})
 
     samples: Annotated[
         int,

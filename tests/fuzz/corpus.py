@@ -35,8 +35,8 @@ class Seed:
 
 
 FORMATS = (
-    *("state dict", "safetensors", "checkpoint", "onnx", "images", "numpy", "table", "idx"),
-    *("cifar", "recipe", "link", "card"),
+    *("state dict", "safetensors", "checkpoint", "onnx", "packed", "images", "numpy", "table"),
+    *("idx", "cifar", "recipe", "link", "card"),
 )
 """Known without making any, so that tests are found at once."""
 
@@ -81,6 +81,11 @@ def _models():
     yield Seed("onnx", "model", "mlp.onnx", onnx_bytes(wine), own)
     yield Seed("onnx", "model", "qdq.onnx", onnx_bytes(quantized), {"data": "digits"})
     yield Seed("onnx", "model", "foreign.onnx", _foreign_onnx(), {"data": "digits"})
+
+    from optim.graph.packed import pack_onnx
+
+    yield Seed("packed", "packed", "mlp.opack", pack_onnx(onnx_bytes(wine)))
+    yield Seed("packed", "packed", "qdq.opack", pack_onnx(onnx_bytes(quantized)))
 
 
 def _saved(content, **how):

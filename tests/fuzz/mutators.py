@@ -677,7 +677,18 @@ def _idx(draw, kind, name, content):
     return content[:at] + side.to_bytes(4, "big") + content[at + 4 :]
 
 
+def _is_packed(kind, name, content):
+    return content[:4] == b"OPAK"
+
+
+def _packed(draw, kind, name, content):
+    """Damage what the checksum is about, and correct the checksum."""
+    body = _bytes(draw, content[9:])
+    return content[:5] + zlib.crc32(body).to_bytes(4, "little") + body
+
+
 _STRUCTURES = (
+    (_is_packed, _packed),
     (_is_tar, _tar),
     (_is_zip, _zip),
     (_is_gzip, _gzip),

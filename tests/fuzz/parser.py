@@ -225,6 +225,10 @@ def _open(kind: str, path: Path, options: dict) -> str:
         card = known[name]
         json.dumps(card.title), getattr(card, "hash", "")
         return getattr(card, "note", "")
+    if kind == "packed":
+        from optim.models.open import open_model
+
+        return open_model(str(path), as_graph=True).provenance.note
     if kind == "fault":
         FAULTS[options["fault"]](path)
         return ""

@@ -641,3 +641,55 @@ def test_a_recipe_runs_on_a_table_and_is_found_from_its_folder(optim, wine_files
     assert optim("run", "own.yaml", "--out", tmp_path / "out")[0] == 0
     written = Recipe.load(tmp_path / "out" / "recipe.yaml")
     assert open_data(tmp_path / "out" / written.data).parts["validation"] == 18
+
+
+def test_sensitivity_lists_what_single_layers_can_spare(optim):
+    asked = ("sensitivity", "wine.safetensors", "--data", "wine", "--technique", "prune_weights")
+    code, text, _ = optim(*asked, "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert {cell["technique"] for cell in found["cells"]} == {"prune_weights"}
+    assert found["part"] == "validation"
+    code, text, _ = optim(*asked)
+    assert code == 0
+    assert found["rows"][0]["layer"] in text
+    code, _, error = optim(*asked[:-1], "magic")
+    assert code == 2
+    assert "must be one of" in error
+
+
+def test_a_model_is_packed_and_unpacked(optim, tmp_path):
+    packed, file, again = (tmp_path / name for name in ("a.opack", "a.onnx", "b.opack"))
+    assert optim("pack", "wine.safetensors", "--out", packed)[0] == 0
+    assert optim("unpack", packed, "--out", file)[0] == 0
+    code, out, _ = optim("pack", file, "--out", again)
+    assert code == 0
+    assert "times smaller than the ONNX file" in out
+    assert again.read_bytes() == packed.read_bytes()
+    asked = [
+        json.loads(optim("measure", name, "--data", "wine", "--json")[1])["accuracy"]
+        for name in (packed, file)
+    ]
+    assert asked[0] == asked[1]
+
+
+def test_a_damaged_packed_file_ends_in_a_sentence(optim, tmp_path):
+    packed = tmp_path / "a.opack"
+    optim("pack", "wine.safetensors", "--out", packed)
+    packed.write_bytes(packed.read_bytes()[:-1])
+    code, _, errors = optim("unpack", packed, "--out", tmp_path / "a.onnx")
+    assert code == 2
+    assert "checksum" in errors
+
+
+def test_a_recipe_is_put_in_order(optim, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    steps = "[reestimate_batchnorm, quantize, prune_channels]"
+    file.write_text(f"version: 1\nmodel: wine.safetensors\nsteps: {steps}\n")
+    assert optim("run", file)[0] == 2
+    code, text, _ = optim("plan", file, "--out", file)
+    assert code == 0
+    assert text.index("prune_channels") < text.index("reestimate") < text.index("Quantize")
+    found = Recipe.load(file)
+    assert [e.id for e in found.entries] == ["prune_channels", "reestimate_batchnorm", "quantize"]

@@ -28,10 +28,18 @@ from optim.models.open import open_registered_model
 from optim.models.zoo import ZOO
 from optim.processes import child_environment
 
+RUN = subprocess.run
+
 
 @pytest.fixture(autouse=True)
-def _own(own_home):
+def _own(own_home, forked):
     return own_home
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Children that are started as the server starts them."""
+    monkeypatch.setattr(subprocess, "run", RUN)
 
 
 def saved(content):
@@ -62,7 +70,7 @@ class Payload:
         return os.system, (f"touch {self.path}",)
 
 
-def test_weights_are_taken_in_unlisted():
+def test_weights_are_taken_in_unlisted(started):
     state = ZOO["mlp"].build((13,), 3, seed=2).state_dict()
     name = take_model(saved(state), "Wine.PT", data="wine", architecture="mlp", title="Mine")
     assert torch.equal(open_registered_model(name).module.fc1.weight, state["fc1.weight"])

@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -69,29 +70,17 @@ class CompiledSession:
             MissingDependencyError: If this machine has no C compiler.
         """
         command = compiler()
-        folder = Path(tempfile.mkdtemp(prefix="optim-c-"))
+        own = {name: files[name] for name in ("model.c", "model.h", "runner.h")}
+        own["serve.c"] = source("serve.c").encode()
         try:
-            for name in ("model.c", "model.h", "runner.c", "runner.h"):
-                (folder / name).write_bytes(files[name])
-            (folder / "serve.c").write_text(source("serve.c"), encoding="utf-8")
-            made = subprocess.run(
-                [command, *_FLAGS, "-o", "serve", "serve.c", "model.c", "runner.c"],
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=_COMPILE_S,
-                check=False,
-            )
-            if made.returncode:
-                raise ExportError(f"The C sources do not compile: {made.stderr.strip()[:200]}.")
-            process = subprocess.Popen(
-                [folder / "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
+            own["runner.o"] = _runner(command, files["runner.c"], files["runner.h"])
+            with _folder_of(own) as folder:
+                _compile(command, folder, "-o", "serve", "serve.c", "model.c", "runner.o")
+                process = subprocess.Popen(
+                    [folder / "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
         except (OSError, subprocess.SubprocessError) as error:
             raise ExportError(f"The C sources cannot be compiled: {first_line(error)}.") from error
-        finally:
-            # A program that runs needs its file no longer.
-            shutil.rmtree(folder, ignore_errors=True)
         session = cls(program, _version(command), process)
         weakref.finalize(session, _end, process)
         return session
@@ -130,6 +119,39 @@ class CompiledSession:
         if len(answer) != count:
             raise MeasurementError("The compiled model ended before it answered.")
         return answer
+
+
+@contextmanager
+def _folder_of(files: Mapping[str, bytes]) -> Iterator[Path]:
+    """Write files to a folder that goes again: a program that runs needs its file no longer."""
+    folder = Path(tempfile.mkdtemp(prefix="optim-c-"))
+    try:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@lru_cache(maxsize=2)
+def _runner(command: str, code: bytes, header: bytes) -> bytes:
+    """Return what the runner becomes: it is the same for every model, and most of the work."""
+    with _folder_of({"runner.c": code, "runner.h": header}) as folder:
+        _compile(command, folder, "-c", "-o", "runner.o", "runner.c")
+        return (folder / "runner.o").read_bytes()
+
+
+def _compile(command: str, folder: Path, *arguments: str) -> None:
+    made = subprocess.run(
+        [command, *_FLAGS, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=_COMPILE_S,
+        check=False,
+    )
+    if made.returncode:
+        raise ExportError(f"The C sources do not compile: {made.stderr.strip()[:200]}.")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -65,7 +65,11 @@ _LAYERS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.AvgPool2d: _AVERAGE_POOL,
     nn.AdaptiveAvgPool1d: ("output_size",),
     nn.AdaptiveAvgPool2d: ("output_size",),
+    nn.Flatten: ("start_dim", "end_dim"),
+    nn.Identity: (),
     nn.Dropout: ("p",),
+    nn.Dropout1d: ("p",),
+    nn.Dropout2d: ("p",),
 }
 """``{layer: the arguments it is made with}``."""
 

@@ -49,18 +49,14 @@ def test_ids_are_unique_over_the_parts(name):
     assert len(np.unique(ids)) == sum(data.parts.values())
 
 
-def test_same_fields_give_the_same_samples(name, own_cache, monkeypatch):
-    first = open_data(name).part("validation")
-    monkeypatch.setenv("OPTIM_HOME", str(own_cache) + "-other")
-    again = open_data(name).part("validation")
-    np.testing.assert_array_equal(first.inputs, again.inputs)
-    np.testing.assert_array_equal(first.targets, again.targets)
-
-
-def test_cached_samples_are_those_that_were_made(name, own_cache):
+def test_same_fields_give_the_same_samples_whether_made_or_read_from_the_cache(name, request):
+    here = open_data(name).part("validation")
+    request.getfixturevalue("own_cache")
     made, cached = (open_data(name).part("validation") for _ in range(2))
-    np.testing.assert_array_equal(made.inputs, cached.inputs)
-    np.testing.assert_array_equal(made.ids, cached.ids)
+    for other in (made, cached):
+        np.testing.assert_array_equal(other.inputs, here.inputs)
+        np.testing.assert_array_equal(other.targets, here.targets)
+        np.testing.assert_array_equal(other.ids, here.ids)
 
 
 def test_seed_decides_the_hash(name):

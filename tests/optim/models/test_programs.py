@@ -1,6 +1,7 @@
 """Programs are refused; who trusts them has them opened in a process of their own."""
 
 import os
+import subprocess
 
 import pytest
 import torch
@@ -33,8 +34,11 @@ def dies():
 """
 
 
+RUN = subprocess.run
+
+
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, forked):
     (tmp_path / "own.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WITNESS", str(tmp_path / "witness"))
@@ -71,7 +75,8 @@ def test_an_exported_program_knows_its_input(here, module):
     assert_same(bundle, module)
 
 
-def test_a_factory_is_called_in_another_process(here, module):
+def test_a_factory_is_called_in_another_process(here, module, monkeypatch):
+    monkeypatch.setattr(subprocess, "run", RUN)
     bundle = open_model("own:small", data=data_for(tiny_bundle("mlp")), trust=True)
     assert bundle.task.n_classes == 4
     assert_same(bundle, module)

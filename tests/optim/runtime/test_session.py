@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from optim.errors import ExportError, MeasurementError
 from optim.export.deploy import onnx_bytes
@@ -53,3 +53,33 @@ def test_the_session_knows_its_input():
 
 def test_the_runtime_says_its_version():
     assert runtime_name() == f"ONNX Runtime {onnxruntime.__version__}"
+
+
+def test_sums_of_integers_do_not_saturate_on_any_processor():
+    """255 * 127 twice is more than 16 bits hold, in which AVX2 adds unless it is told not to."""
+    node = helper.make_node
+    numbers = {
+        "s": np.float32(1),
+        "zx": np.uint8(0),
+        "w": np.full((8, 16), 127, np.int8),
+        "z": np.int8(0),
+        "sy": np.float32(4096),
+    }
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "zx"], ["qx"]),
+        node("DequantizeLinear", ["qx", "s", "zx"], ["dx"]),
+        node("DequantizeLinear", ["w", "s", "z"], ["dw"]),
+        node("Gemm", ["dx", "dw"], ["g"], transB=1),
+        node("QuantizeLinear", ["g", "sy", "zx"], ["qy"]),
+        node("DequantizeLinear", ["qy", "sy", "zx"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 8])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()],
+    )
+    file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    found = InferenceSession.open(file).run(np.full((4, 16), 255, np.float32))
+    assert (found == 4096 * round(255 * 127 * 16 / 4096)).all()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from optim.export.deploy import onnx_bytes
 from optim.fields import Choice, Method, Models, PerLayer, Range, controls
 from optim.layers.channels import find_channels
 from optim.layers.rewrite import norm_layers, weights_of
+from optim.layers.sketch import sketch
 from optim.measure.costs import static_costs
 from optim.models.checkpoint import load_checkpoint, save_checkpoint
 from optim.recipe import Recipe
@@ -22,6 +24,7 @@ from optim.runtime.session import InferenceSession
 from optim.step import refusal
 from optim.techniques import TECHNIQUES, name_of
 from optim.techniques.importances import IMPORTANCES
+from optim.whatif.sketches import weighed
 from tests.helpers import (
     assert_unchanged,
     context_for,
@@ -60,18 +63,32 @@ def technique(request):
 
 @pytest.fixture
 def step(technique):
+    return step_of(technique)
+
+
+def step_of(technique):
     return TECHNIQUES[technique](**SETTINGS.get(technique, {}))
 
 
 @pytest.fixture
-def given(technique, bundle, context):
+def given(technique, bundle, family):
     """The model as the technique meets it."""
     if reason := refusal(TECHNIQUES[technique], bundle.lane, "", bundle.task.kind):
         pytest.skip(reason)
-    if technique not in BEFORE:
-        return bundle
-    first = BEFORE[technique]
-    return TECHNIQUES[first](**SETTINGS.get(first, {})).apply(bundle, context).bundle
+    return applied_once(BEFORE[technique], family).bundle if technique in BEFORE else bundle
+
+
+@pytest.fixture
+def applied(technique, given, family):
+    """What the technique gives, for those who only look at it."""
+    return applied_once(technique, family)
+
+
+@cache
+def applied_once(technique, family):
+    bundle = tiny_bundle(family)
+    given = applied_once(BEFORE[technique], family).bundle if technique in BEFORE else bundle
+    return step_of(technique).apply(given, context_for(bundle))
 
 
 def test_what_is_given_stays_as_it_was(step, given, context):
@@ -84,8 +101,8 @@ def test_what_is_given_stays_as_it_was(step, given, context):
     assert not any(layer.training for layer in applied.bundle.module.modules())
 
 
-def test_the_result_is_another_model_of_the_same_interface(step, given, context):
-    result = step.apply(given, context).bundle
+def test_the_result_is_another_model_of_the_same_interface(step, given, applied):
+    result = applied.bundle
     has_work = norm_layers(given.module) or name_of(step) != "reestimate_batchnorm"
     assert (result.hash != given.hash) == bool(has_work)
     x = inputs_for(given)
@@ -97,17 +114,29 @@ def test_the_result_is_another_model_of_the_same_interface(step, given, context)
     assert (result.spec, result.task, result.name) == (given.spec, given.task, given.name)
 
 
-def test_an_outline_is_as_large_as_the_result(step, given, context):
+def test_an_outline_is_as_large_as_the_result(step, given, context, applied):
     """A page says so before anything is calibrated."""
     if step.cost == "training":
         return
-    outline, result = step.outline(given, context), step.apply(given, context).bundle
+    outline, result = step.outline(given, context), applied.bundle
     assert static_costs(outline) == static_costs(result)
     assert len(onnx_bytes(outline)) == pytest.approx(len(onnx_bytes(result)), rel=0.02)
 
 
-def test_the_report_accounts_for_every_layer(step, given, context):
-    report = step.apply(given, context).report
+def test_a_sketch_is_as_large_as_the_outline(step, given, context):
+    """Shapes alone say so while a slider of a large model moves."""
+    if not step.sketches:
+        return
+    hollow = given.with_module(sketch(given.module))
+    drawn, outline = step.outline(hollow, context), step.outline(given, context)
+    found, card = weighed(drawn), static_costs(outline)
+    assert (found.params.value, found.macs.value) == tuple(q.value for q in card[:2])
+    # Zero points are found out by looking: on a sketch the file has them where there may be some.
+    assert found.file.value == pytest.approx(len(onnx_bytes(outline)), rel=0.01)
+
+
+def test_the_report_accounts_for_every_layer(step, given, applied):
+    report = applied.report
     concerned = (
         norm_layers(given.module)
         if name_of(step) == "reestimate_batchnorm"
@@ -121,14 +150,14 @@ def test_the_report_accounts_for_every_layer(step, given, context):
     json.dumps(report.to_json(), allow_nan=False)
 
 
-def test_the_same_seed_gives_the_same_result(step, given, context):
-    first, second = step.apply(given, context), step.apply(given, context)
-    assert first.bundle.hash == second.bundle.hash
-    assert first.report == second.report
+def test_the_same_seed_gives_the_same_result(step, given, context, applied):
+    again = step.apply(given, context)
+    assert again.bundle.hash == applied.bundle.hash
+    assert again.report == applied.report
 
 
-def test_the_result_survives_being_saved(step, given, context, tmp_path):
-    result = step.apply(given, context).bundle
+def test_the_result_survives_being_saved(given, applied, tmp_path):
+    result = applied.bundle
     loaded = load_checkpoint(save_checkpoint(result, tmp_path / "result.safetensors"))
     x = inputs_for(given)
     assert torch.equal(outputs_of(loaded, x), outputs_of(result, x))
@@ -136,8 +165,8 @@ def test_the_result_survives_being_saved(step, given, context, tmp_path):
     assert loaded.provenance == result.provenance
 
 
-def test_the_result_runs_in_the_runtime_as_simulated(step, given, context):
-    result = step.apply(given, context).bundle
+def test_the_result_runs_in_the_runtime_as_simulated(given, applied):
+    result = applied.bundle
     x = inputs_for(given, 64)
     simulated = outputs_of(result, x).numpy()
     deployed = InferenceSession.open(onnx_bytes(result)).run(x.numpy())
@@ -150,9 +179,8 @@ def test_the_result_runs_in_the_runtime_as_simulated(step, given, context):
         assert (deployed.argmax(1) == simulated.argmax(1)).mean() > 0.95
 
 
-def test_it_can_be_applied_to_its_own_result(step, given, context):
-    once = step.apply(given, context).bundle
-    twice = step.apply(once, context)
+def test_it_can_be_applied_to_its_own_result(step, given, context, applied):
+    twice = step.apply(applied.bundle, context)
     assert torch.isfinite(outputs_of(twice.bundle, inputs_for(given))).all()
 
 
@@ -192,11 +220,7 @@ def test_a_draft_looks_at_fewer_samples(technique, step):
 
     plain = context_for(bundle)
     first = BEFORE.get(technique)
-    given = (
-        TECHNIQUES[first](**SETTINGS.get(first, {})).apply(bundle, plain).bundle
-        if first
-        else bundle
-    )
+    given = step_of(first).apply(bundle, plain).bundle if first else bundle
     context = Watched(
         data=plain.data, reference=plain.reference, step_id=plain.step_id, sample_limit=16
     )

@@ -284,7 +284,8 @@ def test_bytes_of_a_symmetric_range_lie_off_the_middle_of_two_steps(scheme, bund
     step = Quantize(activation_scheme=scheme, **MINMAX)
     bytes_ = torch.arange(256.0)
     x = (bytes_ / 255 - 0.5) / 0.5
-    edges = step._quantize_edges({"input": Statistics.of_rows(x[None])})
+    plan = QuantizationPlan(("input",), {}, {})
+    edges = step._quantize_edges({"input": Statistics.of_rows(x[None])}, plan, [])
     places = x.double() / edges["input"].scale
     assert ((places - places.floor()) - 0.5).abs().min() > 1e-4
     assert len(places.round().unique()) >= 255  # and no two of them share a step but the middle

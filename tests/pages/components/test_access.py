@@ -34,6 +34,9 @@ ANN = {"is_logged_in": True, "iss": "https://id.example", "sub": "ann", "name": 
 BOB = {**ANN, "sub": "bob", "name": "Bob"}
 
 
+pytestmark = pytest.mark.usefixtures("forked")
+
+
 @pytest.fixture
 def with_sign_in(monkeypatch):
     """Let the operator have set up sign-in with one provider."""
