@@ -23,7 +23,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
-BENCHES := default_pair devices evaluate interactive startup runs one_click train cluster real_size probe
+BENCHES := default_pair devices evaluate interactive startup runs one_click train cluster real_size \
+	probe sensitivity
 
 .PHONY: app test test-all fuzz check style bench recover browser ray clean
 

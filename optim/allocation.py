@@ -55,7 +55,7 @@ def allocate(
     extra = [np.asarray(part, float) - low for part, low in zip(costs, least, strict=True)]
     most = sum(float(part.max()) for part in extra)
     if most <= spare:
-        return [int(np.lexsort((c, h))[0]) for h, c in zip(harms, extra, strict=True)]
+        return [int(np.lexsort((c, np.asarray(h)))[0]) for h, c in zip(harms, extra, strict=True)]
     are_whole = all(bool((part == part.round()).all()) for part in extra)
     bucket = 1.0 if are_whole and spare <= _BUCKETS else spare / _BUCKETS
     chosen = _solve(harms, [_buckets(part, bucket) for part in extra], spare, bucket)

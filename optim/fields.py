@@ -185,10 +185,15 @@ class PerLayer(Kind):
     Attributes:
         overrides: Name of the field it replaces; its kind says what is legal.
         skip: Value that means "leave this layer alone", offered besides the legal ones.
+        alone: ``{other field: value}`` under which nothing but the named layers changes.
+        tried: Values worth trying on a single layer, mildest first, to see what it can spare;
+            empty where single layers cannot be looked at.
     """
 
     overrides: str
     skip: Scalar | None = None
+    alone: Mapping[str, Scalar] = field(default_factory=dict)
+    tried: tuple[Scalar, ...] = ()
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler

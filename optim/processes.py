@@ -13,7 +13,14 @@ from typing import Any
 from optim import errors
 from optim.errors import OptimError
 
-__all__ = ["ask_child", "child_environment", "limit_resources", "refusal"]
+__all__ = ["ask_child", "available_cores", "child_environment", "limit_resources", "refusal"]
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def child_environment() -> dict[str, str]:

@@ -302,6 +302,8 @@ class Step(Config):
     """Whether it needs nothing, a few samples, or training."""
     lanes: ClassVar[frozenset[str]] = frozenset({"torch"})
     """Kinds of model it can treat: ``torch`` modules, ONNX ``graph`` files."""
+    sketches: ClassVar[bool] = False
+    """Whether :meth:`outline` takes models without numbers, see :mod:`optim.layers.sketch`."""
     tasks: ClassVar[frozenset[str]] = frozenset()
     """Kinds of task whose models it can treat; empty for all."""
     requires: ClassVar[frozenset[str]] = frozenset({"float"})

@@ -23,6 +23,7 @@ ROOMS = (
         "access",
         "optional",
         "allocation",
+        "aside",
     },
     {"layers", "codecs", "data", "graph", "models"},
     {"runtime", "devices"},
@@ -32,7 +33,7 @@ ROOMS = (
     # A recipe opened: its model and data; and recipes to start from.
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},
-    {"whatif", "runner", "alternatives", "sweet_spot"},
+    {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.

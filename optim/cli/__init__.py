@@ -3,6 +3,7 @@
 ==============  ==================================================================
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
+``inspecting``  sensitivity
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
     devices,
+    inspecting,
     lists,
     measuring,
     operating,

@@ -21,6 +21,7 @@ from torch import Tensor, fx, nn
 from optim.errors import UnsupportedModelError
 from optim.layers.graph import COMPUTE, attribute_of, fork, kind_of, nodes_of, with_parameters
 from optim.layers.shortcut import ChannelPadShortcut
+from optim.layers.sketch import filled, is_sketch
 
 __all__ = [
     "ChannelGroup",
@@ -102,6 +103,8 @@ def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
     Raises:
         UnsupportedModelError: If the dependencies between layers cannot be followed.
     """
+    if is_sketch(module):
+        module = filled(module)
     names = {layer: name for name, layer in module.named_modules()}
     protected = _protected_layers(module)
     groups = []
@@ -460,7 +463,7 @@ def _slice_inputs(
     out_group = torch.arange(layer.out_channels) // (layer.out_channels // groups)
     if keep_out is not None:
         out_group = out_group[keep_out]
-    columns = (keep_in % per_group).reshape(groups, -1)[out_group]
+    columns = (keep_in % per_group).reshape(groups, -1)[out_group].to(weight.device)
     shape = (*columns.shape, *weight.shape[2:])
     return weight.gather(1, columns.reshape(*columns.shape, *[1] * (weight.ndim - 2)).expand(shape))
 

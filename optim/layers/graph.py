@@ -278,6 +278,8 @@ def folded_parameters(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor
         shift = shift + norm.bias
     if isinstance(bias, Tensor):
         shift = shift + bias * factor
+    if weight.is_meta:  # only its size is known
+        return weight, shift
     return weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), shift
 
 

@@ -93,6 +93,10 @@ class FakeQuantize(nn.Module):
         super().__init__()
         self.edge = edge
 
+    def extra_repr(self) -> str:
+        """Return the grid: two quantizers of one are the same."""
+        return str(self.edge)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map a tensor of any shape to the nearest values on the grid."""
         if x.is_meta:  # only its shape is asked for

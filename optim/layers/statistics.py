@@ -33,7 +33,10 @@ class Statistics:
 
     @classmethod
     def of_rows(cls, rows: Tensor) -> Statistics:
-        """Return the statistics of the ``(R, n)`` rows of a weight."""
+        """Return the statistics of the ``(R, n)`` rows of a weight; without numbers, -1 to 1."""
+        if rows.is_meta:
+            ends = torch.ones(len(rows))
+            return cls(rows, -ends, ends)
         low, high = rows.aminmax(dim=1)
         return cls(rows, low, high)
 

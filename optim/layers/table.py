@@ -45,6 +45,8 @@ class QuantizedWeight:
         """Return the ``(R, n)`` integers that stand for a weight, as float32."""
         if self.codes is not None:
             return self.codes.float()
+        if weight.is_meta:  # only its size is known
+            return to_rows(weight, self.grid)
         return quantize(to_rows(weight, self.grid), self.grid, self.scale, self.zero_point)
 
     def apply(self, weight: Tensor) -> Tensor:

@@ -22,6 +22,10 @@ def ternary_weight(rows: Tensor, grid: Grid) -> QuantizedWeight:
     References:
         Li and Liu, Ternary Weight Networks, 2016, arXiv:1605.04711
     """
+    if rows.is_meta:  # only its size is known
+        return QuantizedWeight(
+            grid, *grid.parameters(-torch.ones(len(rows)), torch.ones(len(rows)))
+        )
     size = rows.abs()
     live = size > _THRESHOLD * size.mean(dim=1, keepdim=True)
     scale = (size * live).sum(dim=1) / live.sum(dim=1).clamp(min=1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
 from optim.graph.fold import fold
 from optim.measure.graph_costs import graph_costs, graph_layer_costs
 from optim.measure.macs import LayerCost, layer_costs
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.quantity import Quantity
 
-__all__ = ["model_costs", "static_costs"]
+__all__ = ["model_costs", "static_costs", "variant_costs"]
 
 
 def model_costs(bundle: ModelBundle) -> list[LayerCost]:
@@ -16,6 +20,45 @@ def model_costs(bundle: ModelBundle) -> list[LayerCost]:
     if isinstance(bundle.content, GraphModel):
         return graph_layer_costs(fold(bundle.graph()), bundle.interface, bundle.spec.shape)
     return layer_costs(bundle.module, bundle.spec.shape)
+
+
+def variant_costs(costs: Sequence[LayerCost], bundle: ModelBundle) -> list[LayerCost]:
+    """Return the costs of a variant of a model, from those of the model itself.
+
+    Layers of the same names run at the same places, however many channels they have, so that their
+    multiply-accumulates follow from the sizes of their weights; no shape has to be found out again.
+    Where layers have other names the variant is looked at as a whole.
+
+    Args:
+        costs: Of the model.
+        bundle: The variant.
+    """
+    if isinstance(bundle.content, GraphModel):
+        return list(costs)  # of a graph nothing but values changes
+    weights = {
+        name.removesuffix(".weight"): parameter
+        for name, parameter in bundle.module.named_parameters()
+        if name.endswith(".weight")
+    }
+    if any(cost.shape and cost.name not in weights for cost in costs):
+        return model_costs(bundle)
+    found = []
+    for cost in costs:
+        shape = tuple(weights[cost.name].shape) if cost.shape else ()
+        if shape == cost.shape:
+            found.append(cost)
+            continue
+        biases = cost.params - prod(cost.shape)
+        found.append(
+            replace(
+                cost,
+                shape=shape,
+                params=prod(shape) + biases // cost.shape[0] * shape[0],
+                macs=cost.macs * prod(shape) // prod(cost.shape),
+                activations=cost.activations // cost.shape[0] * shape[0],
+            )
+        )
+    return found
 
 
 def static_costs(bundle: ModelBundle) -> tuple[Quantity, Quantity, Quantity]:

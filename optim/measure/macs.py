@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from optim.layers.graph import COMPUTE, kind_of, layer_of, propagate_shapes, trace
 
-__all__ = ["LayerCost", "layer_costs"]
+__all__ = ["LayerCost", "costs_of", "layer_costs"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ def layer_costs(module: nn.Module, input_shape: tuple[int, ...]) -> list[LayerCo
     """
     traced = trace(module)
     propagate_shapes(traced, input_shape)
+    return costs_of(traced)
+
+
+def costs_of(traced: fx.GraphModule) -> list[LayerCost]:
+    """Return the costs in a traced graph whose shapes were propagated."""
     return [_cost(node) for node in traced.graph.nodes if kind_of(node) in _COUNTED]
 
 

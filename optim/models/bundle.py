@@ -137,7 +137,10 @@ class ModelBundle:
         if isinstance(self.content, GraphModel):
             return self.content.hash
         module = self.content.module
-        values = digest_arrays({k: t.cpu().numpy() for k, t in named_tensors(module).items()})
+        tensors = named_tensors(module)
+        values = digest_arrays({k: t.cpu().numpy() for k, t in tensors.items() if not t.is_meta})
+        if sizes := {name: list(t.shape) for name, t in tensors.items() if t.is_meta}:
+            values = digest(values, sizes)
         if isinstance(module, fx.GraphModule):
             return digest(describe(module), values)
         return digest([(name, type(m).__name__) for name, m in module.named_modules()], values)

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, fx
 
 from optim.layers.table import QuantizedEdge, QuantizedWeight, SharedWeight
-from optim.runtime.onnx_graph import OnnxGraph
+from optim.runtime.onnx_graph import OnnxGraph, unknown
 
 __all__ = ["Emission", "Emitter", "argument", "array", "number_like", "simple"]
 
@@ -49,7 +49,9 @@ Emitter = Callable[[Emission, fx.Node], str]
 
 
 def array(tensor: Tensor) -> np.ndarray:
-    """Return a tensor's values."""
+    """Return a tensor's values; of a sketch's weight, what is known of them."""
+    if tensor.is_meta:
+        return unknown(tuple(tensor.shape))
     return tensor.detach().cpu().numpy()
 
 

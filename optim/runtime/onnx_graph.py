@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["INTEGER_CONTAINERS", "OnnxGraph", "container_for", "opset_for"]
+__all__ = [
+    "INTEGER_CONTAINERS",
+    "OnnxGraph",
+    "Unknown",
+    "container_for",
+    "file_bytes",
+    "opset_for",
+    "unknown",
+]
 
 INTEGER_CONTAINERS: dict[int, tuple[int, int]] = {
     2: (TensorProto.INT2, 25),
@@ -31,6 +40,38 @@ def container_for(bits: int) -> int:
 def opset_for(bits: int) -> int:
     """Return the first operator set that stores integers of so many bits and casts them."""
     return INTEGER_CONTAINERS[container_for(bits)][1]
+
+
+class Unknown(np.ndarray):
+    """Numbers of which only type and shape are known; none is ever stored."""
+
+
+def unknown(shape: tuple[int, ...]) -> Unknown:
+    """Return float32 numbers of which only the shape is known; they take no memory."""
+    return np.broadcast_to(np.zeros((), np.float32), shape).view(Unknown)
+
+
+def file_bytes(model: onnx.ModelProto) -> int:
+    """Return how long the file of a model is once the numbers that are unknown stand in it."""
+    more = 0
+    for tensor in model.graph.initializer:
+        if not tensor.HasField("raw_data"):
+            numbers = -(-prod(tensor.dims) * _bits_of(tensor.data_type) // 8)
+            added = 1 + _varint(numbers) + numbers  # a byte says which field it is
+            own = tensor.ByteSize()
+            more += added + _varint(own + added) - _varint(own)
+    graph = model.graph.ByteSize()
+    return model.ByteSize() + more + _varint(graph + more) - _varint(graph)
+
+
+def _bits_of(kind: int) -> int:
+    widths = {container: bits for bits, (container, _) in INTEGER_CONTAINERS.items()}
+    return widths.get(kind) or 8 * helper.tensor_dtype_to_np_dtype(kind).itemsize
+
+
+def _varint(number: int) -> int:
+    """Return how many bytes a length takes in a protobuf message."""
+    return max(1, -(-number.bit_length() // 7))
 
 
 @dataclass
@@ -60,6 +101,8 @@ class OnnxGraph:
 
     def constant(self, name: str, values: np.ndarray) -> str:
         """Add an initializer, once, and return its name; a masked weight is 0.0, never -0.0."""
+        if isinstance(values, Unknown):
+            return self._unknown(name, values.shape, TensorProto.FLOAT)
         if name not in self.initializers:
             values = np.asarray(values + values.dtype.type(0), order="C")
             self.initializers[name] = numpy_helper.from_array(values, name)
@@ -70,11 +113,17 @@ class OnnxGraph:
         width = container_for(bits)
         kind, opset = INTEGER_CONTAINERS[width]
         self.opset = max(self.opset, opset)
+        if isinstance(values, Unknown):
+            return self._unknown(name, values.shape, kind)
         if width >= 8:
             return self.constant(name, values.astype(np.int8 if width == 8 else np.int16))
         tensor = TensorProto(data_type=kind, dims=values.shape, name=name)
         tensor.raw_data = _pack(values, width)
         self.initializers[name] = tensor
+        return name
+
+    def _unknown(self, name: str, shape: tuple[int, ...], kind: int) -> str:
+        self.initializers[name] = TensorProto(data_type=kind, dims=shape, name=name)
         return name
 
     def model(

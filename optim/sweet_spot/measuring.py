@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,7 @@ from optim.devices.probe import about_device
 from optim.errors import ConfigError, MeasurementError, OptimError, first_line
 from optim.measure.latency import median_of
 from optim.models.bundle import ModelBundle
+from optim.processes import available_cores
 from optim.quantity import Comparison
 from optim.recipe import Recipe
 from optim.runtime.latency import LatencySamples, measure_latency
@@ -21,7 +21,7 @@ from optim.sweet_spot.grid import BATCHES, RUNTIMES, Cell, Grid, Ran, thread_cou
 from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
 from optim.whatif.engine import Engine
 
-__all__ = ["available_cores", "measure_grid", "measure_recipe"]
+__all__ = ["measure_grid", "measure_recipe"]
 
 _CELL_S = 1.0
 """Time for the blocks of one cell, all runtimes together, roughly."""
@@ -31,13 +31,6 @@ _LONGEST_S = 0.5
 """An inference that takes longer is not tried with more samples."""
 
 Told = Callable[[float, str], None]
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def measure_recipe(

@@ -32,6 +32,7 @@ class CorrectBias(Step):
         "2019, arXiv:1906.04721"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    sketches: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset()
 
     samples: Annotated[

@@ -36,6 +36,7 @@ class PruneChannels(Step):
         "Channel Pruning for Accelerating Very Deep Neural Networks, 2017, arXiv:1707.06168"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    sketches: ClassVar[bool] = True
 
     pruning_ratio: Annotated[
         float,
@@ -86,6 +87,8 @@ class PruneChannels(Step):
             overrides="pruning_ratio",
             label="Layers",
             help="Ratio of single groups, named by the layer that makes them; 0 leaves one alone.",
+            alone={"pruning_ratio": 0.0},
+            tried=(0.25, 0.5, 0.75),
         ),
     ] = {}
 
@@ -129,7 +132,10 @@ class PruneChannels(Step):
 
     def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
         """Return a model with as many channels, the largest ones, and nothing refitted."""
-        quick = self.model_copy(update={"importance": Magnitude(), "reconstruct": False})
+        from optim.layers.sketch import is_sketch
+
+        importance = _OfOriginal() if is_sketch(bundle.module) else Magnitude()
+        quick = self.model_copy(update={"importance": importance, "reconstruct": False})
         return quick.apply(bundle, context).bundle
 
     def _refitted(
@@ -229,3 +235,25 @@ class PruneChannels(Step):
         )
         share = removed / total if total else 0.0
         return StepReport(f"{removed} of {total} channels removed ({share:.0%}).", layers)
+
+
+class _OfOriginal(ImportanceMethod):
+    """Judges the channels of a sketch by the weights of the model that it was made from."""
+
+    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+        """Return the magnitudes of groups that are as large as they were; all alike of others."""
+        import torch
+
+        from optim.layers.channels import find_channels
+
+        original = context.reference
+        found = context.memo(
+            f"channels:{original.hash}", lambda: find_channels(original.module, original.spec.shape)
+        )
+        known = Magnitude().score(original, found, context)
+        return {
+            group.name: known[group.name]
+            if len(known.get(group.name, ())) == group.size
+            else torch.ones(group.size)
+            for group in channels.groups
+        }

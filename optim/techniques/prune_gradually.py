@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice, Range
 from optim.step import Applied, Context, LayerReport, StepReport
-from optim.techniques.pruning import SCOPE, SPARSITY, LayerSparsity, emptied
+from optim.techniques.pruning import LAYERS, SCOPE, SPARSITY, emptied
 from optim.techniques.training import TaughtStep
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class PruneGradually(TaughtStep):
             expert=True,
         ),
     ] = 0.0
-    layers: LayerSparsity = {}
+    layers: Annotated[dict[str, float], LAYERS] = {}
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained model with masked weights; masks go into the compression table."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice
 from optim.step import Applied, Context, LayerReport, Step, StepReport
-from optim.techniques.pruning import SCOPE, SPARSITY, LayerSparsity, emptied
+from optim.techniques.pruning import LAYERS, SCOPE, SPARSITY, emptied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +32,7 @@ class PruneWeights(Step):
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "instant"
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
+    sketches: ClassVar[bool] = True
 
     pattern: Annotated[
         Literal["element", "2:4", "1:4", "4:8"],
@@ -46,12 +47,23 @@ class PruneWeights(Step):
     scope: Annotated[Literal["global", "local"], replace(SCOPE, when={"pattern": ("element",)})] = (
         "global"
     )
-    layers: LayerSparsity = {}
+    layers: Annotated[
+        dict[str, float],
+        replace(LAYERS, alone={"sparsity": 0.0, "pattern": "element"}, tried=(0.5, 0.75, 0.9)),
+    ] = {}
 
     @property
     def is_neutral(self) -> bool:
         """Whether nothing would become zero."""
         return self.pattern == "element" and self.sparsity == 0 and not any(self.layers.values())
+
+    def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
+        """Return the model with zeros; of a sketch, the model as it is: a file stays as large."""
+        from optim.layers.sketch import is_sketch
+
+        if bundle.lane == "torch" and is_sketch(bundle.module):
+            return bundle
+        return self.apply(bundle, context).bundle
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with masked weights; masks go into the compression table."""

@@ -6,14 +6,14 @@ Not a technique itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from optim.fields import Choice, PerLayer, Range
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["SCOPE", "SPARSITY", "LayerSparsity", "emptied"]
+__all__ = ["LAYERS", "SCOPE", "SPARSITY", "emptied"]
 
 SPARSITY = Range(
     low=0.0,
@@ -28,14 +28,11 @@ SCOPE = Choice(
     label="Scope",
     help="Global compares weights of all layers; per layer gives each the same sparsity.",
 )
-LayerSparsity = Annotated[
-    dict[str, float],
-    PerLayer(
-        overrides="sparsity",
-        label="Layers",
-        help="Sparsity of single layers; 0 leaves a layer alone.",
-    ),
-]
+LAYERS = PerLayer(
+    overrides="sparsity",
+    label="Layers",
+    help="Sparsity of single layers; 0 leaves a layer alone.",
+)
 
 
 def emptied(masks: Mapping[str, Tensor]) -> tuple[str, ...]:

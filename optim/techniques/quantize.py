@@ -54,6 +54,7 @@ class Quantize(Step):
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
+    sketches: ClassVar[bool] = True
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
     removes: ClassVar[frozenset[str]] = frozenset({"float"})
 
@@ -168,6 +169,8 @@ class Quantize(Step):
             label="Layers",
             skip="float",
             help="Weight bits of single layers; float leaves a layer and its input alone.",
+            alone={"weight_bits": "float", "activation_bits": "float"},
+            tried=(8, 4, 3, 2),
         ),
     ] = {}
 

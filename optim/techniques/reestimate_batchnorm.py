@@ -28,6 +28,7 @@ class ReestimateBatchNorm(Step):
         "arXiv:2007.02491"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    sketches: ClassVar[bool] = True
 
     samples: Annotated[
         int,

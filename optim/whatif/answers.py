@@ -12,8 +12,9 @@ from optim.measure.scorecard import Scorecard, ratio
 from optim.measure.verdict import verdict
 from optim.quantity import Comparison, How, Quantity
 from optim.whatif.engine import Prepared, Workbench
+from optim.whatif.sketches import Weighed
 
-__all__ = ["answer", "change", "shown", "sizes_of"]
+__all__ = ["answer", "change", "shown", "sizes_of", "sketched_sizes"]
 
 
 def shown(value: Quantity | None) -> dict[str, Any] | None:
@@ -98,14 +99,25 @@ def sizes_of(
     original = bench.engine.static(baseline)
     return {
         "key": candidate.key,
-        "file": shown(card.file),
-        "file_change": change(_file_change(original, card)),
-        "macs": shown(card.macs),
-        "macs_change": change(ratio(original.macs, card.macs)),
-        "params": shown(card.params),
+        **_weights(original, card),
         "sparsity": shown(card.sparsity),
         "omitted": list(candidate.omitted),
         "containers": container_notes(candidate.bundle.table),
+    }
+
+
+def sketched_sizes(original: Weighed, position: Weighed) -> dict[str, Any]:
+    """Return what the panel shows of one position whose weights were not looked at."""
+    return {**_weights(original, position), "containers": container_notes(position.table)}
+
+
+def _weights(original: Scorecard | Weighed, found: Scorecard | Weighed) -> dict[str, Any]:
+    return {
+        "file": shown(found.file),
+        "file_change": change(_file_change(original, found)),
+        "macs": shown(found.macs),
+        "macs_change": change(ratio(original.macs, found.macs)),
+        "params": shown(found.params),
     }
 
 
@@ -134,7 +146,7 @@ def _of_original(first: Predictions, bench: Workbench) -> dict[str, Any] | None:
     return shown(alone.main)
 
 
-def _file_change(original: Scorecard, card: Scorecard) -> Comparison:
+def _file_change(original: Scorecard | Weighed, card: Scorecard | Weighed) -> Comparison:
     assert original.file is not None
     assert card.file is not None
     return ratio(original.file, card.file)

@@ -11,12 +11,14 @@ Everything here runs in one thread of one process; see :mod:`optim.whatif.servic
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -38,8 +40,11 @@ from optim.storage import card_stamp
 from optim.stored import load_stored, stored_file
 from optim.subject import Subject, check_lanes, check_models, open_subject
 from optim.whatif.caches import ByteCache, bytes_of
+from optim.whatif.sketches import Sketches, can_be_sketched
 
 __all__ = ["Engine", "Prepared", "Workbench"]
+
+_LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -110,6 +115,18 @@ class Workbench:
     def is_slow(self) -> bool:
         """Whether even the smallest chunk is more than a first answer should wait for."""
         return self.chunk * self.macs > _FIRST_CHUNK_MACS
+
+    @cached_property
+    def sketches(self) -> Sketches | None:
+        """What says the sizes of a large model's positions at once; None where it is not needed."""
+        if not self.is_slow or self.subject.bundle.lane != "torch":
+            return None
+        try:
+            return Sketches(self.subject)
+        except Exception:
+            # Sizes then come a little later; the model can be worked on all the same.
+            _LOG.exception("%s cannot be sketched", self.subject.bundle.name)
+            return None
 
     @property
     def n_chunks(self) -> int:
@@ -350,6 +367,7 @@ class Engine:
         self._memos = ByteCache(_MEMO_BYTES, bytes_of)
         self._runners = ByteCache(_RUNNER_BYTES, lambda v: _RUNNER_OVERHEAD + v[1])
         self._workbenches = ByteCache(_KEPT_WORKBENCHES, lambda bench: 1)
+        self._opened: WeakValueDictionary[str, Workbench] = WeakValueDictionary()
 
     def workbench(self, recipe: Recipe) -> Workbench:
         """Return the workbench of a recipe's model and data."""
@@ -357,12 +375,24 @@ class Engine:
         # What was removed is no longer answered for, whoever removed it.
         cards = (card_stamp("models", recipe.model), card_stamp("data", recipe.data))
         key = digest(recipe.model, recipe.data, how, cards, recipe.seed, recipe.split)
-        return self._workbenches.get_or(
+        bench = self._workbenches.get_or(
             key,
             lambda: Workbench(
                 open_subject(recipe, base=self.base, registered_only=self.registered_only), self
             ),
         )
+        if bench.sketches is not None:
+            self._opened[_subject_key(recipe)] = bench
+        return bench
+
+    def sketches(self, recipe: Recipe) -> Sketches | None:
+        """Return what says the sizes of a recipe's large model at once; for another thread.
+
+        Returns:
+            None while its workbench is not open, and where sizes follow from more than shapes.
+        """
+        bench = self._opened.get(_subject_key(recipe))
+        return bench.sketches if bench is not None and can_be_sketched(recipe) else None
 
     def forget(self) -> None:
         """Let go of everything that was opened or computed; it is made again when asked for."""
@@ -403,6 +433,10 @@ class Engine:
         if not prepared.is_draft:
             return self.static(prepared)
         return _static(prepared.bundle, onnx_bytes(prepared.bundle), How.ESTIMATED)
+
+
+def _subject_key(recipe: Recipe) -> str:
+    return digest(recipe.model, recipe.data, recipe.seed, recipe.split)
 
 
 def _static(bundle: ModelBundle, file: bytes, how: How) -> Scorecard:

@@ -36,6 +36,7 @@ from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
 from optim.whatif.saturation import saturation
+from optim.whatif.spread import spread_over_layers
 from optim.whatif.stream import noise_curve, stream
 
 __all__ = [
@@ -279,5 +280,6 @@ QUESTIONS: dict[str, Question] = {
     "ladder": ladder,
     "saturation": saturation,
     "speed": speed,
+    "spread": spread_over_layers,
 }
 """Questions by name."""

@@ -12,11 +12,14 @@ refine       the remaining samples of the position, until the whole part was mea
 sweep        all other stops of the slider last moved, then of the others
 ===========  ================================================================================
 
-Sessions take turns at every level, so that one that keeps moving does not starve the others.
+Where shapes alone say the sizes, they are found in a thread beside (:mod:`optim.whatif.sketches`),
+and do not wait for the unit in hand. Sessions take turns at every level, so that one that keeps
+moving does not starve the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import threading
@@ -31,9 +34,10 @@ from optim.measure.latency import LatencyPair, compare_files
 from optim.measure.size import encoded_sizes
 from optim.quantity import Quantity
 from optim.recipe import Recipe
-from optim.whatif.answers import answer, sizes_of
+from optim.whatif.answers import answer, sizes_of, sketched_sizes
 from optim.whatif.engine import Engine, Prepared, Workbench
 from optim.whatif.latency import LatencySetting, estimate
+from optim.whatif.sketches import Sketches
 
 __all__ = ["Move", "Scheduler", "Slider"]
 
@@ -119,10 +123,18 @@ class Scheduler:
     Args:
         engine: The caches and workbenches.
         clock: Returns seconds; replaced in tests.
+        aside: Does something beside the work in hand, in one thread of its own; at once if there
+            is none.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Callable[[], float] = time.monotonic,
+        aside: Callable[[Callable[[], None]], object] = lambda work: work(),
+    ) -> None:
         self.engine = engine
+        self._aside = aside
         self.latencies: dict[tuple[str, str, LatencySetting], LatencyPair] = {}
         self._clock = clock
         self._lock = threading.Lock()
@@ -137,8 +149,12 @@ class Scheduler:
         """Take a session's newest position; what was queued for the older one is dropped."""
         with self._lock:
             served = self._sessions[session].served if session in self._sessions else 0
-            self._sessions[session] = _Session(emit, move, self._clock(), served=served)
+            new = self._sessions[session] = _Session(emit, move, self._clock(), served=served)
         self.arrived.set()
+        sketches = self.engine.sketches(move.recipe)
+        if sketches is not None:
+            new.sized = True
+            self._aside(lambda: self._sketch(new, sketches))
 
     def ask(self, question: Callable[[], None]) -> None:
         """Have a question answered before anything else."""
@@ -221,12 +237,36 @@ class Scheduler:
         session.sized = True
         if not bench.is_slow or bench.is_known(recipe):
             return False
+        sketches = self.engine.sketches(recipe)
+        if sketches is not None:
+            self._aside(lambda: self._sketch(session, sketches))
+            self._aside(lambda: self._prepare(sketches))
+            return True
         outline = bench.outline(recipe, check)
         check()
         card = self.engine.outlined(outline)
         message = sizes_of(bench, self._baseline(bench, recipe), outline, card)
         session.emit({**message, "type": "sizes", "request_id": session.move.request_id})
         return True
+
+    def _sketch(self, session: _Session, sketches: Sketches) -> None:
+        """Say what a position of a large model weighs, if it is still wanted; in another thread."""
+        if not self._is_current(session):
+            return
+        recipe = session.move.recipe
+        try:
+            message = sketched_sizes(sketches.original, sketches.at(recipe))
+        except OptimError:
+            return  # what is wrong is said by who applies it
+        except Exception:
+            _LOG.exception("no sketch of recipe %s", recipe.to_json())
+            return
+        session.emit({**message, "type": "sizes", "request_id": session.move.request_id})
+
+    def _prepare(self, sketches: Sketches) -> None:
+        # A model whose channels cannot be followed is told so by the step that prunes them.
+        with contextlib.suppress(OptimError):
+            sketches.prepare()
 
     def _first(self, session: _Session, check: Callable[[], None]) -> bool:
         if session.answered:

@@ -17,6 +17,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
 
 from optim.errors import OptimError
@@ -41,7 +42,8 @@ class Service:
 
     def __init__(self, engine: Engine, write: Callable[[dict[str, Any]], None]) -> None:
         self.engine = engine
-        self.scheduler = Scheduler(engine)
+        self._beside = ThreadPoolExecutor(1, thread_name_prefix="sketches")
+        self.scheduler = Scheduler(engine, aside=self._beside.submit)
         self._write = write
         self._stopped = threading.Event()
 
@@ -80,6 +82,7 @@ class Service:
         """Let :meth:`work` return."""
         self._stopped.set()
         self.scheduler.arrived.set()
+        self._beside.shutdown(wait=False, cancel_futures=True)
 
     def work(self) -> None:
         """Do what is to be done until stopped."""

@@ -97,6 +97,14 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="my-data",
             ),
         ],
+        "Inspect": [
+            st.Page(
+                "pages/inspect/sensitivity.py",
+                title="Sensitivity",
+                icon=":material/grid_view:",
+                url_path="sensitivity",
+            ),
+        ],
         "Training": [
             st.Page(
                 "pages/training/distillation.py",

@@ -643,6 +643,22 @@ def test_a_recipe_runs_on_a_table_and_is_found_from_its_folder(optim, wine_files
     assert open_data(tmp_path / "out" / written.data).parts["validation"] == 18
 
 
+def test_sensitivity_lists_what_single_layers_can_spare(optim):
+    asked = ("sensitivity", "wine.safetensors", "--data", "wine", "--technique", "prune_weights")
+    code, text, _ = optim(*asked, "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert {cell["technique"] for cell in found["cells"]} == {"prune_weights"}
+    assert found["part"] == "validation"
+    code, text, _ = optim(*asked)
+    assert code == 0
+    assert found["rows"][0]["layer"] in text
+    code, _, error = optim(*asked[:-1], "magic")
+    assert code == 2
+    assert "must be one of" in error
+
+
 def test_a_model_is_packed_and_unpacked(optim, tmp_path):
     packed, file, again = (tmp_path / name for name in ("a.opack", "a.onnx", "b.opack"))
     assert optim("pack", "wine.safetensors", "--out", packed)[0] == 0

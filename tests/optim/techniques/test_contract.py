@@ -16,6 +16,7 @@ from optim.export.deploy import onnx_bytes
 from optim.fields import Choice, Method, Models, PerLayer, Range, controls
 from optim.layers.channels import find_channels
 from optim.layers.rewrite import norm_layers, weights_of
+from optim.layers.sketch import sketch
 from optim.measure.costs import static_costs
 from optim.models.checkpoint import load_checkpoint, save_checkpoint
 from optim.recipe import Recipe
@@ -23,6 +24,7 @@ from optim.runtime.session import InferenceSession
 from optim.step import refusal
 from optim.techniques import TECHNIQUES, name_of
 from optim.techniques.importances import IMPORTANCES
+from optim.whatif.sketches import weighed
 from tests.helpers import (
     assert_unchanged,
     context_for,
@@ -119,6 +121,18 @@ def test_an_outline_is_as_large_as_the_result(step, given, context, applied):
     outline, result = step.outline(given, context), applied.bundle
     assert static_costs(outline) == static_costs(result)
     assert len(onnx_bytes(outline)) == pytest.approx(len(onnx_bytes(result)), rel=0.02)
+
+
+def test_a_sketch_is_as_large_as_the_outline(step, given, context):
+    """Shapes alone say so while a slider of a large model moves."""
+    if not step.sketches:
+        return
+    hollow = given.with_module(sketch(given.module))
+    drawn, outline = step.outline(hollow, context), step.outline(given, context)
+    found, card = weighed(drawn), static_costs(outline)
+    assert (found.params.value, found.macs.value) == tuple(q.value for q in card[:2])
+    # Zero points are found out by looking: on a sketch the file has them where there may be some.
+    assert found.file.value == pytest.approx(len(onnx_bytes(outline)), rel=0.01)
 
 
 def test_the_report_accounts_for_every_layer(step, given, applied):

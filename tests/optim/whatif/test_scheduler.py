@@ -102,19 +102,37 @@ def test_sizes_of_a_large_model_come_before_any_sample_is_looked_at(scheduler, r
     assert (sizes["type"], sizes["request_id"]) == ("sizes", 1)
     assert sizes["file"]["how"] == sizes["macs"]["how"] == "estimated"
     assert applied["reestimate_batchnorm"] == applied["quantize"] == 0
-    assert scheduler.engine.predictions.used == 0
+    assert scheduler.engine.predictions.used == scheduler.engine.bundles.used == 0
     scheduler.step()
     (first,) = panel.own()
     assert first["n"] == 32
-    for name in ("file", "macs", "params", "sparsity"):
+    for name in ("file", "macs", "params"):
         assert first[name] == {**sizes[name], "how": "measured"}
     assert first["left"]["how"] == "estimated"
     assert first["left"]["value"] > 0
     drain(scheduler)
     assert panel.own()[-1]["left"]["value"] == 0
-    scheduler.submit("a", Move(2, recipe), panel)
+
+
+@pytest.mark.usefixtures("slow")
+def test_sizes_of_a_large_model_do_not_wait_for_the_work_in_hand(engine, clock, quick):
+    beside = []
+    scheduler, panel = Scheduler(engine, clock, beside.append), Panel()
+
+    def in_the_other_thread():
+        while beside:
+            beside.pop(0)()
+
+    scheduler.submit("a", Move(1, quick), panel)
+    assert not beside, "the model is not open yet"
     scheduler.step()
-    assert panel.messages[-1]["type"] == "answer", "what is known needs no estimate"
+    in_the_other_thread()
+    assert [m["type"] for m in panel.messages] == ["sizes"]
+    for number in (2, 3):
+        scheduler.submit("a", Move(number, quick.with_fields("prune_weights", sparsity=0.1)), panel)
+    in_the_other_thread()
+    assert [m["request_id"] for m in panel.messages] == [1, 3], "only the newest is wanted"
+    assert engine.predictions.used == 0
 
 
 @pytest.mark.usefixtures("slow")

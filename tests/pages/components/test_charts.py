@@ -113,7 +113,19 @@ SPOTS = [
 ]
 SPOT_ROWS = ["ONNX Runtime × 1", "ONNX Runtime × 2"]
 
+SENSITIVE = [
+    {"row": "conv1 + 2 coupled", "level": "50 %", "harm": 0.1, "short": "-2.0", "text": "88 %"},
+    {"row": "conv1 + 2 coupled", "level": "90 %", "harm": 1.0, "short": "-40.0", "text": "50 %"},
+    {"row": "<b>linear</b>", "level": "50 %", "harm": 0.0, "short": "0", "text": "90 %"},
+]
+SENSITIVE_ROWS = ["conv1 + 2 coupled", "<b>linear</b>"]
+
 EVERY = [
+    pytest.param(
+        charts.sensitivities,
+        (SENSITIVE, SENSITIVE_ROWS, ("50 %", "90 %"), "Sparsity"),
+        id="sensitivities",
+    ),
     pytest.param(charts.sweet_spots, (SPOTS, SPOT_ROWS, (1, 2, 4, 8)), id="sweet_spots"),
     pytest.param(charts.played, (PLAYED, "healthy", 85.0), id="played"),
     pytest.param(charts.answer_times, (PLAYED, 0.25), id="answer_times"),
@@ -291,6 +303,14 @@ def test_the_longest_layers_are_drawn_in_their_own_order():
     bars = traces(found, "bar")
     assert list(bars[0].y) == [f"layer{i}" for i in range(4, 20)]
     assert [list(t.x) for t in traces(found, "scatter")] == [[400.0], [200.0]]
+
+
+def test_what_was_not_tried_stays_blank():
+    (heat,) = traces(
+        charts.sensitivities(SENSITIVE, SENSITIVE_ROWS, ("50 %", "90 %"), "Sparsity"), "heatmap"
+    )
+    assert list(heat.z) == [[0.1, 1.0], [0.0, None]]
+    assert list(heat.text) == [["-2.0", "-40.0"], ["0", ""]]
 
 
 def test_settings_within_the_limit_are_coloured_and_the_others_grey():

@@ -1,0 +1,119 @@
+"""What can be tried on single layers: every technique that says how, and the models it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from optim.fields import Control, PerLayer, controls
+from optim.sensitivity.profile import Level, Row
+from optim.step import Context, Step, StepReport
+from optim.techniques import TECHNIQUES
+
+if TYPE_CHECKING:
+    from optim.models.bundle import ModelBundle
+
+__all__ = [
+    "Trial",
+    "everywhere",
+    "layers_field",
+    "on_layers",
+    "overridden",
+    "techniques",
+    "trials_of",
+]
+
+
+def layers_field(step: type[Step] | Step) -> tuple[str, PerLayer] | None:
+    """Return name and kind of the field that sets single layers; None if it cannot be tried."""
+    cls = step if isinstance(step, type) else type(step)
+    if cls.cost == "training":
+        return None
+    for control in controls(cls):
+        if isinstance(control.kind, PerLayer) and control.kind.tried:
+            return control.name, control.kind
+    return None
+
+
+def techniques() -> dict[str, type[Step]]:
+    """Return the techniques that can be tried on single layers."""
+    return {name: cls for name, cls in TECHNIQUES.items() if layers_field(cls)}
+
+
+def on_layers(step: Step, levels: Mapping[str, Level]) -> Step:
+    """Return a step that changes only the named layers, its other settings as they were."""
+    name, kind = _field(step)
+    return step.replace(**{**kind.alone, name: dict(levels)})
+
+
+def everywhere(step: Step, level: Level) -> Step:
+    """Return a step with one level on all layers, its other settings as they were."""
+    name, kind = _field(step)
+    return step.replace(**{**kind.alone, kind.overrides: level, name: {}})
+
+
+def overridden(step: Step) -> Control:
+    """Return the field whose common value single layers replace: it says which levels there are."""
+    kind = _field(step)[1]
+    return next(c for c in controls(type(step)) if c.name == kind.overrides)
+
+
+def _field(step: Step) -> tuple[str, PerLayer]:
+    found = layers_field(step)
+    assert found is not None, f"{step.title} cannot be tried on single layers"
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One level of one technique on one row.
+
+    Attributes:
+        row: The layers.
+        level: The value.
+        bundle: The model with it.
+    """
+
+    row: Row
+    level: Level
+    bundle: ModelBundle
+
+
+def trials_of(
+    name: str, step: Step, bundle: ModelBundle, context: Context
+) -> tuple[list[Trial], dict[str, str]]:
+    """Return the models a technique makes of single layers, and ``{layer: why not}``.
+
+    Layers that change together, whichever of them is named, are one row: none of them is taken for
+    robust because it could not be changed alone.
+
+    Args:
+        name: The technique's name in the index.
+        step: Its settings.
+        bundle: The model.
+        context: Calibration samples.
+
+    Raises:
+        OptimError: If the technique cannot treat the model at all.
+    """
+    levels = _field(step)[1].tried
+    report = everywhere(step, levels[-1]).apply(bundle, context).report
+    trials: list[Trial] = []
+    done: set[str] = set()
+    for layer in [one.layer for one in report.layers if one.touched]:
+        if layer in done:
+            continue
+        made = []
+        for level in levels:
+            context.check()
+            made.append(on_layers(step, {layer: level}).apply(bundle, context))
+        together = _touched(made[-1].report) or (layer,)
+        done |= {layer, *together}
+        row = Row(name, layer, together)
+        trials += [Trial(row, *pair) for pair in zip(levels, (m.bundle for m in made), strict=True)]
+    return trials, {one.layer: one.detail for one in report.layers if not one.touched}
+
+
+def _touched(report: StepReport) -> tuple[str, ...]:
+    return tuple(one.layer for one in report.layers if one.touched)

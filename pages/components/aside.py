@@ -1,0 +1,121 @@
+"""A child process beside the pages: one starts it, all can watch, one stops it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import streamlit as st
+
+from optim import errors
+from optim.aside import Shelf
+from optim.errors import RunError
+from optim.processes import child_environment
+from pages.components import access
+from pages.components.errors import show_error
+
+__all__ = ["Aside"]
+
+_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Aside:
+    """One kind of work; one of a kind is done at a time, there being one machine.
+
+    Attributes:
+        module: What the child runs.
+        shelf: Where it tells how far it is.
+        doing: What it does, as "Measuring".
+        failed: What is said where it ended without a word.
+        environment: More variables for the child.
+    """
+
+    module: str
+    shelf: Shelf
+    doing: str
+    failed: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, key: str, **request: Any) -> None:
+        """Start the work, unless some of this kind is being done.
+
+        Args:
+            key: Under which the result will be kept.
+            request: What the child is asked, besides.
+        """
+        access.refuse_presentation()
+        if self._jobs:
+            return
+        job = subprocess.Popen(
+            [sys.executable, "-m", self.module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env={**child_environment(), **self.environment},
+        )
+        self._jobs[key] = job
+        assert job.stdin is not None
+        with job.stdin as line:
+            line.write(json.dumps({"key": key, **request}) + "\n")
+
+    def is_busy(self, key: str, subject: str) -> bool:
+        """Draw how far the work is, or why it failed; return whether it goes on.
+
+        Args:
+            key: Of the result this page is about.
+            subject: What the work is about, as "model", where another one's is being done.
+        """
+        if not self._jobs:
+            return False
+        running, job = next(iter(self._jobs.items()))
+        if job.poll() is None:
+            self._wait(running, "" if running == key else subject)
+            return True
+        del self._jobs[running]
+        if running == key and (error := self._failure(key, job.returncode)):
+            show_error(error)
+        return False
+
+    @property
+    def _jobs(self) -> dict[str, subprocess.Popen[str]]:
+        return _jobs_of(self.module)
+
+    def _wait(self, key: str, other: str) -> None:
+        """Draw the progress of a job, again and again until it ends."""
+
+        @st.fragment(run_every=_EVERY_S)
+        def progress() -> None:
+            job = self._jobs.get(key)
+            if job is None or job.poll() is not None:
+                st.rerun()
+            told = self.shelf.told(key)
+            another = f"another {other}; this one can be afterwards"
+            what = another if other else told.get("what", "starting")
+            st.progress(told.get("share", 0.0), text=f"{self.doing}: {what}")
+            if not other and not access.is_presentation():
+                st.button("Stop", icon=":material/stop:", on_click=job.terminate, key=f"stop_{key}")
+
+        progress()
+
+    def _failure(self, key: str, code: int) -> errors.OptimError | None:
+        """Return why nothing came out; None if something did, or if it was stopped."""
+        if code == 0 and (refused := self.shelf.told(key).get("refused")):
+            kind = getattr(errors, refused["kind"], RunError)
+            found: errors.OptimError = kind(refused["message"], hint=refused["hint"])
+            return found
+        if code not in (0, -signal.SIGTERM):  # that is how it is stopped
+            return RunError(self.failed, hint="The server's log has the details.")
+        return None
+
+
+@cache
+def _jobs_of(module: str) -> dict[str, subprocess.Popen[str]]:
+    """Return what is being done by a module's children, by key; one at most."""
+    return {}

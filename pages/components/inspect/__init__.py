@@ -1,0 +1,1 @@
+"""What the pages that look into a model are made of."""

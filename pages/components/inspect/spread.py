@@ -1,0 +1,114 @@
+"""From the map to the recipe: one setting a layer for the cost of a common one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from optim.fields import Choice, Range
+from optim.quantity import format_value
+from optim.recipe import Recipe
+from optim.sensitivity.profile import Level, Profile
+from optim.sensitivity.trials import overridden
+from optim.techniques import TECHNIQUES, name_of
+from pages.components import access, state
+from pages.components.inspect.sensitivity import level_text
+from pages.components.server import evaluator
+
+__all__ = ["spread_panel"]
+
+_UNITS = {"macs": "MACs", "bytes": "Weight bytes"}
+
+
+def spread_panel(recipe: Recipe, profile: Profile, technique: str) -> None:
+    """Draw the choice of a common level, and what layers should get instead for the same cost."""
+    if not profile.is_complete:
+        return
+    title = TECHNIQUES[technique].title
+    with st.container(border=True, key="sensitivity_spread"):
+        st.markdown("**One setting a layer instead of one for all**")
+        st.caption(
+            "Layers that can spare more give more, as much in all as the common setting takes. "
+            "Both are then measured on the same samples."
+        )
+        levels = _levels(profile, technique)
+        field = overridden(TECHNIQUES[technique]())
+        level = st.select_slider(
+            f"{title}: as small as with this {field.kind.label.lower()} on all layers",
+            levels,
+            value=levels[len(levels) // 2],
+            format_func=lambda one: level_text(technique, one),
+            key=f"spread_level_{technique}",
+        )
+        if st.toggle("Find and measure", key=f"spread_{technique}"):
+            with st.spinner("Choosing and measuring"):
+                found = evaluator().ask("spread", recipe, technique=technique, level=level)
+            _result(recipe, found)
+
+
+def _levels(profile: Profile, technique: str) -> list[Level]:
+    """Return common levels that were tried, or lie between such."""
+    field = overridden(TECHNIQUES[technique]())
+    tried = [cell.level for cell in profile.cells_of(technique)]
+    kind = field.kind
+    if isinstance(kind, Range):
+        most = max(float(level) for level in tried)
+        step = max(1, len(kind.stops()) // 20)
+        return [stop for stop in kind.stops()[::step] if 0 < stop <= most]
+    assert isinstance(kind, Choice)
+    return list(dict.fromkeys(tried))
+
+
+def _result(recipe: Recipe, found: Mapping[str, Any]) -> None:
+    technique, unit = found["technique"], found["unit"]
+    rows = [
+        {
+            "": name,
+            _UNITS[unit].capitalize() if unit == "bytes" else _UNITS[unit]: format_value(
+                cost, unit
+            ),
+            "Quality": side["quality"]["text"] if side["quality"] else "",
+            "Against the original": side["change"]["verdict"] if side["change"] else side["cost"],
+        }
+        for name, cost, side in (
+            ("One for all", found["target"], found["common"]),
+            ("One a layer", found["reached"], found["single"]),
+        )
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, key="spread_result")
+    if found["gain"]:
+        st.markdown(f"One setting a layer {found['gain']['verdict']} against one for all.")
+    if st.toggle("Layer by layer", key="spread_layers"):
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Layer": list(found["levels"]),
+                    "Setting": [level_text(technique, x) for x in found["levels"].values()],
+                }
+            ),
+            hide_index=True,
+            key="spread_settings",
+        )
+    if not access.is_presentation():
+        st.button(
+            "Use in the Lab",
+            icon=":material/tune:",
+            type="primary",
+            on_click=_use,
+            args=(recipe, technique, found["step"]),
+            key="spread_use",
+        )
+
+
+def _use(recipe: Recipe, technique: str, fields: Mapping[str, Any]) -> None:
+    """Put the settings into the recipe's step of the technique, or add one."""
+    step = TECHNIQUES[technique](**fields)
+    for entry in recipe.entries:
+        if name_of(entry.step) == technique:
+            recipe = recipe.with_fields(entry.id, **step.model_dump())
+            state.commit(recipe.with_enabled(entry.id, True))
+            return
+    state.commit(recipe.with_step(step, 0))

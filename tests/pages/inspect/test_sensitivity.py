@@ -1,0 +1,131 @@
+"""Sensitivity: the analysis runs aside, its map is drawn, and its settings reach the recipe."""
+
+import io
+import json
+
+import pytest
+
+from optim.errors import MeasurementError
+from optim.processes import refusal
+from optim.sensitivity.analysis import analyse
+from optim.sensitivity.kept import SHELF, key_of
+from optim.sensitivity.profile import SAMPLES
+from optim.subject import open_subject
+from optim.techniques.prune_weights import PruneWeights
+from pages.components import aside
+from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
+
+
+class Job:
+    """Stands for the process that analyses."""
+
+    def __init__(self, command, *, stdin, **options):
+        self.command, self.options, self.code = command, options, None
+        self.stdin = io.StringIO()
+        self.stdin.close = lambda: None
+
+    def poll(self):
+        return self.code
+
+    @property
+    def returncode(self):
+        return self.code
+
+    def terminate(self):
+        self.code = -15
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """What was started; nothing is really analysed."""
+    started = []
+
+    def start(*args, **options):
+        started.append(Job(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(aside.subprocess, "Popen", start)
+    yield started
+    aside._jobs_of.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def profile(served):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPTIM_HOME", str(served))
+        *_, last = analyse(open_subject(small_recipe()), samples=100)
+    return last
+
+
+def open_page(recipe):
+    return open_app(recipe).switch_page("pages/inspect/sensitivity.py").run()
+
+
+def test_a_model_is_analysed_in_a_process_of_its_own(jobs, profile):
+    recipe = small_recipe(seed=1)
+    at = open_page(recipe)
+    assert "not analysed yet" in texts(at)
+    at = click(at, "Analyse")
+    (job,) = jobs
+    assert job.command[1:] == ["-m", "optim.sensitivity.child"]
+    asked = json.loads(job.stdin.getvalue())
+    assert asked["key"] == key_of(recipe, SAMPLES)
+    assert asked["samples"] == SAMPLES
+    assert "Stop" in [button.label for button in at.button]
+    assert "Analyse" not in [button.label for button in at.button]
+    SHELF.keep(asked["key"], profile.to_json())
+    at.run()
+    assert "variants on 100 of 100 validation samples" in texts(at)
+    job.code = 0
+    at.run()
+    assert not at.exception
+    assert "Analyse again" in [button.label for button in at.button]
+
+
+def test_what_failed_says_why(jobs):
+    recipe = small_recipe(seed=2)
+    at = click(open_page(recipe), "Analyse")
+    SHELF.tell(key_of(recipe, SAMPLES), refused=refusal(MeasurementError("It does not run.")))
+    jobs[0].code = 0
+    at.run()
+    assert "It does not run." in at.error[0].value
+    for number, code in ((1, 1), (2, -9)):
+        at = click(at, "Analyse")
+        jobs[number].code = code
+        at.run()
+        assert "could not be analysed" in at.error[0].value
+
+
+def test_an_analysis_can_be_stopped_and_is_the_only_one(jobs):
+    click(open_page(small_recipe(seed=3)), "Analyse")
+    at = open_page(small_recipe(seed=4))
+    assert {"Analyse", "Stop"}.isdisjoint(button.label for button in at.button)
+    at = click(open_page(small_recipe(seed=3)), "Stop")
+    assert jobs[0].code == -15
+    assert not at.error
+
+
+def test_settings_of_single_layers_reach_the_recipe(profile):
+    recipe = small_recipe(seed=5)
+    SHELF.keep(key_of(recipe, SAMPLES), profile.to_json())
+    at = open_page(recipe)
+    (technique,) = at.button_group
+    at = technique.set_value("prune_weights").run()
+    assert "by layer and sparsity" in texts(at)
+    (find,) = [toggle for toggle in at.toggle if toggle.label == "Find and measure"]
+    at = find.set_value(True).run()
+    assert not at.exception
+    assert not at.error, at.error[0].value
+    table = at.dataframe[0].value
+    assert list(table[""]) == ["One for all", "One a layer"]
+    at = click(at, "Use in the Lab")
+    (step,) = [e.step for e in recipe_of(at).entries if isinstance(e.step, PruneWeights)]
+    assert step.layers
+    assert recipe_of(at).entries[1:] == recipe.entries
+
+
+def test_in_a_presentation_nothing_is_started(monkeypatch, jobs):
+    monkeypatch.setenv("OPTIM_PRESENTATION", "1")
+    at = open_page(small_recipe(seed=7))
+    assert not at.exception
+    assert "Analyse" not in [button.label for button in at.button]
