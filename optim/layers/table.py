@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from optim.layers.grid import Grid, dequantize, from_rows, quantize, to_rows
@@ -48,6 +49,13 @@ class QuantizedWeight:
         if weight.is_meta:  # only its size is known
             return to_rows(weight, self.grid)
         return quantize(to_rows(weight, self.grid), self.grid, self.scale, self.zero_point)
+
+    def holding(self, weight: Tensor) -> Self:
+        """Return the same grid with the integers that stand for a weight which lies on it."""
+        rows = to_rows(weight, self.grid)
+        codes = quantize(rows, self.grid, self.scale, self.zero_point)
+        narrow = torch.int8 if self.grid.bits <= 8 else torch.int16
+        return replace(self, codes=codes.to(narrow))
 
     def apply(self, weight: Tensor) -> Tensor:
         """Return the weight as it is once stored on the grid and read back."""

@@ -137,12 +137,11 @@ class LearnedWeight(nn.Module):
     def quantized(self, weight: Tensor) -> QuantizedWeight:
         """Return what stands in the table for a weight."""
         scale, zero_point = self.step().detach().cpu(), self.zero_point.cpu()
+        quantized = QuantizedWeight(self.grid, scale, zero_point)
         if self.offset is None:
-            return QuantizedWeight(self.grid, scale, zero_point)
+            return quantized
         rows = self._rows(weight.detach()).cpu()
-        codes = quantize(rows, self.grid, scale, zero_point)
-        narrow = torch.int8 if self.grid.bits <= 8 else torch.int16
-        return QuantizedWeight(self.grid, scale, zero_point, codes.to(narrow))
+        return quantized.holding(from_rows(rows, weight.shape, self.grid))
 
     def _rows(self, weight: Tensor) -> Tensor:
         rows = to_rows(weight, self.grid)

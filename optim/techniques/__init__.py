@@ -5,7 +5,7 @@ line below and run the tests: the contract suite, the command line, the recipe f
 and the reference page pick it up from here. Keep torch out of module level: the index is imported
 by the web server, which never computes.
 
-A choice inside a technique (an importance, a calibration) is a *method*: a file in a folder beside,
+A choice inside a technique (an importance, a rounding) is a *method*: a file in a folder beside,
 with its own index.
 """
 
