@@ -42,7 +42,7 @@ class ShareWeights(Step):
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "instant"
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
-    removes: ClassVar[frozenset[str]] = frozenset({"float"})
+    removes: ClassVar[frozenset[str]] = frozenset({"float", "bias_corrected"})
 
     bits: Annotated[
         SharedBits,
