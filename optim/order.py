@@ -28,8 +28,8 @@ _AT_FIRST = frozenset({"float"})
 _REQUIRED = {
     "float": "{title!r} changes floating-point weights and must come before 'Quantize' or "
     "'Share weights'.",
-    "quantized": "{title!r} trains weights on a grid or in a codebook and must come after "
-    "'Quantize' or 'Share weights'.",
+    "quantized": "{title!r} trains weights that lie on a grid and must come after 'Quantize' or "
+    "'Share weights'.",
 }
 """Why a step cannot stand where its condition does not hold."""
 
