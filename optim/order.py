@@ -26,8 +26,10 @@ _AT_FIRST = frozenset({"float"})
 """What holds of every model before the first step."""
 
 _REQUIRED = {
-    "float": "{title!r} changes floating-point weights and must come before 'Quantize'.",
-    "quantized": "{title!r} trains weights that lie on a grid and must come after 'Quantize'.",
+    "float": "{title!r} changes floating-point weights and must come before 'Quantize' or "
+    "'Share weights'.",
+    "quantized": "{title!r} trains weights that lie on a grid and must come after 'Quantize' or "
+    "'Share weights'.",
 }
 """Why a step cannot stand where its condition does not hold."""
 

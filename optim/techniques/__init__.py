@@ -19,6 +19,7 @@ from optim.techniques.prune_gradually import PruneGradually
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
+from optim.techniques.share_weights import ShareWeights
 
 __all__ = ["TECHNIQUES", "name_of"]
 
@@ -30,6 +31,7 @@ TECHNIQUES: dict[str, type[Step]] = {
     "finetune": FineTune,
     "distill": Distill,
     "quantize": Quantize,
+    "share_weights": ShareWeights,
     "correct_bias": CorrectBias,
     "finetune_quantized": FineTuneQuantized,
 }
