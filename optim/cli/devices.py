@@ -268,7 +268,10 @@ def saturation(
     if sums.change is not None:
         notes.append("`reduce_range: true` in the step quantize keeps weights to -64..63.")
     if layers and vnni_here() is False:
-        notes.append("This machine adds in 16 bits: what is measured here saturates as well.")
+        notes.append(
+            "This machine adds in 16 bits unless a session says session.x64quantprecision = 1, as "
+            "those of this program do."
+        )
     say_notes([*notes, *sums.notes])
 
 
