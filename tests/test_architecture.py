@@ -29,7 +29,7 @@ ROOMS = (
     {"runtime", "devices"},
     {"measure", "train"},
     {"step", "techniques"},
-    {"recipe"},
+    {"recipe", "order"},
     # A recipe opened: its model and data; and recipes to start from.
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},

@@ -131,8 +131,18 @@ def simulated_graph(module: nn.Module, table: CompressionTable) -> fx.GraphModul
 
 
 def deployable_graph(module: nn.Module, table: CompressionTable) -> fx.GraphModule:
-    """Return the traced graph with its float weights and fake-quantizers on its edges."""
-    return trace(module, behind={name: FakeQuantize(edge) for name, edge in table.edges.items()})
+    """Return the traced graph with its float weights and fake-quantizers on its edges.
+
+    Shared weights have their values.
+    """
+    edges = {name: FakeQuantize(edge) for name, edge in table.edges.items()}
+    traced = trace(module, behind=edges)
+    for name, shared in table.codebooks.items():
+        tensors = {"weight": shared.values()}
+        if shared.bias is not None:
+            tensors["bias"] = shared.bias.values()
+        traced.set_submodule(name, with_parameters(traced.get_submodule(name), **tensors))
+    return traced
 
 
 def integer_inputs(traced: fx.GraphModule, table: CompressionTable) -> dict[str, QuantizedEdge]:

@@ -20,6 +20,7 @@ from optim.techniques.prune_gradually import PruneGradually
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
+from optim.techniques.share_weights import ShareWeights
 
 __all__ = ["TECHNIQUES", "name_of"]
 
@@ -32,6 +33,7 @@ TECHNIQUES: dict[str, type[Step]] = {
     "distill": Distill,
     "equalise": Equalise,
     "quantize": Quantize,
+    "share_weights": ShareWeights,
     "correct_bias": CorrectBias,
     "finetune_quantized": FineTuneQuantized,
 }

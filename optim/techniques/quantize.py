@@ -43,6 +43,13 @@ ActivationBits = Literal[2, 3, 4, 5, 6, 7, 8, 16, "float"]
 
 _BITS = {2: "2", 3: "3", 4: "4", 5: "5", 6: "6", 7: "7", 8: "8", 16: "16", "float": "float"}
 
+_OFF_TIES = 1 + 2**-10
+"""How much wider a grid of activations is than what it has to hold.
+
+Bytes that are normalised to a symmetric range lie midway between the steps of a grid of 256 values:
+the last digit of a float would decide to which side each is rounded, and runtimes disagree there.
+"""
+
 
 class Quantize(Step):
     """Post-training quantization of weights and activations."""
@@ -58,7 +65,7 @@ class Quantize(Step):
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
     sketches: ClassVar[bool] = True
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
-    removes: ClassVar[frozenset[str]] = frozenset({"float"})
+    removes: ClassVar[frozenset[str]] = frozenset({"float", "bias_corrected"})
 
     weight_bits: Annotated[
         WeightBits,
@@ -341,7 +348,8 @@ class Quantize(Step):
         for name, statistics in observed.items():
             bits = max(8, self.activation_bits) if name in wide else self.activation_bits
             grid = Grid.for_activations(bits, symmetric)
-            scale, zero_point = grid.parameters(*self.calibration.limits(statistics, grid))
+            low, high = self.calibration.limits(statistics, grid)
+            scale, zero_point = grid.parameters(low * _OFF_TIES, high * _OFF_TIES)
             edges[name] = QuantizedEdge(grid, float(scale), int(zero_point))
         return edges
 
