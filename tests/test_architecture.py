@@ -173,7 +173,7 @@ def test_every_file_of_a_technique_is_in_the_index():
     ],
 )
 def test_every_file_of_a_method_is_in_its_index(family, base):
-    from optim.techniques.calibrations import CALIBRATIONS
+    from optim.techniques.calibrations import CALIBRATIONS, WEIGHT_CALIBRATIONS
     from optim.techniques.equalisations import EQUALISATIONS
     from optim.techniques.importances import IMPORTANCES
     from optim.techniques.roundings import ROUNDINGS
@@ -181,7 +181,7 @@ def test_every_file_of_a_method_is_in_its_index(family, base):
 
     index = {
         "importances": IMPORTANCES,
-        "calibrations": CALIBRATIONS,
+        "calibrations": CALIBRATIONS | WEIGHT_CALIBRATIONS,
         "equalisations": EQUALISATIONS,
         "roundings": ROUNDINGS,
         "transfers": TRANSFERS,
