@@ -19,7 +19,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -31,6 +31,7 @@ from optim.data.splits import SplitPolicy
 from optim.errors import ConfigError
 from optim.hashing import digest
 from optim.models.cards import model_cards
+from optim.order import advice, check_order, in_order
 from optim.step import Step
 from optim.techniques import TECHNIQUES, name_of
 
@@ -112,7 +113,7 @@ class Recipe:
         ids = [entry.id for entry in self.entries]
         if len(set(ids)) < len(ids):
             raise ConfigError(f"Every step needs an id of its own: got {', '.join(ids)}.")
-        _check_order(self.entries)
+        check_order(self.entries)
 
     # --- editing: every method returns another recipe ---------------------------------------
 
@@ -161,6 +162,15 @@ class Recipe:
         others = [e for e in self.entries if e is not entry]
         others.insert(position, entry)
         return replace(self, entries=tuple(others))
+
+    def in_order(self) -> Self:
+        """Return a recipe in which no step undoes the work of one before it; see optim.order."""
+        return replace(self, entries=in_order(self.entries))
+
+    @property
+    def advice(self) -> dict[str, str]:
+        """``{entry id: why the step is better placed later}``."""
+        return advice(self.entries)
 
     def _with(self, entry: Entry) -> Self:
         entries = tuple(entry if e.id == entry.id else e for e in self.entries)
@@ -224,8 +234,12 @@ class Recipe:
         return {**data, "seed": self.seed, "steps": [entry.to_json() for entry in self.entries]}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Mapping[str, Any], *, reorder: bool = False) -> Self:
         """Read plain data.
+
+        Args:
+            data: What :meth:`to_json` writes.
+            reorder: Whether steps that cannot follow each other are put in order.
 
         Raises:
             ConfigError: Naming the first thing that is wrong.
@@ -251,10 +265,11 @@ class Recipe:
         for name in ("model", "data"):
             if not isinstance(data.get(name), str) or not data[name]:
                 raise ConfigError(f"{name} must be a name: got {data.get(name)!r}.", field=name)
+        entries = _entries(data.get("steps") or [])
         return cls(
             model=data["model"],
             data=data["data"],
-            entries=_entries(data.get("steps") or []),
+            entries=in_order(entries) if reorder else entries,
             seed=data.get("seed", 0),
             split=data.get("split", "auto"),
         )
@@ -275,8 +290,8 @@ class Recipe:
         return f"{head}steps:\n" + "\n".join(indented) + "\n"
 
     @classmethod
-    def from_yaml(cls, text: str) -> Self:
-        """Read YAML or JSON text; it may come from anybody.
+    def from_yaml(cls, text: str, *, reorder: bool = False) -> Self:
+        """Read YAML or JSON text; it may come from anybody. See :meth:`from_json`.
 
         Raises:
             ConfigError: If it is no YAML, too long, or no legal recipe.
@@ -292,18 +307,18 @@ class Recipe:
             raise ConfigError(f"The recipe is not valid YAML: {error}.") from error
         except RecursionError as error:
             raise ConfigError("The recipe is not valid: it is nested too deeply.") from error
-        return cls.from_json(data)
+        return cls.from_json(data, reorder=reorder)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a recipe file.
+    def load(cls, path: str | Path, *, reorder: bool = False) -> Self:
+        """Read a recipe file. See :meth:`from_json`.
 
         Raises:
             ConfigError: If it cannot be read, or is no legal recipe.
         """
         path = Path(path)
         try:
-            return cls.from_yaml(path.read_text(encoding="utf-8"))
+            return cls.from_yaml(path.read_text(encoding="utf-8"), reorder=reorder)
         except OSError as error:
             raise ConfigError(
                 f"The recipe {path.name!r} cannot be read: {error.strerror}."
@@ -373,26 +388,6 @@ def _model_hash(name: str) -> str:
 
 def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
-
-
-def _check_order(entries: Iterable[Entry]) -> None:
-    """Refuse steps whose conditions do not hold where they stand."""
-    holding = {"float"}
-    for entry in entries:
-        if not entry.is_active:
-            continue
-        missing = entry.step.requires - holding
-        if missing:
-            raise ConfigError(
-                _ORDER_REASONS[min(missing)].format(title=entry.step.title), field=entry.id
-            )
-        holding = (holding - entry.step.removes) | entry.step.ensures
-
-
-_ORDER_REASONS = {
-    "float": "{title!r} changes floating-point weights and must come before 'Quantize'.",
-    "quantized": "{title!r} trains weights that lie on a grid and must come after 'Quantize'.",
-}
 
 
 def _entries(steps: Sequence[Any]) -> tuple[Entry, ...]:

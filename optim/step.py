@@ -229,9 +229,17 @@ class Context:
                 "This step trains, and the data set has no training part.",
                 hint="Use data with train and test parts, or have them drawn: own.npz?split=made.",
             )
-        if not isinstance(self.data.task, Detection):
-            self.require_classes()
+        self.require_labels()
         return self._tensors("train")
+
+    def require_labels(self) -> None:
+        """Refuse models and data that tell neither classes nor objects.
+
+        Raises:
+            CalibrationError: Naming the one that tells none.
+        """
+        if self.data is None or not isinstance(self.data.task, Detection):
+            self.require_classes()
 
     def require_classes(self) -> None:
         """Refuse models and data that tell no classes.
@@ -309,7 +317,8 @@ class Step(Config):
     requires: ClassVar[frozenset[str]] = frozenset({"float"})
     """Conditions that must hold before it: ``float`` or ``quantized`` weights."""
     ensures: ClassVar[frozenset[str]] = frozenset()
-    """Conditions that hold after it, besides those it leaves alone."""
+    """Conditions that hold after it, besides those it leaves alone. Some are work that others can
+    undo: ``bn_measured``, ``recovered`` by training, ``bias_corrected``; see :mod:`optim.order`."""
     removes: ClassVar[frozenset[str]] = frozenset()
     """Conditions that no longer hold after it."""
 
@@ -328,6 +337,14 @@ class Step(Config):
     def is_neutral(self) -> bool:
         """Whether these settings change nothing, so that the step can be skipped."""
         return False
+
+    @property
+    def calibration_passes(self) -> int:
+        """Samples that :meth:`apply` runs through the model, or about as much work; 0 if none.
+
+        Where that is more than a moving slider can wait for, a draft is made first.
+        """
+        return int(getattr(self, "samples", 0)) if self.cost == "calibrated" else 0
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ ROOMS = (
     {"runtime", "devices"},
     {"measure", "train"},
     {"step", "techniques"},
-    {"recipe"},
+    {"recipe", "order"},
     # A recipe opened: its model and data; and recipes to start from.
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},
@@ -131,7 +131,7 @@ def test_techniques_do_not_import_each_other():
         assert imports_of(folder / f"{name}.py").isdisjoint(others), name
 
 
-@pytest.mark.parametrize("family", ["importances", "calibrations", "transfers"])
+@pytest.mark.parametrize("family", ["importances", "calibrations", "roundings", "transfers"])
 def test_methods_do_not_import_each_other(family):
     folder = ROOT / "optim" / "techniques" / family
     names = {path.stem for path in folder.glob("*.py")} - {"__init__", "method"}
@@ -165,17 +165,20 @@ def test_every_file_of_a_technique_is_in_the_index():
     [
         ("importances", "ImportanceMethod"),
         ("calibrations", "CalibrationMethod"),
+        ("roundings", "RoundingMethod"),
         ("transfers", "TransferMethod"),
     ],
 )
 def test_every_file_of_a_method_is_in_its_index(family, base):
     from optim.techniques.calibrations import CALIBRATIONS
     from optim.techniques.importances import IMPORTANCES
+    from optim.techniques.roundings import ROUNDINGS
     from optim.techniques.transfers import TRANSFERS
 
     index = {
         "importances": IMPORTANCES,
         "calibrations": CALIBRATIONS,
+        "roundings": ROUNDINGS,
         "transfers": TRANSFERS,
     }[family]
     written = classes_in(ROOT / "optim" / "techniques" / family, base)

@@ -1,7 +1,8 @@
-"""Commands that look into a model."""
+"""Commands that look into a model, and into the order of a recipe."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from optim.data.generated import GENERATED
 from optim.sensitivity.profile import SAMPLES
 from optim.sensitivity.trials import techniques
 
-__all__ = ["sensitivity"]
+__all__ = ["plan", "sensitivity"]
 
 
 @cli.command()
@@ -70,3 +71,32 @@ def sensitivity(
         for layer, why in reasons.items()
     ]
     say_notes([*(f"{name}: {why}" for name, why in profile.refused.items()), *left_out])
+
+
+@cli.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file (YAML), in whatever order.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the recipe in order here; it may be the same file.")
+    ] = None,
+) -> None:
+    """Put the steps of a recipe in order, and say what stands better where, and why."""
+    from optim.recipe import Recipe
+    from optim.storage import write_atomic
+
+    found = Recipe.load(recipe, reorder=True)
+    ordered = found.in_order()
+    rows = [
+        (
+            entry.id,
+            entry.step.title if entry.is_active else f"{entry.step.title} (off)",
+            ", ".join(sorted(entry.step.requires)),
+            ", ".join(sorted(entry.step.ensures)),
+            ", ".join(sorted(entry.step.removes)),
+        )
+        for entry in ordered.entries
+    ]
+    print_table("In order", ("step", "technique", "needs", "makes", "spoils"), rows)
+    say_notes(list(found.advice.values()))
+    if out:
+        write_atomic(out, ordered.to_yaml().encode())

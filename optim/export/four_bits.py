@@ -23,6 +23,7 @@ def four_bit_weights(bundle: ModelBundle) -> ModelBundle:
     Weights that lie on a grid of 4 bits or fewer already stay on it; all others are rounded to the
     nearest of 16 levels between the extremes of their group.
     """
+    bundle = bundle.with_table(bundle.table.with_codebooks({}))
     known = bundle.table.weights
     weights = {
         name: known[name]

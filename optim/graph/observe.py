@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -13,7 +13,7 @@ from torch import Tensor
 from optim.errors import CalibrationError
 from optim.layers.statistics import Observer, Statistics
 
-__all__ = ["exposed", "observe_values"]
+__all__ = ["exposed", "observe_values", "value_batches"]
 
 _BYTES = 2**27
 """Values of one batch that are held at once."""
@@ -57,6 +57,36 @@ def observe_values(
     Raises:
         CalibrationError: If there is no sample or a value is not finite.
     """
+    observers: dict[str, Observer] = {}
+    for values, share in value_batches(run, inputs, batch=batch, check=check):
+        for name, value in zip(names, values, strict=True):
+            observer = observers.setdefault(name, Observer(share))
+            if value.numel():
+                observer(value)
+    return {name: observer.statistics(name) for name, observer in observers.items()}
+
+
+def value_batches(
+    run: Callable[[np.ndarray], Sequence[np.ndarray]],
+    inputs: Tensor,
+    *,
+    batch: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[list[Tensor], int]]:
+    """Run samples through a graph in batches that fit into memory.
+
+    Args:
+        run: Returns the results of an :func:`exposed` graph for ``(N, ...)`` float32 inputs.
+        inputs: ``(N, ...)`` normalised samples.
+        batch: Samples one run takes if the file fixes that; 0 if it takes any number.
+        check: Called between batches; raises to stop.
+
+    Yields:
+        The results of a batch, and how many batches there are.
+
+    Raises:
+        CalibrationError: If there is no sample.
+    """
     if not len(inputs):
         raise CalibrationError("Calibration needs at least one sample.")
     samples = inputs.numpy()
@@ -64,16 +94,10 @@ def observe_values(
     if batch:  # the last ones are repeated to fill a batch
         samples = np.concatenate([samples, np.repeat(samples[-1:], -len(samples) % batch, axis=0)])
     starts = range(0, len(samples), size)
-    observers = [Observer(len(starts)) for _ in names]
     for start in starts:
         check()
         values = run(samples[start : start + size])
-        for observer, value in zip(observers, values, strict=True):
-            if value.size:
-                observer(torch.from_numpy(np.asarray(value)))
-    return {
-        name: observer.statistics(name) for name, observer in zip(names, observers, strict=True)
-    }
+        yield [torch.from_numpy(np.asarray(value)) for value in values], len(starts)
 
 
 def _batch_size(values: Sequence[np.ndarray]) -> int:

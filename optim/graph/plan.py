@@ -35,10 +35,12 @@ class GraphPlan:
         edges: Names of the values that are quantized by a grid of their own, in the order in which
             they are made.
         inherits: ``{value: edge}`` for values that keep the grid of an earlier one.
+        inputs: ``{layer: edge}`` whose grid the input of a layer lies on.
     """
 
     edges: tuple[str, ...]
     inherits: Mapping[str, str]
+    inputs: Mapping[str, str]
 
     @classmethod
     def of(cls, model: onnx.ModelProto, excluded: Iterable[str] = ()) -> GraphPlan:
@@ -55,6 +57,7 @@ class GraphPlan:
         makers = {name: node for node in graph.node for name in node.output if name}
         wanted: set[str] = set()
         inherits: dict[str, str] = {}
+        inputs: dict[str, str] = {}
         for index, node in enumerate(graph.node):
             for name in _inputs_on_integers(node, layers.get(index), constants, types):
                 moved = []
@@ -66,9 +69,11 @@ class GraphPlan:
                     continue
                 wanted.add(name)
                 inherits.update(dict.fromkeys(moved, name))
+                if index in layers:
+                    inputs[layers[index].name] = name
         given = [value.name for value in graph.input]
         order = [*given, *(name for node in graph.node for name in node.output)]
-        return cls(tuple(name for name in order if name in wanted), inherits)
+        return cls(tuple(name for name in order if name in wanted), inherits, inputs)
 
 
 def runs_on_integers(node: onnx.NodeProto, layer: GraphLayer) -> bool:

@@ -44,10 +44,12 @@ class QuantizationPlan:
     Attributes:
         edges: Names of the nodes whose result is quantized by a grid of its own.
         inherits: ``{node: edge}`` for results that keep the grid of an earlier edge.
+        inputs: ``{layer: edge}`` whose grid the input of a layer lies on.
     """
 
     edges: tuple[str, ...]
     inherits: Mapping[str, str]
+    inputs: Mapping[str, str]
 
     @classmethod
     def of(cls, traced: fx.GraphModule, excluded: Iterable[str] = ()) -> QuantizationPlan:
@@ -61,6 +63,7 @@ class QuantizationPlan:
         integer = [n for n in traced.graph.nodes if _runs_on_integers(n, excluded)]
         wanted: dict[str, None] = {}
         inherits: dict[str, str] = {}
+        inputs: dict[str, str] = {}
         for node in integer:
             for source in node.all_input_nodes:
                 moved = []
@@ -71,8 +74,10 @@ class QuantizationPlan:
                     continue
                 wanted[source.name] = None
                 inherits.update(dict.fromkeys(moved, source.name))
+                if kind_of(node) in COMPUTE:
+                    inputs[str(node.target)] = source.name
         order = {node.name: i for i, node in enumerate(traced.graph.nodes)}
-        return cls(tuple(sorted(wanted, key=order.__getitem__)), inherits)
+        return cls(tuple(sorted(wanted, key=order.__getitem__)), inherits, inputs)
 
 
 def _runs_on_integers(node: fx.Node, excluded: set[str]) -> bool:
@@ -126,8 +131,18 @@ def simulated_graph(module: nn.Module, table: CompressionTable) -> fx.GraphModul
 
 
 def deployable_graph(module: nn.Module, table: CompressionTable) -> fx.GraphModule:
-    """Return the traced graph with its float weights and fake-quantizers on its edges."""
-    return trace(module, behind={name: FakeQuantize(edge) for name, edge in table.edges.items()})
+    """Return the traced graph with its float weights and fake-quantizers on its edges.
+
+    Shared weights have their values.
+    """
+    edges = {name: FakeQuantize(edge) for name, edge in table.edges.items()}
+    traced = trace(module, behind=edges)
+    for name, shared in table.codebooks.items():
+        tensors = {"weight": shared.values()}
+        if shared.bias is not None:
+            tensors["bias"] = shared.bias.values()
+        traced.set_submodule(name, with_parameters(traced.get_submodule(name), **tensors))
+    return traced
 
 
 def integer_inputs(traced: fx.GraphModule, table: CompressionTable) -> dict[str, QuantizedEdge]:

@@ -14,14 +14,14 @@ References:
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
+from optim.layers.columns import at_places, columns_at, outputs_of, places_of, sampled_places
 from optim.layers.graph import COMPUTE, kind_of, layer_of, propagate_shapes, trace, with_parameters
 
 __all__ = ["most_samples", "original_outputs", "refitted"]
@@ -115,26 +115,6 @@ def _layers_behind(traced: fx.GraphModule, sliced: Iterable[str]) -> list[str]:
     return found
 
 
-def _places(name: str, samples: int, positions: int) -> Tensor:
-    """Return ``(N, places)``, for each sample its own; the same whenever they are asked for."""
-    if positions <= _PLACES:
-        return torch.arange(positions).expand(samples, -1)
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-    return torch.randint(positions, (samples, _PLACES), generator=generator)
-
-
-def _outputs(layer: nn.Module, outputs: Tensor) -> Tensor:
-    """Return ``(N, channels, positions)``."""
-    if isinstance(layer, nn.Linear):
-        outputs = outputs.movedim(-1, 1)
-    return outputs.reshape(len(outputs), outputs.shape[1], -1)
-
-
-def _at(values: Tensor, places: Tensor) -> Tensor:
-    """Return ``(N, channels, places)`` of ``(N, channels, positions)``."""
-    return values.gather(2, places[:, None].expand(-1, values.shape[1], -1))
-
-
 class _Recorder(fx.Interpreter):
     """Runs a traced graph and keeps some outputs of every layer that could be fitted."""
 
@@ -145,9 +125,9 @@ class _Recorder(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         if kind_of(n) in COMPUTE and _fits(layer_of(n)):
-            outputs = _outputs(layer_of(n), result)
-            places = _places(str(n.target), len(outputs), outputs.shape[2])
-            self.found[str(n.target)] = _at(outputs, places)
+            outputs = outputs_of(layer_of(n), result)
+            places = sampled_places(str(n.target), len(outputs), outputs.shape[2], _PLACES)
+            self.found[str(n.target)] = at_places(outputs, places)
         return result
 
 
@@ -250,12 +230,11 @@ def _regression(
     flat = weight.flatten(1)
     samples, size = len(given), flat.shape[1]
     rows, errors = [], []
-    positions = _positions(layer, given)
-    step = max(1, _CHUNK_BYTES // (4 * size * positions))
-    places = _places(name, samples, positions)
+    places = sampled_places(name, samples, prod(places_of(layer, given)), _PLACES)
+    step = max(1, _CHUNK_BYTES // (4 * size * places.shape[1]))
     for start in range(0, samples, step):
         chunk = slice(start, start + step)
-        columns = _at(_columns(layer, given[chunk]), places[chunk])
+        columns = columns_at(layer, given[chunk], places[chunk])
         rows.append(columns.movedim(1, 2).reshape(-1, size))
         error = wanted[chunk] - torch.einsum("od,ndp->nop", flat, columns)
         errors.append(error.movedim(1, 2).reshape(-1, len(flat)))
@@ -272,28 +251,3 @@ def _regression(
     if mask is not None:
         change = change * mask.flatten(1)
     return (flat + change).reshape(weight.shape), offset - change @ centre
-
-
-def _positions(layer: nn.Module, given: Tensor) -> int:
-    """Return at how many places a layer has outputs for one sample."""
-    if isinstance(layer, nn.Linear):
-        return given[0].numel() // given.shape[-1]
-    return _columns(layer, given[:1]).shape[2]
-
-
-def _columns(layer: nn.Module, given: Tensor) -> Tensor:
-    """Return ``(N, inputs, positions)``: what each output position is computed from."""
-    if isinstance(layer, nn.Linear):
-        return _outputs(layer, given)
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-    padding = layer.padding
-    assert not isinstance(padding, str)
-    if isinstance(layer, nn.Conv2d):
-        return functional.unfold(given, layer.kernel_size, layer.dilation, padding, layer.stride)
-    return functional.unfold(
-        given[:, :, None],
-        (1, *layer.kernel_size),
-        (1, *layer.dilation),
-        (0, *padding),
-        (1, *layer.stride),
-    )

@@ -13,11 +13,16 @@ Step Size Quantization, 2020, arXiv:1902.08153):
 scaled by ``1 / sqrt(n * qmax)``, with ``n`` values that share the step, so that steps and weights
 change at one pace. Zero points stay as they were, and so do steps of more than 8 bits: their
 rounding errs too little to learn from. Dropout is left out, as in everything deployed.
+
+The values of shared weights learn by the sum of the gradients of all weights that take them (Han et
+al., Deep Compression, 2015, arXiv:1510.00149), which is divided by the root of how many these are,
+for the same reason.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,9 +37,16 @@ from optim.layers.quantized_graph import (
     integer_inputs,
     source_of,
 )
-from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight
+from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight, SharedWeight
 
-__all__ = ["LearnedEdge", "LearnedWeight", "TrainedLayer", "learned_table", "training_graph"]
+__all__ = [
+    "LearnedBook",
+    "LearnedEdge",
+    "LearnedWeight",
+    "TrainedLayer",
+    "learned_table",
+    "training_graph",
+]
 
 _WIDEST = 8
 """Bits of the widest grid whose steps are learned."""
@@ -66,6 +78,8 @@ def training_graph(module: nn.Module, table: CompressionTable) -> fx.GraphModule
         trained = layer if isinstance(layer, TrainedLayer) else TrainedLayer(layer)
         if name in table.weights:
             trained.put_on_grid(table.weights[name])
+        if name in table.codebooks:
+            trained.share(table.codebooks[name])
         if name in integer:
             trained.add_to_accumulator(layer_of(source_of(node.all_input_nodes[0])))
         traced.set_submodule(name, trained)
@@ -73,7 +87,7 @@ def training_graph(module: nn.Module, table: CompressionTable) -> fx.GraphModule
 
 
 def learned_table(traced: fx.GraphModule, table: CompressionTable) -> CompressionTable:
-    """Return a table with the steps a training graph has learned.
+    """Return a table with the steps and shared values a training graph has learned.
 
     Args:
         traced: Result of :func:`training_graph`.
@@ -81,10 +95,11 @@ def learned_table(traced: fx.GraphModule, table: CompressionTable) -> Compressio
     """
     layers = {n: m for n, m in traced.named_modules() if isinstance(m, TrainedLayer)}
     edges = {m.name: m for m in traced.modules() if isinstance(m, LearnedEdge)}
-    return table.with_quantization(
+    learned = table.with_quantization(
         {name: layers[name].quantized() for name in table.weights},
         {name: edges[name].edge() for name in table.edges},
     )
+    return learned.with_codebooks({name: layers[name].shared() for name in table.codebooks})
 
 
 class LearnedWeight(nn.Module):
@@ -122,12 +137,11 @@ class LearnedWeight(nn.Module):
     def quantized(self, weight: Tensor) -> QuantizedWeight:
         """Return what stands in the table for a weight."""
         scale, zero_point = self.step().detach().cpu(), self.zero_point.cpu()
+        quantized = QuantizedWeight(self.grid, scale, zero_point)
         if self.offset is None:
-            return QuantizedWeight(self.grid, scale, zero_point)
+            return quantized
         rows = self._rows(weight.detach()).cpu()
-        codes = quantize(rows, self.grid, scale, zero_point)
-        narrow = torch.int8 if self.grid.bits <= 8 else torch.int16
-        return QuantizedWeight(self.grid, scale, zero_point, codes.to(narrow))
+        return quantized.holding(from_rows(rows, weight.shape, self.grid))
 
     def _rows(self, weight: Tensor) -> Tensor:
         rows = to_rows(weight, self.grid)
@@ -166,6 +180,32 @@ class LearnedEdge(nn.Module):
         return QuantizedEdge(self.grid, float(step), int(self.zero_point))
 
 
+class LearnedBook(nn.Module):
+    """The values of one shared weight, which learn; which of them a weight takes stays."""
+
+    book: nn.Parameter
+    indices: Tensor
+    share: Tensor
+
+    def __init__(self, shared: SharedWeight) -> None:
+        super().__init__()
+        self.ranks = shared.ranks
+        self.book = nn.Parameter(shared.book.clone())
+        indices = shared.ranks.long() % len(shared.book)
+        self.register_buffer("indices", indices)
+        share = torch.bincount(indices.flatten(), minlength=len(shared.book)).clamp(min=1).rsqrt()
+        share[0] = 0  # zero stays zero
+        self.register_buffer("share", share)
+
+    def forward(self) -> Tensor:
+        """Return the weight."""
+        return _Shared.apply(self.book, self.indices, self.share)
+
+    def shared(self) -> SharedWeight:
+        """Return what stands in the table."""
+        return SharedWeight(self.book.detach().cpu().bfloat16().float(), self.ranks)
+
+
 class TrainedLayer(nn.Module):
     """A layer with weights and the batch norm behind it, folded at every step.
 
@@ -173,10 +213,14 @@ class TrainedLayer(nn.Module):
         layer: The convolution or dense layer.
         norm: The batch norm, or None; only its factor and shift learn.
         quantizer: The grid of the folded weight, or None.
+        book: The values of the folded weight, or None.
+        bias_book: The values of the folded bias, or None.
         source: The grid of the input where integer kernels add the bias, or None.
     """
 
     quantizer: LearnedWeight | None
+    book: LearnedBook | None
+    bias_book: LearnedBook | None
     source: LearnedEdge | None
 
     def __init__(self, layer: nn.Module, norm: nn.Module | None = None) -> None:
@@ -184,6 +228,8 @@ class TrainedLayer(nn.Module):
         self.layer = layer
         self.norm = norm
         self.quantizer = None
+        self.book = None
+        self.bias_book = None
         # The graph owns it; here it is only looked at, and not a part.
         object.__setattr__(self, "source", None)
 
@@ -191,6 +237,11 @@ class TrainedLayer(nn.Module):
         """Round the folded weight from now on."""
         with torch.no_grad():
             self.quantizer = LearnedWeight(quantized, self.folded()[0])
+
+    def share(self, shared: SharedWeight) -> None:
+        """Take the values of a codebook in place of the weights from now on."""
+        self.book = LearnedBook(shared)
+        self.bias_book = None if shared.bias is None else LearnedBook(shared.bias)
 
     def add_to_accumulator(self, source: nn.Module) -> None:
         """Round the bias from now on, to the step of the accumulator it is added to."""
@@ -211,9 +262,19 @@ class TrainedLayer(nn.Module):
         with torch.no_grad():
             return self.quantizer.quantized(self.folded()[0])
 
+    def shared(self) -> SharedWeight:
+        """Return what stands in the table for a shared weight."""
+        assert self.book is not None
+        bias = None if self.bias_book is None else self.bias_book.shared()
+        return replace(self.book.shared(), bias=bias)
+
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer with what would be deployed in place of weight and bias."""
         weight, bias = self.folded()
+        if self.book is not None:
+            weight = self.book()
+        if self.bias_book is not None:
+            bias = self.bias_book()
         if self.quantizer is not None:
             weight = self.quantizer(weight)
             if bias is not None and self.source is not None:
@@ -281,6 +342,21 @@ class _Replaced(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
+
+
+class _Shared(torch.autograd.Function):
+    """Look values up; their gradients are added up, times a share for each value."""
+
+    @staticmethod
+    def forward(ctx: Any, book: Tensor, indices: Tensor, share: Tensor) -> Tensor:
+        ctx.save_for_backward(indices, share)
+        return book[indices]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        indices, share = ctx.saved_tensors
+        sums = torch.bincount(indices.flatten(), gradient.flatten(), minlength=len(share))
+        return sums.to(gradient.dtype) * share, None, None
 
 
 class _RowsOnGrid(torch.autograd.Function):

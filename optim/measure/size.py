@@ -7,8 +7,9 @@ sparse           only the weights that are not zero, and where they are
 entropy          frequent values in fewer bits than rare ones
 ===============  ===================================================================
 
-Zeroed weights make only the last two smaller. Biases count as float32 and scales as they are
-stored, in all of them. The size of an exported *file* is a fifth figure, measured on the file.
+Zeroed weights make only the last two smaller. Biases count as float32, and scales and shared
+values as they are stored, in all of them. The size of an exported *file* is a fifth figure,
+measured on the file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from optim.graph.fold import fold
 from optim.graph.layers import graph_layers, read_weights, stored_weights
 from optim.layers.graph import COMPUTE, kind_of, layer_of, trace
 from optim.layers.grid import from_rows
-from optim.layers.table import QuantizedWeight
+from optim.layers.table import QuantizedWeight, SharedWeight
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.quantity import Quantity
 
@@ -77,7 +78,8 @@ def layer_sizes(bundle: ModelBundle, check: Callable[[], None] = lambda: None) -
         weight = layer.get_parameter("weight").detach()
         counted |= {id(p) for p in layer.parameters()}
         bias = 0 if layer.bias is None else 4 * layer.get_parameter("bias").numel()
-        found.append(_layer_size(name, weight, bias, bundle.table.weights.get(name)))
+        shared = bundle.table.codebooks.get(name)
+        found.append(_layer_size(name, weight, bias, bundle.table.weights.get(name), shared))
     rest = 4 * sum(p.numel() for p in traced.parameters() if id(p) not in counted)
     if rest:
         found.append(LayerSize("", dict.fromkeys(SIZES, rest), 0.0, 32))
@@ -100,7 +102,8 @@ def _graph_sizes(bundle: ModelBundle, check: Callable[[], None]) -> list[LayerSi
         check()
         counted |= {layer.weight, layer.bias}
         bias = 4 * prod(tensors[layer.bias].dims) if layer.bias in tensors else 0
-        found.append(_layer_size(layer.name, weight, bias, quantized))
+        shared = bundle.table.codebooks.get(layer.name)
+        found.append(_layer_size(layer.name, weight, bias, quantized, shared))
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16)
     rest = 4 * sum(
         prod(tensor.dims)
@@ -111,10 +114,17 @@ def _graph_sizes(bundle: ModelBundle, check: Callable[[], None]) -> list[LayerSi
 
 
 def _layer_size(
-    name: str, weight: Tensor, bias: int, quantized: QuantizedWeight | None
+    name: str,
+    weight: Tensor,
+    bias: int,
+    quantized: QuantizedWeight | None,
+    shared: SharedWeight | None,
 ) -> LayerSize:
     dense = len(CODECS["dense"].encode(Codes.from_float(weight.flatten(1).numpy())))
-    if quantized is None:
+    if shared is not None:
+        codes, overhead = _rank_codes(shared), _bias_bytes(shared, bias) + 4 * len(shared.book)
+        bits = codes.bits
+    elif quantized is None:
         codes, overhead, bits = Codes.from_float(weight.flatten(1).numpy()), bias, 32
     else:
         codes, overhead = _integer_codes(quantized, weight), bias + 4 * len(quantized.scale)
@@ -126,6 +136,22 @@ def _layer_size(
         "entropy": len(CODECS["entropy"].encode(codes)) + overhead,
     }
     return LayerSize(name, sizes, codes.zero_share, bits)
+
+
+def _rank_codes(shared: SharedWeight) -> Codes:
+    """Return the ranks of a shared weight in the fewest bits that hold them with their sign."""
+    ranks = shared.ranks.flatten(1).numpy()
+    bits = shared.bits
+    while not -(2 ** (bits - 1)) <= ranks.min() <= ranks.max() < 2 ** (bits - 1):
+        bits += 1
+    return Codes.from_integers(ranks, max(2, bits))
+
+
+def _bias_bytes(shared: SharedWeight, bias: int) -> int:
+    """Return the bytes of a layer's bias, as indices and values where it is shared."""
+    if shared.bias is None:
+        return bias
+    return (shared.bias.bits * shared.bias.ranks.numel() + 7) // 8 + 4 * len(shared.bias.book)
 
 
 def _integer_codes(quantized: QuantizedWeight, weight: Tensor) -> Codes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from optim.errors import UnsupportedModelError
 from optim.layers.channels import resized_layer
 from optim.layers.grid import Grid
 from optim.layers.shortcut import ChannelPadShortcut
-from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight
+from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight, SharedWeight
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.convert.program import build, describe
@@ -33,9 +33,9 @@ from optim.storage import write_atomic
 
 __all__ = ["VERSION", "load_checkpoint", "save_checkpoint", "serialise"]
 
-VERSION = 3
-"""Of checkpoints whose outputs are no classes; of classifiers, those with a program have version 2
-and those of an architecture version 1."""
+VERSION = 4
+"""Of checkpoints with shared weights. Of others, those whose outputs are no classes have version 3;
+of classifiers, those with a program have version 2 and those of an architecture version 1."""
 _TABLE = "table/"
 _MAX_PARAMETERS = 200_000_000
 
@@ -73,6 +73,7 @@ def _header(bundle: ModelBundle) -> dict[str, Any]:
         **_origin(bundle.name, content),
         "name": bundle.name,
         **_task_header(bundle.task),
+        **({"version": VERSION} if table.codebooks else {}),
         "spec": bundle.spec.to_json(),
         "provenance": _provenance_header(bundle.provenance),
         "grids": {name: asdict(entry.grid) for name, entry in table.weights.items()},
@@ -94,7 +95,7 @@ def _provenance_header(provenance: Provenance) -> dict[str, Any]:
 def _task_header(task: ModelTask) -> dict[str, Any]:
     if isinstance(task, Classification):
         return {"n_outputs": task.n_classes, "class_names": list(task.class_names)}
-    return {"version": VERSION, "task": task_to_json(task)}
+    return {"version": 3, "task": task_to_json(task)}
 
 
 def _origin(name: str, content: TorchModel) -> dict[str, Any]:
@@ -262,7 +263,24 @@ def _table(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Compress
         for name, edge in header["edges"].items()
     }
     masks = {k[5:]: v for k, v in tensors.items() if k.startswith("mask:")}
-    return CompressionTable(masks, weights, edges)
+    books = {k[5:]: _shared(tensors, k[5:]) for k in tensors if k.startswith("book:")}
+    return CompressionTable(masks, weights, edges, books)
+
+
+def _shared(tensors: Mapping[str, Tensor], name: str) -> SharedWeight:
+    """Read a shared weight whose ranks all stand for a value."""
+    pairs = [(tensors[f"book:{name}"], tensors[f"ranks:{name}"])]
+    if f"bias_book:{name}" in tensors:
+        pairs.append((tensors[f"bias_book:{name}"], tensors[f"bias_ranks:{name}"]))
+    for book, ranks in pairs:
+        if book.ndim != 1 or not book.is_floating_point() or not len(book):
+            raise ValueError(f"the codebook of {name!r} is no list of values")
+        if ranks.dtype not in (torch.int8, torch.int16) or not ranks.numel():
+            raise ValueError(f"the ranks of {name!r} are no whole numbers")
+        if not -len(book) <= int(ranks.min()) <= int(ranks.max()) < len(book):
+            raise ValueError(f"a weight of {name!r} is none of its codebook")
+    weight, *bias = [SharedWeight(book, ranks) for book, ranks in pairs]
+    return replace(weight, bias=bias[0] if bias else None)
 
 
 def _resize_(module: nn.Module, state: Mapping[str, Tensor], shortcuts: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, fx
 
-from optim.layers.table import QuantizedEdge, QuantizedWeight
+from optim.layers.table import QuantizedEdge, QuantizedWeight, SharedWeight
 from optim.runtime.onnx_graph import OnnxGraph, unknown
 
 __all__ = ["Emission", "Emitter", "argument", "array", "number_like", "simple"]
@@ -23,12 +23,14 @@ class Emission:
         graph: The ONNX graph so far.
         weights: Quantized weights by layer name.
         integer_inputs: Grid of the input of the layers that integer kernels compute.
+        codebooks: Shared weights by layer name.
         values: ONNX name of each node's result.
     """
 
     graph: OnnxGraph
     weights: Mapping[str, QuantizedWeight]
     integer_inputs: Mapping[str, QuantizedEdge]
+    codebooks: Mapping[str, SharedWeight] = field(default_factory=dict)
     values: dict[fx.Node, str] = field(default_factory=dict)
 
     def inputs(self, node: fx.Node) -> list[str]:

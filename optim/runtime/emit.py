@@ -40,7 +40,7 @@ def emit_onnx(
     Args:
         traced: Result of :func:`optim.layers.graph.trace`, with the float weights and with
             fake-quantizers on its edges where activations are quantized.
-        table: Its quantized weights; the others are stored as float32.
+        table: Its quantized and shared weights; the others are stored as float32.
         input_shape: Shape of one sample; the file's batch dimension is dynamic.
         metadata: Written into the file's properties.
 
@@ -48,7 +48,7 @@ def emit_onnx(
         UnsupportedLayerError: If an operation has no ONNX form here.
     """
     propagate_shapes(traced, input_shape)
-    to = Emission(OnnxGraph(), table.weights, integer_inputs(traced, table))
+    to = Emission(OnnxGraph(), table.weights, integer_inputs(traced, table), table.codebooks)
     shape: list[int | str] = []
     for node in traced.graph.nodes:
         if node.op == "placeholder":

@@ -43,7 +43,7 @@ def graph_bytes(file: bytes, table: CompressionTable, interface: Interface | Non
         table: See :func:`emit_graph`.
         interface: How the graph is run; what is read inside it stays.
     """
-    if not table.is_quantized:
+    if not (table.weights or table.edges):
         return file
     kept = interface.inside if interface else ()
     return emit_graph(onnx.load_from_string(file), table, kept).SerializeToString()

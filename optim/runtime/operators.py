@@ -23,6 +23,7 @@ from optim.runtime.storing import (
     store_bias,
     store_for_floats,
     store_for_integers,
+    store_shared,
 )
 
 __all__ = ["EMITTERS", "emit_node"]
@@ -71,7 +72,9 @@ def _weight_and_bias(to: Emission, node: fx.Node, transposed: bool = False) -> l
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     quantized = to.weights.get(name)
-    if quantized is None:
+    if name in to.codebooks:
+        names = [store_shared(to.graph, f"{name}.weight", to.codebooks[name], transposed)]
+    elif quantized is None:
         values = weight.T if transposed else weight
         names = [to.graph.constant(f"{name}.weight", array(values))]
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.convert.parity import random_inputs
 from optim.runtime.session import InferenceSession
 
-__all__ = ["editable", "graph_statistics"]
+__all__ = ["editable", "graph_statistics", "observing"]
 
 _MAX_DIFFERENCE = 1e-3
 """Largest difference between the folded graph and the file, in units of the largest output."""
@@ -88,8 +88,13 @@ def graph_statistics(
     """
     if not plan.edges:
         return {}
-    file = exposed(folded.graph(), plan.edges).SerializeToString()
+    session = observing(folded, plan.edges)
+    return observe_values(session.values, plan.edges, inputs, batch=session.batch, check=check)
+
+
+def observing(folded: ModelBundle, names: Sequence[str]) -> InferenceSession:
+    """Return a session whose :meth:`~InferenceSession.values` are these of a folded graph."""
+    file = exposed(folded.graph(), names).SerializeToString()
     interface = folded.interface.unread() if folded.interface else None
     opened = InferenceSession.open(file, torch.get_num_threads(), interface)
-    session = replace(opened, interface=opened.interface.unread())
-    return observe_values(session.values, plan.edges, inputs, batch=session.batch, check=check)
+    return replace(opened, interface=opened.interface.unread())

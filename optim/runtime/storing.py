@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from optim.graph.layers import Layout
 from optim.layers.grid import from_rows
 from optim.layers.quantized_graph import grid_of
-from optim.layers.table import QuantizedEdge, QuantizedWeight
+from optim.layers.table import QuantizedEdge, QuantizedWeight, SharedWeight
 from optim.runtime.emission import Emission, array
 from optim.runtime.onnx_graph import OnnxGraph, container_for
 
@@ -24,6 +24,7 @@ __all__ = [
     "store_bias",
     "store_for_floats",
     "store_for_integers",
+    "store_shared",
 ]
 
 
@@ -106,6 +107,20 @@ def store_for_floats(
         return graph.reshape(value, moved, place.output)
     value = graph.reshape(value, moved, f"{stem}_moved")
     return graph.add("Transpose", [value], place.output, perm=back)
+
+
+def store_shared(graph: OnnxGraph, name: str, shared: SharedWeight, transposed: bool) -> str:
+    """Store a weight as the few values it has and which of them each weight takes.
+
+    Both are constants, so that runtimes look the values up once, when they load the file, and
+    compute as with any float32 weight. A rank below zero counts from the end of the list.
+    """
+    ranks = array(shared.ranks.T if transposed else shared.ranks)
+    width = max((~ranks.min()).item().bit_length(), ranks.max().item().bit_length()) + 1
+    stored = graph.integers(f"{name}_ranks", ranks, max(2, width))
+    indices = graph.add("Cast", [stored], f"{name}_indices", to=TensorProto.INT32)
+    book = graph.constant(f"{name}_values", array(shared.book))
+    return graph.add("Gather", [book, indices], name, axis=0)
 
 
 def set_apart(graph: OnnxGraph, value: str, name: str) -> str:

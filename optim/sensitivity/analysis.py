@@ -149,7 +149,7 @@ def _trials(
     left_out: dict[str, dict[str, str]] = {}
     unable = refusals(subject.bundle)
     refused = {name: unable[name] for name in steps if name in unable}
-    for name in steps.keys() - refused.keys():
+    for name in [name for name in steps if name not in refused]:
         context = Context(
             data=subject.data,
             reference=subject.bundle,

@@ -5,7 +5,7 @@ line below and run the tests: the contract suite, the command line, the recipe f
 and the reference page pick it up from here. Keep torch out of module level: the index is imported
 by the web server, which never computes.
 
-A choice inside a technique (an importance, a calibration) is a *method*: a file in a folder beside,
+A choice inside a technique (an importance, a rounding) is a *method*: a file in a folder beside,
 with its own index.
 """
 
@@ -19,6 +19,7 @@ from optim.techniques.prune_gradually import PruneGradually
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
+from optim.techniques.share_weights import ShareWeights
 
 __all__ = ["TECHNIQUES", "name_of"]
 
@@ -30,6 +31,7 @@ TECHNIQUES: dict[str, type[Step]] = {
     "finetune": FineTune,
     "distill": Distill,
     "quantize": Quantize,
+    "share_weights": ShareWeights,
     "correct_bias": CorrectBias,
     "finetune_quantized": FineTuneQuantized,
 }

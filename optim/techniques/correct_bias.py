@@ -34,6 +34,7 @@ class CorrectBias(Step):
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     sketches: ClassVar[bool] = True
     requires: ClassVar[frozenset[str]] = frozenset()
+    ensures: ClassVar[frozenset[str]] = frozenset({"bias_corrected"})
 
     samples: Annotated[
         int,

@@ -38,11 +38,14 @@ class FineTuneQuantized(TaughtStep):
     """
 
     title: ClassVar[str] = "Quantization-aware fine-tuning"
-    about: ClassVar[str] = "Trains quantized weights, and the steps of their grids, as deployed."
+    about: ClassVar[str] = (
+        "Trains quantized weights with the steps of their grids, or shared values, as deployed."
+    )
     paper: ClassVar[str] = (
         "Esser et al., Learned Step Size Quantization, 2020, arXiv:1902.08153; Jacob et al., "
         "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only "
-        "Inference, 2017, arXiv:1712.05877"
+        "Inference, 2017, arXiv:1712.05877; shared values: Han et al., Deep Compression, 2015, "
+        "arXiv:1510.00149"
     )
     requires: ClassVar[frozenset[str]] = frozenset({"quantized"})
 
@@ -85,6 +88,10 @@ def _layers(
             old, new = before.weights[name].scale, after.weights[name].scale
             moved = float(((new - old) / old).abs().mean())
             detail = f"trained on its grid, steps moved by {moved:.0%}"
+        if name in before.codebooks:
+            first, last = before.codebooks[name].book[1:], after.codebooks[name].book[1:]
+            moved = float(((last - first) / first).abs().mean()) if len(first) else 0.0
+            detail = f"{len(first)} shared values trained, moved by {moved:.0%}"
         if name in frozen:
             detail = "frozen by choice"
         layers.append(LayerReport(name, name not in frozen, detail))

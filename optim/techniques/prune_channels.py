@@ -36,6 +36,7 @@ class PruneChannels(Step):
         "Channel Pruning for Accelerating Very Deep Neural Networks, 2017, arXiv:1707.06168"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
+    removes: ClassVar[frozenset[str]] = frozenset({"bn_measured", "recovered", "bias_corrected"})
     sketches: ClassVar[bool] = True
 
     pruning_ratio: Annotated[

@@ -31,6 +31,7 @@ class PruneWeights(Step):
         "arXiv:1506.02626; N:M: Mishra et al., 2021, arXiv:2104.08378"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "instant"
+    removes: ClassVar[frozenset[str]] = frozenset({"bn_measured", "recovered", "bias_corrected"})
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
     sketches: ClassVar[bool] = True
 

@@ -7,6 +7,7 @@ found on the batch-norm-folded graph, the one that is deployed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice, Method, PerLayer, Range
@@ -18,6 +19,7 @@ from optim.techniques.calibrations import (
     CalibrationMethod,
     MinMax,
 )
+from optim.techniques.roundings import ROUNDINGS, Nearest, RoundingMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +43,13 @@ ActivationBits = Literal[2, 3, 4, 5, 6, 7, 8, 16, "float"]
 
 _BITS = {2: "2", 3: "3", 4: "4", 5: "5", 6: "6", 7: "7", 8: "8", 16: "16", "float": "float"}
 
+_OFF_TIES = 1 + 2**-10
+"""How much wider a grid of activations is than what it has to hold.
+
+Bytes that are normalised to a symmetric range lie midway between the steps of a grid of 256 values:
+the last digit of a float would decide to which side each is rounded, and runtimes disagree there.
+"""
+
 
 class Quantize(Step):
     """Post-training quantization of weights and activations."""
@@ -56,7 +65,7 @@ class Quantize(Step):
     lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
     sketches: ClassVar[bool] = True
     ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
-    removes: ClassVar[frozenset[str]] = frozenset({"float"})
+    removes: ClassVar[frozenset[str]] = frozenset({"float", "bias_corrected"})
 
     weight_bits: Annotated[
         WeightBits,
@@ -149,6 +158,24 @@ class Quantize(Step):
             help="How the range of a weight is chosen.",
         ),
     ] = MSE()
+    rounding: Annotated[
+        RoundingMethod,
+        Method(
+            family=ROUNDINGS,
+            label="Rounding",
+            help="How the integers of weights are chosen. Nearest is free; the others look at "
+            "samples and win back most of what few bits lose.",
+        ),
+    ] = Nearest()
+    ends: Annotated[
+        Literal["same", "eight"],
+        Choice(
+            options={"same": "Like the others", "eight": "8 bits"},
+            label="First and last layer",
+            help="8 bits for the weights and inputs of both ends, where the others have fewer: "
+            "they hold few weights and err most.",
+        ),
+    ] = "same"
     samples: Annotated[
         int,
         Range(
@@ -158,7 +185,7 @@ class Quantize(Step):
             scale="log",
             unit="samples",
             label="Samples",
-            help="Training samples observed for the ranges of activations.",
+            help="Training samples observed for the ranges of activations and for rounding.",
             expert=True,
         ),
     ] = 256
@@ -183,19 +210,35 @@ class Quantize(Step):
             and all(bits == "float" for bits in self.layers.values())
         )
 
+    @property
+    def calibration_passes(self) -> int:
+        """Samples for the ranges of activations, and what rounding adds."""
+        return self.samples + self.rounding.passes
+
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with grids in its compression table; weights stay as they were.
 
         An ONNX graph is folded: its grids are those of the folded weights.
         """
-        return self._applied(bundle, context, self._observed)
+        applied = self._on_grids(bundle, context, self._observed)
+        if isinstance(self.rounding, Nearest) or not applied.bundle.table.weights:
+            return applied
+        if context.sample_limit is not None:
+            return _with_note(applied, f"A draft: rounded to nearest, not yet by {self._how}.")
+        x, _ = context.calibration(self.samples)
+        rounded = self.rounding.rounded(applied.bundle, x, context)
+        return _with_note(replace(applied, bundle=rounded), f"Rounded by {self._how}.")
 
     def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
         """Return the model on grids of these bits, from end to end; activations' reach to 1."""
         ends = {"calibration": MinMax(), "weight_calibration": MinMax()}
-        return self.model_copy(update=ends)._applied(bundle, context, _unobserved).bundle
+        return self.model_copy(update=ends)._on_grids(bundle, context, _unobserved).bundle
 
-    def _applied(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
+    @property
+    def _how(self) -> str:
+        return self.rounding.title
+
+    def _on_grids(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
         from optim.models.bundle import TorchModel
 
         if isinstance(bundle.content, TorchModel):
@@ -214,7 +257,7 @@ class Quantize(Step):
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
             plan = QuantizationPlan.of(traced, self._excluded)
-            edges = self._quantize_edges(observed(bundle, plan, context))
+            edges = self._quantize_edges(observed(bundle, plan, context), plan, names)
         table = bundle.table.with_quantization(weights, edges)
         return Applied(bundle.with_table(table), self._report(names, weights, edges, {}))
 
@@ -229,7 +272,7 @@ class Quantize(Step):
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
             plan = GraphPlan.of(folded.graph(), self._excluded)
-            edges = self._quantize_edges(observed(folded, plan, context))
+            edges = self._quantize_edges(observed(folded, plan, context), plan, list(given))
         table = bundle.table.with_quantization(weights, edges)
         report = self._report(list(given), weights, edges, kept_weights(folded))
         return Applied(folded.with_table(table), report)
@@ -238,18 +281,24 @@ class Quantize(Step):
     def _excluded(self) -> list[str]:
         return [name for name, bits in self.layers.items() if bits == "float"]
 
+    def _ends(self, names: list[str]) -> set[str]:
+        """Return the layers that have 8 bits whatever the others have."""
+        return {names[0], names[-1]} if names and self.ends == "eight" else set()
+
+    def _bits(self, names: list[str]) -> dict[str, int | str]:
+        """Return the bits of every layer's weights; of reduced range, 7 of the 8 that hold them."""
+        common = dict.fromkeys(names, self.weight_bits)
+        common |= dict.fromkeys(self._ends(names), _at_least_eight(self.weight_bits))
+        chosen = common | self.layers
+        return {name: 7 if b == 8 and self.reduce_range else b for name, b in chosen.items()}
+
     def _quantize_weights(self, weights: dict[str, Tensor]) -> dict[str, QuantizedWeight]:
-        bits = {name: self._bits_of(name) for name in weights}
+        bits = self._bits(list(weights))
         return {
             name: self._quantize_weight(weight, bits[name])
             for name, weight in weights.items()
             if bits[name] != "float"
         }
-
-    def _bits_of(self, layer: str) -> int | str:
-        """Return the bits of a layer's weights; of reduced range, 7 of the 8 that hold them."""
-        bits = self.layers.get(layer, self.weight_bits)
-        return 7 if bits == 8 and self.reduce_range else bits
 
     def _quantize_weight(self, weight: Tensor, bits: int | str) -> QuantizedWeight:
         from optim.layers.grid import Grid, to_rows
@@ -283,16 +332,24 @@ class Quantize(Step):
         key = f"statistics:{bundle.hash}:{len(x)}:{plan.edges}:{context.key}"
         return context.memo(key, observe)
 
-    def _quantize_edges(self, observed: dict[str, Statistics]) -> dict[str, QuantizedEdge]:
+    def _quantize_edges(
+        self,
+        observed: dict[str, Statistics],
+        plan: QuantizationPlan | GraphPlan,
+        names: list[str],
+    ) -> dict[str, QuantizedEdge]:
         from optim.layers.grid import Grid
         from optim.layers.table import QuantizedEdge
 
         assert self.activation_bits != "float"
+        wide = {plan.inputs[name] for name in self._ends(names) if name in plan.inputs}
+        symmetric = self.activation_scheme == "symmetric"
         edges = {}
         for name, statistics in observed.items():
-            symmetric = self.activation_scheme == "symmetric"
-            grid = Grid.for_activations(self.activation_bits, symmetric)
-            scale, zero_point = grid.parameters(*self.calibration.limits(statistics, grid))
+            bits = max(8, self.activation_bits) if name in wide else self.activation_bits
+            grid = Grid.for_activations(bits, symmetric)
+            low, high = self.calibration.limits(statistics, grid)
+            scale, zero_point = grid.parameters(low * _OFF_TIES, high * _OFF_TIES)
             edges[name] = QuantizedEdge(grid, float(scale), int(zero_point))
         return edges
 
@@ -305,8 +362,9 @@ class Quantize(Step):
     ) -> StepReport:
         from optim.models.weighted import NO_WEIGHTS
 
+        bits = self._bits(names)
         layers = [
-            self._layer_report(name, weights[name])
+            _layer_report(name, weights[name], bits[name])
             if name in weights
             else LayerReport(name, False, "kept in floating point by choice")
             for name in names
@@ -323,10 +381,20 @@ class Quantize(Step):
             tuple(notes),
         )
 
-    def _layer_report(self, name: str, weight: QuantizedWeight) -> LayerReport:
-        bits, scales = self._bits_of(name), len(weight.scale)
-        what = bits if bits == "ternary" else f"{bits}-bit"
-        return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}")
+
+def _layer_report(name: str, weight: QuantizedWeight, bits: int | str) -> LayerReport:
+    scales = len(weight.scale)
+    what = bits if bits == "ternary" else f"{bits}-bit"
+    return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}")
+
+
+def _at_least_eight(bits: WeightBits) -> WeightBits:
+    return bits if bits in ("float", 16) else 8
+
+
+def _with_note(applied: Applied, note: str) -> Applied:
+    report = applied.report
+    return replace(applied, report=replace(report, notes=(*report.notes, note)))
 
 
 def _unobserved(

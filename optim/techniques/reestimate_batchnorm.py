@@ -29,6 +29,8 @@ class ReestimateBatchNorm(Step):
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     sketches: ClassVar[bool] = True
+    ensures: ClassVar[frozenset[str]] = frozenset({"bn_measured"})
+    removes: ClassVar[frozenset[str]] = frozenset({"bias_corrected"})
 
     samples: Annotated[
         int,

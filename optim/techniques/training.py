@@ -126,6 +126,7 @@ class TrainingStep(Step):
     """Base of the techniques that train."""
 
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "training"
+    ensures: ClassVar[frozenset[str]] = frozenset({"recovered", "bn_measured"})
     tasks: ClassVar[frozenset[str]] = frozenset({"classification", "detection"})
 
     epochs: Epochs = 12

@@ -135,7 +135,7 @@ class Workbench:
 
     def sample_limit(self, recipe: Recipe) -> int | None:
         """Return on how many samples a first answer calibrates; None for all of them."""
-        passes = sum(_calibration_samples(entry) for entry in recipe.active)
+        passes = sum(entry.step.calibration_passes for entry in recipe.active)
         if passes * self.macs <= _CALIBRATION_MACS:
             return None
         steps = sum(entry.step.cost == "calibrated" for entry in recipe.active)
@@ -443,11 +443,6 @@ def _static(bundle: ModelBundle, file: bytes, how: How) -> Scorecard:
     params, macs, sparsity = (replace(count, how=how) for count in static_costs(bundle))
     size = Quantity.exact(len(file), "bytes", how)
     return Scorecard({}, "accuracy", params, macs, sparsity, file=size)
-
-
-def _calibration_samples(entry: Entry) -> int:
-    samples = getattr(entry.step, "samples", 0)
-    return int(samples) if entry.step.cost == "calibrated" else 0
 
 
 def _bundle_bytes(bundle: ModelBundle) -> int:

@@ -194,9 +194,9 @@ def heard(message: str | None = None) -> str:
     return found
 
 
-def with_steps(present: Recipe, steps: list[dict[str, Any]]) -> Recipe:
-    """Return a recipe with the steps a panel sent, checked."""
-    return Recipe.from_json({**present.to_json(), "steps": steps})
+def with_steps(present: Recipe, steps: list[dict[str, Any]], *, reorder: bool = False) -> Recipe:
+    """Return a recipe with the steps a panel sent, checked, or put in order where they are not."""
+    return Recipe.from_json({**present.to_json(), "steps": steps}, reorder=reorder)
 
 
 def with_model(present: Recipe, model: str, data: str) -> Recipe:

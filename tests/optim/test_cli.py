@@ -681,3 +681,15 @@ def test_a_damaged_packed_file_ends_in_a_sentence(optim, tmp_path):
     code, _, errors = optim("unpack", packed, "--out", tmp_path / "a.onnx")
     assert code == 2
     assert "checksum" in errors
+
+
+def test_a_recipe_is_put_in_order(optim, tmp_path):
+    file = tmp_path / "recipe.yaml"
+    steps = "[reestimate_batchnorm, quantize, prune_channels]"
+    file.write_text(f"version: 1\nmodel: wine.safetensors\nsteps: {steps}\n")
+    assert optim("run", file)[0] == 2
+    code, text, _ = optim("plan", file, "--out", file)
+    assert code == 0
+    assert text.index("prune_channels") < text.index("reestimate") < text.index("Quantize")
+    found = Recipe.load(file)
+    assert [e.id for e in found.entries] == ["prune_channels", "reestimate_batchnorm", "quantize"]

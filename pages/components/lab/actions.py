@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from optim.errors import ConfigError, OptimError
+from optim.order import OrderError
 from optim.presets import PRESETS, default_recipe, preset_recipe
 from pages.components import state
 
@@ -12,9 +13,16 @@ __all__ = ["commit_steps", "run_command"]
 
 
 def commit_steps(steps: list[dict[str, Any]]) -> None:
-    """Take the steps of a released slider into the recipe; refuse what is illegal."""
+    """Take the steps of a released slider into the recipe; refuse what is illegal.
+
+    A step that cannot stand where it was put goes to where it can.
+    """
     try:
-        state.commit(state.with_steps(state.recipe(), steps))
+        try:
+            state.commit(state.with_steps(state.recipe(), steps))
+        except OrderError as error:
+            state.commit(state.with_steps(state.recipe(), steps, reorder=True))
+            state.notice(OrderError(error.message, hint="The steps were put in order."))
     except OptimError as error:
         state.notice(error)
 
@@ -26,6 +34,8 @@ def run_command(name: str, value: Any) -> None:
         state.undo()
     elif name == "redo":
         state.redo()
+    elif name == "order":
+        state.commit(present.in_order())
     elif name == "reset":
         state.commit(default_recipe(present.model))
     elif name == "preset" and str(value) in PRESETS:

@@ -113,6 +113,7 @@ def live_panel(
             "can_redo": can_redo,
             "metric": metric,
             "refused": dict(refused),
+            "advice": recipe.advice,
             "samples": samples,
             "latency": latency,
             "wants_settled": wants_settled,

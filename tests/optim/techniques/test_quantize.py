@@ -8,6 +8,7 @@ from optim.errors import CalibrationError, ConfigError
 from optim.layers.graph import kind_of, trace
 from optim.layers.grid import to_rows
 from optim.layers.quantized_graph import QuantizationPlan, integer_inputs
+from optim.layers.statistics import Statistics
 from optim.measure.evaluate import predict
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
@@ -66,7 +67,7 @@ def test_activation_scales_are_those_of_what_was_observed(bundle, context):
     source = next(n.name for n in trace(bundle.module).graph.nodes if n.op == "placeholder")
     edge = applied.bundle.table.edges[source]
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
-    assert edge.scale == pytest.approx((high - low) / 255, rel=1e-6)
+    assert edge.scale == pytest.approx((1 + 2**-10) * (high - low) / 255, rel=1e-6)
     assert edge.zero_point == round(-low / edge.scale)
 
 
@@ -276,3 +277,15 @@ def test_reduced_range_leaves_other_widths_alone(bundle, context):
     table = step.apply(bundle, context).bundle.table
     assert table.weights[name].grid.bits == 7
     assert {w.grid.bits for n, w in table.weights.items() if n != name} <= {4}
+
+
+@pytest.mark.parametrize("scheme", ["affine", "symmetric"])
+def test_bytes_of_a_symmetric_range_lie_off_the_middle_of_two_steps(scheme, bundle, context):
+    step = Quantize(activation_scheme=scheme, **MINMAX)
+    bytes_ = torch.arange(256.0)
+    x = (bytes_ / 255 - 0.5) / 0.5
+    plan = QuantizationPlan(("input",), {}, {})
+    edges = step._quantize_edges({"input": Statistics.of_rows(x[None])}, plan, [])
+    places = x.double() / edges["input"].scale
+    assert ((places - places.floor()) - 0.5).abs().min() > 1e-4
+    assert len(places.round().unique()) >= 255  # and no two of them share a step but the middle

@@ -174,6 +174,30 @@ def test_data_that_do_not_fit_the_model_are_explained():
 # --- what goes wrong ----------------------------------------------------------------------------
 
 
+def test_a_step_that_is_added_where_it_cannot_stand_goes_where_it_can(lab):
+    shown = recipe_of(lab)
+    steps = [*shown.to_json()["steps"], {"prune_weights": {}}]
+    tell(lab, "commit", steps=steps)
+    assert "The steps were put in order" in lab.error[0].value
+    names = [entry.name for entry in recipe_of(lab).entries]
+    assert names.index("prune_weights") < names.index("quantize")
+
+
+def test_undone_work_is_told_and_put_in_order_by_a_button(lab):
+    prune, norms, quantize = recipe_of(lab).to_json()["steps"]
+    tell(lab, "commit", steps=[norms, prune, quantize])
+    assert not lab.error
+    assert "statistics should be taken behind it" in panel_data(lab)["advice"][norms_id(lab)]
+    tell(lab, "command", name="order", value=None)
+    assert panel_data(lab)["advice"] == {}
+    names = [entry.name for entry in recipe_of(lab).entries]
+    assert names == ["prune_channels", "reestimate_batchnorm", "quantize"]
+
+
+def norms_id(at):
+    return next(e.id for e in recipe_of(at).entries if e.name == "reestimate_batchnorm")
+
+
 def test_an_illegal_order_is_refused_with_the_reason_and_nothing_is_lost(lab):
     shown = recipe_of(lab)
     steps = shown.to_json()["steps"]

@@ -243,7 +243,8 @@ class Panel {
   }
 
   stack() {
-    return drawStack({ entries: this.entries, schema: this.data.schema, refused: this.data.refused }, {
+    return drawStack({ entries: this.entries, schema: this.data.schema, refused: this.data.refused, advice: this.data.advice }, {
+      order: () => this.command("order"),
       input: (entry, field, value) => this.input(entry, field, value),
       open: () => {
         this.sliders = this.stackSliders();

@@ -6,11 +6,13 @@ import { h } from "./dom.js";
 /**
  * Draw the stack.
  *
- * @param {object} model  {entries, schema, refused: {technique: why it cannot change the model}}
+ * @param {object} model  {entries, schema, refused: {technique: why it cannot change the model},
+ *                         advice: {entry id: why it is better placed later}}
  * @param {object} on  {input(entry, field, value), change(entry, field, value, rebuild),
- *                      open(entry), toggle(entry), move(entry, step), remove(entry), add(technique)}
+ *                      open(entry), toggle(entry), move(entry, step), remove(entry),
+ *                      add(technique), order()}
  */
-export function drawStack({ entries, schema, refused }, on) {
+export function drawStack({ entries, schema, refused, advice }, on) {
   const cards = entries.map((entry, i) => {
     const why = refused[entry.technique];
     return card(entry, schema[entry.technique], i, entries.length, on, why);
@@ -21,7 +23,16 @@ export function drawStack({ entries, schema, refused }, on) {
     })));
   const add = h("div", { class: "optim-add" }, select,
     h("button", { type: "button", class: "optim-button", text: "Add step", onclick: () => on.add(select.value) }));
-  return h("div", { class: "optim-stack" }, ...cards, add);
+  return h("div", { class: "optim-stack" }, ...cards, ...better(advice, on), add);
+}
+
+/** Say which steps undo what others did, with a button that moves them. */
+function better(advice, on) {
+  const reasons = Object.values(advice || {});
+  if (!reasons.length) return [];
+  return [h("div", { class: "optim-advice" },
+    ...reasons.map((text) => h("p", { class: "optim-note", text })),
+    h("button", { type: "button", class: "optim-button", text: "Put in order", onclick: () => on.order() }))];
 }
 
 function card(entry, technique, index, count, on, why) {

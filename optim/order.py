@@ -1,0 +1,129 @@
+"""Which steps combine, in which order, and why.
+
+Steps say what must hold before them, what holds after them and what no longer does
+(``requires``, ``ensures`` and ``removes`` of :class:`~optim.step.Step`). Everything here follows
+from that, and a new technique joins by the same three lines:
+
+- a step whose condition does not hold where it stands is *refused*;
+- a step whose work a later one undoes is *advised* against: it belongs behind that one;
+- steps are *put in order* by moving as few as possible, so that neither is the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from optim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from optim.recipe import Entry
+    from optim.step import Step
+
+__all__ = ["OrderError", "advice", "check_order", "in_order"]
+
+_AT_FIRST = frozenset({"float"})
+"""What holds of every model before the first step."""
+
+_REQUIRED = {
+    "float": "{title!r} changes floating-point weights and must come before 'Quantize' or "
+    "'Share weights'.",
+    "quantized": "{title!r} trains weights that lie on a grid and must come after 'Quantize' or "
+    "'Share weights'.",
+}
+"""Why a step cannot stand where its condition does not hold."""
+
+_UNDONE = {
+    "bn_measured": "{later!r} changes what batch norm sees: statistics should be taken behind it.",
+    "recovered": "{later!r} takes away part of what was learned: training belongs behind it.",
+    "bias_corrected": "{later!r} shifts outputs anew: biases should be corrected behind it.",
+}
+"""Why a step is better placed behind the one that undoes its work."""
+
+
+class OrderError(ConfigError):
+    """Steps cannot follow each other in this order; :func:`in_order` may find one."""
+
+
+def check_order(entries: Iterable[Entry]) -> None:
+    """Refuse steps whose conditions do not hold where they stand.
+
+    Raises:
+        OrderError: At the first such step.
+    """
+    holding = set(_AT_FIRST)
+    for entry in entries:
+        if not entry.is_active:
+            continue
+        missing = entry.step.requires - holding
+        if missing:
+            raise OrderError(_REQUIRED[min(missing)].format(title=entry.step.title), field=entry.id)
+        holding = (holding - entry.step.removes) | entry.step.ensures
+
+
+def advice(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return ``{entry id: why it is better placed later}`` for steps whose work is undone.
+
+    What is undone and done again further down, as when pruning and training alternate, is fine.
+    """
+    active = [entry for entry in entries if entry.is_active]
+    found = {}
+    for position, entry in enumerate(active):
+        behind = active[position + 1 :]
+        for condition in sorted(entry.step.ensures & _UNDONE.keys()):
+            undoing = [later for later in behind if condition in later.step.removes]
+            if undoing and not any(condition in later.step.ensures for later in behind):
+                title = undoing[-1].step.title
+                found[entry.id] = _UNDONE[condition].format(later=title)
+    return found
+
+
+def in_order(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return entries in an order in which each can be applied and none is undone.
+
+    Those that need not move keep their order; switched off ones stay behind what they follow.
+
+    Raises:
+        OrderError: If there is no such order: of what stands in the way of every one.
+    """
+    left, done = list(entries), []
+    while left:
+        free = next((e for e in left if not any(_before(o, e, entries) for o in left)), None)
+        if free is None:
+            check_order(entries)
+            return tuple(entries)  # it can be applied, and nothing better is known
+        left.remove(free)
+        done.append(free)
+    check_order(done)
+    return tuple(done)
+
+
+def _before(one: Entry, other: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether ``one`` has to come before ``other``."""
+    if one is other:
+        return False
+    first, then = _conditions(one), _conditions(other)
+    for condition in _AT_FIRST:
+        # It holds until it is removed, and who needs it comes before that.
+        if condition in first["requires"] and condition in then["removes"]:
+            return True
+    needs = (first["ensures"] & then["requires"]) - _AT_FIRST
+    undoes = {c for c in first["removes"] & then["ensures"] if c in _UNDONE}
+    if undoes and _alternates(one, other, entries):
+        undoes = set()
+    return bool(needs or undoes)
+
+
+def _alternates(removing: Entry, ensuring: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether a step stands before one that undoes it, and its like once more behind that."""
+    order = list(entries)
+    if order.index(ensuring) > order.index(removing):
+        return False
+    return ensuring.id not in advice(entries)
+
+
+def _conditions(entry: Entry) -> Mapping[str, frozenset[str]]:
+    """Return what a step needs, makes and spoils; nothing of one that does nothing."""
+    step: Step = entry.step
+    names = ("requires", "ensures", "removes")
+    return {name: getattr(step, name) if entry.is_active else frozenset() for name in names}

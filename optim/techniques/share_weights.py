@@ -1,0 +1,157 @@
+"""Let the weights of a layer share a few values. Needs no data.
+
+What is stored is a list of values for each layer and, for every weight, which of them it takes.
+Unlike on a grid the values lie where the weights are, so that fewer of them do. Kernels compute in
+floating point: a file becomes smaller, and not faster. Together with zeros and entropy coding it is
+what Deep Compression does; *Quantization-aware fine-tuning* trains the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from optim.fields import Choice, PerLayer
+from optim.step import Applied, Context, LayerReport, Step, StepReport
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optim.layers.table import SharedWeight
+    from optim.models.bundle import ModelBundle
+
+__all__ = ["ShareWeights"]
+
+SharedBits = Literal[1, 2, 3, 4, 5, 6, 7, 8, "float"]
+_BITS = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5", 6: "6", 7: "7", 8: "8", "float": "float"}
+
+
+class ShareWeights(Step):
+    """K-means codebooks, one a layer.
+
+    **Differs from the paper**: zero is always in the list and never a cluster, whether a weight is
+    masked or not; batch norm is folded first; values are kept as bfloat16.
+    """
+
+    title: ClassVar[str] = "Share weights"
+    about: ClassVar[str] = "Clusters the weights of each layer: smaller once packed, not faster."
+    paper: ClassVar[str] = (
+        "Han et al., Deep Compression: Compressing Deep Neural Networks with Pruning, Trained "
+        "Quantization and Huffman Coding, 2015, arXiv:1510.00149"
+    )
+    cost: ClassVar[Literal["instant", "calibrated", "training"]] = "instant"
+    lanes: ClassVar[frozenset[str]] = frozenset({"torch", "graph"})
+    ensures: ClassVar[frozenset[str]] = frozenset({"quantized"})
+    removes: ClassVar[frozenset[str]] = frozenset({"float", "bias_corrected"})
+
+    bits: Annotated[
+        SharedBits,
+        Choice(
+            options=_BITS,
+            ordered=True,
+            unit="bits",
+            label="Bits",
+            help="Bits of an index: of 4 there are zero and 15 values.",
+        ),
+    ] = 4
+    start: Annotated[
+        Literal["linear", "density", "random"],
+        Choice(
+            options={"linear": "Evenly", "density": "By density", "random": "At random"},
+            label="First values",
+            help="Where clusters begin. Evenly keeps the few large weights, which matter most.",
+            expert=True,
+        ),
+    ] = "linear"
+    bias_bits: Annotated[
+        SharedBits,
+        Choice(
+            options=_BITS,
+            ordered=True,
+            unit="bits",
+            label="Bias bits",
+            help="Biases share values too; they count where nearly all weights are zero.",
+            expert=True,
+        ),
+    ] = "float"
+    layers: Annotated[
+        dict[str, SharedBits],
+        PerLayer(
+            overrides="bits",
+            label="Layers",
+            skip="float",
+            help="Bits of single layers; float leaves a layer alone.",
+        ),
+    ] = {}
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether every weight keeps its value."""
+        return self.bits == "float" and all(bits == "float" for bits in self.layers.values())
+
+    def apply(self, bundle: ModelBundle, context: Context) -> Applied:
+        """Return the model with codebooks in its compression table.
+
+        An ONNX graph is folded, and its weights take the shared values; its biases stay.
+        """
+        from optim.models.weighted import NO_WEIGHTS, kept_weights, model_weights, with_weights
+        from optim.runtime.run_graph import editable
+
+        bundle = editable(bundle, context.memo)
+        names = list(model_weights(bundle, self.layers))
+        kept = kept_weights(bundle)
+        books = self._books(_deployed(bundle), context)
+        table = bundle.table.with_codebooks(books)
+        if bundle.lane == "graph":
+            bundle = with_weights(bundle, {name: book.values() for name, book in books.items()})
+        layers = [_layer_report(name, books.get(name)) for name in names]
+        report = StepReport(
+            f"{len(books)} of {len(layers) + len(kept)} layers share "
+            f"{sum(len(book.book) - 1 for book in books.values()):,} values and zero.",
+            (*layers, *(LayerReport(name, False, reason) for name, reason in kept.items())),
+            () if names or kept else (NO_WEIGHTS,),
+        )
+        return Applied(bundle.with_table(table), report)
+
+    def _books(
+        self, weights: dict[str, tuple[Tensor, Tensor | None]], context: Context
+    ) -> dict[str, SharedWeight]:
+        from optim.layers.sharing import shared
+
+        generator = context.generator()
+        books = {}
+        for name, (weight, bias) in weights.items():
+            bits = self.layers.get(name, self.bits)
+            if bits == "float":
+                continue
+            book = shared(weight, bits, self.start, generator)
+            if bias is not None and self.bias_bits != "float":
+                book = replace(book, bias=shared(bias, self.bias_bits, self.start, generator))
+            books[name] = book
+        return books
+
+
+def _deployed(bundle: ModelBundle) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """Return weights, and of modules biases, with batch norm folded in."""
+    from optim.models.weighted import model_weights
+
+    weights = model_weights(bundle)
+    if bundle.lane == "graph":
+        return {name: (weight, None) for name, weight in weights.items()}
+    traced = bundle.deployable()
+    found: dict[str, tuple[Tensor, Tensor | None]] = {}
+    for name in weights:
+        layer = traced.get_submodule(name)
+        bias = None if layer.bias is None else layer.get_parameter("bias").detach()
+        found[name] = (layer.get_parameter("weight").detach(), bias)
+    return found
+
+
+def _layer_report(name: str, book: SharedWeight | None) -> LayerReport:
+    if book is None:
+        return LayerReport(name, False, "kept in floating point by choice")
+    zeros = float((book.ranks == 0).float().mean())
+    also = f", {len(book.bias.book) - 1} in its biases" if book.bias else ""
+    return LayerReport(
+        name, True, f"{len(book.book) - 1} values{also}; {zeros:.0%} of the weights are zero"
+    )
