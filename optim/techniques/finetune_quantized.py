@@ -46,8 +46,8 @@ class FineTuneQuantized(TaughtStep):
         "Esser et al., Learned Step Size Quantization, 2020, arXiv:1902.08153; Choi et al., PACT: "
         "Parameterized Clipping Activation for Quantized Neural Networks, 2018, arXiv:1805.06085; "
         "Jacob et al., Quantization and Training of Neural Networks for Efficient "
-        "Integer-Arithmetic-Only Inference, 2017, arXiv:1712.05877; shared values: Han et al., Deep "
-        "Compression, 2015, arXiv:1510.00149"
+        "Integer-Arithmetic-Only Inference, 2017, arXiv:1712.05877; shared values: Han et al., "
+        "Deep Compression, 2015, arXiv:1510.00149"
     )
     requires: ClassVar[frozenset[str]] = frozenset({"quantized"})
 
