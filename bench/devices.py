@@ -1,4 +1,4 @@
-"""Errors of predicted latencies on models and families that were kept aside, and of energies.
+"""Errors of predicted latencies, peak memories and energies on models that were kept aside.
 
 Needs a folder with latency_fit.csv.gz and models.csv, named by OPTIM_DEVICE_LATENCY or found at
 ../shared/data/device_latency. ``--fit`` also writes the constants that ship.
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import ROOT, record
@@ -23,10 +24,24 @@ from scipy.optimize import nnls
 from optim.devices.energy import energy_of
 from optim.devices.fitting import calibrate, cross_validate, fit, folds_of, members
 from optim.devices.law import Evaluated, Law, group_key, terms
+from optim.devices.memory import MEMORY_CONSTANTS, levels_of, memory_interval_names
+from optim.devices.memory_fitting import (
+    LEAST_BYTES,
+    calibrate_memory,
+    cross_validate_memory,
+    fit_memory,
+)
 from optim.devices.predict import CONSTANTS, interval, predict
 from optim.devices.profile import catalogue
 from optim.devices.tables import workload_from
-from optim.devices.workload import Numbers, Workload, family_of, numbers_of, precision_of
+from optim.devices.workload import (
+    BYTES,
+    Numbers,
+    Workload,
+    family_of,
+    numbers_of,
+    precision_of,
+)
 
 FOLDER = Path(os.environ.get("OPTIM_DEVICE_LATENCY", ROOT.parent / "shared/data/device_latency"))
 FOLDS = 11  # as many as models were measured in the smallest family of runtimes: one each
@@ -34,8 +49,8 @@ ENOUGH = 100  # rows from which a class is judged
 SMALL = 50e6  # MACs
 
 
-def read() -> tuple[list[Workload], list[str], np.ndarray, np.ndarray]:
-    """Return rows, names of their models, milliseconds, and joules where they are known."""
+def read() -> tuple[list[Workload], list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, names of their models, milliseconds, and joules and bytes that are known."""
     with (FOLDER / "models.csv").open(encoding="utf-8", newline="") as file:
         models = {row["model_id"]: row for row in csv.DictReader(file)}
     with gzip.open(FOLDER / "latency_fit.csv.gz", "rt", encoding="utf-8", newline="") as file:
@@ -44,7 +59,8 @@ def read() -> tuple[list[Workload], list[str], np.ndarray, np.ndarray]:
     rows = [workload_from({**r, **{k: models[r["model_id"]][k] for k in joined}}) for r in table]
     names = [re.sub(r"[^a-z0-9]", "", row["model"].lower()) for row in table]
     joules = np.array([1e-6 * float(row["energy_uj"] or "nan") for row in table])
-    return rows, names, np.array([float(row["latency_ms"]) for row in table]), joules
+    peaks = np.array([float(row["peak_memory_bytes"] or "nan") for row in table])
+    return rows, names, np.array([float(row["latency_ms"]) for row in table]), joules, peaks
 
 
 def family(name: str) -> str:
@@ -107,15 +123,23 @@ def error(predicted: np.ndarray, measured: np.ndarray) -> float:
 
 
 def covered(
-    law: Law, rows: list[Workload], names: list[str], measured: np.ndarray, found: list[Evaluated]
+    law: Law,
+    rows: list[Workload],
+    names: list[str],
+    measured: np.ndarray,
+    found: list[Evaluated],
+    folds: np.ndarray,
 ) -> np.ndarray:
     """Return which rows lie in intervals that were made of the errors of other models."""
-    halves = folds_of(names, [family_of(row.runtime) for row in rows], 2)
     inside = np.zeros(len(rows), dtype=bool)
-    for half in (0, 1):
-        learn, judge = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
+    for fold in np.unique(folds):
+        learn, judge = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         made = calibrate(
-            law, [rows[i] for i in learn], measured[learn], *(one.take(learn) for one in found)
+            law,
+            [rows[i] for i in learn],
+            [names[i] for i in learn],
+            measured[learn],
+            *(one.take(learn) for one in found),
         )
         there = found[0].take(judge)
         low, high = interval(made, [rows[i] for i in judge], there)
@@ -155,6 +179,65 @@ def energy(rows: list[Workload], joules: np.ndarray) -> dict[str, float]:
     }
 
 
+def memory(rows: list[Workload], names: list[str], peaks: np.ndarray) -> dict[str, Any]:
+    """Hold predicted peaks of memory against published ones; ``--fit`` writes the constants."""
+    known = np.flatnonzero(np.isfinite(peaks)).tolist()
+    rows, names, peaks = [rows[i] for i in known], [names[i] for i in known], peaks[known]
+    strata = [family_of(row.runtime) for row in rows]
+    by_model = folds_of(names, strata, FOLDS)
+    by_device = folds_of([row.device for row in rows], strata, FOLDS)
+    new_models, _ = cross_validate_memory(rows, names, peaks, by_model)
+    new_devices, _ = cross_validate_memory(rows, names, peaks, by_device)
+    whole = fit_memory(rows, names, peaks)
+    if "--fit" in sys.argv:
+        made = calibrate_memory(whole, rows, names, peaks, new_models, new_devices)
+        made.save(MEMORY_CONSTANTS)
+    halves = folds_of(names, strata, 2)
+    inside = np.zeros(len(rows), dtype=bool)
+    measured = np.maximum(peaks, LEAST_BYTES)
+    for half in (0, 1):
+        learn = np.flatnonzero(halves != half)
+        made = calibrate_memory(
+            whole,
+            [rows[i] for i in learn],
+            [names[i] for i in learn],
+            peaks[learn],
+            new_models[learn],
+            new_devices[learn],
+        )
+        for i in np.flatnonzero(halves == half).tolist():
+            name = next(
+                n for n in memory_interval_names(rows[i], "measured") if n in made.intervals
+            )
+            low, high = made.intervals[name]
+            inside[i] = low <= np.log(measured[i]) - new_models[i] <= high
+    settings = members([levels_of(row)[-1]] for row in rows)
+    medians = np.empty(len(rows))
+    for index in settings.values():
+        for fold in np.unique(by_model[index]):
+            aside = by_model[index] == fold
+            kept = measured[index[~aside]] if not aside.all() else measured[by_model != fold]
+            medians[index[aside]] = np.log(np.median(kept))
+    numbers = filled(numbers_of(rows))
+    width = np.array([BYTES[precision_of(row.precision)] for row in rows])
+    held = width * (np.exp(numbers.log_params) + np.exp(numbers.log_activations) * numbers.batch)
+    ways = {
+        "ours": new_models,
+        "median_of_setting": medians,
+        "weights_and_activations": np.log(held),
+        "ours_new_devices": new_devices,
+    }
+    classes = members([row.device_class] for row in rows)
+    return {
+        "models": len(set(names)),
+        "all": summary(range(len(rows)), ways, measured, inside),
+        "by_class": {
+            name: summary(index, ways, measured, inside) for name, index in sorted(classes.items())
+        },
+        "constants_bytes": MEMORY_CONSTANTS.stat().st_size,
+    }
+
+
 def speed(rows: list[Workload], law: Law) -> dict[str, float]:
     many = (rows * 10)[:10_000]
     times = {}
@@ -171,13 +254,13 @@ def main() -> None:
     if not FOLDER.is_dir():
         print("skipped: OPTIM_DEVICE_LATENCY names no folder of published latencies")
         return
-    rows, names, measured, joules = read()
+    rows, names, measured, joules, peaks = read()
     strata = [family_of(row.runtime) for row in rows]
     whole = fit(rows, names, measured)
     by_model = folds_of(names, strata, FOLDS)
     by_setting = folds_of([group_key(row) for row in rows], strata, FOLDS)
     found = [cross_validate(rows, names, measured, by) for by in (by_model, by_setting)]
-    law = calibrate(whole, rows, measured, *found)
+    law = calibrate(whole, rows, names, measured, *found)
     if "--fit" in sys.argv:
         law.save(CONSTANTS)
     by_family = folds_of([family(name) for name in names], strata, FOLDS)
@@ -187,7 +270,7 @@ def main() -> None:
         "roofline": baseline("roofline", rows, measured, by_model),
         "ours_new_families": cross_validate(rows, names, measured, by_family).log_ms,
     }
-    inside = covered(whole, rows, names, measured, found)
+    inside = covered(whole, rows, names, measured, found, by_model)
     known = [i for i, row in enumerate(rows) if row.macs is not None]
     classes = members([rows[i].device_class] for i in known)
     by_class = {
@@ -213,6 +296,7 @@ def main() -> None:
             },
             "by_class": by_class,
             "energy": energy(rows, joules),
+            "memory": memory(rows, names, peaks),
             "facts": dict(law.facts),
             "constants_bytes": CONSTANTS.stat().st_size,
             "speed": speed(rows, law),

@@ -1,8 +1,8 @@
 """A network of real size: card, size, first answer and memory for 100 MB and 4 GMACs.
 
 A ResNet-50 with random weights, opened as it is when somebody brings it: once as a module that can
-be trained, once as the ONNX graph it came as. Pictures are noise: what is timed does not depend on
-them.
+be trained, once as the ONNX graph it came as. Then it is brought to the real app in a real
+Chromium, and a slider is dragged. Pictures are noise: what is timed does not depend on them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from common import record
+from server import browser_page, running_app
 
 SIZE, PICTURES = 224, 256
 CARD_GOAL_S = 10.0
@@ -148,6 +149,81 @@ def measured(folder: Path, lane: str) -> dict[str, Any]:
     return {**figures, "most_memory_mb": memory_mb()}
 
 
+# --- in a browser ---------------------------------------------------------------------------------
+
+CHANNELS = 'input[data-field="prune_channels.pruning_ratio"]'
+DRAG_STEPS = 6
+WAIT_MS = 600_000
+
+CHANGES = """before => new Promise(done => {
+  const began = performance.now();
+  const text = name => document.querySelector(`[data-number="${name}"] .optim-big`)?.textContent;
+  const look = () => ["size", "macs"].every(name => text(name) !== before[name])
+    ? done(performance.now() - began) : requestAnimationFrame(look);
+  look();
+})"""
+"""Waits until size and MACs are others, and says after how many ms."""
+
+
+def in_browser(folder: Path) -> dict[str, Any]:
+    """Bring the network to the app, drag its channels away step by step, and let go."""
+    with running_app(OPTIM_HOME=str(folder / "app")) as address, browser_page() as page:
+        page.set_default_timeout(WAIT_MS)
+        figures: dict[str, Any] = {}
+
+        def until(name: str, began: float) -> float:
+            figures[name] = time.perf_counter() - began
+            return time.perf_counter()
+
+        page.goto(f"{address}/use-my-model")
+        page.get_by_text("Bring the model first").wait_for()
+        at = time.perf_counter()
+        page.locator("input[type=file]").first.set_input_files(folder / "resnet50.onnx")
+        page.get_by_text("Classification, 1,000 classes").wait_for()
+        at = until("upload_to_card_s", at)
+        page.locator("input[type=file]").nth(1).set_input_files(folder / "pictures.npz")
+        page.get_by_text("How they are read").wait_for()
+        at = until("upload_to_samples_s", at)
+        page.get_by_role("button", name="Confirm and check").click()
+        page.get_by_role("button", name="Keep as it is").click()  # its weights are random
+        page.locator('[data-number="size"] .optim-big').wait_for()
+        page.wait_for_function(
+            "document.querySelector('[data-number=size] .optim-big').textContent.includes('MB')"
+        )
+        at = until("confirmed_to_sizes_s", at)
+        page.wait_for_function(ANSWERED)
+        at = until("sizes_to_first_accuracy_s", at)
+        figures["drag_ms"] = drag(page)
+        at = time.perf_counter()
+        page.mouse.up()
+        page.wait_for_function(f"{ANSWERED} && !document.querySelector('.optim-pending')")
+        until("release_to_accuracy_s", at)
+        figures["basis"] = page.locator(".optim-basis").inner_text()
+        return figures
+
+
+ANSWERED = f"document.querySelector('.optim-basis')?.textContent.includes('of {PICTURES}')"
+
+
+def drag(page: Any) -> list[float]:
+    """Drag the channels' slider in steps, and return after how many ms size and MACs followed."""
+    slider = page.locator(CHANNELS)
+    box = slider.bounding_box()
+    left, width, y = box["x"] + 8, box["width"] - 16, box["y"] + box["height"] / 2
+    page.mouse.move(left, y)
+    page.mouse.down()
+    page.wait_for_timeout(5_000)  # the thumb has jumped to the pointer
+    found = []
+    for step in range(1, DRAG_STEPS + 1):
+        before = {
+            name: page.locator(f'[data-number="{name}"] .optim-big').inner_text()
+            for name in ("size", "macs")
+        }
+        page.mouse.move(left + width * step / (DRAG_STEPS + 2), y)
+        found.append(page.evaluate(CHANGES, before))
+    return found
+
+
 def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(measured(Path(sys.argv[1]), sys.argv[2])))
@@ -160,6 +236,7 @@ def main() -> None:
             command = [sys.executable, __file__, folder, lane]
             done = subprocess.run(command, env=home, capture_output=True, text=True, check=True)
             results[lane] = json.loads(done.stdout.splitlines()[-1])
+        results["browser"] = in_browser(Path(folder))
     record("real_size", results)
 
 

@@ -229,9 +229,17 @@ class Context:
                 "This step trains, and the data set has no training part.",
                 hint="Use data with train and test parts, or have them drawn: own.npz?split=made.",
             )
-        if not isinstance(self.data.task, Detection):
-            self.require_classes()
+        self.require_labels()
         return self._tensors("train")
+
+    def require_labels(self) -> None:
+        """Refuse models and data that tell neither classes nor objects.
+
+        Raises:
+            CalibrationError: Naming the one that tells none.
+        """
+        if self.data is None or not isinstance(self.data.task, Detection):
+            self.require_classes()
 
     def require_classes(self) -> None:
         """Refuse models and data that tell no classes.

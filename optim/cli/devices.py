@@ -86,19 +86,27 @@ def predict(
     csv: Annotated[
         Path, typer.Option(help="Rows: device, device_class, runtime, precision, macs, params, ...")
     ],
-    out: Annotated[Path, typer.Option(help="Where latency_ms, low_ms and high_ms go.")],
+    out: Annotated[
+        Path, typer.Option(help="Where latency_ms, low_ms, high_ms, peak_memory_mb, ... go.")
+    ],
 ) -> None:
-    """Estimate latencies of the rows of a CSV file, with intervals that hold four times in five."""
+    """Estimate latency and peak memory of the rows of a CSV file.
+
+    Intervals hold four times in five; memory is blank where nothing was published of a class.
+    """
+    from optim.devices.memory import predict_memory
     from optim.devices.predict import predict as estimate
     from optim.devices.tables import read_workloads, write_estimates
 
     rows = read_workloads(csv)
     estimates = estimate(rows)
-    write_estimates(out, estimates)
+    memories = predict_memory(rows)
+    write_estimates(out, estimates, memories)
     unknown = sum(not one.validated for one in estimates)
     outside = sum(one.extrapolated for one in estimates)
     typer.echo(
-        f"{len(rows):,} rows written to {out}; {unknown:,} not validated, {outside:,} extrapolated."
+        f"{len(rows):,} rows written to {out}; {unknown:,} not validated, {outside:,} "
+        f"extrapolated, {len(rows) - memories.count(None):,} with peak memory."
     )
 
 
@@ -260,7 +268,10 @@ def saturation(
     if sums.change is not None:
         notes.append("`reduce_range: true` in the step quantize keeps weights to -64..63.")
     if layers and vnni_here() is False:
-        notes.append("This machine adds in 16 bits: what is measured here saturates as well.")
+        notes.append(
+            "This machine adds in 16 bits unless a session says session.x64quantprecision = 1, as "
+            "those of this program do."
+        )
     say_notes([*notes, *sums.notes])
 
 

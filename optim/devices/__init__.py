@@ -13,6 +13,7 @@ law          what such a prediction is computed from
 workload     what is asked of a device, as a table of measurements would say it
 tables       files of such questions and answers
 roofline     what data sheets promise
+fabric       rates of programmable logic at any bit-width
 operators    what a runtime executes for one inference: plain data
 ===========  ===================================================================================
 """

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -52,10 +53,21 @@ from optim.devices.workload import (
     precision_of,
 )
 
-__all__ = ["calibrate", "cross_validate", "fit", "folds_of", "members"]
+__all__ = [
+    "FEWEST_MODELS",
+    "calibrate",
+    "cross_validate",
+    "ends_of",
+    "fit",
+    "folds_of",
+    "imputation_of",
+    "members",
+    "nonnegative_fit",
+    "shares_of",
+]
 
-_PULL, _LEAST_PULL = 0.3, 2.0
-"""How much the class counts for in the roofline of one device: a share of its rows, or so many."""
+_PULL = 0.3
+"""How much the class counts for in the roofline of one device, in rows."""
 
 _TRUST = 0.1
 """What a row counts for whose MACs are not known."""
@@ -74,8 +86,8 @@ _ENOUGH_MODELS = 300
 _DEVIATION = 0.3
 """How far a class may differ from its family, relative to how far families differ from 0."""
 
-_ENOUGH_ROWS = 30
-"""Errors that an interval is made of, at least."""
+FEWEST_MODELS = 5
+"""Models whose errors an interval is made of, at least: fewer tell no ends of four in five."""
 
 _LEVEL = 0.8
 _DRAWN = 500
@@ -96,7 +108,7 @@ def fit(rows: Sequence[Workload], models: Sequence[Hashable], measured_ms: np.nd
     """
     log_ms = np.log(measured_ms)
     raw = numbers_of(rows)
-    imputation = _imputation(raw, models)
+    imputation = imputation_of(raw, models)
     numbers, gaps = imputation(raw)
     parts = terms(numbers)
     few = np.array([family_of(row.runtime) == UNKNOWN for row in rows])
@@ -179,6 +191,7 @@ def cross_validate(
 def calibrate(
     law: Law,
     rows: Sequence[Workload],
+    models: Sequence[Hashable],
     measured_ms: np.ndarray,
     new_models: Evaluated,
     new_settings: Evaluated,
@@ -188,6 +201,7 @@ def calibrate(
     Args:
         law: What :func:`fit` returned for these rows.
         rows: What was measured.
+        models: Which rows belong to one model: each counts as one, however many its rows.
         measured_ms: Latencies in milliseconds.
         new_models: Cross-validated with models kept aside.
         new_settings: Cross-validated with settings kept aside, by :func:`group_key`: what is
@@ -198,10 +212,11 @@ def calibrate(
         interval_names(row, "measured", family, imputed)
         for row, family, imputed in zip(rows, new_models.families, new_models.imputed, strict=True)
     ]
+    names = np.array(models)
     intervals = {
-        name: _ends(errors[index])
+        name: ends_of(errors[index], names[index].tolist())
         for name, index in members(named).items()
-        if len(index) >= _ENOUGH_ROWS
+        if len(np.unique(names[index])) >= FEWEST_MODELS
     }
     unknown = np.log(measured_ms) - new_settings.log_ms
     of_class = np.array(new_settings.origins) == "class"
@@ -210,38 +225,56 @@ def calibrate(
         interval_names(rows[i], "class", new_settings.families[i], False) for i in index.tolist()
     ]
     intervals |= {
-        name: _ends(unknown[index[place]])
-        for name, place in members(named).items()
-        if len(place) >= _ENOUGH_ROWS
+        name: ends_of(unknown[place], names[place].tolist())
+        for name, place in ((name, index[place]) for name, place in members(named).items())
+        if len(np.unique(names[place])) >= FEWEST_MODELS
     }
-    for name, ends in (
-        ("given", _ends(errors)),
-        ("imputed", _ends(errors)),
-        ("class", _ends(unknown)),
-    ):
-        intervals.setdefault(name, ends)
-    usual = np.quantile(np.abs(errors), _LEVEL)
+    for name, made in (("given", errors), ("imputed", errors), ("class", unknown)):
+        intervals.setdefault(name, ends_of(made, models))
     related = np.array(new_settings.origins) == "related"
     facts = {
-        "extrapolated": _ratio(errors[new_models.extrapolated], usual),
-        "related": _ratio(unknown[related], usual),
+        "extrapolated": _ratio(errors, new_models.extrapolated, names),
+        "related": _ratio(unknown, related, names, usual=errors),
         **_hardware(rows, measured_ms),
     }
     return replace(law, intervals=intervals, facts=facts)
 
 
-def _ends(errors: np.ndarray) -> tuple[float, float]:
-    """Return the 10 % and 90 % points, a little further out where there are few errors."""
-    level = min(1.0, _LEVEL * (len(errors) + 1) / len(errors))
-    low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2])
+def shares_of(models: Sequence[Hashable]) -> np.ndarray:
+    """Return what each row counts for if every model counts as one."""
+    counts = Counter(models)
+    return np.array([1 / counts[model] for model in models])
+
+
+def ends_of(errors: np.ndarray, models: Sequence[Hashable]) -> tuple[float, float]:
+    """Return the 10 % and 90 % points of errors, every model counting as one.
+
+    Rows of one model err alike: a hundred rows of ten models are ten draws, and the ends lie a
+    little further out where those are few (split conformal prediction).
+    """
+    n_models = len(set(models))
+    level = min(1.0, _LEVEL * (n_models + 1) / n_models)
+    order = np.argsort(errors)
+    share = shares_of(models)[order] / n_models
+    place = np.cumsum(share) - share / 2
+    low, high = np.interp([(1 - level) / 2, (1 + level) / 2], place, errors[order])
     return float(low), float(high)
 
 
-def _ratio(errors: np.ndarray, usual: float) -> float:
-    """Return how much wider errors spread than usual; 1 where they do not, or are few."""
-    if len(errors) < _ENOUGH_ROWS:
+def _ratio(
+    errors: np.ndarray, which: np.ndarray, names: np.ndarray, usual: np.ndarray | None = None
+) -> float:
+    """Return how much wider some errors spread than usual; 1 where they do not, or are few."""
+    if len(np.unique(names[which])) < FEWEST_MODELS:
         return 1.0
-    return float(max(1.0, np.quantile(np.abs(errors), _LEVEL) / usual))
+    spreads = [
+        ends_of(np.abs(made), models.tolist())[1]
+        for made, models in (
+            (errors[which], names[which]),
+            (errors if usual is None else usual, names),
+        )
+    ]
+    return max(1.0, spreads[0] / spreads[1])
 
 
 def _hardware(rows: Sequence[Workload], measured_ms: np.ndarray) -> dict[str, float]:
@@ -301,7 +334,8 @@ def _class_names(row: Workload) -> tuple[str, ...]:
     return class_key(row), f"{row.device_class}|{width}", row.device_class, ""
 
 
-def _imputation(raw: Numbers, models: Sequence[Hashable]) -> Imputation:
+def imputation_of(raw: Numbers, models: Sequence[Hashable]) -> Imputation:
+    """Return what stands in for missing numbers, fitted to each model once."""
     first = np.unique([hash(model) for model in models], return_index=True)[1]
     medians = np.nan_to_num(
         np.array([np.nanmedian(raw.log_params[first]), np.nanmedian(raw.log_pixels[first])])
@@ -325,8 +359,8 @@ def _solve(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.solve(square, columns.T @ target))
 
 
-def _roofline(parts: np.ndarray, target_ms: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return four non-negative constants by least absolute relative errors."""
+def nonnegative_fit(parts: np.ndarray, target_ms: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return non-negative constants of ``(rows, terms)`` by least absolute relative errors."""
     from scipy.optimize import nnls
 
     relative = parts / target_ms[:, None]
@@ -352,7 +386,7 @@ def _roofline_of_class(
     speed -= np.median(speed)
     found = np.zeros(parts.shape[1])
     for _ in range(_ROUNDS - 1):
-        found = _roofline(parts, np.exp(log_ms - speed), trust)
+        found = nonnegative_fit(parts, np.exp(log_ms - speed), trust)
         rest = log_ms - np.log(np.maximum(parts @ found, SMALLEST))
         for index in groups.values():
             speed[index] = np.median(rest[index])
@@ -369,7 +403,7 @@ def _roofline_of_group(
     speed = np.exp(np.median(log_ms - np.log(np.maximum(parts @ of_class, SMALLEST))))
     drawn = np.maximum(shape @ of_class, SMALLEST) * speed
     weight = np.concatenate([trust, np.full(len(shape), np.sqrt(_PULL / len(shape)))])
-    return _roofline(np.concatenate([parts, shape]), np.r_[np.exp(log_ms), drawn], weight)
+    return nonnegative_fit(np.concatenate([parts, shape]), np.r_[np.exp(log_ms), drawn], weight)
 
 
 def _ridge(

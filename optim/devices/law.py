@@ -182,9 +182,10 @@ class Evaluated:
         log_ms: Logarithm of the latency in milliseconds.
         origins: Whose constants were used.
         families: Of the runtimes whose constants were used.
-        extrapolated: Whether MACs, parameters, activations or batch lie outside of what was
-            measured on that class of devices; what was imputed counts as well.
+        extrapolated: Whether MACs, parameters, activations or batch, as far as they are given, lie
+            outside of what was measured on that class of devices.
         imputed: Whether MACs were not given.
+        runtimes: Those whose constants were used; empty where nobody asks.
     """
 
     log_ms: np.ndarray
@@ -192,6 +193,7 @@ class Evaluated:
     families: list[str]
     extrapolated: np.ndarray
     imputed: np.ndarray
+    runtimes: list[str] = field(default_factory=list)
 
     def take(self, index: np.ndarray) -> Self:
         """Return what is said of some of the rows."""
@@ -201,6 +203,7 @@ class Evaluated:
             [self.families[i] for i in index.tolist()],
             self.extrapolated[index],
             self.imputed[index],
+            [self.runtimes[i] for i in index.tolist()] if self.runtimes else [],
         )
 
 
@@ -233,7 +236,8 @@ class Law:
 
     def __call__(self, rows: Sequence[Workload]) -> Evaluated:
         """Evaluate the law for rows."""
-        numbers, gaps = self.imputation(numbers_of(rows))
+        given = numbers_of(rows)
+        numbers, gaps = self.imputation(given)
         found = [self.roofline_of(row) for row in rows]
         rows = [
             replace(row, runtime=runtime) for row, (_, _, runtime) in zip(rows, found, strict=True)
@@ -247,14 +251,15 @@ class Law:
             if here.any():
                 seen = features(numbers, gaps, constants, log_ms)[here]
                 log_ms[here] = log_ms[here] + trees(seen)
-        asked = sizes(numbers)
+        asked = sizes(given)  # what is not known lies nowhere
         outside = np.zeros(len(rows), dtype=bool)
         for index, row in enumerate(rows):
             if (ends := self.ranges.get(class_key(row))) is not None:
                 beyond = (asked[index] < ends[0] - 0.01) | (asked[index] > ends[1] + 0.01)
                 outside[index] = beyond.any()
         origins = [origin for _, origin, _ in found]
-        return Evaluated(log_ms, origins, families.tolist(), outside, gaps[:, 0] > 0)
+        runtimes = [row.runtime for row in rows]
+        return Evaluated(log_ms, origins, families.tolist(), outside, gaps[:, 0] > 0, runtimes)
 
     def roofline_of(self, row: Workload) -> tuple[np.ndarray, Origin, str]:
         """Return the roofline's constants for a row, whose they are, and of which runtime."""

@@ -52,6 +52,7 @@ class Operator:
         fused: Whether the operator before it does the work on runtimes that block channels.
         op: The operator's own name, such as ``QLinearConv``.
         two_of_four: Whether two of every four weights along the inputs are zero.
+        bits: Of weights and activations, where they are on grids; a runtime may widen them.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Operator:
     fused: bool = False
     op: str = ""
     two_of_four: bool = False
+    bits: tuple[int, int] | None = None
 
     @property
     def owner(self) -> str:
@@ -93,4 +95,5 @@ class Operator:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        return cls(**data)
+        bits = data.get("bits")
+        return cls(**{**data, "bits": None if bits is None else tuple(bits)})

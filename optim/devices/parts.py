@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
+from optim.devices import fabric
 from optim.devices.operators import Operator
 from optim.devices.profile import DeviceProfile, Precision, Runtime
 
@@ -112,7 +113,11 @@ class Roofline:
 
         The device's highest rate stands in, so that nothing can be said about what they gain.
         """
-        used = (precision_of(o, self.runtime) for o in operators if o.macs)
+        used = (
+            precision_of(o, self.runtime)
+            for o in operators
+            if o.macs and self._fabric_rate(o) is None
+        )
         return tuple(sorted({p for p in used if p and p not in self.profile.peak_tops}))
 
     def split(self, operator: Operator) -> Parts:
@@ -125,7 +130,7 @@ class Roofline:
             padded *= _filled(operator.inputs, multiple)
         compute = self._compute_ms(operator)
         bandwidth = self.profile.bandwidth_gb_s
-        moving = operator.moved_bytes / (bandwidth * 1e6) if bandwidth else 0.0
+        moving = self._moved_bytes(operator) / (bandwidth * 1e6) if bandwidth else 0.0
         return Parts(
             self._overhead_ms,
             compute,
@@ -135,11 +140,27 @@ class Roofline:
 
     def _compute_ms(self, operator: Operator) -> float:
         precision = precision_of(operator, self.runtime)
+        if (macs_per_s := self._fabric_rate(operator)) is not None:
+            return 1e3 * operator.macs / macs_per_s
         known = self.profile.peak_tops
         rate = known.get(precision) if precision else None
         rate = rate or max(known.values(), default=None)
         macs = operator.macs / 2 if skips_zeros(operator, self.runtime) else operator.macs
         return macs / (rate * 1e9 / 2) if rate else 0.0
+
+    def _moved_bytes(self, operator: Operator) -> float:
+        """Return all bytes that are read or written, as narrow as the runtime holds values."""
+        if not (self.runtime.arbitrary_bits and operator.bits and operator.dtype == "int8"):
+            return operator.moved_bytes
+        weight_bits, activation_bits = operator.bits
+        activations = operator.read_bytes + operator.written_bytes
+        return (operator.weight_bytes * weight_bits + activations * activation_bits) / 8
+
+    def _fabric_rate(self, operator: Operator) -> float | None:
+        """Return the MACs per second of logic that is built for an operator's bits."""
+        if not self.runtime.arbitrary_bits:
+            return None
+        return fabric.macs_per_s(self.profile, *(operator.bits or (8, 8)))
 
 
 def _overhead_us(profile: DeviceProfile) -> float:

@@ -53,12 +53,14 @@ class LatencyEstimate:
             or on other devices of its class; ``"hardware"`` where only data sheets are known.
         extrapolated: Whether the model is larger or smaller than all that was measured.
         validated: Whether rows of this device were there to check it against.
+        stand_in: Runtime whose constants were used, as published; empty if it is the one asked for.
     """
 
     latency: Quantity
     origin: Origin | str
     extrapolated: bool
     validated: bool
+    stand_in: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -67,7 +69,8 @@ class LatencyEstimate:
         if not self.validated:
             said.append("not validated: nothing measured on this device was published")
         elif self.origin == "related":
-            said.append("measured on this device in another setting")
+            other = f": with {self.stand_in}" if self.stand_in else ""
+            said.append(f"measured on this device in another setting{other}")
         if self.extrapolated:
             said.append("extrapolated: the model is outside of what was measured")
         return tuple(said)
@@ -108,6 +111,7 @@ def predict(rows: Sequence[Workload], law: Law | None = None) -> list[LatencyEst
             found.origins[i],
             bool(found.extrapolated[i]),
             found.origins[i] != "class",
+            "" if found.runtimes[i] == rows[i].runtime else found.runtimes[i],
         )
         for i in range(len(rows))
     ]

@@ -122,6 +122,7 @@ class Runtime(BaseModel):
         precisions: Those it has kernels for, on this device.
         sparsity: ``"2:4"`` if two zeros of four weights make it faster; zeros elsewhere do not.
         channel_multiple: Channels are padded to a multiple of this; 1 if they are not.
+        arbitrary_bits: Whether it computes any bit-width as it is, where the device can.
         measured_as: Name in the published measurements, if there are any.
     """
 
@@ -131,6 +132,7 @@ class Runtime(BaseModel):
     precisions: tuple[Precision, ...] = Field(min_length=1)
     sparsity: Literal["none", "2:4"] = "none"
     channel_multiple: int = Field(1, ge=1, le=1024)
+    arbitrary_bits: bool = False
     measured_as: str | None = Field(None, max_length=120)
 
 
@@ -154,7 +156,9 @@ class DeviceProfile(BaseModel):
         process_nm: Node of the process it is made in.
         has_vnni: Of x86 processors, whether products of bytes are added in 32 bits (VNNI, AMX);
             sums of 16 bits saturate. ``None`` for all others, where they never do.
-        arbitrary_bits: Whether any bit-width is computed as it is, as on an FPGA.
+        arbitrary_bits: Whether any bit-width can be computed as it is, as on an FPGA.
+        dsp_slices: Multipliers of programmable logic.
+        luts: Lookup tables of six inputs of programmable logic.
         runtimes: What runs models on it.
         measured_as: Name in the published measurements; ``None`` where there are none of it.
         notes: What a reader must know.
@@ -181,6 +185,8 @@ class DeviceProfile(BaseModel):
     process_nm: _Positive | None = None
     has_vnni: bool | None = None
     arbitrary_bits: bool = False
+    dsp_slices: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    luts: Annotated[int, Field(ge=1, le=10**9)] | None = None
     runtimes: tuple[Runtime, ...] = Field(min_length=1, max_length=20)
     measured_as: str | None = Field(None, max_length=200)
     notes: str = Field("", max_length=600)
@@ -208,11 +214,22 @@ class DeviceProfile(BaseModel):
         return tuple(dict.fromkeys(p for runtime in self.runtimes for p in runtime.precisions))
 
     @property
+    def has_fabric(self) -> bool:
+        """Whether it is known how much programmable logic there is."""
+        return self.arbitrary_bits and bool(self.dsp_slices or self.luts)
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether a peak rate is known, or the logic that one is made of."""
+        return bool(self.peak_tops) or (self.has_fabric and self.clock_mhz is not None)
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Figures that are not known and that something would be estimated from."""
         expected = ("peak_tops", "bandwidth_gb_s", "ram_bytes", "process_nm")
         on_chip = ("flash_bytes",) if self.device_class.startswith("mcu") else ()
-        return tuple(name for name in (*expected, *on_chip) if not getattr(self, name))
+        found = tuple(name for name in (*expected, *on_chip) if not getattr(self, name))
+        return tuple(name for name in found if name != "peak_tops" or not self.has_rate)
 
     @property
     def limits(self) -> str:
@@ -247,6 +264,8 @@ _FIGURES = (
     "power_w",
     "process_nm",
     "has_vnni",
+    "dsp_slices",
+    "luts",
 )
 
 _WORDS = {

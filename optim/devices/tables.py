@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optim.devices.memory import MemoryEstimate
 from optim.devices.predict import LatencyEstimate
 from optim.devices.workload import Workload
 from optim.errors import ConfigError
@@ -21,7 +22,8 @@ _FIGURES = ("macs", "params", "activations", "batch", "threads")
 COLUMNS = (*_WORDS, *_FIGURES)
 """What is read of a row; other columns are passed over, and any may be missing or blank."""
 
-_OUT = ("latency_ms", "low_ms", "high_ms", "origin", "extrapolated", "validated")
+_LATENCY = ("latency_ms", "low_ms", "high_ms", "origin", "extrapolated", "validated")
+_MEMORY = ("peak_memory_mb", "memory_low_mb", "memory_high_mb")
 _MAX_BYTES = 256 * 2**20
 _MAX_ROWS = 1_000_000
 _MAX_TEXT = 300
@@ -81,20 +83,36 @@ def workload_from(record: Mapping[str, str | None], where: str = "The row") -> W
         raise ConfigError(f"{where}: {error.message}", field=error.field) from error
 
 
-def write_estimates(path: Path, estimates: Sequence[LatencyEstimate]) -> None:
-    """Write one row an estimate, in their order.
+def write_estimates(
+    path: Path,
+    estimates: Sequence[LatencyEstimate],
+    memories: Sequence[MemoryEstimate | None],
+) -> None:
+    """Write one row a question, in their order.
+
+    Args:
+        path: Where to.
+        estimates: Latencies.
+        memories: Peaks of memory, written in 1e6 bytes; blank where they cannot be told.
 
     Raises:
         OSError: If the file cannot be written.
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_OUT)
-    for one in estimates:
+    writer.writerow([*_LATENCY, *_MEMORY])
+    for one, memory in zip(estimates, memories, strict=True):
         ends = (one.latency.value, one.latency.low, one.latency.high)
         told = (one.origin, int(one.extrapolated), int(one.validated))
-        writer.writerow([*(f"{value:.6g}" for value in ends), *told])
+        writer.writerow([*(f"{value:.6g}" for value in ends), *told, *_megabytes(memory)])
     write_atomic(path, text.getvalue().encode())
+
+
+def _megabytes(estimate: MemoryEstimate | None) -> tuple[str, ...]:
+    if estimate is None:
+        return ("",) * len(_MEMORY)
+    peak = estimate.memory
+    return tuple(f"{1e-6 * end:.6g}" for end in (peak.value, peak.low, peak.high))
 
 
 def _figure(text: str | None, name: str, where: str) -> float | None:

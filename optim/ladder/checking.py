@@ -26,7 +26,7 @@ from optim.step import Context
 from optim.subject import open_subject
 from optim.techniques.quantize import Quantize
 
-__all__ = ["check_here", "measure_checks"]
+__all__ = ["check_here", "measure_checks", "networks"]
 
 
 def measure_checks(
@@ -35,7 +35,7 @@ def measure_checks(
     """Measure every network of the zoo, and those that ship with 8 bits; takes half a minute."""
     found = []
     names = [*ZOO, *(name for name, card in model_cards().items() if card.command)]
-    for index, (name, bundle) in enumerate(_networks()):
+    for index, (name, bundle) in enumerate(networks()):
         told(min(1.0, index / len(names)))
         file = onnx_bytes(bundle)
         inputs = np.zeros((1, *bundle.spec.shape), np.float32)
@@ -46,7 +46,8 @@ def measure_checks(
     return found
 
 
-def _networks() -> Iterator[tuple[str, ModelBundle]]:
+def networks() -> Iterator[tuple[str, ModelBundle]]:
+    """Yield every network of the zoo, and those that ship with 8 bits too, with their names."""
     for name in ZOO:
         yield name, open_model(name)
     for card in model_cards().values():

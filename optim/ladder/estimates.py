@@ -1,4 +1,4 @@
-"""Latency and energy of a footprint on a device: by published measurements and by its operators.
+"""Latency, memory and energy of a footprint on a device: by published figures and by its operators.
 
 The predictor knows parameters, MACs and activations, and was fitted to networks that are mostly
 large. Of a small network the operators say more: where it lies outside of what was measured on a
@@ -11,17 +11,22 @@ from __future__ import annotations
 import math
 
 from optim.devices.energy import EnergyEstimate, energy_of
+from optim.devices.memory import Interpreter, predict_memory, runtime_memory
 from optim.devices.parts import Roofline, precision_of
-from optim.devices.predict import latency_on, peak_share
+from optim.devices.predict import latency_on, peak_share, workload_of
 from optim.devices.profile import DeviceProfile, Precision, Runtime
 from optim.devices.workload import Workload
 from optim.errors import ConfigError
 from optim.ladder.footprint import Footprint
 from optim.quantity import How, Quantity
 
-__all__ = ["energy_on", "latency_on_device"]
+__all__ = ["energy_on", "latency_on_device", "memory_on"]
 
 _OVERHEAD_DOUBT = 3.0
+_NOT_BUILT = (
+    "not validated: a ceiling of slices and lookup tables at these bit-widths, times what models "
+    "reach of peak rates elsewhere"
+)
 
 
 def latency_on_device(
@@ -32,6 +37,9 @@ def latency_on_device(
     None where too little is known of the device.
     """
     by_operators = _by_operators(footprint, profile, runtime)
+    if by_operators and runtime.arbitrary_bits:
+        # What was published of designs for other widths says nothing about this one.
+        return by_operators, (_NOT_BUILT,)
     try:
         found = latency_on(profile, runtime, _precision(footprint, runtime), _row(footprint))
     except ConfigError as error:
@@ -53,6 +61,36 @@ def latency_on_device(
     return latency, found.notes
 
 
+def memory_on(
+    footprint: Footprint, profile: DeviceProfile, runtime: Runtime
+) -> tuple[Quantity | None, str]:
+    """Return the peak memory of one inference in bytes, and what it is made of.
+
+    Where peaks of that device were published they decide; of microcontrollers and processors,
+    what an interpreter keeps is added to weights and arena. None where neither speaks.
+    """
+    is_micro = profile.device_class.startswith("mcu")
+    if is_micro or profile.device_class == "sbc" or profile.device_class.endswith("_cpu"):
+        if footprint.arena is None:
+            return None, "what activations take is not known before it runs"
+        in_ram = 0 if is_micro and profile.flash_bytes else footprint.weight_bytes_on(runtime)
+        interpreter: Interpreter = "onnxruntime" if "ONNX Runtime" in runtime.name else "other"
+        peak = runtime_memory(
+            sum(not operator.is_free for operator in footprint.operators),
+            in_ram,
+            int(footprint.arena.value),
+            "micro" if is_micro else interpreter,
+        )
+        held = "weights, arena" if in_ram else "arena (weights stay in flash)"
+        return peak, f"{held} and what an interpreter keeps"
+    asked = workload_of(profile, runtime, _precision(footprint, runtime), _row(footprint))
+    (found,) = predict_memory([asked])
+    if found is None:
+        return None, "no peak on a device of this class was published"
+    where = "this class of devices" if found.origin == "class" else "this device"
+    return found.memory, f"from published peaks on {where}, the runtime's own memory included"
+
+
 def energy_on(
     footprint: Footprint, profile: DeviceProfile, runtime: Runtime
 ) -> EnergyEstimate | None:
@@ -66,7 +104,7 @@ def energy_on(
 def _by_operators(
     footprint: Footprint, profile: DeviceProfile, runtime: Runtime
 ) -> Quantity | None:
-    if not profile.peak_tops:
+    if not profile.has_rate:
         return None
     roofline = Roofline(profile, runtime)
     # A typical time to start an operator is off by three where the device's own is not known.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from optim.devices.operators import Operator
+from optim.devices.profile import Runtime
 from optim.errors import UnsupportedModelError
 from optim.measure.costs import static_costs
 from optim.measure.memory import activation_memory
@@ -47,6 +49,17 @@ class Footprint:
     input_shape: tuple[int, ...]
     task: str
 
+    def weight_bytes_on(self, runtime: Runtime) -> int:
+        """Return the bytes of weights as a runtime holds them: widened, or as they are."""
+        if not runtime.arbitrary_bits:
+            return self.weight_bytes
+        return sum(
+            math.ceil(o.weight_bytes * o.bits[0] / 8)
+            if o.bits and o.dtype == "int8"
+            else o.weight_bytes
+            for o in self.operators
+        )
+
 
 def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footprint:
     """Return what a deployed model asks of a device.
@@ -66,7 +79,10 @@ def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footpr
     except UnsupportedModelError:
         arena = None
     zeros, patterned = _zeros(bundle)
-    operators = tuple(replace(o, two_of_four=o.layer in patterned) for o in operators)
+    bits = _bits(bundle)
+    operators = tuple(
+        replace(o, two_of_four=o.layer in patterned, bits=bits.get(o.layer)) for o in operators
+    )
     return Footprint(
         operators=operators,
         params=int(params.value),
@@ -79,6 +95,15 @@ def footprint_of(bundle: ModelBundle, file: bytes, inputs: np.ndarray) -> Footpr
         input_shape=tuple(bundle.spec.shape),
         task=type(bundle.task).__name__.lower(),
     )
+
+
+def _bits(bundle: ModelBundle) -> dict[str, tuple[int, int]]:
+    """Return the bits of weights and activations of layers where both are on grids."""
+    edges = [edge.grid.bits for edge in bundle.table.edges.values()]
+    if not edges:
+        return {}
+    # Edges share one width but for those that a step widens: the widest is what must be built.
+    return {name: (w.grid.bits, max(edges)) for name, w in bundle.table.weights.items()}
 
 
 def _zeros(bundle: ModelBundle) -> tuple[dict[str, float], frozenset[str]]:

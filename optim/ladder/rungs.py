@@ -83,7 +83,7 @@ def fit_of(footprint: Footprint, profile: DeviceProfile) -> Fit:
             f"{runtime.name} computes {' and '.join(runtime.precisions)} on this device, and "
             f"{missing} here.",
         )
-    weights = footprint.weight_bytes
+    weights = footprint.weight_bytes_on(runtime)
     arena = int(footprint.arena.value) if footprint.arena else 0
     both = "Weights and activations take" if footprint.arena else "Weights take"
     if profile.device_class.startswith("mcu"):
@@ -114,7 +114,7 @@ def limit_of(footprint: Footprint, profile: DeviceProfile, runtime: Runtime) -> 
     """Return what the time of an inference is mostly spent on, a key of ``CONSTRAINTS``."""
     roofline = Roofline(profile, runtime)
     parts = split(footprint, roofline)
-    if not profile.peak_tops:
+    if not profile.has_rate:
         return "unknown", parts
     spent = {
         "compute": parts.compute + parts.padding,

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from optim.data.added import open_registered_data
 from optim.data.dataset import Dataset
 from optim.data.open import generated_by
-from optim.data.task import Classification
+from optim.data.task import Classification, Detection
 from optim.errors import UnsupportedModelError
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
@@ -139,7 +139,7 @@ def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
     """Refuse a teacher whose answers a student cannot take over.
 
     Raises:
-        UnsupportedModelError: If inputs or classes differ.
+        UnsupportedModelError: If inputs or classes differ, or detectors answer for other places.
     """
     if teacher.spec.shape != student.spec.shape:
         raise UnsupportedModelError(
@@ -148,18 +148,26 @@ def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
             hint="Choose a teacher that was trained on the same data.",
         )
     for model in (teacher, student):
-        if not isinstance(model.task, Classification):
+        if not isinstance(model.task, Classification | Detection):
             raise UnsupportedModelError(
                 f"{model.name} tells no classes, and a student learns how likely its teacher finds "
                 "each of them.",
-                hint="Distil classifiers; prune or quantize this model instead.",
+                hint="Distil classifiers or detectors; prune or quantize this model instead.",
             )
-    if teacher.task.n_classes != student.task.n_classes:
+    if teacher.task.kind != student.task.kind or teacher.task.n_numbers != student.task.n_numbers:
         raise UnsupportedModelError(
-            f"The teacher {teacher.provenance.source} tells {teacher.task.n_classes} classes, and "
-            f"{student.name} tells {student.task.n_classes}.",
+            f"The teacher {teacher.provenance.source} answers {_answer(teacher)}, and "
+            f"{student.name} {_answer(student)}.",
             hint="Choose a teacher that was trained on the same data.",
         )
+
+
+def _answer(model: ModelBundle) -> str:
+    task = model.task
+    if isinstance(task, Detection):
+        rows, columns = task.raster
+        return f"with boxes of {task.n_classes} classes in {rows} x {columns} places"
+    return f"with one of {task.n_classes} classes"
 
 
 def _from_weights_file(path: Path, data: Dataset | None) -> ModelBundle:

@@ -12,6 +12,7 @@ with its own index.
 from optim.step import Step
 from optim.techniques.correct_bias import CorrectBias
 from optim.techniques.distill import Distill
+from optim.techniques.equalise import Equalise
 from optim.techniques.factorize import Factorize
 from optim.techniques.finetune import FineTune
 from optim.techniques.finetune_quantized import FineTuneQuantized
@@ -32,6 +33,7 @@ TECHNIQUES: dict[str, type[Step]] = {
     "reestimate_batchnorm": ReestimateBatchNorm,
     "finetune": FineTune,
     "distill": Distill,
+    "equalise": Equalise,
     "quantize": Quantize,
     "share_weights": ShareWeights,
     "correct_bias": CorrectBias,

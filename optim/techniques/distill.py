@@ -25,15 +25,18 @@ ORIGINAL = "original"
 
 
 class Distill(TrainingStep):
-    """Knowledge distillation; by default from the recipe's original model, with soft targets."""
+    """Knowledge distillation; by default from the recipe's original model, with soft targets.
+
+    A detector learns its teacher's classes and boxes at every place, and from the true boxes.
+    """
 
     title: ClassVar[str] = "Distil"
     about: ClassVar[str] = "Trains the compressed model to imitate the original."
     paper: ClassVar[str] = (
-        "Hinton et al., Distilling the Knowledge in a Neural Network, 2015, arXiv:1503.02531"
+        "Hinton et al., Distilling the Knowledge in a Neural Network, 2015, arXiv:1503.02531; of "
+        "detectors: Chen et al., Learning Efficient Object Detection Models with Knowledge "
+        "Distillation, 2017"
     )
-
-    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     epochs: Annotated[
         int,
@@ -97,13 +100,14 @@ class Distill(TrainingStep):
         from optim.device import compute_device
         from optim.techniques.transfers import Setting
 
-        context.require_classes()
+        context.require_labels()
+        self._check_transfer(bundle)
         student = copy.deepcopy(bundle.module)
         frozen = self.frozen_layers(student)
         teachers = self._teachers(bundle, context)
         setting = Setting(
             bundle.spec.shape,
-            bundle.task.n_classes,
+            bundle.task,
             self.temperature,
             self.alpha,
             self.label_loss(context),
@@ -122,6 +126,24 @@ class Distill(TrainingStep):
         )
         result = bundle.with_module(student).having_seen(context.seen())
         return Applied(result, self.report(student, trained, frozen))
+
+    def _check_transfer(self, bundle: ModelBundle) -> None:
+        """Refuse to learn in a way that models of this task cannot.
+
+        Raises:
+            ConfigError: Naming the ways that they can.
+        """
+        from optim.errors import ConfigError
+
+        kind = bundle.task.kind
+        if kind not in self.transfer.tasks:
+            fitting = [method.title for method in TRANSFERS.values() if kind in method.tasks]
+            raise ConfigError(
+                f"{self.transfer.title} compares the probabilities of classes, and "
+                f"{bundle.name} finds objects.",
+                hint=f"Learn from: {', '.join(fitting)}.",
+                field="transfer",
+            )
 
     def _teachers(self, bundle: ModelBundle, context: Context) -> tuple[Teacher, ...]:
         """Return copies of the teachers.

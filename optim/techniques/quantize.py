@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from optim.graph.plan import GraphPlan
+    from optim.layers.grid import Grid
     from optim.layers.quantized_graph import QuantizationPlan
     from optim.layers.statistics import Statistics
     from optim.layers.table import QuantizedEdge, QuantizedWeight
@@ -42,6 +43,13 @@ WeightBits = Literal["ternary", 2, 3, 4, 5, 6, 7, 8, 16, "float"]
 ActivationBits = Literal[2, 3, 4, 5, 6, 7, 8, 16, "float"]
 
 _BITS = {2: "2", 3: "3", 4: "4", 5: "5", 6: "6", 7: "7", 8: "8", 16: "16", "float": "float"}
+
+_OFF_TIES = 1 + 2**-10
+"""How much wider a grid of activations is than what it has to hold.
+
+Bytes that are normalised to a symmetric range lie midway between the steps of a grid of 256 values:
+the last digit of a float would decide to which side each is rounded, and runtimes disagree there.
+"""
 
 
 class Quantize(Step):
@@ -124,6 +132,16 @@ class Quantize(Step):
             expert=True,
         ),
     ] = "affine"
+    scales: Annotated[
+        Literal["any", "power_of_two"],
+        Choice(
+            options={"any": "Any", "power_of_two": "Powers of two"},
+            label="Values of scales",
+            help="Powers of two let a processor shift instead of multiply, and fit a little worse. "
+            "Training learns other ones.",
+            expert=True,
+        ),
+    ] = "any"
     reduce_range: Annotated[
         bool,
         Choice(
@@ -303,9 +321,22 @@ class Quantize(Step):
         grid = Grid.for_weights(bits, symmetric, self.granularity, self.group_size)  # type: ignore[arg-type]
         rows = to_rows(weight, grid)
         if bits == "ternary":
-            return ternary_weight(rows, grid)
+            ternary = ternary_weight(rows, grid)
+            if self.scales == "any":
+                return ternary
+            return replace(ternary, scale=ternary.scale.log2().round().exp2())
         low, high = self.weight_calibration.limits(Statistics.of_rows(rows), grid)
-        return QuantizedWeight(grid, *grid.parameters(low, high))
+        return QuantizedWeight(grid, *self._parameters(rows, grid, low, high))
+
+    def _parameters(
+        self, rows: Tensor, grid: Grid, low: Tensor, high: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return scale and zero point of rows that are to be covered from low to high."""
+        from optim.layers.grid import power_of_two
+
+        if self.scales == "power_of_two":
+            return power_of_two(rows, grid, low, high)
+        return grid.parameters(low, high)
 
     def _observed(
         self, bundle: ModelBundle, plan: QuantizationPlan | GraphPlan, context: Context
@@ -341,7 +372,9 @@ class Quantize(Step):
         for name, statistics in observed.items():
             bits = max(8, self.activation_bits) if name in wide else self.activation_bits
             grid = Grid.for_activations(bits, symmetric)
-            scale, zero_point = grid.parameters(*self.calibration.limits(statistics, grid))
+            low, high = self.calibration.limits(statistics, grid)
+            ends = (low * _OFF_TIES, high * _OFF_TIES)
+            scale, zero_point = self._parameters(statistics.values, grid, *ends)
             edges[name] = QuantizedEdge(grid, float(scale), int(zero_point))
         return edges
 

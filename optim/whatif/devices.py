@@ -15,7 +15,7 @@ from optim.devices.profile import DEVICE_CLASSES, DeviceProfile, Runtime, catalo
 from optim.errors import ConfigError, OptimError
 from optim.ladder.changes import cheapest_change
 from optim.ladder.clock import Clock, split
-from optim.ladder.estimates import energy_on, latency_on_device
+from optim.ladder.estimates import energy_on, latency_on_device, memory_on
 from optim.ladder.footprint import Footprint, footprint_of
 from optim.ladder.rungs import CONSTRAINTS, fit_of, limit_of, runtime_for
 from optim.ladder.why import effect_of
@@ -148,10 +148,12 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
     limit, parts = limit_of(footprint, profile, fit.runtime)
     latency: Quantity | None = None
     notes: tuple[str, ...] = ()
-    energy = None
+    energy = memory = None
+    made_of = ""
     if fit.problem != "support":
         latency, notes = latency_on_device(footprint, profile, fit.runtime)
         energy = energy_on(footprint, profile, fit.runtime)
+        memory, made_of = memory_on(footprint, profile, fit.runtime)
     binding = fit.problem or limit
     return {
         **fit.to_json(),
@@ -162,6 +164,8 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
             "compute": energy.compute.to_json(),
             "movement": energy.movement.to_json(),
         },
+        "memory": _ranged(memory),
+        "memory_about": made_of,
         "notes": list(notes),
         "limit": binding,
         "limit_title": CONSTRAINTS[binding],
@@ -231,6 +235,7 @@ def _probed_row(
     name: str, calibration: Calibration, before: Footprint, after: Footprint
 ) -> dict[str, Any]:
     device_ = calibration.probe.device
+    now = calibration.estimate(after.operators)
     return {
         "name": name,
         "title": "This machine" if name == HERE else device_.name,
@@ -238,7 +243,8 @@ def _probed_row(
         "date": calibration.probe.date,
         "runtime": f"{calibration.probe.runtime.name} {calibration.probe.runtime.version}",
         "before": _ranged(calibration.estimate(before.operators).latency),
-        "after": _ranged(calibration.estimate(after.operators).latency),
+        "after": _ranged(now.latency),
+        "substituted": list(dict.fromkeys(now.substituted)),
     }
 
 
@@ -258,7 +264,7 @@ def _clock(name: str, owner: str, footprint: Footprint) -> tuple[Clock, Runtime,
         return calibration, _PROBED, calibration.probe.device.name
     profile = device(name)
     runtime = runtime_for(footprint, profile)  # as on the ladder
-    if not profile.peak_tops:
+    if not profile.has_rate:
         raise ConfigError(
             f"{profile.title}: no peak rate is known, so that nothing can be said about what its "
             "time is spent on.",

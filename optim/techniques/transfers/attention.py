@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from optim.data.task import Classification, Detection
 from optim.fields import Range
 from optim.techniques.transfers.method import (
     Lesson,
@@ -27,6 +28,7 @@ class Attention(TransferMethod):
     paper: ClassVar[str] = (
         "Zagoruyko and Komodakis, Paying More Attention to Attention, 2017, arXiv:1612.03928"
     )
+    tasks: ClassVar[frozenset[str]] = frozenset({Classification.kind, Detection.kind})
 
     weight: Annotated[
         float,

@@ -49,7 +49,7 @@ class Decoupled(TransferMethod):
         """Return the student and its loss."""
         import torch
 
-        answers = answers_of(teachers)
+        answers = answers_of(teachers, setting.task)
         temperature, alpha = setting.temperature, setting.alpha
 
         def objective(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from optim.data.task import Classification, Detection
 from optim.fields import Choice, Range
 from optim.techniques.transfers.method import (
     Lesson,
@@ -31,6 +32,7 @@ class Hints(TransferMethod):
 
     title: ClassVar[str] = "Feature hints"
     paper: ClassVar[str] = "Romero et al., FitNets: Hints for Thin Deep Nets, 2015, arXiv:1412.6550"
+    tasks: ClassVar[frozenset[str]] = frozenset({Classification.kind, Detection.kind})
 
     weight: Annotated[
         float,

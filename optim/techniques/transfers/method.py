@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from optim.data.task import Classification, Detection, ModelTask
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.fields import MethodConfig
 
@@ -39,23 +40,23 @@ class Setting:
 
     Attributes:
         input_shape: Shape of one sample.
-        n_classes: Number of outputs.
+        task: What student and teachers are for.
         temperature: Softens the answers of student and teacher.
         alpha: Weight of the teacher's answer, in 0..1; the rest is the true label's.
         hard: The loss on the true label.
     """
 
     input_shape: tuple[int, ...]
-    n_classes: int
+    task: ModelTask
     temperature: float
     alpha: float
     hard: Objective
 
     def loss(self, answers: Callable[[Tensor], Tensor]) -> Objective:
-        """Return the loss on soft targets and labels; see :func:`optim.train.distillation_loss`."""
-        from optim.train import distillation_loss
+        """Return the loss on soft targets and labels; see :func:`optim.train.imitation_loss`."""
+        from optim.train import imitation_loss
 
-        return distillation_loss(answers, self.temperature, self.alpha, self.hard)
+        return imitation_loss(self.task, answers, self.temperature, self.alpha, self.hard)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,8 @@ class Lesson:
 class TransferMethod(MethodConfig):
     """Base of the transfer methods."""
 
+    tasks: ClassVar[frozenset[str]] = frozenset({Classification.kind})
+    """Kinds of task whose models can learn in this way."""
     has_teacher: ClassVar[bool] = True
     """Whether it learns from other models at all."""
 
@@ -94,11 +97,11 @@ class TransferMethod(MethodConfig):
         raise NotImplementedError
 
 
-def answers_of(teachers: Sequence[Teacher]) -> Callable[[Tensor], Tensor]:
-    """Return a function from inputs ``(B, ...)`` to the teachers' logits ``(B, classes)``.
+def answers_of(teachers: Sequence[Teacher], task: ModelTask) -> Callable[[Tensor], Tensor]:
+    """Return a function from inputs ``(B, ...)`` to what the teachers answer ``(B, numbers)``.
 
     Several are averaged in log-probabilities, so that the geometric mean of their opinions is
-    imitated at every temperature.
+    imitated at every temperature. Of detectors logits of single classes and boxes are averaged.
     """
     import torch
 
@@ -107,7 +110,9 @@ def answers_of(teachers: Sequence[Teacher]) -> Callable[[Tensor], Tensor]:
         return lambda x: teacher.module(teacher.convert(x))
 
     def answers(x: Tensor) -> Tensor:
-        found = [teacher.module(teacher.convert(x)).log_softmax(dim=1) for teacher in teachers]
+        found = [teacher.module(teacher.convert(x)) for teacher in teachers]
+        if not isinstance(task, Detection):
+            found = [logits.log_softmax(dim=1) for logits in found]
         return torch.stack(found).mean(dim=0)
 
     return answers

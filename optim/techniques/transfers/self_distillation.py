@@ -56,7 +56,9 @@ class SelfDistillation(TransferMethod):
                 "network has none.",
                 hint="Use soft targets.",
             )
-        heads: list[nn.Module] = [nn.Linear(place.channels, setting.n_classes) for place in places]
+        heads: list[nn.Module] = [
+            nn.Linear(place.channels, setting.task.n_classes) for place in places
+        ]
         learner = ObservedModule(student, places, heads)
 
         def objective(outputs: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:

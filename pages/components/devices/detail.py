@@ -15,6 +15,8 @@ from pages.components.devices.trying import try_in_lab
 
 __all__ = ["detail"]
 
+_UNKNOWN = {"text": "not known"}
+
 
 def detail(
     found: Mapping[str, Any],
@@ -64,7 +66,7 @@ def _rung(row: Mapping[str, Any], *, is_compressed: bool, is_ours: bool) -> None
         st.markdown(f"{after['text']} With {after['runtime']}.", width="content")
     left, right = st.columns(2)
     with left:
-        _latency(row, is_compressed=is_compressed)
+        _figures(row, is_compressed=is_compressed)
         if not after["fits"]:
             _change(row["change"], is_ours=is_ours)
     with right:
@@ -91,19 +93,29 @@ def _notes(row: Mapping[str, Any]) -> None:
         st.caption(f"{row['chip']}. " + "; ".join(row["sources"]) + ".")
 
 
-def _latency(row: Mapping[str, Any], *, is_compressed: bool) -> None:
+def _figures(row: Mapping[str, Any], *, is_compressed: bool) -> None:
+    """Draw latency and peak memory, of both models where there are two."""
     sides = [("Now", row["after"])]
     if is_compressed:
         sides.insert(0, ("Original", row["before"]))
     with st.container(horizontal=True):
         for title, rung in sides:
-            value, about = "does not fit", ""
-            if rung["fits"]:
-                value, _, about = (rung["latency"] or {"text": "not known"})["text"].partition(" (")
-            with st.container(width="content", gap="xsmall"):
-                st.metric(f"{title}, estimated", value)
-                if about:
-                    st.caption(about.removesuffix(")"))
+            text = (rung["latency"] or _UNKNOWN)["text"] if rung["fits"] else "does not fit"
+            _figure(f"{title}, estimated", text)
+    if row["after"]["problem"] == "support":
+        return
+    with st.container(horizontal=True):
+        for title, rung in sides:
+            _figure(f"Peak memory, {title.lower()}", (rung["memory"] or _UNKNOWN)["text"])
+    st.caption(f"Memory is estimated: {row['after']['memory_about']}.")
+
+
+def _figure(label: str, text: str) -> None:
+    value, _, ends = text.partition(" (")
+    with st.container(width="content", gap="xsmall"):
+        st.metric(label, value)
+        if ends:
+            st.caption(ends.removesuffix(")"))
 
 
 def _change(change: Mapping[str, Any] | None, *, is_ours: bool) -> None:

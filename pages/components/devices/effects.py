@@ -21,7 +21,7 @@ def device_picker() -> str:
     """Draw the choice of a device and return its name for the evaluator."""
     titles = {HERE: "This machine"} if probe_here() else {}
     titles |= {f"{OWN}{p.id}": p.device.name for p in probes_of(access.owner())}
-    titles |= {name: d.title for name, d in catalogue().items() if d.peak_tops}
+    titles |= {name: d.title for name, d in catalogue().items() if d.has_rate}
     chosen: str = st.selectbox(
         "Device",
         list(titles),

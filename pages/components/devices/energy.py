@@ -8,8 +8,12 @@ from typing import Any
 import streamlit as st
 
 from optim.devices.energy import CARBON_INTENSITY, battery_life, carbon, payback
+from optim.errors import OptimError
 from optim.quantity import How, Quantity
-from pages.components import charts
+from optim.runs.energy import energy_of_run
+from optim.runs.run import State
+from pages.components import access, charts
+from pages.components.server import run_store
 
 __all__ = ["energy"]
 
@@ -68,16 +72,29 @@ def _consequences(known: list[tuple[str, Mapping[str, Any]]]) -> None:
     )  # fmt: skip
     st.markdown(f"A million inferences: **{million.with_ends()}**")
     if len(known) == 2:
-        spent = first.number_input(
-            "Spent on compressing, Wh", 0.001, 1e6, 10.0, key="spent_wh",
-            help="What training and search took; a run's page says what was measured.",
+        run = _newest_run()
+        usual = min(1e6, max(0.001, round(run.value / 3600, 3))) if run else 10.0
+        hours = first.number_input(
+            "Spent on compressing, Wh", 0.001, 1e6, usual, key="spent_wh",
+            help="What training and search took; at first that of the newest finished run, "
+            "measured or estimated, as its page says.",
         )  # fmt: skip
-        repaid = payback(Quantity.exact(3600 * spent, "j"), _quantity(known[0][1]), now)
+        spent = run if run and hours == usual else Quantity.exact(3600 * hours, "j")
+        repaid = payback(spent, _quantity(known[0][1]), now)
         st.markdown(
-            f"Repaid after **{repaid.with_ends()}** inferences"
+            f"Repaid after **{repaid.with_ends()}** inferences :gray-badge[{repaid.how}]"
             if repaid
             else "Nothing is saved an inference, so that it is never repaid."
         )
+
+
+def _newest_run() -> Quantity | None:
+    """Return the energy of the newest finished run; None where there is none, or no store."""
+    try:
+        runs = run_store().runs(states={State.FINISHED}, owner=access.owner())
+    except OptimError:
+        return None
+    return next((energy for run in runs if (energy := energy_of_run(run))), None)
 
 
 def _quantity(found: Mapping[str, Any]) -> Quantity:

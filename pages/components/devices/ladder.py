@@ -103,6 +103,9 @@ def rungs(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None:
             st.plotly_chart(
                 charts.ladder(rows, both=found["is_compressed"]), key="ladder_chart", config=_PLOT
             )
+        for row in found["probed"]:
+            if row["substituted"]:
+                st.caption(_stood_in(row))
 
 
 def _point(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +128,16 @@ def _point(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _stood_in(row: Mapping[str, Any]) -> str:
+    """Say which operators of a probed device are estimated by another kind."""
+    names = row["substituted"]
+    named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return (
+        f"{row['title']}: the probe timed no operator like {named}; the nearest kind stands in, "
+        "and the interval is wider for it."
+    )
+
+
 def _short(rung: Mapping[str, Any]) -> str:
     if rung["problem"] == "support":
         return "no kernels for it"
@@ -140,6 +153,7 @@ def _table(found: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) -> None
             "Fits": _answer(row["after"]),
             "Original": _text(row["before"]),
             "Now": _text(row["after"]),
+            "Peak memory": (row["after"]["memory"] or {}).get("text", ""),
             "Limited by": row["after"]["limit_title"],
             "What makes it fit": (row["change"] or {}).get("text", "")
             if not row["after"]["fits"]

@@ -30,7 +30,8 @@ def sums(recipe: Recipe, *, is_ours: bool) -> None:
                 "simulated",
                 color="gray",
                 help="Pairs of products are added in 16 bits in the order of ONNX Runtime's "
-                "kernels; other runtimes may pair them differently.",
+                "kernels; other runtimes may pair them differently. ONNX Runtime adds in 32 bits, "
+                "more slowly, if session.x64quantprecision is set to 1.",
             )
         if not found["may_saturate"]:
             st.caption(" ".join(found["notes"]))

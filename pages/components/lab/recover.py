@@ -53,14 +53,14 @@ def recovery_of(recipe: Recipe, info: dict[str, Any]) -> Recipe:
     """Return what is trained to recover a recipe's accuracy.
 
     Raises:
-        CalibrationError: If the data have no classes, or no part to train on.
+        CalibrationError: If the data tell no classes or objects, or have no part to train on.
         ConfigError: If there is nothing to recover, or the model cannot be trained.
     """
     if "distill" in info["refused"]:
         raise ConfigError(info["refused"]["distill"])
-    if info["metric"]["name"] != "accuracy":
+    if info["metric"]["name"] not in ("accuracy", "map"):
         raise CalibrationError(
-            "Training needs samples whose classes somebody knows.",
+            "Training needs samples whose classes, or objects, somebody knows.",
             hint="Pruning, quantization and bias correction work without.",
         )
     if info["part"] == "all":

@@ -14,6 +14,7 @@ from optim.errors import OptimError
 from optim.models.cards import model_cards
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
+from optim.runs.energy import energy_of_run
 from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import access, charts, state
 from pages.components.errors import show_error
@@ -169,8 +170,9 @@ def _progress(run: Run) -> None:
     words = [f"{duration(run.seconds)} of work" if run.seconds else "", _attempt(run)]
     if run.state is not State.FINISHED:
         words.insert(0, f"stands at {100 * run.progress:.0f} %")
-    if run.energy_j is not None:
-        words.append(str(Quantity.exact(run.energy_j, "j")))
+    if energy := energy_of_run(run):
+        text = str(energy) if energy.is_exact else energy.with_ends()
+        words.append(f"{text} :gray-badge[{energy.how}]")
     st.caption(" · ".join(filter(None, words)))
 
 

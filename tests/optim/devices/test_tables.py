@@ -2,6 +2,7 @@ import csv
 
 import pytest
 
+from optim.devices.memory import predict_memory
 from optim.devices.predict import predict
 from optim.devices.tables import read_workloads, write_estimates
 from optim.errors import ConfigError
@@ -25,7 +26,7 @@ def test_rows_go_in_and_come_out_in_order(table, tmp_path):
     rows = read_workloads(table(HEADER + ROW + other))
     assert [row.batch for row in rows] == [256, 1]
     assert rows[1].macs is rows[1].activations is rows[0].threads is None
-    write_estimates(tmp_path / "out.csv", predict(rows))
+    write_estimates(tmp_path / "out.csv", predict(rows), predict_memory(rows))
     with (tmp_path / "out.csv").open() as file:
         found = list(csv.DictReader(file))
     assert [row["latency_ms"] for row in found] == [
@@ -33,11 +34,25 @@ def test_rows_go_in_and_come_out_in_order(table, tmp_path):
     ]
     for row in found:
         assert float(row["low_ms"]) <= float(row["latency_ms"]) <= float(row["high_ms"])
+        assert row["peak_memory_mb"] == row["memory_low_mb"] == row["memory_high_mb"] == ""
+
+
+def test_memory_stands_behind_latency_in_megabytes(table, tmp_path):
+    phone = "m,Samsung Galaxy S24,phone_npu,qaihm-tflite,w8a8,1,,3500000,300000000,7000000\n"
+    rows = read_workloads(table(HEADER + phone))
+    write_estimates(tmp_path / "out.csv", predict(rows), predict_memory(rows))
+    with (tmp_path / "out.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert list(row)[:3] == ["latency_ms", "low_ms", "high_ms"]
+    low, value, high = (
+        float(row[name]) for name in ("memory_low_mb", "peak_memory_mb", "memory_high_mb")
+    )
+    assert 0.1 < low < value < high < 10_000
 
 
 def test_blank_tables_give_blank_answers(table, tmp_path):
     assert read_workloads(table(HEADER)) == []
-    write_estimates(tmp_path / "out.csv", [])
+    write_estimates(tmp_path / "out.csv", [], [])
     assert (tmp_path / "out.csv").read_text().startswith("latency_ms,low_ms,high_ms")
 
 

@@ -1,13 +1,17 @@
 """Scales in closed form, exclusion, per-layer bits, and methods that pay."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from optim.errors import CalibrationError, ConfigError
 from optim.layers.graph import kind_of, trace
-from optim.layers.grid import to_rows
+from optim.layers.grid import Grid, power_of_two, to_rows
 from optim.layers.quantized_graph import QuantizationPlan, integer_inputs
+from optim.layers.statistics import Statistics
+from optim.layers.table import QuantizedWeight
 from optim.measure.evaluate import predict
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
@@ -66,7 +70,7 @@ def test_activation_scales_are_those_of_what_was_observed(bundle, context):
     source = next(n.name for n in trace(bundle.module).graph.nodes if n.op == "placeholder")
     edge = applied.bundle.table.edges[source]
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
-    assert edge.scale == pytest.approx((high - low) / 255, rel=1e-6)
+    assert edge.scale == pytest.approx((1 + 2**-10) * (high - low) / 255, rel=1e-6)
     assert edge.zero_point == round(-low / edge.scale)
 
 
@@ -214,6 +218,34 @@ def test_what_has_no_integer_kernel_is_said(tiny_cnn):
     assert not Quantize(samples=32).apply(tiny_cnn, context).report.notes
 
 
+@pytest.mark.parametrize("fields", [{}, {"weight_bits": 4}, {"weight_bits": "ternary"}], ids=str)
+def test_scales_can_be_powers_of_two(fields, tiny_cnn):
+    context = context_for(tiny_cnn)
+    step = Quantize(samples=32, scales="power_of_two", **fields)
+    table = step.apply(tiny_cnn, context).bundle.table
+    for entry in table.weights.values():
+        assert torch.equal(entry.scale, entry.scale.log2().round().exp2())
+    for edge in table.edges.values():
+        assert math.log2(edge.scale).is_integer()
+        assert edge.bounds()[0] <= 0 <= edge.bounds()[1]
+    outline = step.outline(tiny_cnn, context).table
+    assert all(e.scale.log2().frac().eq(0).all() for e in outline.weights.values())
+
+
+def test_powers_of_two_are_the_better_of_both_neighbours():
+    grid, rows = Grid.for_weights(4, True, "per_channel"), torch.randn(50, 40)
+    statistics = Statistics.of_rows(rows)
+    scale, zero_point = power_of_two(rows, grid, statistics.low, statistics.high)
+
+    def errors(scale):
+        entry = QuantizedWeight(grid, scale, zero_point)
+        return (entry.apply(rows) - rows).square().sum(1)
+
+    exact, _ = grid.parameters(statistics.low, statistics.high)
+    for other in (exact.log2().floor().exp2(), exact.log2().ceil().exp2()):
+        assert (errors(scale) <= errors(other) + 1e-6).all()
+
+
 # --- a smarter method is not worse --------------------------------------------------------------
 
 
@@ -276,3 +308,15 @@ def test_reduced_range_leaves_other_widths_alone(bundle, context):
     table = step.apply(bundle, context).bundle.table
     assert table.weights[name].grid.bits == 7
     assert {w.grid.bits for n, w in table.weights.items() if n != name} <= {4}
+
+
+@pytest.mark.parametrize("scheme", ["affine", "symmetric"])
+def test_bytes_of_a_symmetric_range_lie_off_the_middle_of_two_steps(scheme, bundle, context):
+    step = Quantize(activation_scheme=scheme, **MINMAX)
+    bytes_ = torch.arange(256.0)
+    x = (bytes_ / 255 - 0.5) / 0.5
+    plan = QuantizationPlan(("input",), {}, {})
+    edges = step._quantize_edges({"input": Statistics.of_rows(x[None])}, plan, [])
+    places = x.double() / edges["input"].scale
+    assert ((places - places.floor()) - 0.5).abs().min() > 1e-4
+    assert len(places.round().unique()) >= 255  # and no two of them share a step but the middle

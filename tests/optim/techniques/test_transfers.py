@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from optim.data.task import Classification
-from optim.errors import CalibrationError, ConfigError, UnsupportedModelError
+from optim.errors import ConfigError, UnsupportedModelError
 from optim.layers import features
 from optim.layers.rewrite import norm_layers
 from optim.measure.evaluate import predict
@@ -61,8 +61,7 @@ def own_models(own_home, monkeypatch):
 
 
 def setting_for(bundle, temperature=2.0, alpha=0.5):
-    classes = bundle.task.n_classes
-    return Setting(bundle.spec.shape, classes, temperature, alpha, classification_loss())
+    return Setting(bundle.spec.shape, bundle.task, temperature, alpha, classification_loss())
 
 
 def places_of(bundle):
@@ -162,8 +161,8 @@ def test_without_a_soft_weight_and_a_teacher_self_distillation_learns_labels():
 
 def test_every_method_trains_every_family_or_says_why_not(transfer, bundle, context):
     step = Distill(transfer=transfer, **QUICK)
-    if bundle.task.kind not in step.tasks:
-        with pytest.raises(CalibrationError, match="tells no classes"):
+    if bundle.task.kind not in step.transfer.tasks:
+        with pytest.raises(ConfigError, match="finds objects"):
             step.apply(bundle, context)
         return
     before, reference = frozen(bundle), frozen(context.reference)
@@ -274,12 +273,40 @@ def test_an_ensemble_answers_with_the_geometric_mean(tiny_mlp):
     torch.manual_seed(0)
     first, second = (torch.nn.Linear(12, 4) for _ in range(2))
     x = torch.randn(5, 12)
-    both = answers_of((Teacher("a", first), Teacher("b", second)))(x)
+    both = answers_of((Teacher("a", first), Teacher("b", second)), tiny_mlp.task)(x)
     for temperature in (1.0, 3.0):
         product = (first(x).softmax(1) * second(x).softmax(1)) ** (0.5 / temperature)
         expected = product / product.sum(1, keepdim=True)
         torch.testing.assert_close((both / temperature).softmax(1), expected)
-    torch.testing.assert_close(answers_of((Teacher("a", first),))(x), first(x))
+    torch.testing.assert_close(answers_of((Teacher("a", first),), tiny_mlp.task)(x), first(x))
+
+
+def test_several_detectors_are_averaged_number_by_number():
+    task = tiny_bundle("detector").task
+    first, second = torch.full((2, task.n_numbers), 1.0), torch.full((2, task.n_numbers), 4.0)
+    teachers = (Teacher("a", lambda x: first), Teacher("b", lambda x: second))
+    assert torch.equal(answers_of(teachers, task)(torch.zeros(2, 3)), (first + second) / 2)
+
+
+@pytest.mark.parametrize("name", ["soft_targets", "hints", "attention"])
+def test_a_detector_learns_the_boxes_of_its_teacher(name):
+    teacher = tiny_bundle("detector")
+    pruned = PruneChannels(pruning_ratio=0.5).apply(teacher, context_for(teacher)).bundle
+    step = Distill(transfer=name, epochs=6, batch_size=16, alpha=1.0, learning_rate=0.05)
+    student = step.apply(pruned, context_for(teacher)).bundle
+    x = inputs_for(teacher, 64)
+    wanted = outputs_of(teacher, x)
+    errors = [float((outputs_of(b, x) - wanted).square().mean()) for b in (pruned, student)]
+    assert errors[1] < errors[0]
+
+
+@pytest.mark.parametrize("name", ["decoupled", "self_distillation"])
+def test_what_compares_classes_is_refused_for_a_detector_with_what_works(name):
+    bundle = tiny_bundle("detector")
+    with pytest.raises(ConfigError, match="finds objects") as caught:
+        Distill(transfer=name, **QUICK).apply(bundle, context_for(bundle))
+    assert caught.value.field == "transfer"
+    assert caught.value.hint == "Learn from: Soft targets, Feature hints, Attention transfer."
 
 
 def test_a_teacher_gets_inputs_normalised_as_it_was_trained(own_models):
@@ -300,7 +327,9 @@ def test_a_teacher_of_other_classes_or_inputs_is_refused_with_both_named(own_mod
     own_models("five", replace(teacher, task=five, provenance=Provenance("five", seen=())))
     own_models("images", tiny_bundle("resnet"))
     expected = {
-        "five": "The teacher five tells 5 classes, and tiny mlp tells 4.",
+        "five": (
+            "The teacher five answers with one of 5 classes, and tiny mlp with one of 4 classes."
+        ),
         "images": (
             "The teacher images takes inputs of shape (3, 16, 16), and tiny mlp takes (12,)."
         ),

@@ -72,8 +72,10 @@ def test_data_without_a_training_part_are_refused_at_the_button():
     info = {"part": "all", "metric": {"name": "accuracy"}, "refused": {}}
     with pytest.raises(CalibrationError, match="no training part"):
         recovery_of(small_recipe(), info)
-    with pytest.raises(CalibrationError, match="whose classes somebody knows"):
+    with pytest.raises(CalibrationError, match="whose classes, or objects, somebody"):
         recovery_of(small_recipe(), info | {"metric": {"name": "agreement"}})
+    detector = info | {"part": "validation", "metric": {"name": "map"}}
+    assert recovery_of(small_recipe(), detector) == wanted()
     assert recovery_of(small_recipe(), info | {"part": "validation"}) == wanted()
 
 
