@@ -13,6 +13,7 @@ from optim.step import Step
 from optim.techniques.correct_bias import CorrectBias
 from optim.techniques.distill import Distill
 from optim.techniques.equalise import Equalise
+from optim.techniques.factorize import Factorize
 from optim.techniques.finetune import FineTune
 from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_channels import PruneChannels
@@ -26,6 +27,7 @@ __all__ = ["TECHNIQUES", "name_of"]
 
 TECHNIQUES: dict[str, type[Step]] = {
     "prune_channels": PruneChannels,
+    "factorize": Factorize,
     "prune_weights": PruneWeights,
     "prune_gradually": PruneGradually,
     "reestimate_batchnorm": ReestimateBatchNorm,
