@@ -9,7 +9,7 @@ import streamlit as st
 
 from optim.quantity import format_value
 from optim.recipe import Recipe
-from optim.sweet_spot.fusion import LEVELS, Fusion
+from optim.sweet_spot.fusion import LEVELS, AtLevel, Fusion
 from optim.sweet_spot.grid import RUNTIMES, Cell, Grid, runtimes_here
 from optim.sweet_spot.kept import SHELF, kept_grid, key_of
 from pages.components import access, charts
@@ -176,27 +176,26 @@ def fusion_and_layout(fusion: Fusion) -> None:
     by_setting = fusion.by_setting()
     if not by_setting:
         return
-    first = next(iter(LEVELS.values())).title
     rows = []
     for name, level in LEVELS.items():
-        row = {"Level": level.title, "What ONNX Runtime does": level.about}
+        row = {"What ONNX Runtime does": f"**{level.title}.** {level.about}"}
         for (threads, batch), found in by_setting.items():
             setting = f"{_threads(threads)}, batch {batch}"
-            one = found.get(name)
-            row[f"Latency, {setting}"] = str(one.latency) if one else "not measured"
-            row[f"Against {first.lower()}, {setting}"] = (
-                one.change.verdict() if one and one.change else ""
-            )
+            row[setting] = _at_level(found[name]) if name in found else "not measured"
         rows.append(row)
     st.markdown("**Fusion and layout**, each level with what those above it do")
     st.table(rows, border="horizontal", hide_index=True)
     st.caption(
         "With the fewest threads and samples, and at ONNX Runtime's highest throughput; measured "
-        "in turns, medians with 95 % intervals. All other figures of ONNX Runtime are of the last "
-        "level."
+        "in turns and compared with the first level, medians with 95 % intervals. All other "
+        "figures of ONNX Runtime are of the last level."
     )
     for name, why in fusion.refused.items():
         st.markdown(f"- **{LEVELS[name].title}** was not measured, or not to the end. {why}")
+
+
+def _at_level(one: AtLevel) -> str:
+    return f"{one.latency}, {one.change.verdict()}" if one.change else str(one.latency)
 
 
 def _short(value: float) -> str:
