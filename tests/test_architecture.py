@@ -132,7 +132,7 @@ def test_techniques_do_not_import_each_other():
 
 
 @pytest.mark.parametrize(
-    "family", ["calibrations", "equalisations", "importances", "roundings", "transfers"]
+    "family", ["budgets", "calibrations", "equalisations", "importances", "roundings", "transfers"]
 )
 def test_methods_do_not_import_each_other(family):
     folder = ROOT / "optim" / "techniques" / family
@@ -166,6 +166,7 @@ def test_every_file_of_a_technique_is_in_the_index():
     ("family", "base"),
     [
         ("importances", "ImportanceMethod"),
+        ("budgets", "BudgetMethod"),
         ("calibrations", "CalibrationMethod"),
         ("equalisations", "EqualisationMethod"),
         ("roundings", "RoundingMethod"),
@@ -173,6 +174,7 @@ def test_every_file_of_a_technique_is_in_the_index():
     ],
 )
 def test_every_file_of_a_method_is_in_its_index(family, base):
+    from optim.techniques.budgets import BUDGETS
     from optim.techniques.calibrations import CALIBRATIONS, WEIGHT_CALIBRATIONS
     from optim.techniques.equalisations import EQUALISATIONS
     from optim.techniques.importances import IMPORTANCES
@@ -181,6 +183,7 @@ def test_every_file_of_a_method_is_in_its_index(family, base):
 
     index = {
         "importances": IMPORTANCES,
+        "budgets": BUDGETS,
         "calibrations": CALIBRATIONS | WEIGHT_CALIBRATIONS,
         "equalisations": EQUALISATIONS,
         "roundings": ROUNDINGS,
