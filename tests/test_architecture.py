@@ -132,7 +132,8 @@ def test_techniques_do_not_import_each_other():
 
 
 @pytest.mark.parametrize(
-    "family", ["calibrations", "equalisations", "importances", "roundings", "transfers"]
+    "family",
+    ["calibrations", "criteria", "equalisations", "importances", "roundings", "transfers"],
 )
 def test_methods_do_not_import_each_other(family):
     folder = ROOT / "optim" / "techniques" / family
@@ -167,6 +168,7 @@ def test_every_file_of_a_technique_is_in_the_index():
     [
         ("importances", "ImportanceMethod"),
         ("calibrations", "CalibrationMethod"),
+        ("criteria", "CriterionMethod"),
         ("equalisations", "EqualisationMethod"),
         ("roundings", "RoundingMethod"),
         ("transfers", "TransferMethod"),
@@ -174,6 +176,7 @@ def test_every_file_of_a_technique_is_in_the_index():
 )
 def test_every_file_of_a_method_is_in_its_index(family, base):
     from optim.techniques.calibrations import CALIBRATIONS, WEIGHT_CALIBRATIONS
+    from optim.techniques.criteria import CRITERIA
     from optim.techniques.equalisations import EQUALISATIONS
     from optim.techniques.importances import IMPORTANCES
     from optim.techniques.roundings import ROUNDINGS
@@ -182,6 +185,7 @@ def test_every_file_of_a_method_is_in_its_index(family, base):
     index = {
         "importances": IMPORTANCES,
         "calibrations": CALIBRATIONS | WEIGHT_CALIBRATIONS,
+        "criteria": CRITERIA,
         "equalisations": EQUALISATIONS,
         "roundings": ROUNDINGS,
         "transfers": TRANSFERS,
