@@ -133,7 +133,15 @@ def test_techniques_do_not_import_each_other():
 
 @pytest.mark.parametrize(
     "family",
-    ["calibrations", "criteria", "equalisations", "importances", "roundings", "transfers"],
+    [
+        "budgets",
+        "calibrations",
+        "criteria",
+        "equalisations",
+        "importances",
+        "roundings",
+        "transfers",
+    ],
 )
 def test_methods_do_not_import_each_other(family):
     folder = ROOT / "optim" / "techniques" / family
@@ -167,6 +175,7 @@ def test_every_file_of_a_technique_is_in_the_index():
     ("family", "base"),
     [
         ("importances", "ImportanceMethod"),
+        ("budgets", "BudgetMethod"),
         ("calibrations", "CalibrationMethod"),
         ("criteria", "CriterionMethod"),
         ("equalisations", "EqualisationMethod"),
@@ -175,6 +184,7 @@ def test_every_file_of_a_technique_is_in_the_index():
     ],
 )
 def test_every_file_of_a_method_is_in_its_index(family, base):
+    from optim.techniques.budgets import BUDGETS
     from optim.techniques.calibrations import CALIBRATIONS, WEIGHT_CALIBRATIONS
     from optim.techniques.criteria import CRITERIA
     from optim.techniques.equalisations import EQUALISATIONS
@@ -184,6 +194,7 @@ def test_every_file_of_a_method_is_in_its_index(family, base):
 
     index = {
         "importances": IMPORTANCES,
+        "budgets": BUDGETS,
         "calibrations": CALIBRATIONS | WEIGHT_CALIBRATIONS,
         "criteria": CRITERIA,
         "equalisations": EQUALISATIONS,
