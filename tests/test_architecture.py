@@ -132,7 +132,16 @@ def test_techniques_do_not_import_each_other():
 
 
 @pytest.mark.parametrize(
-    "family", ["budgets", "calibrations", "equalisations", "importances", "roundings", "transfers"]
+    "family",
+    [
+        "budgets",
+        "calibrations",
+        "criteria",
+        "equalisations",
+        "importances",
+        "roundings",
+        "transfers",
+    ],
 )
 def test_methods_do_not_import_each_other(family):
     folder = ROOT / "optim" / "techniques" / family
@@ -168,6 +177,7 @@ def test_every_file_of_a_technique_is_in_the_index():
         ("importances", "ImportanceMethod"),
         ("budgets", "BudgetMethod"),
         ("calibrations", "CalibrationMethod"),
+        ("criteria", "CriterionMethod"),
         ("equalisations", "EqualisationMethod"),
         ("roundings", "RoundingMethod"),
         ("transfers", "TransferMethod"),
@@ -176,6 +186,7 @@ def test_every_file_of_a_technique_is_in_the_index():
 def test_every_file_of_a_method_is_in_its_index(family, base):
     from optim.techniques.budgets import BUDGETS
     from optim.techniques.calibrations import CALIBRATIONS, WEIGHT_CALIBRATIONS
+    from optim.techniques.criteria import CRITERIA
     from optim.techniques.equalisations import EQUALISATIONS
     from optim.techniques.importances import IMPORTANCES
     from optim.techniques.roundings import ROUNDINGS
@@ -185,6 +196,7 @@ def test_every_file_of_a_method_is_in_its_index(family, base):
         "importances": IMPORTANCES,
         "budgets": BUDGETS,
         "calibrations": CALIBRATIONS | WEIGHT_CALIBRATIONS,
+        "criteria": CRITERIA,
         "equalisations": EQUALISATIONS,
         "roundings": ROUNDINGS,
         "transfers": TRANSFERS,

@@ -111,6 +111,8 @@ class Factorize(Step):
             overrides="ratio",
             label="Layers",
             help="Share of the full rank of single layers; 100 % leaves a layer whole.",
+            alone={"rank": "ratio", "ratio": 1.0},
+            tried=(0.6, 0.4, 0.2),
         ),
     ] = {}
 

@@ -197,7 +197,7 @@ def test_stopping_leaves_everything_as_it_was(step, given, context):
 
 def test_what_needs_samples_says_so_where_there_are_none(step, given, context):
     alone = replace(context, data=None)
-    if step.cost == "instant" or name_of(step) == "prune_channels":
+    if step.cost != "training" and not step.calibration_passes:
         step.apply(given, alone)
     elif name_of(step) == "reestimate_batchnorm" and not norm_layers(given.module):
         assert step.apply(given, alone).report.notes
@@ -207,7 +207,7 @@ def test_what_needs_samples_says_so_where_there_are_none(step, given, context):
 
 
 def test_a_draft_looks_at_fewer_samples(technique, step):
-    if step.cost != "calibrated" or technique == "prune_channels":
+    if not step.calibration_passes:
         pytest.skip("does not calibrate")
     bundle = tiny_bundle("resnet")
     asked = []
