@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import platform
@@ -11,6 +12,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # benches run from a source tree that need not be installed
@@ -41,6 +44,16 @@ def record(name: str, results: dict[str, Any]) -> None:
     path = ROOT / "bench" / f"{name}.json"
     path.write_text(json.dumps(data, indent=1, default=float) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1, default=float))
+
+
+def packed(right: np.ndarray) -> str:
+    """Return ``(N,)`` bool as text of a sixth of as many letters."""
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpacked(text: str, n: int) -> np.ndarray:
+    """Return what :func:`packed` was given."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=n).astype(bool)
 
 
 def _processor() -> str:

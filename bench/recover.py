@@ -21,7 +21,6 @@ Several processes may run at once; each takes cells that no other one works on.
 from __future__ import annotations
 
 import argparse
-import base64
 import copy
 import json
 import sys
@@ -34,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ROOT, machine
+from common import ROOT, machine, packed, unpacked
 
 from optim.hashing import digest
 from optim.measure.intervals import mean_interval
@@ -343,16 +342,6 @@ def original() -> dict[str, Any]:
 
 def _silent(share: float, what: str) -> None:
     """Tell nothing."""
-
-
-def packed(right: np.ndarray) -> str:
-    """Return ``(N,)`` bool as text of a sixth of as many letters."""
-    return base64.b64encode(np.packbits(right).tobytes()).decode()
-
-
-def unpacked(text: str, n: int) -> np.ndarray:
-    """Return what :func:`packed` was given."""
-    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=n).astype(bool)
 
 
 # --- the file -----------------------------------------------------------------------------------

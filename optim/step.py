@@ -240,7 +240,8 @@ class Context:
         Raises:
             CalibrationError: Naming the one that tells none.
         """
-        if self.data is None or not isinstance(self.data.task, Detection):
+        task = self.data.task if self.data else self.reference.task
+        if not isinstance(task, Detection):
             self.require_classes()
 
     def require_classes(self) -> None:

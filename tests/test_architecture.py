@@ -131,7 +131,18 @@ def test_techniques_do_not_import_each_other():
         assert imports_of(folder / f"{name}.py").isdisjoint(others), name
 
 
-@pytest.mark.parametrize("family", ["importances", "calibrations", "roundings", "transfers"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "budgets",
+        "calibrations",
+        "criteria",
+        "equalisations",
+        "importances",
+        "roundings",
+        "transfers",
+    ],
+)
 def test_methods_do_not_import_each_other(family):
     folder = ROOT / "optim" / "techniques" / family
     names = {path.stem for path in folder.glob("*.py")} - {"__init__", "method"}
@@ -164,20 +175,29 @@ def test_every_file_of_a_technique_is_in_the_index():
     ("family", "base"),
     [
         ("importances", "ImportanceMethod"),
+        ("budgets", "BudgetMethod"),
         ("calibrations", "CalibrationMethod"),
+        ("criteria", "CriterionMethod"),
+        ("equalisations", "EqualisationMethod"),
         ("roundings", "RoundingMethod"),
         ("transfers", "TransferMethod"),
     ],
 )
 def test_every_file_of_a_method_is_in_its_index(family, base):
-    from optim.techniques.calibrations import CALIBRATIONS
+    from optim.techniques.budgets import BUDGETS
+    from optim.techniques.calibrations import CALIBRATIONS, WEIGHT_CALIBRATIONS
+    from optim.techniques.criteria import CRITERIA
+    from optim.techniques.equalisations import EQUALISATIONS
     from optim.techniques.importances import IMPORTANCES
     from optim.techniques.roundings import ROUNDINGS
     from optim.techniques.transfers import TRANSFERS
 
     index = {
         "importances": IMPORTANCES,
-        "calibrations": CALIBRATIONS,
+        "budgets": BUDGETS,
+        "calibrations": CALIBRATIONS | WEIGHT_CALIBRATIONS,
+        "criteria": CRITERIA,
+        "equalisations": EQUALISATIONS,
         "roundings": ROUNDINGS,
         "transfers": TRANSFERS,
     }[family]

@@ -1,9 +1,10 @@
 """Whole numbers other than zero, the small ones in few bits: sign, magnitude class, leading bits.
 
-The *class* of a number is how many bits its magnitude has. It is coded as a row of decisions (are
-there more bits?), then the three bits behind the leading one; these are where the distribution of
-weights has its shape. What is left is close to noise and is stored as it is. All decisions learn
-their probabilities on the way, in a few weights, where a table for every value would take hundreds.
+Signs are coded by those of their neighbours. The *class* of a number is how many bits its magnitude
+has. It is coded as a row of decisions (are there more bits?), then the three bits behind the
+leading one; these are where the distribution of weights has its shape. What is left is close to
+noise and is stored as it is. All decisions learn their probabilities on the way, in a few weights,
+where a table for every value would take hundreds.
 
 References:
     Wiedemann et al., DeepCABAC, 2019, arXiv:1905.08318 (binarization of weights)
@@ -20,33 +21,57 @@ __all__ = ["MAX_CLASS", "code_signed"]
 MAX_CLASS = 17
 """Bits of the largest magnitude."""
 
+_STRIDES = (8, 4, 2, 1)
+"""Columns whose signs come first, second, ...: multiples of these."""
+_FARTHEST = _STRIDES[0]
+
 _SHAPED = 3
 """Bits behind the leading one whose probabilities are learned."""
 
 
 def code_signed(
-    coder: BitCoder, count: int, values: np.ndarray | None, *, alike: bool
+    coder: BitCoder, nonzero: np.ndarray, values: np.ndarray | None, *, alike: bool
 ) -> np.ndarray:
     """Code numbers that are not zero.
 
     Args:
         coder: Takes or gives the decisions.
-        count: How many there are.
+        nonzero: ``(R, n)`` bool: where they stand, ``N`` of them.
+        values: ``(N,)`` int64 of at most ``2**MAX_CLASS - 1`` in magnitude, where they are known,
+            which is when encoding.
         alike: Whether magnitudes of both signs are expected to be distributed alike, as those of
             weights on a grid, and unlike ranks in a codebook.
-        values: ``(count,)`` int64 of at most ``2**MAX_CLASS - 1`` in magnitude, where they are
-            known, which is when encoding.
 
     Returns:
-        ``(count,)`` int64.
+        ``(N,)`` int64.
     """
     known = None if values is None else np.abs(values)
-    negative = None if values is None else values < 0
-    signs = AdaptiveBits(1).code(coder, np.zeros(count, dtype=np.int64), negative)
-    kinds = np.zeros(count, dtype=np.int64) if alike else signs.astype(np.int64)
+    signs = _code_signs(coder, nonzero, None if values is None else values < 0)
+    kinds = np.zeros(len(signs), dtype=np.int64) if alike else signs.astype(np.int64)
     classes = _code_classes(coder, kinds, known)
     magnitudes = _code_magnitudes(coder, kinds, classes, known)
     return np.where(signs, -magnitudes, magnitudes)
+
+
+def _code_signs(coder: BitCoder, nonzero: np.ndarray, negative: np.ndarray | None) -> np.ndarray:
+    """Code which numbers are negative: ``(N,)`` bool.
+
+    Every eighth column comes first, then those in the middle between two that are known, and so
+    on: the signs on both sides tell something where kernels are smooth.
+    """
+    rows, columns = np.nonzero(nonzero)
+    found = np.zeros(len(rows), dtype=bool)
+    known = np.zeros((nonzero.shape[0], nonzero.shape[1] + 2 * _FARTHEST), dtype=np.int64)
+    model = AdaptiveBits(5 * len(_STRIDES))
+    for level, step in enumerate(_STRIDES):
+        turn = np.flatnonzero((columns % step == 0) & ((columns % (2 * step) != 0) | (level == 0)))
+        row, column = rows[turn], columns[turn] + _FARTHEST
+        beside = known[row, column - step] + known[row, column + step]
+        found[turn] = model.code(
+            coder, 5 * level + 2 + beside, None if negative is None else negative[turn]
+        )
+        known[row, column] = np.where(found[turn], -1, 1)
+    return found
 
 
 def _code_classes(coder: BitCoder, kinds: np.ndarray, known: np.ndarray | None) -> np.ndarray:

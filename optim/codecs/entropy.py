@@ -118,7 +118,7 @@ def _encode_decisions(
     rows, columns = nonzero.shape
     code_significance(coder, (rows, columns), level, nonzero)
     if values is not None:
-        code_signed(coder, len(values), values, alike=alike)
+        code_signed(coder, nonzero, values, alike=alike)
     words = coder.to_bytes()
     return _LEVEL_AND_SIZE.pack(level, len(words)) + words
 
@@ -132,7 +132,7 @@ def _decode_modelled(frame: Frame, reader: Reader, form: bytes) -> Codes:
     if form == _FLOATS:
         coder.end()
         return _scattered(frame, positions, _decode_planes(frame, reader, len(positions)))
-    values = code_signed(coder, len(positions), None, alike=book is None)
+    values = code_signed(coder, nonzero, None, alike=book is None)
     coder.end()
     if book is not None:
         ranks = _ranks(book)

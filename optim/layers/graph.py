@@ -26,6 +26,7 @@ from optim.layers.token import Token
 
 __all__ = [
     "COMPUTE",
+    "as_program",
     "attribute_of",
     "folded_layer",
     "folded_parameters",
@@ -179,6 +180,13 @@ def trace(
     traced = fx.GraphModule(layers, graph)
     traced.training = False
     return traced
+
+
+def as_program(module: nn.Module) -> fx.GraphModule:
+    """Return a module as a graph of its layers, nothing folded and nothing left out."""
+    program = fx.GraphModule(module, copy.deepcopy(_graph_of(module)))
+    program.eval()
+    return program
 
 
 def kind_of(node: fx.Node) -> str:

@@ -16,7 +16,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Bits", "Granularity", "Grid", "dequantize", "from_rows", "quantize", "to_rows"]
+__all__ = [
+    "Bits",
+    "Granularity",
+    "Grid",
+    "dequantize",
+    "from_rows",
+    "power_of_two",
+    "quantize",
+    "to_rows",
+]
 
 Bits = int | Literal["ternary"]
 Granularity = Literal["per_tensor", "per_channel", "per_group"]
@@ -86,6 +95,31 @@ class Grid:
         scale = _positive((high - low) / (self.levels - 1))
         zero_point = (self.qmin - low / scale).round().clamp(self.qmin, self.qmax)
         return scale, zero_point.to(torch.int32)
+
+
+def power_of_two(rows: Tensor, grid: Grid, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scale and zero point whose scale is a power of two: the better of both neighbours.
+
+    Args:
+        rows: ``(R, n)`` values that are rounded.
+        grid: Their grid.
+        low: ``(R,)``, as for :meth:`Grid.parameters`.
+        high: ``(R,)``.
+    """
+    exact, zero_point = grid.parameters(low, high)
+    if rows.is_meta:  # only its size is known
+        return exact.log2().round().exp2(), zero_point
+    tried = []
+    for power in (exact.log2().floor(), exact.log2().ceil()):
+        share = power.exp2() / exact
+        scale, zero_point = power.exp2(), grid.parameters(low * share, high * share)[1]
+        error = dequantize(quantize(rows, grid, scale, zero_point), scale, zero_point) - rows
+        tried.append((scale, zero_point, error.square().sum(1)))
+    first, second = tried
+    return (
+        torch.where(first[2] < second[2], first[0], second[0]),
+        torch.where(first[2] < second[2], first[1], second[1]),
+    )
 
 
 def _positive(scale: Tensor) -> Tensor:

@@ -7,7 +7,64 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-__all__ = ["global_masks", "lowest_mask", "n_of_m_mask"]
+__all__ = ["SHAPES", "erk_shares", "global_masks", "lowest_mask", "n_of_m_mask", "over_units"]
+
+
+SHAPES = ("kernel", "block")
+"""Weights that go together: see :func:`over_units`."""
+_BLOCK = 4
+"""Output channels of a block: what one instruction of a small processor computes."""
+
+
+def over_units(scores: Tensor, shape: str) -> Tensor | None:
+    """Return scores in which all weights of a unit have the unit's sum.
+
+    Args:
+        scores: ``(O, I, ...)``.
+        shape: ``"kernel"``: all positions of one input of one output; ``"block"``: four outputs in
+            a row, at one input and position, as sparse kernels of CPUs take them (Elsen et al.,
+            Fast Sparse ConvNets, 2019, arXiv:1911.09723).
+
+    Returns:
+        The same shape; None if the units do not divide the weight.
+    """
+    if shape == "kernel":
+        if scores.ndim < 3:
+            return None
+        return (
+            scores.flatten(2)
+            .sum(2)
+            .reshape(*scores.shape[:2], *[1] * (scores.ndim - 2))
+            .expand(scores.shape)
+        )
+    if scores.shape[0] % _BLOCK:
+        return None
+    blocks = scores.reshape(-1, _BLOCK, *scores.shape[1:])
+    return blocks.sum(1, keepdim=True).expand(blocks.shape).reshape(scores.shape)
+
+
+def erk_shares(shapes: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, float]:
+    """Return a sparsity for each layer: the larger, the sparser, as much together as is wanted.
+
+    The density of a layer is proportional to the sum of its dimensions over their product (Evci et
+    al., Rigging the Lottery, 2019, arXiv:1911.11134); one that would be more than full stays full.
+
+    Args:
+        shapes: Of the weights, ``(O, I, ...)``.
+        sparsity: Share of all weights that are zero, in 0..1.
+    """
+    sizes = {name: float(torch.Size(shape).numel()) for name, shape in shapes.items()}
+    raw = {name: sum(shape) / sizes[name] for name, shape in shapes.items()}
+    full: set[str] = set()
+    while True:
+        rest = {name for name in shapes if name not in full}
+        kept = (1 - sparsity) * sum(sizes.values()) - sum(sizes[name] for name in full)
+        unit = kept / (sum(raw[name] * sizes[name] for name in rest) or 1.0)
+        more = {name for name in rest if unit * raw[name] > 1}
+        if not more:
+            break
+        full |= more
+    return {name: 0.0 if name in full else 1 - unit * raw[name] for name in shapes}
 
 
 def lowest_mask(scores: Tensor, count: int) -> Tensor:

@@ -5,12 +5,29 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from optim.errors import ConfigError
-from optim.layers.graph import COMPUTE, fork, kind_of, nodes_of
+from optim.layers.graph import (
+    COMPUTE,
+    as_program,
+    fork,
+    kind_of,
+    nodes_of,
+    propagate_shapes,
+    trace,
+)
+from optim.layers.low_rank import Shapes
 
-__all__ = ["check_mentioned", "norm_layers", "replace_parameters", "replace_weights", "weights_of"]
+__all__ = [
+    "check_mentioned",
+    "layer_shapes",
+    "norm_layers",
+    "replace_layers",
+    "replace_parameters",
+    "replace_weights",
+    "weights_of",
+]
 
 
 def weights_of(module: nn.Module, mentioned: Iterable[str] = ()) -> dict[str, Tensor]:
@@ -60,6 +77,31 @@ def replace_parameters(module: nn.Module, values: Mapping[str, Tensor]) -> nn.Mo
         layer, _, parameter = name.rpartition(".")
         changed.get_submodule(layer).register_parameter(parameter, nn.Parameter(value.detach()))
     return changed
+
+
+def replace_layers(module: nn.Module, layers: Mapping[str, nn.Module]) -> fx.GraphModule:
+    """Return a copy of a module with other layers in place of some, as a graph of its own.
+
+    The copy no longer has the architecture of the module; its graph says all there is.
+    """
+    changed = fork(module)
+    changed.__dict__.pop("_optim_graph", None)  # it calls what is replaced
+    for name, layer in layers.items():
+        changed.set_submodule(name, layer)
+    return as_program(changed)
+
+
+def layer_shapes(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, Shapes]:
+    """Return the sizes that every layer with weights reads and writes, in order of execution."""
+    traced = trace(module, fold=False)
+    propagate_shapes(traced, input_shape)
+    found = {}
+    for node in traced.graph.nodes:
+        if kind_of(node) in COMPUTE:
+            ends = (node.all_input_nodes[0].meta["shape"], node.meta["shape"])
+            reads, writes = (s[1:-1] if kind_of(node) == "linear" else s[2:] for s in ends)
+            found[str(node.target)] = Shapes(tuple(reads), tuple(writes))
+    return found
 
 
 def norm_layers(module: nn.Module) -> dict[str, nn.BatchNorm1d | nn.BatchNorm2d]:

@@ -35,6 +35,7 @@ __all__ = [
     "Moments",
     "SoftRounding",
     "compensated",
+    "damped",
     "learned",
     "moments_of",
     "rounded_layers",
@@ -76,7 +77,7 @@ class Moments:
         shift = (self.cross - self.inner).double()
         if not shift.any():
             return rows
-        inner = _damped(self.inner.double(), _RIDGE)
+        inner = damped(self.inner.double(), _RIDGE)
         return rows + torch.linalg.solve(inner, shift.mT @ rows.double().mT).mT.to(rows.dtype)
 
 
@@ -84,7 +85,7 @@ Choose = Callable[[Tensor, QuantizedWeight, Moments, Tensor | None], Tensor]
 """Given weight, grid, moments and mask, returns a weight of the same shape on its grid."""
 
 
-def _damped(inner: Tensor, share: float) -> Tensor:
+def damped(inner: Tensor, share: float) -> Tensor:
     """Return ``(G, D, D)`` moments that can be inverted; dead inputs have the mean energy."""
     energy = inner.diagonal(dim1=1, dim2=2)
     level = energy.mean(1, keepdim=True)
@@ -200,7 +201,7 @@ def compensated(
     scale = _spread(quantized.scale, weight, quantized).reshape(w.shape).double()
     zero = _spread(quantized.zero_point, weight, quantized).reshape(w.shape).double()
     live = (mask if mask is not None else torch.ones_like(weight)).reshape(w.shape).double()
-    inner = _damped(moments.inner.double(), damping)
+    inner = damped(moments.inner.double(), damping)
     order = torch.arange(w.shape[2]).expand(len(inner), -1)
     if by_energy:
         order = inner.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)

@@ -11,7 +11,9 @@ Step Size Quantization, 2020, arXiv:1902.08153):
                          = (integer - zero point)                where x was clipped
 
 scaled by ``1 / sqrt(n * qmax)``, with ``n`` values that share the step, so that steps and weights
-change at one pace. Zero points stay as they were, and so do steps of more than 8 bits: their
+change at one pace. Where steps of activations learn by what is clipped alone, the upper case is 0
+(Choi et al., PACT: Parameterized Clipping Activation for Quantized Neural Networks, 2018,
+arXiv:1805.06085). Zero points stay as they were, and so do steps of more than 8 bits: their
 rounding errs too little to learn from. Dropout is left out, as in everything deployed.
 
 The values of shared weights learn by the sum of the gradients of all weights that take them (Han et
@@ -55,14 +57,17 @@ _SMALLEST = 0.01
 """Share of its first value below which no step falls: one of zero could never grow again."""
 
 
-def training_graph(module: nn.Module, table: CompressionTable) -> fx.GraphModule:
+def training_graph(
+    module: nn.Module, table: CompressionTable, *, by_clipping: bool = False
+) -> fx.GraphModule:
     """Return the simulated graph of a module, to be trained.
 
     Args:
         module: Traceable; whatever is trained is its own parameters, in place.
         table: Its quantized weights and edges, from which the steps start.
+        by_clipping: Whether the steps of activations learn by what is clipped alone, as in PACT.
     """
-    steps = {name: LearnedEdge(name, edge) for name, edge in table.edges.items()}
+    steps = {name: LearnedEdge(name, edge, by_clipping) for name, edge in table.edges.items()}
     traced = trace(module, behind=steps, folded=TrainedLayer)
     integer = integer_inputs(deployable_graph(module, table), table)
     ready: set[str] = set()
@@ -159,9 +164,10 @@ class LearnedEdge(nn.Module):
     zero_point: Tensor
     smallest: Tensor
 
-    def __init__(self, name: str, edge: QuantizedEdge) -> None:
+    def __init__(self, name: str, edge: QuantizedEdge, by_clipping: bool = False) -> None:
         super().__init__()
         self.name = name
+        self.by_clipping = by_clipping
         self.grid = edge.grid
         self.scale = _parameter(torch.tensor([edge.scale]), self.grid)
         self.register_buffer("zero_point", torch.tensor([edge.zero_point], dtype=torch.int32))
@@ -171,7 +177,8 @@ class LearnedEdge(nn.Module):
         """Map ``(N, ...)`` to the nearest values on the grid."""
         share = _gradient_share(x[0].numel(), self.grid)
         return _EdgeOnGrid.apply(
-            x, _above(self.scale, self.smallest), self.zero_point, self.grid, share
+            *(x, _above(self.scale, self.smallest), self.zero_point),
+            *(self.grid, share, self.by_clipping),
         )
 
     def edge(self) -> QuantizedEdge:
@@ -389,11 +396,17 @@ class _EdgeOnGrid(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, scale: Tensor, zero_point: Tensor, grid: Grid, share: float
+        ctx: Any,
+        x: Tensor,
+        scale: Tensor,
+        zero_point: Tensor,
+        grid: Grid,
+        share: float,
+        by_clipping: bool,
     ) -> Tensor:
         rounded = torch.fake_quantize_per_tensor_affine(x, scale, zero_point, grid.qmin, grid.qmax)
         ctx.save_for_backward(x, scale, zero_point, rounded)
-        ctx.grid, ctx.share = grid, share
+        ctx.grid, ctx.share, ctx.by_clipping = grid, share, by_clipping
         return rounded
 
     @staticmethod
@@ -404,5 +417,6 @@ class _EdgeOnGrid(torch.autograd.Function):
         steps = None
         if ctx.needs_input_grad[1]:
             # The slope is this difference over the step, which is one number: divided at the end.
-            steps = (gradient * (rounded - x * inside)).sum() / scale * ctx.share
-        return gradient * inside, steps, None, None, None
+            slope = rounded * ~inside if ctx.by_clipping else rounded - x * inside
+            steps = (gradient * slope).sum() / scale * ctx.share
+        return gradient * inside, steps, None, None, None, None

@@ -167,6 +167,16 @@ class ModelBundle:
         content = replace(self.content, module=module.eval())
         return replace(self, content=content, table=self.table if table is None else table)
 
+    def with_program(self, program: fx.GraphModule) -> Self:
+        """Return a bundle with a graph of layers that no architecture describes any more.
+
+        What the table says of layers that are gone is left out.
+        """
+        paths = {name for name, _ in program.named_modules()}
+        masks = {name: mask for name, mask in self.table.masks.items() if name in paths}
+        content = TorchModel(program.eval())
+        return replace(self, content=content, table=replace(self.table, masks=masks))
+
     def graph(self) -> ModelProto:
         """Return the graph of an ONNX model, a new one for each caller.
 

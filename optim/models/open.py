@@ -154,7 +154,7 @@ def check_pair(teacher: ModelBundle, student: ModelBundle) -> None:
                 "each of them.",
                 hint="Distil classifiers or detectors; prune or quantize this model instead.",
             )
-    if teacher.task.kind != student.task.kind or teacher.task.n_numbers != student.task.n_numbers:
+    if _answer(teacher) != _answer(student):
         raise UnsupportedModelError(
             f"The teacher {teacher.provenance.source} answers {_answer(teacher)}, and "
             f"{student.name} {_answer(student)}.",

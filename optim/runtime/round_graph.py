@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -13,11 +14,14 @@ from optim.graph.plan import GraphPlan
 from optim.graph.products import Product, products_of
 from optim.layers.quantized_graph import FakeQuantize
 from optim.layers.rounding import MOST_INPUTS, Choose, Moments, moments_of
+from optim.layers.surgeon import refitted_weight
 from optim.layers.table import QuantizedWeight
 from optim.models.bundle import ModelBundle
 from optim.runtime.run_graph import observing
 
-__all__ = ["rounded_graph"]
+__all__ = ["graph_moments", "refitted_graph", "rounded_graph"]
+
+T = TypeVar("T")
 
 _BYTES = 2**29
 """Moments that are held at once; a graph of more is run several times."""
@@ -43,22 +47,70 @@ def rounded_graph(
         check: Called between batches and layers; raises to stop.
         progress: Called with a share in 0..1 and the name of a layer.
     """
-    model, table = folded.graph(), folded.table
-    weights, done = read_weights(model), 0
+    table, weights = folded.table, read_weights(folded.graph())
+
+    def rounded(name: str, moments: Moments) -> QuantizedWeight:
+        entry = table.weights[name]
+        chosen = choose(weights[name], entry, moments, table.masks.get(name))
+        return entry.holding(chosen)
+
+    found = graph_moments(folded, table.weights, inputs, rounded, check, progress)
+    return {**table.weights, **found}
+
+
+def refitted_graph(
+    folded: ModelBundle,
+    masks: Mapping[str, Tensor],
+    inputs: Tensor,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, Tensor]:
+    """Return the weights of a graph under masks, each layer refitted to its own outputs.
+
+    A layer sees what the original computes; see :func:`rounded_graph`. Those that are no plain
+    product are left out.
+    """
+    weights = read_weights(folded.graph())
+
+    def refitted(name: str, moments: Moments) -> Tensor:
+        return refitted_weight(weights[name], masks[name], moments)
+
+    return graph_moments(folded, masks, inputs, refitted, check)
+
+
+def graph_moments(
+    folded: ModelBundle,
+    names: Collection[str],
+    inputs: Tensor,
+    use: Callable[[str, Moments], T],
+    check: Callable[[], None] = lambda: None,
+    progress: Callable[[float, str], None] = lambda share, what: None,
+) -> dict[str, T]:
+    """Return what is made of the moments of each layer's inputs, put on the grids of activations.
+
+    Layers that are no plain product, and those with too many inputs, are left out.
+
+    Args:
+        folded: A folded graph, maybe with grids of activations.
+        names: The layers.
+        inputs: ``(N, ...)`` normalised.
+        use: Given name and moments; all moments at once would take too much memory.
+        check: Called between batches and layers; raises to stop.
+        progress: Called with a share in 0..1 and the name of a layer.
+    """
+    model = folded.graph()
+    weights = read_weights(model)
     products = [
         product
         for product in products_of(model)
-        if product.name in table.weights and weights[product.name][0].numel() <= MOST_INPUTS
+        if product.name in names and weights[product.name][0].numel() <= MOST_INPUTS
     ]
-    found = dict(table.weights)
+    found: dict[str, T] = {}
     for together in _held_at_once(products, weights):
         moments = _moments(folded, together, inputs, check)
         for product in together:
             check()
-            progress(done / len(products), product.name)
-            name, done = product.name, done + 1
-            chosen = choose(weights[name], found[name], moments[name], table.masks.get(name))
-            found[name] = found[name].holding(chosen)
+            progress(len(found) / len(products), product.name)
+            found[product.name] = use(product.name, moments.pop(product.name))
     return found
 
 

@@ -117,11 +117,12 @@ def analyse(
 
 def weight_bytes(bundle: ModelBundle) -> int:
     """Return the bytes of the weights that are not zero, each at its bits; nothing is encoded."""
-    table = bundle.table.weights
-    bits = 0
-    for name, weight in model_weights(bundle).items():
-        width = table[name].grid.bits if name in table else 8 * weight.element_size()
-        bits += width * int(weight.count_nonzero())
+    widths = {name: entry.grid.bits for name, entry in bundle.table.weights.items()}
+    widths |= {name: shared.bits for name, shared in bundle.table.codebooks.items()}
+    bits = sum(
+        widths.get(name, 8 * weight.element_size()) * int(weight.count_nonzero())
+        for name, weight in model_weights(bundle).items()
+    )
     return -(-bits // 8)
 
 

@@ -17,7 +17,7 @@ from optim.allocation import allocate
 from optim.errors import ConfigError
 from optim.fields import Range
 from optim.sensitivity.profile import Cell, Level, Profile
-from optim.sensitivity.trials import everywhere, on_layers, overridden
+from optim.sensitivity.trials import everywhere, on_layers, overridden, untouched
 from optim.step import Step
 
 __all__ = ["Spread", "spread"]
@@ -128,13 +128,12 @@ def _options(
         _Option(c.level, c.harm.value, original - (c.macs if unit == "macs" else c.bytes))
         for c in cells
     ]
-    kind = overridden(step).kind
-    if not isinstance(kind, Range):
+    field = overridden(step)
+    if not isinstance(field.kind, Range):
         return tried
-    # At the low end a layer is left alone.
-    known = [_Option(kind.low, 0.0, 0.0), *tried]
+    known = sorted([_Option(untouched(step), 0.0, 0.0), *tried], key=lambda o: float(o.level))
     at = [float(option.level) for option in known]
-    stops = [stop for stop in kind.stops() if stop <= at[-1]]
+    stops = [stop for stop in field.kind.stops() if at[0] <= stop <= at[-1]]
     harms = np.interp(stops, at, [option.harm for option in known])
     saved = np.interp(stops, at, [option.saved for option in known])
     return [_Option(*o) for o in zip(stops, harms.tolist(), saved.tolist(), strict=True)]

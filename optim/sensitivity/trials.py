@@ -22,6 +22,7 @@ __all__ = [
     "overridden",
     "techniques",
     "trials_of",
+    "untouched",
 ]
 
 
@@ -57,6 +58,12 @@ def overridden(step: Step) -> Control:
     """Return the field whose common value single layers replace: it says which levels there are."""
     kind = _field(step)[1]
     return next(c for c in controls(type(step)) if c.name == kind.overrides)
+
+
+def untouched(step: Step) -> Level:
+    """Return the level that leaves a layer as it is."""
+    kind = _field(step)[1]
+    return kind.alone[kind.overrides]
 
 
 def _field(step: Step) -> tuple[str, PerLayer]:

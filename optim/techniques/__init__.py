@@ -12,6 +12,8 @@ with its own index.
 from optim.step import Step
 from optim.techniques.correct_bias import CorrectBias
 from optim.techniques.distill import Distill
+from optim.techniques.equalise import Equalise
+from optim.techniques.factorize import Factorize
 from optim.techniques.finetune import FineTune
 from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_channels import PruneChannels
@@ -25,11 +27,13 @@ __all__ = ["TECHNIQUES", "name_of"]
 
 TECHNIQUES: dict[str, type[Step]] = {
     "prune_channels": PruneChannels,
+    "factorize": Factorize,
     "prune_weights": PruneWeights,
     "prune_gradually": PruneGradually,
     "reestimate_batchnorm": ReestimateBatchNorm,
     "finetune": FineTune,
     "distill": Distill,
+    "equalise": Equalise,
     "quantize": Quantize,
     "share_weights": ShareWeights,
     "correct_bias": CorrectBias,

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from optim.fields import Choice
 from optim.step import Applied, Context, LayerReport, StepReport
 from optim.techniques.training import (
     BatchSize,
@@ -42,10 +43,11 @@ class FineTuneQuantized(TaughtStep):
         "Trains quantized weights with the steps of their grids, or shared values, as deployed."
     )
     paper: ClassVar[str] = (
-        "Esser et al., Learned Step Size Quantization, 2020, arXiv:1902.08153; Jacob et al., "
-        "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only "
-        "Inference, 2017, arXiv:1712.05877; shared values: Han et al., Deep Compression, 2015, "
-        "arXiv:1510.00149"
+        "Esser et al., Learned Step Size Quantization, 2020, arXiv:1902.08153; Choi et al., PACT: "
+        "Parameterized Clipping Activation for Quantized Neural Networks, 2018, arXiv:1805.06085; "
+        "Jacob et al., Quantization and Training of Neural Networks for Efficient "
+        "Integer-Arithmetic-Only Inference, 2017, arXiv:1712.05877; shared values: Han et al., "
+        "Deep Compression, 2015, arXiv:1510.00149"
     )
     requires: ClassVar[frozenset[str]] = frozenset({"quantized"})
 
@@ -54,13 +56,23 @@ class FineTuneQuantized(TaughtStep):
     batch_size: BatchSize = 64
     weight_decay: WeightDecay = 0.0001
     shift: Shift = 0
+    steps: Annotated[
+        Literal["lsq", "pact"],
+        Choice(
+            options={"lsq": "Rounding and clipping", "pact": "Clipping alone"},
+            label="Steps of activations learn by",
+            help="LSQ weighs what is rounded against what is clipped; PACT moves the end of the "
+            "range by what lies beyond it.",
+            expert=True,
+        ),
+    ] = "lsq"
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained model with the learned grids in its table."""
         from optim.layers.training_graph import learned_table, training_graph
 
         module = copy.deepcopy(bundle.module)
-        traced = training_graph(module, bundle.table)
+        traced = training_graph(module, bundle.table, by_clipping=self.steps == "pact")
         there = {name for name, _ in traced.named_modules()}  # batch norms are folded
         frozen = [name for name in self.frozen_layers(module) if name in there]
         trained = self.train(

@@ -15,6 +15,7 @@ from optim.errors import ConfigError
 from optim.fields import Choice, Method, PerLayer, Range
 from optim.step import Applied, Context, LayerReport, Step, StepReport
 from optim.techniques.importances import IMPORTANCES, ImportanceMethod, Magnitude
+from optim.techniques.pruning import REFIT
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -73,15 +74,7 @@ class PruneChannels(Step):
             "widths between them cost the time of the next block.",
         ),
     ] = 1
-    reconstruct: Annotated[
-        bool,
-        Choice(
-            options={False: "No", True: "Yes"},
-            label="Refit weights",
-            help="Fits the weights that stay, layer by layer, so that each gives what it gave "
-            "before. Takes seconds, and wins back much of what is lost without training.",
-        ),
-    ] = False
+    reconstruct: Annotated[bool, REFIT] = False
     layers: Annotated[
         dict[str, float],
         PerLayer(

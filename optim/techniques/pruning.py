@@ -1,19 +1,23 @@
-"""What the techniques that set single weights to zero have in common: fields and a warning.
+"""What the techniques that prune have in common: fields, losses on labels, and a warning.
 
 Not a technique itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from optim.errors import CalibrationError
 from optim.fields import Choice, PerLayer, Range
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-__all__ = ["LAYERS", "SCOPE", "SPARSITY", "emptied"]
+    from optim.models.bundle import ModelBundle
+    from optim.step import Context
+
+__all__ = ["LAYERS", "REFIT", "SCOPE", "SPARSITY", "emptied", "losses_on_labels"]
 
 SPARSITY = Range(
     low=0.0,
@@ -28,11 +32,49 @@ SCOPE = Choice(
     label="Scope",
     help="Global compares weights of all layers; per layer gives each the same sparsity.",
 )
+REFIT = Choice(
+    options={False: "No", True: "Yes"},
+    label="Refit weights",
+    help="Fits the weights that stay, layer by layer, so that each gives what it gave before. "
+    "Takes seconds, and wins back much of what is lost without training.",
+)
 LAYERS = PerLayer(
     overrides="sparsity",
     label="Layers",
     help="Sparsity of single layers; 0 leaves a layer alone.",
 )
+
+
+def losses_on_labels(
+    module: nn.Module, bundle: ModelBundle, context: Context, count: int, at_once: int, title: str
+) -> Iterator[Tensor]:
+    """Yield the losses of a module on labelled samples, which add up to the mean over all.
+
+    Args:
+        module: A copy of the bundle's, which gradients may be left in.
+        bundle: Its task says which loss.
+        context: Samples.
+        count: How many.
+        at_once: Samples of one loss.
+        title: Who asks, for the error.
+
+    Raises:
+        CalibrationError: If samples have no labels.
+    """
+    from optim.train import label_loss
+
+    x, targets = context.calibration(count)
+    if targets.ndim == 1 and bool((targets < 0).any()):
+        raise CalibrationError(
+            f"{title} needs labels, and the data have none.",
+            hint="Choose magnitude, or another way that needs none.",
+        )
+    objective = label_loss(bundle.task)
+    for start in range(0, len(x), at_once):
+        context.check()
+        batch = slice(start, start + at_once)
+        loss = objective(module(x[batch]), targets[batch], x[batch])
+        yield loss * len(x[batch]) / len(x)
 
 
 def emptied(masks: Mapping[str, Tensor]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice, Method, PerLayer, Range
 from optim.step import Applied, Context, LayerReport, Step, StepReport
+from optim.techniques.budgets import BUDGETS, BudgetMethod, Offer, Spread, Uniform
 from optim.techniques.calibrations import (
     CALIBRATIONS,
     MSE,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from optim.graph.plan import GraphPlan
+    from optim.layers.grid import Grid
     from optim.layers.quantized_graph import QuantizationPlan
     from optim.layers.statistics import Statistics
     from optim.layers.table import QuantizedEdge, QuantizedWeight
@@ -131,6 +133,16 @@ class Quantize(Step):
             expert=True,
         ),
     ] = "affine"
+    scales: Annotated[
+        Literal["any", "power_of_two"],
+        Choice(
+            options={"any": "Any", "power_of_two": "Powers of two"},
+            label="Values of scales",
+            help="Powers of two let a processor shift instead of multiply, and fit a little worse. "
+            "Training learns other ones.",
+            expert=True,
+        ),
+    ] = "any"
     reduce_range: Annotated[
         bool,
         Choice(
@@ -158,6 +170,15 @@ class Quantize(Step):
             help="How the range of a weight is chosen.",
         ),
     ] = MSE()
+    budget: Annotated[
+        BudgetMethod,
+        Method(
+            family=BUDGETS,
+            label="Bits of layers",
+            help="Whether all layers have the same weight bits, or as many bytes in all with more "
+            "bits where outputs depend on it.",
+        ),
+    ] = Uniform()
     rounding: Annotated[
         RoundingMethod,
         Method(
@@ -212,15 +233,17 @@ class Quantize(Step):
 
     @property
     def calibration_passes(self) -> int:
-        """Samples for the ranges of activations, and what rounding adds."""
-        return self.samples + self.rounding.passes
+        """Samples for the ranges of activations, and what rounding and budget add."""
+        return self.samples + self.rounding.passes + self.budget.passes
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with grids in its compression table; weights stay as they were.
 
         An ONNX graph is folded: its grids are those of the folded weights.
         """
-        applied = self._on_grids(bundle, context, self._observed)
+        spread = self._spread(bundle, context)
+        step = self.model_copy(update={"layers": {**spread.bits, **self.layers}})
+        applied = _with_reasons(step._on_grids(bundle, context, self._observed), spread)
         if isinstance(self.rounding, Nearest) or not applied.bundle.table.weights:
             return applied
         if context.sample_limit is not None:
@@ -233,6 +256,34 @@ class Quantize(Step):
         """Return the model on grids of these bits, from end to end; activations' reach to 1."""
         ends = {"calibration": MinMax(), "weight_calibration": MinMax()}
         return self.model_copy(update=ends)._on_grids(bundle, context, _unobserved).bundle
+
+    def _spread(self, bundle: ModelBundle, context: Context) -> Spread:
+        """Return the bits of single layers that the budget chooses."""
+        if isinstance(self.budget, Uniform):
+            return Spread()
+        if not isinstance(self.weight_bits, int) or not 2 <= self.weight_bits <= 8:
+            return Spread(note=f"Only 2 to 8 bits are spread, not {self.weight_bits}.")
+        if context.sample_limit is not None:
+            return Spread(note="A draft: the same bits everywhere, not yet spread over layers.")
+        return self.budget.spread(self._offer(bundle, self.weight_bits), context)
+
+    def _offer(self, bundle: ModelBundle, bits: int) -> Offer:
+        """Return what bits are spread over: all layers but those that are set."""
+        from optim.layers.graph import trace
+        from optim.layers.rewrite import weights_of
+
+        weights = {}
+        if bundle.lane == "torch":
+            names = list(weights_of(bundle.module, self.layers))
+            traced, fixed = trace(bundle.module), {*self.layers, *self._ends(names)}
+            weights = {
+                name: traced.get_parameter(f"{name}.weight").detach()
+                for name in names
+                if name not in fixed
+            }
+        grids = ("granularity", "group_size", "scales", "weight_calibration", "weight_scheme")
+        key = str([getattr(self, name) for name in grids])
+        return Offer(bundle, weights, bits, self._quantize_weight, key)
 
     @property
     def _how(self) -> str:
@@ -310,9 +361,22 @@ class Quantize(Step):
         grid = Grid.for_weights(bits, symmetric, self.granularity, self.group_size)  # type: ignore[arg-type]
         rows = to_rows(weight, grid)
         if bits == "ternary":
-            return ternary_weight(rows, grid)
+            ternary = ternary_weight(rows, grid)
+            if self.scales == "any":
+                return ternary
+            return replace(ternary, scale=ternary.scale.log2().round().exp2())
         low, high = self.weight_calibration.limits(Statistics.of_rows(rows), grid)
-        return QuantizedWeight(grid, *grid.parameters(low, high))
+        return QuantizedWeight(grid, *self._parameters(rows, grid, low, high))
+
+    def _parameters(
+        self, rows: Tensor, grid: Grid, low: Tensor, high: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return scale and zero point of rows that are to be covered from low to high."""
+        from optim.layers.grid import power_of_two
+
+        if self.scales == "power_of_two":
+            return power_of_two(rows, grid, low, high)
+        return grid.parameters(low, high)
 
     def _observed(
         self, bundle: ModelBundle, plan: QuantizationPlan | GraphPlan, context: Context
@@ -349,7 +413,8 @@ class Quantize(Step):
             bits = max(8, self.activation_bits) if name in wide else self.activation_bits
             grid = Grid.for_activations(bits, symmetric)
             low, high = self.calibration.limits(statistics, grid)
-            scale, zero_point = grid.parameters(low * _OFF_TIES, high * _OFF_TIES)
+            ends = (low * _OFF_TIES, high * _OFF_TIES)
+            scale, zero_point = self._parameters(statistics.values, grid, *ends)
             edges[name] = QuantizedEdge(grid, float(scale), int(zero_point))
         return edges
 
@@ -390,6 +455,17 @@ def _layer_report(name: str, weight: QuantizedWeight, bits: int | str) -> LayerR
 
 def _at_least_eight(bits: WeightBits) -> WeightBits:
     return bits if bits in ("float", 16) else 8
+
+
+def _with_reasons(applied: Applied, spread: Spread) -> Applied:
+    layers = tuple(
+        replace(entry, detail=f"{entry.detail}; {spread.reasons[entry.layer]}")
+        if entry.layer in spread.reasons
+        else entry
+        for entry in applied.report.layers
+    )
+    told = replace(applied, report=replace(applied.report, layers=layers))
+    return _with_note(told, spread.note) if spread.note else told
 
 
 def _with_note(applied: Applied, note: str) -> Applied:

@@ -81,6 +81,8 @@ class ShareWeights(Step):
             label="Layers",
             skip="float",
             help="Bits of single layers; float leaves a layer alone.",
+            alone={"bits": "float", "bias_bits": "float"},
+            tried=(4, 3, 2),
         ),
     ] = {}
 

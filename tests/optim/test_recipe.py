@@ -81,8 +81,8 @@ def recipes(draw):
         Entry(f"{draw(st.text(min_size=1, max_size=20))}#{i}", step, draw(st.booleans()))
         for i, step in enumerate(sorted(steps, key=lambda s: not s.requires))
     )
-    # Steps that change floats come before the first quantization, those that need one behind it.
-    late = [e for e in entries if isinstance(e.step, Quantize)]
+    # Steps that change floats come before they are gone, those that need them gone behind that.
+    late = [e for e in entries if "float" in e.step.removes]
     early = [e for e in entries if "float" in e.step.requires and e not in late]
     rest = [e for e in entries if e not in late and e not in early]
     if not any(e.is_active for e in late[:1]):

@@ -136,7 +136,7 @@ def test_a_model_without_classes_is_not_trained(step):
 
 def test_an_importance_that_needs_labels_says_so(unlabelled_context):
     bundle = unlabelled_context.reference
-    with pytest.raises(CalibrationError, match="Taylor importance needs labels") as caught:
+    with pytest.raises(CalibrationError, match="Taylor needs labels") as caught:
         PruneChannels(pruning_ratio=0.3, importance="taylor").apply(bundle, unlabelled_context)
     assert "magnitude" in caught.value.hint
     done = PruneChannels(pruning_ratio=0.3).apply(bundle, unlabelled_context)

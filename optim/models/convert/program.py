@@ -77,7 +77,10 @@ _OWN: dict[str, type[nn.Module]] = {"ChannelPadShortcut": ChannelPadShortcut, "T
 _BY_NAME = {cls.__name__: cls for cls in _LAYERS}
 _NAMES = {function: name for name, function in FUNCTIONS.items()}
 _DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
-_CAST = ("call_method", "to")
+_METHODS = {
+    ("call_method", name) for name in ("flatten", "mean", "softmax", "to", "transpose", "unflatten")
+}
+"""Methods of tensors that a program may call; all of them only compute."""
 _MAX_SIDE = 2**24
 _MAX_DEPTH = 8
 
@@ -276,7 +279,9 @@ def _graph(program: Mapping[str, Any]) -> fx.Graph:
             break
         if op == "call_function":
             target = FUNCTIONS[target]
-        elif op != "placeholder" and target not in held.get(op, ()) and (op, target) != _CAST:
+        elif (
+            op != "placeholder" and target not in held.get(op, ()) and (op, target) not in _METHODS
+        ):
             raise ValueError(f"{op!r} {target!r} is no call")
         made = graph.create_node(op, target, values, named, name=name)
         known[name] = made

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from optim.errors import CalibrationError
 from optim.fields import Range
 from optim.techniques.importances.method import ImportanceMethod, scores_of
+from optim.techniques.pruning import losses_on_labels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,20 +45,9 @@ class Taylor(ImportanceMethod):
         import torch_pruning as tp
 
         from optim.layers.channels import find_channels
-        from optim.train import label_loss
 
         module = copy.deepcopy(bundle.module).eval()
-        x, targets = context.calibration(self.samples)
-        if targets.ndim == 1 and bool((targets < 0).any()):
-            raise CalibrationError(
-                "Taylor importance needs labels, and the data have none.",
-                hint="Choose magnitude or FPGM.",
-            )
-        objective = label_loss(bundle.task)
-        for start in range(0, len(x), 128):
-            context.check()
-            batch = slice(start, start + 128)
-            loss = objective(module(x[batch]), targets[batch], x[batch])
+        for loss in losses_on_labels(module, bundle, context, self.samples, 128, self.title):
             loss.backward()
         copied = find_channels(module, bundle.spec.shape)
         return scores_of(copied, tp.importance.GroupTaylorImportance())

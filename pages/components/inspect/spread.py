@@ -12,7 +12,7 @@ from optim.fields import Choice, Range
 from optim.quantity import format_value
 from optim.recipe import Recipe
 from optim.sensitivity.profile import Level, Profile
-from optim.sensitivity.trials import overridden
+from optim.sensitivity.trials import overridden, untouched
 from optim.techniques import TECHNIQUES, name_of
 from pages.components import access, state
 from pages.components.inspect.sensitivity import level_text
@@ -55,9 +55,11 @@ def _levels(profile: Profile, technique: str) -> list[Level]:
     tried = [cell.level for cell in profile.cells_of(technique)]
     kind = field.kind
     if isinstance(kind, Range):
-        most = max(float(level) for level in tried)
-        step = max(1, len(kind.stops()) // 20)
-        return [stop for stop in kind.stops()[::step] if 0 < stop <= most]
+        # From what leaves layers alone, which is no choice, to the strongest that was tried.
+        start, end = untouched(TECHNIQUES[technique]()), tried[-1]
+        between = [s for s in kind.stops() if min(start, end) <= s <= max(start, end)]
+        between = sorted(between, key=lambda s: abs(s - start))[1:]
+        return between[:: max(1, len(between) // 20)]
     assert isinstance(kind, Choice)
     return list(dict.fromkeys(tried))
 
@@ -67,9 +69,7 @@ def _result(recipe: Recipe, found: Mapping[str, Any]) -> None:
     rows = [
         {
             "": name,
-            _UNITS[unit].capitalize() if unit == "bytes" else _UNITS[unit]: format_value(
-                cost, unit
-            ),
+            _UNITS[unit]: format_value(cost, unit),
             "Quality": side["quality"]["text"] if side["quality"] else "",
             "Against the original": side["change"]["verdict"] if side["change"] else side["cost"],
         }

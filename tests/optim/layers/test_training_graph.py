@@ -124,6 +124,21 @@ def test_every_step_of_8_bits_or_less_is_learned_and_stays_above_zero(name, tiny
     assert all(edge.scale > 0 for edge in table.edges.values())
 
 
+def test_a_step_can_learn_by_what_is_clipped_alone():
+    """With values inside the range only, LSQ moves the step and PACT does not."""
+    grid = Grid.for_activations(2, False)
+    found = {}
+    for by_clipping in (False, True):
+        for value in (0.7, 9.0):
+            edge = LearnedEdge("x", QuantizedEdge(grid, 0.5, 0), by_clipping)
+            edge(torch.tensor([[value]])).sum().backward()
+            found[by_clipping, value] = float(edge.scale.grad)
+    share = 1 / math.sqrt(grid.qmax)
+    assert found[False, 0.7] == pytest.approx((1 - 0.7 / 0.5) * share)
+    assert found[True, 0.7] == 0
+    assert found[True, 9.0] == found[False, 9.0] == pytest.approx(3 * share)
+
+
 def test_a_copy_is_on_its_own(narrow):
     x = inputs_for(narrow)
     traced = training_graph(copy.deepcopy(narrow.module), narrow.table)

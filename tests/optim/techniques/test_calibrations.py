@@ -119,6 +119,24 @@ def test_a_constant_activation_is_stored_exactly(method, values):
         assert error(statistics, grid, limits) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_half_quadratic_ranges_serve_the_bulk_and_not_outliers(bits, symmetric):
+    grid = Grid.for_weights(bits, symmetric, "per_channel")
+    rows = torch.randn(8, 256, generator=torch.Generator().manual_seed(0))
+    rows[:, 3] = 20.0
+    statistics = Statistics.of_rows(rows)
+
+    def bulk(name):
+        limits = WEIGHT_CALIBRATIONS[name]().limits(statistics, grid)
+        scale, zero_point = grid.parameters(*limits)
+        off = dequantize(quantize(rows, grid, scale, zero_point), scale, zero_point) - rows
+        return float(off.abs().pow(0.7).mean())
+
+    assert bulk("hqq") < bulk("minmax")
+    assert bulk("hqq") <= 1.02 * bulk("mse")
+
+
 @pytest.mark.parametrize("name", WEIGHT_CALIBRATIONS)
 def test_rows_are_judged_one_by_one(name):
     grid = Grid.for_weights(4, True, "per_channel")

@@ -139,7 +139,7 @@ def test_batch_norm_scale_judges_only_groups_with_a_norm():
     assert conv.detail == "Batch norm scale cannot judge it"
 
 
-@pytest.mark.parametrize("importance", ["magnitude", "taylor", "fpgm", "bn_scale"])
+@pytest.mark.parametrize("importance", ["magnitude", "taylor", "hessian", "fpgm", "bn_scale"])
 def test_an_importance_beats_chance(importance, trained):
     """Accuracy after pruning and batch norm re-estimation, against the mean of random orders."""
     bundle, data = trained

@@ -1,14 +1,17 @@
 """Scales in closed form, exclusion, per-layer bits, and methods that pay."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from optim.errors import CalibrationError, ConfigError
 from optim.layers.graph import kind_of, trace
-from optim.layers.grid import to_rows
+from optim.layers.grid import Grid, power_of_two, to_rows
 from optim.layers.quantized_graph import QuantizationPlan, integer_inputs
 from optim.layers.statistics import Statistics
+from optim.layers.table import QuantizedWeight
 from optim.measure.evaluate import predict
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
@@ -213,6 +216,34 @@ def test_what_has_no_integer_kernel_is_said(tiny_cnn):
     wide = Quantize(samples=32, activation_bits=16).apply(tiny_cnn, context).report
     assert "16 bits have no integer kernel" in wide.notes[0]
     assert not Quantize(samples=32).apply(tiny_cnn, context).report.notes
+
+
+@pytest.mark.parametrize("fields", [{}, {"weight_bits": 4}, {"weight_bits": "ternary"}], ids=str)
+def test_scales_can_be_powers_of_two(fields, tiny_cnn):
+    context = context_for(tiny_cnn)
+    step = Quantize(samples=32, scales="power_of_two", **fields)
+    table = step.apply(tiny_cnn, context).bundle.table
+    for entry in table.weights.values():
+        assert torch.equal(entry.scale, entry.scale.log2().round().exp2())
+    for edge in table.edges.values():
+        assert math.log2(edge.scale).is_integer()
+        assert edge.bounds()[0] <= 0 <= edge.bounds()[1]
+    outline = step.outline(tiny_cnn, context).table
+    assert all(e.scale.log2().frac().eq(0).all() for e in outline.weights.values())
+
+
+def test_powers_of_two_are_the_better_of_both_neighbours():
+    grid, rows = Grid.for_weights(4, True, "per_channel"), torch.randn(50, 40)
+    statistics = Statistics.of_rows(rows)
+    scale, zero_point = power_of_two(rows, grid, statistics.low, statistics.high)
+
+    def errors(scale):
+        entry = QuantizedWeight(grid, scale, zero_point)
+        return (entry.apply(rows) - rows).square().sum(1)
+
+    exact, _ = grid.parameters(statistics.low, statistics.high)
+    for other in (exact.log2().floor().exp2(), exact.log2().ceil().exp2()):
+        assert (errors(scale) <= errors(other) + 1e-6).all()
 
 
 # --- a smarter method is not worse --------------------------------------------------------------
