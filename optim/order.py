@@ -12,15 +12,31 @@ from that, and a new technique joins by the same three lines:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from optim.errors import ConfigError
+from optim.step import Step
 
-if TYPE_CHECKING:
-    from optim.recipe import Entry
-    from optim.step import Step
+__all__ = ["OrderError", "Placed", "advice", "check_order", "in_order"]
 
-__all__ = ["OrderError", "advice", "check_order", "in_order"]
+
+class Placed(Protocol):
+    """A step at its place, as an entry of a recipe is."""
+
+    @property
+    def id(self) -> str:
+        """Unique among the steps."""
+
+    @property
+    def step(self) -> Step:
+        """What is done."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it does anything."""
+
+
+P = TypeVar("P", bound=Placed)
 
 _AT_FIRST = frozenset({"float"})
 """What holds of every model before the first step."""
@@ -45,7 +61,7 @@ class OrderError(ConfigError):
     """Steps cannot follow each other in this order; :func:`in_order` may find one."""
 
 
-def check_order(entries: Iterable[Entry]) -> None:
+def check_order(entries: Iterable[Placed]) -> None:
     """Refuse steps whose conditions do not hold where they stand.
 
     Raises:
@@ -61,7 +77,7 @@ def check_order(entries: Iterable[Entry]) -> None:
         holding = (holding - entry.step.removes) | entry.step.ensures
 
 
-def advice(entries: Sequence[Entry]) -> dict[str, str]:
+def advice(entries: Sequence[Placed]) -> dict[str, str]:
     """Return ``{entry id: why it is better placed later}`` for steps whose work is undone.
 
     What is undone and done again further down, as when pruning and training alternate, is fine.
@@ -78,7 +94,7 @@ def advice(entries: Sequence[Entry]) -> dict[str, str]:
     return found
 
 
-def in_order(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+def in_order(entries: Sequence[P]) -> tuple[P, ...]:
     """Return entries in an order in which each can be applied and none is undone.
 
     Those that need not move keep their order; switched off ones stay behind what they follow.
@@ -86,7 +102,7 @@ def in_order(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     Raises:
         OrderError: If there is no such order: of what stands in the way of every one.
     """
-    left, done = list(entries), []
+    left, done = list(entries), list[P]()
     while left:
         free = next((e for e in left if not any(_before(o, e, entries) for o in left)), None)
         if free is None:
@@ -98,7 +114,7 @@ def in_order(entries: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(done)
 
 
-def _before(one: Entry, other: Entry, entries: Sequence[Entry]) -> bool:
+def _before(one: Placed, other: Placed, entries: Sequence[Placed]) -> bool:
     """Whether ``one`` has to come before ``other``."""
     if one is other:
         return False
@@ -114,7 +130,7 @@ def _before(one: Entry, other: Entry, entries: Sequence[Entry]) -> bool:
     return bool(needs or undoes)
 
 
-def _alternates(removing: Entry, ensuring: Entry, entries: Sequence[Entry]) -> bool:
+def _alternates(removing: Placed, ensuring: Placed, entries: Sequence[Placed]) -> bool:
     """Whether a step stands before one that undoes it, and its like once more behind that."""
     order = list(entries)
     if order.index(ensuring) > order.index(removing):
@@ -122,8 +138,7 @@ def _alternates(removing: Entry, ensuring: Entry, entries: Sequence[Entry]) -> b
     return ensuring.id not in advice(entries)
 
 
-def _conditions(entry: Entry) -> Mapping[str, frozenset[str]]:
+def _conditions(entry: Placed) -> Mapping[str, frozenset[str]]:
     """Return what a step needs, makes and spoils; nothing of one that does nothing."""
-    step: Step = entry.step
     names = ("requires", "ensures", "removes")
-    return {name: getattr(step, name) if entry.is_active else frozenset() for name in names}
+    return {name: getattr(entry.step, name) if entry.is_active else frozenset() for name in names}

@@ -14,6 +14,7 @@ from optim.cli._options import Json
 from optim.cli._output import print_json, print_table, progress_bar, say_notes
 from optim.errors import ConfigError
 from optim.quantity import Comparison, format_value
+from optim.sweet_spot.fusion import LEVELS, Fusion
 from optim.sweet_spot.grid import RUNTIMES
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def sweet_spot(
     ] = math.inf,
     runtime: Annotated[
         list[str] | None,
-        typer.Option(help=f"One of {', '.join(RUNTIMES)}; may be repeated. All without it."),
+        typer.Option(help=f"One of {', '.join(RUNTIMES)}; may be repeated. All that are here."),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Most threads that are tried; all cores.")
@@ -198,7 +199,7 @@ def sweet_spot(
         grid = measure_recipe(
             Engine(base=recipe.parent),
             Recipe.load(recipe),
-            runtime or tuple(RUNTIMES),
+            runtime or None,
             cores=threads,
             told=progress,
         )
@@ -223,10 +224,28 @@ def sweet_spot(
     ]
     columns = ("runtime", "threads", "batch", "latency", "samples a second", "")
     print_table(f"Measured on {grid.device}", columns, rows)
+    _print_fusion(grid.fusion)
     refused = [f"{RUNTIMES[name]} was left out: {why}" for name, why in grid.refused.items()]
+    levels = [f"{LEVELS[name].title}: {why}" for name, why in grid.fusion.refused.items()]
     others = grid.equals_of(best, max_ms) if best else []
     noise = [f"The intervals do not tell {len(others)} others from the best."] if others else []
-    say_notes([*noise, *refused, *grid.notes])
+    say_notes([*noise, *refused, *levels, *grid.notes])
+
+
+def _print_fusion(fusion: Fusion) -> None:
+    rows = [
+        (
+            LEVELS[one.level].title,
+            one.threads,
+            one.batch,
+            one.latency,
+            one.change.verdict() if one.change else "",
+        )
+        for one in fusion.measured
+    ]
+    if rows:
+        columns = ("level", "threads", "batch", "latency", "against the first")
+        print_table("Fusion and layout in ONNX Runtime", columns, rows)
 
 
 @devices.command()

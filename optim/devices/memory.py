@@ -33,6 +33,7 @@ from optim.storage import write_atomic
 __all__ = [
     "MEMORY_CONSTANTS",
     "N_SIZES",
+    "Interpreter",
     "MemoryEstimate",
     "MemoryLaw",
     "columns_of",

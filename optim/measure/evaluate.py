@@ -16,7 +16,7 @@ from optim.models.bundle import ModelBundle, TorchModel
 from optim.models.interface import rows_of
 from optim.quantity import How
 from optim.runtime.emit_graph import graph_bytes
-from optim.runtime.session import InferenceSession, Session
+from optim.runtime.session import GraphLevel, InferenceSession, Session
 
 __all__ = [
     "Runner",
@@ -89,7 +89,8 @@ def runner_of(bundle: ModelBundle, *, as_defined: bool = False) -> Runner:
         return lambda x: outputs_of(graph, x)
     file = graph_bytes(bundle.content.onnx, bundle.table, bundle.interface)
     threads = torch.get_num_threads()
-    session = InferenceSession.open(file, threads, bundle.interface, optimised=not as_defined)
+    level: GraphLevel = "off" if as_defined else "all"
+    session = InferenceSession.open(file, threads, bundle.interface, level=level)
     return lambda x: session.run(x.numpy())
 
 

@@ -123,7 +123,7 @@ def _answers(
 ) -> Predictions:
     """Return what a graph says, computed operator by operator."""
     threads = torch.get_num_threads()
-    session = InferenceSession.open(graph, threads, bundle.interface, optimised=False)
+    session = InferenceSession.open(graph, threads, bundle.interface, level="off")
     outputs = []
     for rows in batches(len(samples), at_once):
         check()

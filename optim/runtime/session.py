@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx
@@ -12,8 +12,9 @@ import onnx
 from optim.errors import ExportError, MeasurementError, first_line
 from optim.models.interface import Interface, Read
 from optim.models.probing import EXACT_INTEGERS, with_outputs
+from optim.runtime.providers import PROVIDERS, provider_of
 
-__all__ = ["InferenceSession", "Opener", "Session", "runtime_name"]
+__all__ = ["GraphLevel", "InferenceSession", "Opener", "Session", "runtime_name"]
 
 
 class Session(Protocol):
@@ -37,6 +38,16 @@ class Session(Protocol):
 Opener = Callable[[bytes, int, Interface | None], Session]
 """Loads a file, to be run on so many threads by that interface."""
 
+GraphLevel = Literal["off", "basic", "extended", "all"]
+"""How far the runtime may rewrite a graph for its own kernels."""
+
+_LEVELS: dict[GraphLevel, str] = {
+    "off": "ORT_DISABLE_ALL",
+    "basic": "ORT_ENABLE_BASIC",
+    "extended": "ORT_ENABLE_EXTENDED",
+    "all": "ORT_ENABLE_ALL",
+}
+
 
 def runtime_name() -> str:
     """Return name and version of the runtime, for the reader."""
@@ -54,12 +65,14 @@ class InferenceSession:
         interface: What its inputs are given and which outputs are read.
         input_shape: Shape of one sample as the file declares it; 0 where it is dynamic.
         threads: Threads one inference may use.
+        provider: What executes it, a key of ``PROVIDERS``.
     """
 
     session: Any
     interface: Interface
     input_shape: tuple[int, ...]
     threads: int
+    provider: str = "cpu"
 
     @classmethod
     def open(
@@ -68,30 +81,35 @@ class InferenceSession:
         threads: int = 1,
         interface: Interface | None = None,
         *,
-        optimised: bool = True,
+        level: GraphLevel = "all",
+        provider: str = "cpu",
     ) -> InferenceSession:
-        """Load a model on the CPU.
+        """Load a model.
 
         Args:
             model: The model or the bytes of its file.
             threads: Threads one inference may use.
             interface: How it is run; if None, it has one float32 input, and its first output is
                 read.
-            optimised: Whether the runtime may rewrite the graph for its own kernels; without that
-                it computes operator by operator, as ONNX defines them.
+            level: How far the runtime may rewrite the graph; if "off", it computes operator by
+                operator, as ONNX defines them.
+            provider: What executes it, a key of ``PROVIDERS``. Operators for which a GPU has no
+                kernel are computed on the CPU.
 
         Raises:
             ExportError: If the runtime refuses the model.
-            MeasurementError: If its interface has to be known and is not given.
+            MeasurementError: If its interface has to be known and is not given, or if the runtime
+                would fall back to another provider.
+            MissingDependencyError: If the runtime has no such provider.
         """
         import onnxruntime as ort
 
+        executed = provider_of(provider)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        if not optimised:
-            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level])
         # Threads that spin while idle would disturb every other measurement on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry(*EXACT_INTEGERS)
@@ -99,22 +117,32 @@ class InferenceSession:
         if interface is not None:
             data = with_outputs(data, interface.inside)
         try:
-            session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            session = ort.InferenceSession(
+                data, options, providers=list(executed.order), enable_fallback=False
+            )
         except Exception as error:
             # onnxruntime raises classes of its own that share no base but Exception.
             raise ExportError(
                 f"{runtime_name()} cannot load the model: {first_line(error)}."
             ) from error
+        # Where libraries of a GPU are missing it warns, and takes the next provider.
+        if (taken := session.get_providers()[0]) != executed.order[0]:
+            raise MeasurementError(
+                f"{runtime_name()} would compute by {taken}, not on {executed.title}.",
+                hint="It needs a GPU, its driver, and the libraries its release notes name.",
+            )
         interface = interface or _plain(session)
         sizes = next(i.shape for i in session.get_inputs() if i.name == interface.name)
         sizes = sizes[1:] if interface.has_samples_axis else sizes
         shape = tuple(d if isinstance(d, int) else 0 for d in sizes)
-        return cls(session, interface, shape, threads)
+        return cls(session, interface, shape, threads, provider)
 
     @property
     def runtime(self) -> str:
-        """Name and version of the runtime, for the reader."""
-        return runtime_name()
+        """Name and version of the runtime, and the GPU's provider if there is one."""
+        if self.provider == "cpu":
+            return runtime_name()
+        return f"{runtime_name()}, {PROVIDERS[self.provider].title}"
 
     @property
     def input_name(self) -> str:

@@ -1,53 +1,34 @@
 """Measure in a process of its own: nothing waits for it, and nothing else computes beside it.
 
-``python -m optim.sweet_spot.child`` reads one line of JSON, ``{"recipe": ..., "runtimes": [...]}``,
-says how far it is in the file of :mod:`optim.sweet_spot.kept`, and keeps what came out.
+``python -m optim.sweet_spot.child`` reads one line of JSON, ``{"key": ..., "recipe": ...,
+"runtimes": [...]}``, and keeps what came out.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from typing import IO
+from typing import Any
 
-from optim.errors import MeasurementError, OptimError
-from optim.processes import refusal
+from optim.aside import Check, Told, serve
 from optim.recipe import Recipe
-from optim.sweet_spot.kept import keep_grid, key_of, tell_progress
+from optim.sweet_spot.kept import SHELF
 from optim.sweet_spot.measuring import measure_recipe
 from optim.whatif.engine import Engine
 
 __all__ = ["main"]
 
 _MOST_S = 600
-"""Nobody else can measure for so long."""
 
 
-def main(source: IO[str] = sys.stdin) -> None:
+def main() -> None:
     """Measure what is asked for; only registered models and data are opened."""
-    request = json.loads(source.readline())
+    serve(SHELF, _measure, most_s=_MOST_S, late="The model was not measured within 10 minutes.")
+
+
+def _measure(request: dict[str, Any], told: Told, check: Check) -> None:
     recipe = Recipe.from_json(request["recipe"])
-    key = key_of(recipe)
-
-    began = time.monotonic()
-
-    def check() -> None:
-        if time.monotonic() - began > _MOST_S:
-            raise MeasurementError(
-                f"The model was not measured within {_MOST_S // 60} minutes.",
-                hint="Choose fewer runtimes, or a smaller model.",
-            )
-
-    def told(share: float, what: str) -> None:
-        tell_progress(key, share=share, what=what)
-
-    try:
-        engine = Engine(registered_only=True)
-        wanted = request["runtimes"]
-        keep_grid(key, measure_recipe(engine, recipe, wanted, told=told, check=check))
-    except OptimError as error:
-        tell_progress(key, refused=refusal(error))
+    engine = Engine(registered_only=True)
+    grid = measure_recipe(engine, recipe, request["runtimes"], told=told, check=check)
+    SHELF.keep(request["key"], grid.to_json())
 
 
 if __name__ == "__main__":

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from optim.quantity import Comparison, Quantity
+from optim.runtime.providers import GPUS, gpus_here
+from optim.sweet_spot.fusion import Fusion
 
-__all__ = ["BATCHES", "RUNTIMES", "Cell", "Grid", "Ran", "thread_counts"]
+__all__ = ["BATCHES", "RUNTIMES", "Cell", "Grid", "Ran", "runtimes_here", "thread_counts"]
 
-RUNTIMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO", "compile": "torch.compile"}
+RUNTIMES = {
+    "onnx": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "compile": "torch.compile",
+    "cuda": "ONNX Runtime (CUDA)",
+    "tensorrt": "ONNX Runtime (TensorRT)",
+}
 """What a reader calls the runtimes; the first is the one others are compared with."""
 BATCHES = (1, 2, 4, 8, 16, 32)
 """Samples in one inference."""
+
+
+def runtimes_here() -> tuple[str, ...]:
+    """Return the runtimes worth asking for: those on a GPU only where ONNX Runtime has them."""
+    there = gpus_here()
+    return tuple(name for name in RUNTIMES if name not in GPUS or name in there)
 
 
 def thread_counts(cores: int) -> tuple[int, ...]:
@@ -102,6 +116,7 @@ class Grid:
         device: What it was measured on.
         gpu: What was done about GPUs.
         omitted: Ids of training steps that had no stored result, and were left out.
+        fusion: ONNX Runtime by level of rewriting; empty where it was not measured.
     """
 
     ran: Mapping[str, Ran]
@@ -112,6 +127,7 @@ class Grid:
     device: str = ""
     gpu: str = ""
     omitted: tuple[str, ...] = ()
+    fusion: Fusion = field(default_factory=Fusion)
 
     @property
     def notes(self) -> list[str]:
@@ -160,6 +176,7 @@ class Grid:
             "device": self.device,
             "gpu": self.gpu,
             "omitted": list(self.omitted),
+            "fusion": self.fusion.to_json(),
         }
 
     @classmethod
@@ -174,4 +191,5 @@ class Grid:
             data["device"],
             data["gpu"],
             tuple(data["omitted"]),
+            Fusion.from_json(data["fusion"]),
         )

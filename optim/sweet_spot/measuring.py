@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +18,12 @@ from optim.quantity import Comparison
 from optim.recipe import Recipe
 from optim.runtime.latency import LatencySamples, measure_latency
 from optim.runtime.session import Session
-from optim.sweet_spot.grid import BATCHES, RUNTIMES, Cell, Grid, Ran, thread_counts
-from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
+from optim.sweet_spot.fusion import LEVELS, AtLevel, Fusion
+from optim.sweet_spot.grid import BATCHES, RUNTIMES, Cell, Grid, Ran, runtimes_here, thread_counts
+from optim.sweet_spot.runtimes import Contender, at_levels, contenders, gpu_words
 from optim.whatif.engine import Engine
 
-__all__ = ["measure_grid", "measure_recipe"]
+__all__ = ["measure_fusion", "measure_grid", "measure_recipe"]
 
 _CELL_S = 1.0
 """Time for the blocks of one cell, all runtimes together, roughly."""
@@ -29,6 +31,8 @@ _ROUNDS = (7, 41)
 """Fewest blocks, which an interval of a median needs, and most."""
 _LONGEST_S = 0.5
 """An inference that takes longer is not tried with more samples."""
+_GRID_SHARE = 0.95
+"""Of the progress; the rest is for fusion and layout."""
 
 Told = Callable[[float, str], None]
 
@@ -36,7 +40,7 @@ Told = Callable[[float, str], None]
 def measure_recipe(
     engine: Engine,
     recipe: Recipe,
-    wanted: Sequence[str] = tuple(RUNTIMES),
+    wanted: Sequence[str] | None = None,
     *,
     cores: int | None = None,
     told: Told = lambda share, what: None,
@@ -47,7 +51,7 @@ def measure_recipe(
     Args:
         engine: Opens and prepares the model.
         recipe: What is done to it.
-        wanted: Names of runtimes, keys of ``RUNTIMES``.
+        wanted: Names of runtimes, keys of ``RUNTIMES``; those of :func:`runtimes_here` if None.
         cores: Most threads that are tried; all cores if None.
         told: Called with a share in 0..1 and what is being done.
         check: Called between blocks; raises to stop.
@@ -56,6 +60,8 @@ def measure_recipe(
         ConfigError: If there is no such runtime, or none at all.
         OptimError: If the model cannot be opened or prepared.
     """
+    if wanted is None:
+        wanted = runtimes_here()
     if not wanted or set(wanted) - RUNTIMES.keys():
         raise ConfigError(
             f"runtimes must be some of {', '.join(RUNTIMES)}: got {', '.join(wanted) or 'none'}.",
@@ -70,13 +76,56 @@ def measure_recipe(
     found, refused = contenders(bundle, recipe, bench.samples, names)
     batches, threads = _batches(bundle), thread_counts(cores or available_cores())
     inputs = bundle.spec.normalise(bench.samples.inputs[: max(batches)]).numpy()
-    grid = measure_grid(found, inputs, batches, threads, told=told, check=check)
+
+    def within(share: float, what: str) -> None:
+        told(_GRID_SHARE * share, what)
+
+    grid = measure_grid(found, inputs, batches, threads, told=within, check=check)
+    fusion = Fusion()
+    if best := grid.best(math.inf, "onnx"):
+        told(_GRID_SHARE, "fusion and layout")
+        levels = at_levels(bundle, recipe, bench.samples)
+        settings = {(threads[0], batches[0]), (best.threads, best.batch)}
+        fusion = measure_fusion(levels, inputs, sorted(settings), check=check)
     return replace(
         grid,
         refused={**refused, **grid.refused},
         device=f"{about_device()['name']}, {available_cores()} cores",
         gpu=gpu_words(),
         omitted=prepared.omitted,
+        fusion=fusion,
+    )
+
+
+def measure_fusion(
+    found: Mapping[str, Contender],
+    inputs: np.ndarray,
+    settings: Sequence[tuple[int, int]],
+    *,
+    check: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Fusion:
+    """Measure levels of rewriting at some settings; at each of them they take turns.
+
+    Args:
+        found: ONNX Runtime by level; the first of ``LEVELS`` is what others are compared with.
+        inputs: ``(n, ...)`` normalised samples, repeated where a batch takes more.
+        settings: Threads and samples at once.
+        check: Called between blocks; raises to stop.
+        clock: Returns seconds; replaced in tests.
+    """
+    titles = {name: level.title for name, level in LEVELS.items()}
+    grids = [
+        measure_grid(found, inputs, (batch,), (threads,), titles=titles, check=check, clock=clock)
+        for threads, batch in settings
+    ]
+    return Fusion(
+        tuple(
+            AtLevel(cell.runtime, cell.threads, cell.batch, cell.latency, cell.change)
+            for grid in grids
+            for cell in grid.cells
+        ),
+        {name: why for grid in grids for name, why in grid.refused.items()},
     )
 
 
@@ -86,6 +135,7 @@ def measure_grid(
     batches: Sequence[int],
     threads: Sequence[int],
     *,
+    titles: Mapping[str, str] = RUNTIMES,
     told: Told = lambda share, what: None,
     check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
@@ -96,10 +146,11 @@ def measure_grid(
     a second is not tried with more samples on so many threads.
 
     Args:
-        found: Runtimes by name; the first is what others are compared with.
+        found: Runtimes by name, in the order of ``titles``.
         inputs: ``(n, ...)`` normalised samples, repeated where a batch takes more.
         batches: Samples at once, growing.
         threads: Threads, growing.
+        titles: What a reader calls them; others are compared with the first, where it is there.
         told: Called with a share in 0..1 and what is being done.
         check: Called between blocks; raises to stop.
         clock: Returns seconds; replaced in tests.
@@ -110,6 +161,8 @@ def measure_grid(
     for row, count in enumerate(threads):
         sessions: dict[str, Session] = {}
         for name in [name for name in found if name not in refused]:
+            if count > (found[name].most_threads or count):
+                continue
             try:
                 sessions[name] = found[name].open(count)
             except OptimError as error:
@@ -119,7 +172,7 @@ def measure_grid(
             x = inputs[np.arange(batch) % len(inputs)]
             spent: dict[str, float] = {}
             for name in [name for name in found if name in sessions]:
-                told(share, f"{RUNTIMES[name]}, threads: {count}, batch: {batch}")
+                told(share, f"{titles[name]}, threads: {count}, batch: {batch}")
                 try:
                     spent[name] = _settled(sessions[name], x, clock)
                 except OptimError as error:
@@ -129,7 +182,8 @@ def measure_grid(
                 continue
             taking = {name: sessions[name] for name in spent}
             rounds = int(np.clip(_CELL_S / sum(spent.values()), *_ROUNDS))
-            cells += _cells(measure_latency(taking, x, rounds=rounds, check=check, clock=clock))
+            samples = measure_latency(taking, x, rounds=rounds, check=check, clock=clock)
+            cells += _cells(samples, next(iter(titles)))
             for name, seconds in spent.items():
                 ran.setdefault(name, Ran(sessions[name].runtime, found[name].note))
                 if seconds > _LONGEST_S:
@@ -156,8 +210,8 @@ def _settled(session: Session, x: np.ndarray, clock: Callable[[], float]) -> flo
         ) from error
 
 
-def _cells(samples: LatencySamples) -> list[Cell]:
-    first = next(iter(samples.blocks_ms))
+def _cells(samples: LatencySamples, first: str) -> list[Cell]:
+    """Return what was measured in turns, compared with the first one if that took part."""
     return [
         Cell(
             name,
@@ -166,7 +220,7 @@ def _cells(samples: LatencySamples) -> list[Cell]:
             median_of(blocks, "ms"),
             median_of(1e3 * samples.batch_size / blocks, "per_s"),
             Comparison(median_of(blocks / samples.blocks_ms[first], "x"), better="lower")
-            if name != first and first == next(iter(RUNTIMES))
+            if name != first and first in samples.blocks_ms
             else None,
         )
         for name, blocks in samples.blocks_ms.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from optim.data.dataset import Samples
 from optim.errors import OptimError
@@ -13,13 +13,19 @@ from optim.export.deliver import order_of
 from optim.export.targets import Order, target_of
 from optim.models.bundle import ModelBundle
 from optim.recipe import Recipe
+from optim.runtime.providers import PROVIDERS, gpus_here, provider_of
+from optim.sweet_spot.fusion import LEVELS
 
 if TYPE_CHECKING:
+    from optim.models.interface import Interface
     from optim.runtime.session import Session
 
-__all__ = ["Contender", "contenders", "gpu_words"]
+__all__ = ["Contender", "at_levels", "contenders", "gpu_words"]
 
-_GPU = {"CUDAExecutionProvider": "CUDA", "TensorrtExecutionProvider": "TensorRT"}
+_GPU_NOTE = (
+    "Samples go to the GPU and results come back within the time. Operators without a kernel "
+    "there are computed on the CPU, and float32 may be multiplied as TF32."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +35,12 @@ class Contender:
     Attributes:
         open: Loads the model for so many threads.
         note: What has to be known about what it computes; may be empty.
+        most_threads: Most threads it is tried with; None if all are. A GPU needs one.
     """
 
     open: Callable[[int], Session]
     note: str = ""
+    most_threads: int | None = None
 
 
 def contenders(
@@ -56,13 +64,26 @@ def contenders(
     return found, refused
 
 
-def gpu_words() -> str:
-    """Say what was done about the GPUs that ONNX Runtime could use."""
-    import onnxruntime
+def at_levels(bundle: ModelBundle, recipe: Recipe, samples: Samples) -> dict[str, Contender]:
+    """Return ONNX Runtime by the level up to which it rewrites the graph, keys of ``LEVELS``.
 
-    there = [_GPU[name] for name in onnxruntime.get_available_providers() if name in _GPU]
+    Args:
+        bundle: The model, compressed.
+        recipe: How it was made.
+        samples: Raw samples, at least one.
+    """
+    load = _onnx_loader(bundle, recipe, samples)
+    return {level: Contender(partial(load, level=level)) for level in LEVELS}
+
+
+def gpu_words() -> str:
+    """Say what is known of the GPUs that ONNX Runtime could use."""
+    there = [PROVIDERS[name].title for name in gpus_here()]
     if there:
-        return f"Not tested on GPU: ONNX Runtime offers {' and '.join(there)} here, left out."
+        return (
+            f"Not tested on GPU: ONNX Runtime has {' and '.join(there)} here and can be measured "
+            "there, but this project has no figures of its own to hold them against."
+        )
     return "Not tested on GPU: ONNX Runtime has neither CUDA nor TensorRT here."
 
 
@@ -71,13 +92,36 @@ def _from_target(target: str, bundle: ModelBundle, recipe: Recipe, samples: Samp
     kind = target_of(target)
     order = order_of(bundle, recipe, target, samples)
     file = kind.make(order)
+    return Contender(lambda threads: kind.open(order, file, threads, _unread(order)))
 
-    def load(threads: int) -> Session:
-        interface = order.bundle.interface
-        # What is read inside a file would be computed as well.
-        return kind.open(order, file, threads, interface.unread() if interface else None)
 
-    return Contender(load)
+def _on_gpu(provider: str, bundle: ModelBundle, recipe: Recipe, samples: Samples) -> Contender:
+    """Return ONNX Runtime on a GPU."""
+    provider_of(provider)  # refuses what is not there before a file is made
+    load = _onnx_loader(bundle, recipe, samples)
+    note = _GPU_NOTE
+    if provider == "tensorrt":
+        note += " An engine is made for every batch first, and that time is not counted."
+    return Contender(partial(load, provider=provider), note, most_threads=1)
+
+
+def _onnx_loader(bundle: ModelBundle, recipe: Recipe, samples: Samples) -> Callable[..., Session]:
+    """Return a function that loads the ONNX file for so many threads, with other options."""
+    from optim.runtime.session import InferenceSession
+
+    order = order_of(bundle, recipe, "onnx", samples)
+    file = target_of("onnx").make(order)
+
+    def load(threads: int, **options: Any) -> Session:
+        return InferenceSession.open(file, threads, _unread(order), **options)
+
+    return load
+
+
+def _unread(order: Order) -> Interface | None:
+    """Return how a file is run: what is read inside it would be computed as well."""
+    interface = order.bundle.interface
+    return interface.unread() if interface else None
 
 
 def _compiled(bundle: ModelBundle, recipe: Recipe, samples: Samples) -> Contender:
@@ -94,4 +138,6 @@ _MAKERS: Mapping[str, Callable[[ModelBundle, Recipe, Samples], Contender]] = {
     "onnx": partial(_from_target, "onnx"),
     "openvino": partial(_from_target, "openvino"),
     "compile": _compiled,
+    "cuda": partial(_on_gpu, "cuda"),
+    "tensorrt": partial(_on_gpu, "tensorrt"),
 }

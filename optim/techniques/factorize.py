@@ -65,7 +65,7 @@ class Factorize(Step):
             high=1.0,
             step=0.01,
             scale="percent",
-            label="Energy",
+            label="Kept energy",
             help="Share of the squared singular values that is kept; all leaves layers whole.",
             when={"rank": ("energy",)},
         ),

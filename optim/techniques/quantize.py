@@ -265,22 +265,24 @@ class Quantize(Step):
             return Spread(note=f"Only 2 to 8 bits are spread, not {self.weight_bits}.")
         if context.sample_limit is not None:
             return Spread(note="A draft: the same bits everywhere, not yet spread over layers.")
-        return self.budget.spread(self._offer(bundle, self.weight_bits), context)
+        return self.budget.spread(self._offer(bundle, self.weight_bits, context), context)
 
-    def _offer(self, bundle: ModelBundle, bits: int) -> Offer:
+    def _offer(self, bundle: ModelBundle, bits: int, context: Context) -> Offer:
         """Return what bits are spread over: all layers but those that are set."""
         from optim.layers.graph import trace
         from optim.layers.rewrite import weights_of
+        from optim.models.weighted import model_weights
+        from optim.runtime.run_graph import editable
 
-        weights = {}
         if bundle.lane == "torch":
-            names = list(weights_of(bundle.module, self.layers))
-            traced, fixed = trace(bundle.module), {*self.layers, *self._ends(names)}
-            weights = {
-                name: traced.get_parameter(f"{name}.weight").detach()
-                for name in names
-                if name not in fixed
-            }
+            traced = trace(bundle.module)
+            names = weights_of(bundle.module, self.layers)
+            weights = {name: traced.get_parameter(f"{name}.weight").detach() for name in names}
+        else:
+            bundle = editable(bundle, context.memo)
+            weights = model_weights(bundle, self.layers)
+        fixed = {*self.layers, *self._ends(list(weights))}
+        weights = {name: weight for name, weight in weights.items() if name not in fixed}
         grids = ("granularity", "group_size", "scales", "weight_calibration", "weight_scheme")
         key = str([getattr(self, name) for name in grids])
         return Offer(bundle, weights, bits, self._quantize_weight, key)

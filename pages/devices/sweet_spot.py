@@ -5,7 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.components import state
-from pages.components.devices.sweet_spot import heat_map, limit, measured, runtimes
+from pages.components.devices.sweet_spot import (
+    fusion_and_layout,
+    heat_map,
+    limit,
+    measured,
+    runtimes,
+)
 from pages.components.errors import shown_errors
 
 with shown_errors():
@@ -21,5 +27,6 @@ with shown_errors():
         limit_ms = limit(grid)
         heat_map(grid, limit_ms)
         runtimes(grid, limit_ms)
+        fusion_and_layout(grid.fusion)
     elif grid is not None:
         runtimes(grid, 0.0)

@@ -117,6 +117,8 @@ def test_the_sweet_spot_of_a_recipe_is_measured(optim, recipe):
     assert [(c["runtime"], c["batch"]) for c in found["cells"]] == [
         (runtime, batch) for batch in (1, 4) for runtime in ("onnx", "openvino")
     ]
+    levels = [one["level"] for one in found["fusion"]["measured"]]
+    assert levels[:4] == ["off", "basic", "extended", "all"]
     assert found["max_ms"] is None
     assert found["best"]["throughput"]["value"] == max(
         c["throughput"]["value"] for c in found["cells"]
@@ -128,6 +130,7 @@ def test_settings_slower_than_the_limit_are_said_to_be(optim, recipe):
     code, text, _ = optim("sweet-spot", recipe, *chosen)
     assert code == 0
     assert text.count("too slow") == 2
+    assert "Extended" in text
     assert "best" not in text
     assert json.loads(optim("sweet-spot", recipe, *chosen, "--json")[1])["best"] is None
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from optim.errors import ConfigError
 from optim.fields import Range
 from optim.techniques.budgets.method import BudgetMethod, Spread
 
 if TYPE_CHECKING:
+    from optim.models.bundle import ModelBundle
     from optim.step import Context
     from optim.techniques.budgets.method import Offer
 
 __all__ = ["Knapsack"]
 
 _WIDTHS = (2, 3, 4, 5, 6, 7, 8)
+_BATCH = 64
 _LAYERS = 20
 """Layers of a usual network, to say ahead what measuring costs."""
 
@@ -55,19 +56,9 @@ class Knapsack(BudgetMethod):
         return self.samples * len(_WIDTHS) * _LAYERS // 2
 
     def spread(self, offer: Offer, context: Context) -> Spread:
-        """Return the bits of least harm that cost no more bytes than the common ones.
-
-        Raises:
-            ConfigError: If the model is a graph that stays as it is.
-        """
+        """Return the bits of least harm that cost no more bytes than the common ones."""
         from optim.allocation import allocate
 
-        if offer.bundle.lane != "torch":
-            raise ConfigError(
-                "Bits are spread by sensitivity over layers that torch can run.",
-                hint="Choose the same bits everywhere, or set single layers.",
-                field="budget",
-            )
         harms = self._harms(offer, context)
         names = list(offer.weights)
         sizes = [offer.weights[name].numel() for name in names]
@@ -91,17 +82,29 @@ class Knapsack(BudgetMethod):
         )
 
     def _harms(self, offer: Offer, context: Context) -> dict[str, dict[int, float]]:
-        from optim.layers.single import single_harms
+        """Return ``{layer: {bits: squared change of the outputs, in units of their square}}``."""
+        from optim.measure.variants import Variants
 
         x, _ = context.calibration(self.samples)
-        names = ",".join(offer.weights)
+        cases = [(name, bits) for name in offer.weights for bits in _WIDTHS]
+
+        def alone(name: str, bits: int) -> ModelBundle:
+            only = {name: offer.quantized(offer.weights[name], bits)}
+            return offer.bundle.with_table(offer.bundle.table.with_quantization(only, {}))
 
         def measure() -> dict[str, dict[int, float]]:
-            variants = {
-                name: {bits: offer.quantized(weight, bits).apply(weight) for bits in _WIDTHS}
-                for name, weight in offer.weights.items()
-            }
-            return single_harms(offer.bundle.module, variants, x, context.check)
+            variants = Variants(offer.bundle, [alone(*case) for case in cases])
+            size, errors = 0.0, [0.0] * len(cases)
+            for batch in x.split(_BATCH):
+                exact, changed = variants.outputs(batch, context.check)
+                size += float((exact**2).sum())
+                for i, outputs in enumerate(changed):
+                    errors[i] += float(((outputs - exact) ** 2).sum())
+            harms: dict[str, dict[int, float]] = {name: {} for name in offer.weights}
+            for (name, bits), error in zip(cases, errors, strict=True):
+                harms[name][bits] = error / max(size, 1e-12)
+            return harms
 
+        names = ",".join(offer.weights)
         key = f"harms:{offer.bundle.hash}:{len(x)}:{names}:{offer.key}:{context.key}"
         return context.memo(key, measure)

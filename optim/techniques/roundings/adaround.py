@@ -46,7 +46,7 @@ class AdaRound(RoundingMethod):
     @property
     def passes(self) -> int:
         """Return about as many samples as cost the same time."""
-        return 10 * self.iterations
+        return 50 * self.iterations
 
     def rounded(self, bundle: ModelBundle, inputs: Tensor, context: Context) -> ModelBundle:
         """Return the model with learned integers."""

@@ -21,7 +21,7 @@ class RoundingMethod(MethodConfig):
 
     @property
     def passes(self) -> int:
-        """Samples that are run forward for the method alone, beside those given; for drafts."""
+        """Samples that are run forward for the method, or about as much work; for drafts."""
         return 0
 
     def rounded(self, bundle: ModelBundle, inputs: Tensor, context: Context) -> ModelBundle:

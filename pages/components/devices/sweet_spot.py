@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import subprocess
-import sys
-from functools import cache
 
 import pandas as pd
 import streamlit as st
 
-from optim import errors
-from optim.errors import RunError
-from optim.processes import child_environment
 from optim.quantity import format_value
 from optim.recipe import Recipe
-from optim.sweet_spot.grid import RUNTIMES, Cell, Grid
-from optim.sweet_spot.kept import kept_grid, key_of, told_progress
+from optim.sweet_spot.fusion import LEVELS, AtLevel, Fusion
+from optim.sweet_spot.grid import RUNTIMES, Cell, Grid, runtimes_here
+from optim.sweet_spot.kept import SHELF, kept_grid, key_of
 from pages.components import access, charts
-from pages.components.errors import show_error
+from pages.components.aside import Aside
 
-__all__ = ["heat_map", "limit", "measured", "runtimes"]
+__all__ = ["fusion_and_layout", "heat_map", "limit", "measured", "runtimes"]
 
-_EVERY_S = 1.0
 _PLOT = {"displayModeBar": False}
+
+_MEASUREMENT = Aside(
+    "optim.sweet_spot.child",
+    SHELF,
+    "Measuring",
+    "The model could not be measured.",
+    # Threads of one runtime that spin while idle would slow the next one down.
+    environment={"OMP_WAIT_POLICY": "PASSIVE"},
+)
 
 
 # --- measuring ----------------------------------------------------------------------------------
@@ -35,29 +36,23 @@ def measured(recipe: Recipe) -> Grid | None:
     """Draw how a measurement is started or how far it is; return what is known of the recipe."""
     key = key_of(recipe)
     with st.container(border=True, key="sweet_spot_measuring"):
-        if _jobs():
-            running, job = next(iter(_jobs().items()))
-            if job.poll() is None:
-                _wait(running, is_other=running != key)
-                return kept_grid(key)
-            del _jobs()[running]
-            if running == key and (error := _failure(key, job.returncode)):
-                show_error(error)
+        busy = _MEASUREMENT.is_busy(key, "model is being measured")
         grid = kept_grid(key)
-        if grid is None:
+        if grid is None and not busy:
             st.markdown("**This model was not measured yet**")
-        else:
+        elif grid is not None:
             st.caption(f"Measured on {grid.device}.")
-        if not access.is_presentation():
-            _controls(recipe, is_known=grid is not None)
-        return grid
+        if not busy and not access.is_presentation():
+            _controls(key, recipe, is_known=grid is not None)
+    return grid
 
 
-def _controls(recipe: Recipe, *, is_known: bool) -> None:
+def _controls(key: str, recipe: Recipe, *, is_known: bool) -> None:
+    there = runtimes_here()
     chosen = st.pills(
         "Runtimes",
-        list(RUNTIMES),
-        default=list(RUNTIMES),
+        there,
+        default=there,
         format_func=RUNTIMES.__getitem__,
         selection_mode="multi",
         key="sweet_spot_runtimes",
@@ -69,60 +64,11 @@ def _controls(recipe: Recipe, *, is_known: bool) -> None:
         icon=":material/speed:",
         type="secondary" if is_known else "primary",
         disabled=not chosen,
-        on_click=_start,
-        args=(recipe, tuple(chosen)),
+        on_click=_MEASUREMENT.start,
+        args=(key,),
+        kwargs={"recipe": recipe.to_json(), "runtimes": tuple(chosen)},
         key="measure_sweet_spot",
     )
-
-
-def _start(recipe: Recipe, chosen: tuple[str, ...]) -> None:
-    """Measure in a process of its own: there is one machine, and so one at a time."""
-    access.refuse_presentation()
-    if _jobs():
-        return
-    job = subprocess.Popen(
-        [sys.executable, "-m", "optim.sweet_spot.child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        # Threads of one runtime that spin while idle would slow the next one down.
-        env={**child_environment(), "OMP_WAIT_POLICY": "PASSIVE"},
-    )
-    _jobs()[key_of(recipe)] = job
-    assert job.stdin is not None
-    with job.stdin as request:
-        request.write(json.dumps({"recipe": recipe.to_json(), "runtimes": chosen}) + "\n")
-
-
-@cache
-def _jobs() -> dict[str, subprocess.Popen[str]]:
-    """Return what is being measured, by its key; one at most."""
-    return {}
-
-
-@st.fragment(run_every=_EVERY_S)
-def _wait(key: str, *, is_other: bool) -> None:
-    job = _jobs().get(key)
-    if job is None or job.poll() is not None:
-        st.rerun()
-    told = told_progress(key)
-    what = "another model is being measured; this one can be afterwards" if is_other else ""
-    st.progress(told.get("share", 0.0), text=f"Measuring: {what or told.get('what', 'starting')}")
-    if not is_other and not access.is_presentation():
-        st.button("Stop", icon=":material/stop:", on_click=job.terminate, key="stop_sweet_spot")
-
-
-def _failure(key: str, code: int) -> errors.OptimError | None:
-    """Return why nothing came out; None if something did, or if it was stopped."""
-    if code == 0 and (refused := told_progress(key).get("refused")):
-        kind = getattr(errors, refused["kind"], RunError)
-        found: errors.OptimError = kind(refused["message"], hint=refused["hint"])
-        return found
-    if code not in (0, -signal.SIGTERM):  # that is how it is stopped
-        return RunError(
-            "The model could not be measured.", hint="The server's log has the details."
-        )
-    return None
 
 
 # --- what came out ------------------------------------------------------------------------------
@@ -166,7 +112,10 @@ def heat_map(grid: Grid, limit_ms: float) -> None:
         )
         if others := grid.equals_of(best, limit_ms):
             st.caption(f"Not told apart from it by the intervals: {_settings(others)}.")
-    rows = [_row(name, count) for name in grid.ran for count in grid.threads]
+    tried = {(cell.runtime, cell.threads) for cell in grid.cells}
+    rows = [
+        _row(name, count) for name in grid.ran for count in grid.threads if (name, count) in tried
+    ]
     unit = 1e3 if max(cell.throughput.value for cell in grid.cells) >= 1e3 else 1.0
     cells = [
         {
@@ -222,6 +171,33 @@ def runtimes(grid: Grid, limit_ms: float) -> None:
         st.caption(note)
 
 
+def fusion_and_layout(fusion: Fusion) -> None:
+    """Draw how long the model takes by how far ONNX Runtime rewrites its graph."""
+    by_setting = fusion.by_setting()
+    if not by_setting:
+        return
+    rows = []
+    for name, level in LEVELS.items():
+        row = {"What ONNX Runtime does": f"**{level.title}.** {level.about}"}
+        for (threads, batch), found in by_setting.items():
+            setting = f"{_threads(threads)}, batch {batch}"
+            row[setting] = _at_level(found[name]) if name in found else "not measured"
+        rows.append(row)
+    st.markdown("**Fusion and layout**, each level with what those above it do")
+    st.table(rows, border="horizontal", hide_index=True)
+    st.caption(
+        "With the fewest threads and samples, and at ONNX Runtime's highest throughput; measured "
+        "in turns and compared with the first level, medians with 95 % intervals. All other "
+        "figures of ONNX Runtime are of the last level."
+    )
+    for name, why in fusion.refused.items():
+        st.markdown(f"- **{LEVELS[name].title}** was not measured, or not to the end. {why}")
+
+
+def _at_level(one: AtLevel) -> str:
+    return f"{one.latency}, {one.change.verdict()}" if one.change else str(one.latency)
+
+
 def _short(value: float) -> str:
     """Return a figure that fits a cell on a phone."""
     return f"{value:.{2 if value < 1 else 1 if value < 100 else 0}f}"
@@ -232,8 +208,11 @@ def _row(runtime: str, threads: int) -> str:
 
 
 def _setting(cell: Cell) -> str:
-    threads = f"{cell.threads} thread{'s' if cell.threads != 1 else ''}"
-    return f"{RUNTIMES[cell.runtime]}, {threads}, batch {cell.batch}"
+    return f"{RUNTIMES[cell.runtime]}, {_threads(cell.threads)}, batch {cell.batch}"
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count != 1 else ''}"
 
 
 def _settings(cells: list[Cell]) -> str:

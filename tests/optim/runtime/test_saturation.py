@@ -84,8 +84,8 @@ def layer(op, weights, *, shape, offset=0, signed=False, step=1.0, **attributes)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
 
 
-def run(model, x, *, optimised=False):
-    session = InferenceSession.open(model, optimised=optimised)
+def run(model, x, *, level="off"):
+    session = InferenceSession.open(model, level=level)
     return session.session.run(None, {"x": x})[0]
 
 
@@ -206,9 +206,9 @@ def test_a_processor_without_vnni_computes_just_that(family, monkeypatch):
     bundle = tiny_bundle(family)
     bundle = Quantize(samples=32).apply(bundle, context_for(bundle)).bundle
     graph, x = deployed_graph(bundle), inputs_for(bundle, 32).numpy()
-    exact = InferenceSession.open(graph, optimised=False).run(x)
+    exact = InferenceSession.open(graph, level="off").run(x)
     saturated = saturating_graph(graph, deployed_sizes(bundle)).model
-    simulated = InferenceSession.open(saturated, optimised=False).run(x)
+    simulated = InferenceSession.open(saturated, level="off").run(x)
     here = InferenceSession.open(graph).run(x)
     # Rounding to a grid may tip over for single values, as it does between any two runtimes.
     assert np.abs(here - simulated).mean() < 0.01 * np.abs(here - exact).mean()

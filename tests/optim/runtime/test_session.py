@@ -5,10 +5,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from optim.errors import ExportError, MeasurementError
+from optim.errors import ExportError, MeasurementError, MissingDependencyError
 from optim.export.deploy import onnx_bytes
+from optim.runtime import providers
+from optim.runtime.providers import PROVIDERS
 from optim.runtime.session import InferenceSession, runtime_name
-from tests.helpers import tiny_bundle
+from tests.helpers import inputs_for, tiny_bundle
 
 
 def model(inputs, op="Identity"):
@@ -83,3 +85,71 @@ def test_sums_of_integers_do_not_saturate_on_any_processor():
     file = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
     found = InferenceSession.open(file).run(np.full((4, 16), 255, np.float32))
     assert (found == 4096 * round(255 * 127 * 16 / 4096)).all()
+
+
+# --- levels and providers -----------------------------------------------------------------------
+
+
+def test_every_level_of_rewriting_computes_the_same():
+    bundle = tiny_bundle("resnet")
+    file, x = onnx_bytes(bundle), inputs_for(bundle).numpy()
+    plain = InferenceSession.open(file, level="off").run(x)
+    for level in ("basic", "extended", "all"):
+        np.testing.assert_allclose(
+            InferenceSession.open(file, level=level).run(x), plain, atol=1e-5
+        )
+
+
+class Fallen:
+    """Stands for ONNX Runtime's session where the libraries of the GPU are missing."""
+
+    taken = "CPUExecutionProvider"
+
+    def __init__(self, data, options, *, providers, enable_fallback):
+        assert not enable_fallback
+        self.real = RealSession(data, options, providers=["CPUExecutionProvider"])
+
+    def get_providers(self):
+        return [self.taken]
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+
+RealSession = onnxruntime.InferenceSession
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """An ONNX Runtime that says it has CUDA and TensorRT; which provider is taken can be set."""
+    monkeypatch.setattr(providers, "_offered", lambda: PROVIDERS["tensorrt"].order)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
+    return lambda taken: monkeypatch.setattr(Fallen, "taken", taken)
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        ("cuda", "CPUExecutionProvider"),
+        ("tensorrt", "CPUExecutionProvider"),
+        ("tensorrt", "CUDAExecutionProvider"),
+    ],
+)
+def test_a_session_that_fell_back_is_refused(gpu, asked, taken):
+    gpu(taken)
+    with pytest.raises(MeasurementError, match=f"would compute by {taken}, not on ") as refused:
+        InferenceSession.open(onnx_bytes(tiny_bundle("mlp")), provider=asked)
+    assert "driver" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", providers.GPUS)
+def test_a_session_on_a_gpu_says_so(gpu, name):
+    gpu(PROVIDERS[name].order[0])
+    session = InferenceSession.open(onnx_bytes(tiny_bundle("mlp")), provider=name)
+    assert session.runtime == f"{runtime_name()}, {PROVIDERS[name].title}"
+
+
+def test_a_provider_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(providers, "_offered", lambda: ["CPUExecutionProvider"])
+    with pytest.raises(MissingDependencyError, match="has no CUDA here: it offers CPUExec"):
+        InferenceSession.open(onnx_bytes(tiny_bundle("mlp")), provider="cuda")

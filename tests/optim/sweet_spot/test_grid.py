@@ -5,7 +5,9 @@ import json
 import pytest
 
 from optim.quantity import Comparison, Quantity
-from optim.sweet_spot.grid import Cell, Grid, Ran, thread_counts
+from optim.runtime import providers
+from optim.sweet_spot.fusion import AtLevel, Fusion
+from optim.sweet_spot.grid import Cell, Grid, Ran, runtimes_here, thread_counts
 
 
 def cell(runtime, threads, batch, ms, spread=0.1, change=None):
@@ -15,10 +17,24 @@ def cell(runtime, threads, batch, ms, spread=0.1, change=None):
     return Cell(runtime, threads, batch, latency, throughput, change)
 
 
-def grid(*cells, refused=None):
+def at_level(level, threads, batch, ms, change=None):
+    return AtLevel(level, threads, batch, Quantity(ms, "ms", ms * 0.9, ms * 1.1, 21), change)
+
+
+def grid(*cells, refused=None, fusion=None):
     names = dict.fromkeys(cell.runtime for cell in cells)
     ran = {name: Ran(f"{name} 1.0") for name in names}
-    return Grid(ran, refused or {}, (1, 2, 8), (1, 2), cells, "a chip", "not tested on GPU")
+    return Grid(
+        ran,
+        refused or {},
+        (1, 2, 8),
+        (1, 2),
+        cells,
+        "a chip",
+        "not tested on GPU",
+        (),
+        fusion or Fusion(),
+    )
 
 
 SMALL = cell("onnx", 1, 1, 1.0)
@@ -55,7 +71,13 @@ def test_what_the_intervals_do_not_tell_apart_is_named():
 
 def test_a_grid_is_read_as_it_was_written():
     change = Comparison(Quantity(0.5, "x", 0.4, 0.6, 21), better="lower")
-    found = grid(SMALL, cell("openvino", 1, 1, 0.5, change=change), refused={"compile": "No."})
+    levels = (at_level("off", 1, 1, 2.0), at_level("basic", 1, 1, 1.0, change))
+    found = grid(
+        SMALL,
+        cell("openvino", 1, 1, 0.5, change=change),
+        refused={"compile": "No."},
+        fusion=Fusion(levels, {"all": "No."}),
+    )
     assert Grid.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
@@ -64,3 +86,10 @@ def test_a_grid_is_read_as_it_was_written():
 )
 def test_threads_are_tried_by_doubling_up_to_all_cores(cores, counts):
     assert thread_counts(cores) == counts
+
+
+@pytest.mark.parametrize("gpus", [(), ("cuda",), ("cuda", "tensorrt")], ids=len)
+def test_runtimes_on_a_gpu_are_offered_only_where_they_are(monkeypatch, gpus):
+    offered = [providers.PROVIDERS[name].order[0] for name in ("cpu", *gpus)]
+    monkeypatch.setattr(providers, "_offered", lambda: offered)
+    assert runtimes_here() == ("onnx", "openvino", "compile", *gpus)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import sys
 from dataclasses import replace
 
@@ -15,16 +16,19 @@ from optim.export.torch_program import TorchProgramSession, torch_program
 from optim.models.bundle import GraphModel
 from optim.models.interface import Interface
 from optim.recipe import Recipe
+from optim.runtime import providers
+from optim.runtime.session import InferenceSession
 from optim.sweet_spot import child, measuring
-from optim.sweet_spot.grid import RUNTIMES
-from optim.sweet_spot.kept import kept_grid, key_of, told_progress
-from optim.sweet_spot.measuring import measure_grid, measure_recipe
+from optim.sweet_spot.fusion import LEVELS
+from optim.sweet_spot.kept import SHELF, kept_grid, key_of
+from optim.sweet_spot.measuring import measure_fusion, measure_grid, measure_recipe
 from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
 from optim.techniques.finetune import FineTune
 from optim.whatif.engine import Engine
 from tests.helpers import assert_similar, data_for, inputs_for, tiny_bundle
 
 RECIPE = Recipe("breast-cancer-mlp", "breast-cancer")
+CPU = ["onnx", "openvino", "compile"]
 
 
 class Clock:
@@ -117,6 +121,48 @@ def test_a_runtime_that_cannot_load_the_model_says_why():
     assert found.cells == ()
 
 
+def test_a_runtime_that_needs_one_thread_is_not_tried_with_more():
+    clock = Clock()
+    found = measure_grid(
+        {
+            "onnx": Contender(lambda count: Session(clock, 0.004, count)),
+            "cuda": Contender(lambda count: Session(clock, 0.001, count), most_threads=1),
+        },
+        np.zeros((3, 2)),
+        (1, 2),
+        (1, 2),
+        clock=clock,
+    )
+    assert [(c.threads, c.batch) for c in found.cells if c.runtime == "cuda"] == [(1, 1), (1, 2)]
+    assert found.refused == {}
+
+
+def test_levels_are_compared_with_no_rewriting_at_each_setting():
+    clock = Clock()
+
+    def refuse(count):
+        raise ExportError("It knows no such kernel.")
+
+    found = measure_fusion(
+        {
+            "off": Contender(lambda count: Session(clock, 0.008, count)),
+            "basic": Contender(refuse),
+            "all": Contender(lambda count: Session(clock, 0.002, count)),
+        },
+        np.zeros((3, 2)),
+        [(1, 1), (2, 4)],
+        clock=clock,
+    )
+    assert found.refused == {"basic": "It knows no such kernel."}
+    by_setting = found.by_setting()
+    assert list(by_setting) == [(1, 1), (2, 4)]
+    for (threads, batch), levels in by_setting.items():
+        assert list(levels) == ["off", "all"]
+        assert levels["off"].change is None
+        assert levels["off"].latency.value == pytest.approx(8 * batch / threads)
+        assert levels["all"].change.difference.value == pytest.approx(0.25)
+
+
 def test_a_recipe_is_measured_in_real_runtimes(monkeypatch):
     monkeypatch.setattr(measuring, "_ROUNDS", (7, 7))
     monkeypatch.setattr(measuring, "BATCHES", (1, 2))
@@ -136,7 +182,9 @@ def test_a_recipe_is_measured_in_real_runtimes(monkeypatch):
     assert all(cell.throughput.value > 0 for cell in found.cells)
     assert shares == sorted(shares)
     assert "on GPU" in found.gpu
-    assert found.best(1e9) is not None
+    best = found.best(math.inf, "onnx")
+    assert list(found.fusion.by_setting()) == sorted({(1, 1), (best.threads, best.batch)})
+    assert all(list(levels) == list(LEVELS) for levels in found.fusion.by_setting().values())
 
 
 def test_a_step_that_was_not_trained_is_left_out_and_named(monkeypatch):
@@ -146,6 +194,12 @@ def test_a_step_that_was_not_trained_is_left_out_and_named(monkeypatch):
     found = measure_recipe(Engine(), trained, ("onnx",), cores=1)
     assert found.omitted == ("finetune",)
     assert "Left out, because not trained yet: finetune." in found.notes
+
+
+def test_without_onnx_runtime_nothing_is_said_about_its_levels(monkeypatch):
+    monkeypatch.setattr(measuring, "_ROUNDS", (7, 7))
+    monkeypatch.setattr(measuring, "BATCHES", (1,))
+    assert measure_recipe(Engine(), RECIPE, ("openvino",), cores=1).fusion.measured == ()
 
 
 @pytest.mark.parametrize("wanted", [(), ("onnx", "tflite")])
@@ -160,7 +214,7 @@ def test_only_runtimes_that_are_known_can_be_asked_for(wanted):
 def test_a_missing_runtime_says_how_it_is_installed(monkeypatch):
     bundle = tiny_bundle("mlp")
     monkeypatch.setitem(sys.modules, "openvino", None)
-    found, refused = contenders(bundle, RECIPE, data_for(bundle).part("test"), list(RUNTIMES))
+    found, refused = contenders(bundle, RECIPE, data_for(bundle).part("test"), CPU)
     assert list(found) == ["onnx", "compile"]
     assert "pip install openvino" in refused["openvino"]
 
@@ -175,15 +229,39 @@ def test_a_graph_cannot_be_compiled_by_torch_and_says_so():
 
 
 def test_gpu_providers_are_named_where_there_are_any(monkeypatch):
-    import onnxruntime
-
-    providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
-    assert gpu_words() == (
-        "Not tested on GPU: ONNX Runtime offers TensorRT and CUDA here, left out."
-    )
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers[-1:])
+    offered = list(providers.PROVIDERS["tensorrt"].order)
+    monkeypatch.setattr(providers, "_offered", lambda: offered)
+    assert gpu_words().startswith("Not tested on GPU: ONNX Runtime has CUDA and TensorRT here")
+    monkeypatch.setattr(providers, "_offered", lambda: offered[-1:])
     assert "neither CUDA nor TensorRT" in gpu_words()
+
+
+@pytest.mark.parametrize("name", providers.GPUS)
+def test_a_gpu_takes_the_same_file_on_one_thread(monkeypatch, name):
+    opened = []
+
+    def open_(model, threads, interface, **options):
+        opened.append((model, threads, options))
+
+    bundle = tiny_bundle("mlp")
+    monkeypatch.setattr(InferenceSession, "open", open_)
+    monkeypatch.setattr(providers, "_offered", lambda: list(providers.PROVIDERS[name].order))
+    found, _ = contenders(bundle, RECIPE, data_for(bundle).part("test"), ["onnx", name])
+    for contender in found.values():
+        contender.open(1)
+    (file, *_), (same, threads, options) = opened
+    assert same == file
+    assert (threads, options) == (1, {"provider": name})
+    assert found[name].most_threads == 1
+    assert "to the GPU" in found[name].note
+
+
+def test_a_gpu_that_is_missing_is_refused_with_what_to_install(monkeypatch):
+    bundle = tiny_bundle("mlp")
+    monkeypatch.setattr(providers, "_offered", lambda: ["CPUExecutionProvider"])
+    found, refused = contenders(bundle, RECIPE, data_for(bundle).part("test"), ["onnx", "cuda"])
+    assert list(found) == ["onnx"]
+    assert "Install onnxruntime-gpu" in refused["cuda"]
 
 
 def test_a_compiled_program_runs_on_its_own_threads_and_says_that_it_is_compiled(monkeypatch):
@@ -213,12 +291,20 @@ def test_a_compiled_program_runs_on_its_own_threads_and_says_that_it_is_compiled
 # --- the process of its own ---------------------------------------------------------------------
 
 
-def ask(recipe, *runtimes):
-    request = {"recipe": recipe.to_json(), "runtimes": runtimes}
-    child.main(io.StringIO(json.dumps(request) + "\n"))
+@pytest.fixture
+def ask(own_home, monkeypatch):
+    """Return a function that lets the child measure a recipe, and gives its key back."""
+
+    def measure(recipe, *runtimes):
+        request = {"key": key_of(recipe), "recipe": recipe.to_json(), "runtimes": runtimes}
+        monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(request) + "\n"))
+        child.main()
+        return request["key"]
+
+    return measure
 
 
-def test_what_a_child_measured_is_kept_under_its_recipe(own_home, monkeypatch):
+def test_what_a_child_measured_is_kept_under_its_recipe(ask, monkeypatch):
     grid = measured(onnx=0.004)
 
     def measure(engine, recipe, wanted, *, told, check):
@@ -228,25 +314,24 @@ def test_what_a_child_measured_is_kept_under_its_recipe(own_home, monkeypatch):
         return grid
 
     monkeypatch.setattr(child, "measure_recipe", measure)
-    ask(RECIPE, "onnx")
-    assert kept_grid(key_of(RECIPE)) == grid
-    assert told_progress(key_of(RECIPE)) == {"share": 0.5, "what": "measuring"}
+    key = ask(RECIPE, "onnx")
+    assert kept_grid(key) == grid
+    assert SHELF.told(key) == {"share": 0.5, "what": "measuring"}
     assert kept_grid(key_of(Recipe(RECIPE.model, RECIPE.data, seed=1))) is None
 
 
-def test_a_child_does_not_measure_for_ever(own_home, monkeypatch):
+def test_a_child_does_not_measure_for_ever(ask, monkeypatch):
     monkeypatch.setattr(child, "_MOST_S", -1)
-    ask(RECIPE, "onnx")
-    refused = told_progress(key_of(RECIPE))["refused"]
+    key = ask(RECIPE, "onnx")
+    refused = SHELF.told(key)["refused"]
     assert refused["kind"] == "MeasurementError"
-    assert "Choose fewer runtimes" in refused["hint"]
-    assert kept_grid(key_of(RECIPE)) is None
+    assert "within 10 minutes" in refused["message"]
+    assert kept_grid(key) is None
 
 
-def test_a_child_opens_no_file_that_a_link_names(own_home, tmp_path):
+def test_a_child_opens_no_file_that_a_link_names(ask, tmp_path):
     file = tmp_path / "model.onnx"
     file.write_bytes(onnx_bytes(tiny_bundle("mlp")))
-    recipe = Recipe(str(file), "breast-cancer")
-    ask(recipe, "onnx")
-    assert told_progress(key_of(recipe))["refused"]["message"]
-    assert kept_grid(key_of(recipe)) is None
+    key = ask(Recipe(str(file), "breast-cancer"), "onnx")
+    assert SHELF.told(key)["refused"]["message"]
+    assert kept_grid(key) is None

@@ -203,7 +203,7 @@ def test_no_runtime_rounds_weights_that_floats_compute_with(lane, fields, tmp_pa
     file = onnx_bytes(result)
     assert not [k for k in kernels_of(file, tmp_path) if k in ("QLinearConv", "QGemm")]
     x = inputs_for(bundle, 64).numpy()
-    plain = InferenceSession.open(file, optimised=False).run(x)
+    plain = InferenceSession.open(file, level="off").run(x)
     assert np.abs(InferenceSession.open(file).run(x) - plain).mean() <= 1e-3 * plain.std()
 
 

@@ -101,7 +101,7 @@ def test_a_draft_is_rounded_to_nearest_and_says_so(method, tiny_cnn):
 def test_slow_methods_are_known_to_be_slow():
     work = {name: step_of(name).calibration_passes for name in ("nearest", *CHOOSING)}
     assert work["nearest"] == 32
-    assert work["block"] > work["nearest"]
+    assert all(work[name] > 1000 for name in CHOOSING)
 
 
 @pytest.mark.parametrize("method", CHOOSING)

@@ -7,12 +7,26 @@ import pytest
 
 from optim.errors import MeasurementError
 from optim.processes import refusal
-from optim.sweet_spot.kept import keep_grid, key_of, tell_progress
-from pages.components.devices import sweet_spot
-from tests.optim.sweet_spot.test_grid import LARGE, MIDDLE, OTHER, SMALL, grid
+from optim.quantity import Comparison, Quantity
+from optim.sweet_spot.fusion import Fusion
+from optim.sweet_spot.grid import runtimes_here
+from optim.sweet_spot.kept import SHELF, key_of
+from pages.components import aside
+from tests.optim.sweet_spot.test_grid import LARGE, MIDDLE, OTHER, SMALL, at_level, grid
 from tests.pages.helpers import click, open_app, small_recipe, texts
 
 GRID = grid(SMALL, MIDDLE, LARGE, OTHER, refused={"compile": "It has no compiler."})
+LEVELLED = grid(
+    SMALL,
+    fusion=Fusion(
+        (
+            at_level("off", 1, 1, 2.0),
+            at_level("all", 1, 1, 1.0, Comparison(Quantity(0.5, "x", 0.4, 0.6, 21), "lower")),
+            at_level("off", 2, 8, 4.0),
+        ),
+        {"basic": "It knows no such kernel."},
+    ),
+)
 
 
 class Job:
@@ -43,9 +57,9 @@ def jobs(monkeypatch):
         started.append(Job(*args, **options))
         return started[-1]
 
-    monkeypatch.setattr(sweet_spot.subprocess, "Popen", start)
+    monkeypatch.setattr(aside.subprocess, "Popen", start)
     yield started
-    sweet_spot._jobs().clear()
+    aside._jobs_of.cache_clear()
 
 
 def open_page(recipe):
@@ -60,12 +74,13 @@ def test_a_model_is_measured_in_a_process_of_its_own(jobs):
     (job,) = jobs
     assert job.command[1:] == ["-m", "optim.sweet_spot.child"]
     assert json.loads(job.stdin.getvalue()) == {
+        "key": key_of(recipe),
         "recipe": recipe.to_json(),
-        "runtimes": ["onnx", "openvino", "compile"],
+        "runtimes": list(runtimes_here()),
     }
     assert "Stop" in [button.label for button in at.button]
     assert "Measure" not in [button.label for button in at.button]
-    keep_grid(key_of(recipe), GRID)
+    SHELF.keep(key_of(recipe), GRID.to_json())
     job.code = 0
     at.run()
     assert not at.exception
@@ -75,7 +90,7 @@ def test_a_model_is_measured_in_a_process_of_its_own(jobs):
 def test_what_failed_says_why(jobs):
     recipe = small_recipe(seed=2)
     at = click(open_page(recipe), "Measure")
-    tell_progress(key_of(recipe), refused=refusal(MeasurementError("It does not run.")))
+    SHELF.tell(key_of(recipe), refused=refusal(MeasurementError("It does not run.")))
     jobs[0].code = 0
     at.run()
     assert "It does not run." in at.error[0].value
@@ -102,8 +117,9 @@ def test_only_one_model_is_measured_at_a_time(jobs):
 
 def test_the_best_under_the_limit_is_named_and_the_runtimes_stand_side_by_side():
     recipe = small_recipe(seed=6)
-    keep_grid(key_of(recipe), GRID)
+    SHELF.keep(key_of(recipe), GRID.to_json())
     at = open_page(recipe)
+    assert "Fusion and layout" not in texts(at)
     (slider,) = at.select_slider
     at = slider.set_value(5.0).run()
     assert "ONNX Runtime, 2 threads, batch 8" in texts(at)
@@ -117,6 +133,26 @@ def test_the_best_under_the_limit_is_named_and_the_runtimes_stand_side_by_side()
     assert list(table["Batch"]) == [2, 2]
     at = slider.set_value(1.0).run()
     assert "Nothing is that fast" in texts(at)
+
+
+def test_levels_of_fusion_and_layout_stand_side_by_side():
+    recipe = small_recipe(seed=8)
+    SHELF.keep(key_of(recipe), LEVELLED.to_json())
+    at = open_page(recipe)
+    (table,) = at.table
+    rows = table.value
+    assert [text.split(".")[0] for text in rows["What ONNX Runtime does"]] == [
+        "**Off",
+        "**Basic",
+        "**Extended",
+        "**All",
+    ]
+    off, best, large = LEVELLED.fusion.measured
+    small = list(rows["1 thread, batch 1"])
+    assert small[:3] == [str(off.latency), "not measured", "not measured"]
+    assert small[3] == f"{best.latency}, {best.change.verdict()}"
+    assert list(rows["2 threads, batch 8"]) == [str(large.latency), *["not measured"] * 3]
+    assert "It knows no such kernel." in texts(at)
 
 
 def test_in_a_presentation_nothing_is_measured(monkeypatch, jobs):
