@@ -43,7 +43,7 @@ from optim.models.zoo import ZOO
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Entry, Recipe
 from optim.runtime.session import runtime_name
-from optim.step import Context, NoResume, Resume, StepReport
+from optim.step import Context, NoResume, Resume, StepReport, apply_step
 from optim.storage import write_atomic
 from optim.stored import load_stored, store_result
 from optim.subject import Subject, check_lanes, check_models, open_subject
@@ -420,7 +420,7 @@ def apply_recipe(
             resume=resume,
             record=record,
         )
-        applied = entry.step.apply(bundle, context)
+        applied = apply_step(entry.step, bundle, context)
         bundle, reports[entry.id] = applied.bundle, applied.report
         if keeps:
             store_result(keys[i], bundle)

@@ -9,7 +9,7 @@ or skipped and why.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from optim.data.task import Classification, Detection
@@ -33,7 +33,9 @@ __all__ = [
     "Resume",
     "Step",
     "StepReport",
+    "apply_step",
     "no_memo",
+    "outline_step",
     "refusal",
 ]
 
@@ -351,3 +353,32 @@ class Step(Config):
     def models(self) -> tuple[str, ...]:
         """Names of the trained models it uses besides the recipe's own."""
         return ()
+
+
+def apply_step(step: Step, bundle: ModelBundle, context: Context) -> Applied:
+    """Apply a step to a model that may have come quantized.
+
+    A step that changes floating-point weights is given them without the grids, and its report says
+    so. These can only be grids that the model came with: behind a step that quantizes, such steps
+    are refused (see :mod:`optim.order`).
+    """
+    given = _fit_for(step, bundle)
+    applied = step.apply(given, context)
+    if given is bundle:
+        return applied
+    note = (
+        "The model came quantized. This changed the floating-point weights its integers stand for; "
+        "the grids it came with are gone."
+    )
+    report = replace(applied.report, notes=(*applied.report.notes, note))
+    return replace(applied, report=report)
+
+
+def outline_step(step: Step, bundle: ModelBundle, context: Context) -> ModelBundle:
+    """Outline what :func:`apply_step` would give."""
+    return step.outline(_fit_for(step, bundle), context)
+
+
+def _fit_for(step: Step, bundle: ModelBundle) -> ModelBundle:
+    wants_floats = "float" in step.requires and bundle.table.is_quantized
+    return bundle.without_grids() if wants_floats else bundle

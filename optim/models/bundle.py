@@ -198,6 +198,10 @@ class ModelBundle:
         """Return a bundle with another compression table."""
         return replace(self, table=table)
 
+    def without_grids(self) -> Self:
+        """Return a bundle whose weights and activations may have any value again; masks stay."""
+        return self.with_table(replace(self.table, weights={}, edges={}, codebooks={}))
+
     def having_seen(self, parts: tuple[str, ...]) -> Self:
         """Return a bundle that was also trained on these parts; unknown stays unknown."""
         seen = self.provenance.seen

@@ -14,7 +14,13 @@ from typing import Any, Self
 import onnx
 
 from optim.graph.skeleton import STANDARD, opset_of
-from optim.models.convert.kinds import CONTROL_FLOW, DATA_DEPENDENT, INTEGER_STORAGE, RECURRENT
+from optim.models.convert.kinds import (
+    CONTROL_FLOW,
+    DATA_DEPENDENT,
+    INTEGER_KERNELS,
+    QUANTIZERS,
+    RECURRENT,
+)
 from optim.models.convert.reader import OLDEST_OPSET
 from optim.models.probing import Probed
 from optim.models.run_plans import GraphInput
@@ -29,7 +35,7 @@ _NAMED = 4
 _KINDS = {
     "it decides at run time what is computed, which MACs leave out": CONTROL_FLOW,
     "it has recurrent layers": RECURRENT,
-    "it stores integers": INTEGER_STORAGE,
+    "it stores integers": (*QUANTIZERS, *INTEGER_KERNELS),
     "the size of a result depends on its values": DATA_DEPENDENT,
     "it draws random numbers": (
         "RandomNormal",

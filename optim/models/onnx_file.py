@@ -22,6 +22,7 @@ from optim.data.dataset import Dataset
 from optim.data.task import Classification, ModelTask, task_from_json
 from optim.errors import OptimError, UnsupportedModelError, first_line
 from optim.graph.skeleton import opset_of
+from optim.layers.table import CompressionTable
 from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
 from optim.models.convert.converter import convert, takes_channels_last
 from optim.models.convert.parity import largest_difference, random_inputs, runtime_outputs
@@ -39,6 +40,8 @@ METADATA_KEY = "optim"
 _MAX_BYTES = 2**31 - 1
 _MAX_DIFFERENCE = {False: 1e-3, True: 2e-2}
 """Largest difference between module and file, in units of the largest output; 16-bit or not."""
+_ROUNDED = 2e-2
+"""The same where activations are rounded to grids of 8 bits or more."""
 _SAMPLES, _FEWEST, _NUMBERS = 16, 2, 2**20
 """Samples of the data that module and file are compared on; fewer where they hold more numbers."""
 
@@ -116,18 +119,44 @@ def _converted(
     shape = bundle.spec.shape
     try:
         sizes = {probed.interface.name: (*shape[1:], shape[0]) if last else shape}
-        module = convert(model, sizes, channels_first=last, flat=is_flat)
+        converted = convert(model, sizes, channels_first=last, flat=is_flat)
     except UnsupportedModelError as error:
         return _noted(bundle, bundle.content, f"Kept as an ONNX graph: {error.message}")
-    difference = largest_difference(module, inputs, expected)
+    module, table = converted.module, converted.table
+    changed = replace(bundle, content=TorchModel(module), table=table)
+    difference = largest_difference(changed.simulated(), inputs, expected)
+    if table.is_quantized:
+        # Integer kernels round otherwise than the operators they stand for: both are asked.
+        defined = runtime_outputs(bundle.content.onnx, given, optimised=False)
+        defined = defined.reshape(expected.shape)
+        difference = max(difference, largest_difference(changed.simulated(), inputs, defined))
     is_half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
     said = f"outputs differ from ONNX Runtime's by at most {difference:.1e} of the largest, {about}"
-    if not difference <= _MAX_DIFFERENCE[is_half]:
+    if not difference <= max(_MAX_DIFFERENCE[is_half], _rounding(table)):
         return _noted(bundle, bundle.content, f"Kept as an ONNX graph: as a module, its {said}.")
     note = f"Converted from ONNX ({_origin(model)}): its {said}."
     if last:
         note += " It takes channels first; the file took them last."
-    return _noted(bundle, TorchModel(module), note)
+    if table.is_quantized:
+        note += (
+            f" It came quantized: {_counted(len(table.weights), 'weight')} and "
+            f"{_counted(len(table.edges), 'activation')} keep their grids."
+        )
+    return _noted(changed, changed.content, note)
+
+
+def _rounding(table: CompressionTable) -> float:
+    """Return what values between two steps of a grid may make of outputs; 0 without grids.
+
+    The last digit of a float decides to which side they are rounded: so much as two steps of the
+    coarsest grid of an activation, and not less than 2 %.
+    """
+    levels = [edge.grid.levels for edge in table.edges.values()]
+    return max(_ROUNDED, 2 / (min(levels) - 1)) if levels else 0.0
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _no_module(model: onnx.ModelProto, probed: Probed) -> str:

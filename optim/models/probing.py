@@ -70,12 +70,13 @@ class Probed:
     notes: tuple[str, ...]
 
 
-def start_session(file: bytes, outputs: Sequence[str] = ()) -> Any:
+def start_session(file: bytes, outputs: Sequence[str] = (), *, optimised: bool = True) -> Any:
     """Return ONNX Runtime's session of a file.
 
     Args:
         file: Its bytes.
         outputs: Tensors inside the graph that become outputs as well.
+        optimised: Whether operators are fused; otherwise they are computed one by one.
 
     Raises:
         UnsupportedModelError: If ONNX Runtime cannot load it.
@@ -89,6 +90,8 @@ def start_session(file: bytes, outputs: Sequence[str] = ()) -> Any:
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry(*EXACT_INTEGERS)
+    if not optimised:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return ort.InferenceSession(
             with_outputs(file, outputs), options, providers=["CPUExecutionProvider"]

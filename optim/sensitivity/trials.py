@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from optim.fields import Control, PerLayer, controls
 from optim.sensitivity.profile import Level, Row
-from optim.step import Context, Step, StepReport
+from optim.step import Context, Step, StepReport, apply_step
 from optim.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def trials_of(
         OptimError: If the technique cannot treat the model at all.
     """
     levels = _field(step)[1].tried
-    report = everywhere(step, levels[-1]).apply(bundle, context).report
+    report = apply_step(everywhere(step, levels[-1]), bundle, context).report
     trials: list[Trial] = []
     done: set[str] = set()
     for layer in [one.layer for one in report.layers if one.touched]:
@@ -114,7 +114,7 @@ def trials_of(
         made = []
         for level in levels:
             context.check()
-            made.append(on_layers(step, {layer: level}).apply(bundle, context))
+            made.append(apply_step(on_layers(step, {layer: level}), bundle, context))
         together = _touched(made[-1].report) or (layer,)
         done |= {layer, *together}
         row = Row(name, layer, together)

@@ -35,7 +35,7 @@ from optim.measure.scorecard import Scorecard
 from optim.models.bundle import GraphModel, ModelBundle, TorchModel, named_tensors
 from optim.quantity import How, Quantity
 from optim.recipe import Entry, Recipe
-from optim.step import Context, StepReport
+from optim.step import Context, StepReport, apply_step, outline_step
 from optim.storage import card_stamp
 from optim.stored import load_stored, stored_file
 from optim.subject import Subject, check_lanes, check_models, open_subject
@@ -203,7 +203,8 @@ class Workbench:
             if exact:
                 bundle, _ = self._result(entry, key, bundle, recipe, None, check)
             else:
-                bundle = entry.step.outline(bundle, self._context(entry, recipe, None, check))
+                context = self._context(entry, recipe, None, check)
+                bundle = outline_step(entry.step, bundle, context)
         key = keys[-1] if exact else digest(keys[-1], "outline")
         return Prepared(key, bundle, {}, not exact, omitted)
 
@@ -283,7 +284,8 @@ class Workbench:
                 result = load_stored(key, self.subject.bundle)
                 assert result is not None, "what is not stored was switched off"
                 return result, StepReport(f"{entry.step.title}: trained before and stored.")
-            applied = entry.step.apply(before, self._context(entry, recipe, limit, check))
+            context = self._context(entry, recipe, limit, check)
+            applied = apply_step(entry.step, before, context)
             return applied.bundle, applied.report
 
         return self.engine.bundles.get_or(key, compute)

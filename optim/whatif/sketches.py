@@ -22,7 +22,7 @@ from optim.quantity import How, Quantity
 from optim.recipe import Recipe
 from optim.runtime.emit import emit_onnx
 from optim.runtime.onnx_graph import file_bytes
-from optim.step import Context
+from optim.step import Context, outline_step
 from optim.subject import Subject
 
 __all__ = ["Sketches", "Weighed", "can_be_sketched", "weighed"]
@@ -97,7 +97,7 @@ class Sketches:
                 step_id=entry.id,
                 memo=self._memo,
             )
-            position = entry.step.outline(position, context)
+            position = outline_step(entry.step, position, context)
         return weighed(position)
 
     def prepare(self) -> None:

@@ -17,7 +17,14 @@ from optim.models.input_spec import InputSpec
 from optim.models.open import open_registered_model
 from optim.models.zoo import ZOO
 from optim.techniques.quantize import Quantize
-from tests.helpers import assert_similar, context_for, inputs_for, outputs_of, tiny_bundle
+from tests.helpers import (
+    as_a_graph,
+    assert_similar,
+    context_for,
+    inputs_for,
+    outputs_of,
+    tiny_bundle,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -119,9 +126,7 @@ def test_an_onnx_file_is_stored_as_a_model_that_can_be_changed(tmp_path, wine_bu
 
 def test_an_onnx_file_that_cannot_be_converted_is_stored_as_it_is(tmp_path, wine_bundle):
     data = open_data("wine")
-    quantized = Quantize(samples=32).apply(wine_bundle, context_for(wine_bundle, data=data)).bundle
-    file = onnx_bytes(quantized)
-    (tmp_path / "m.onnx").write_bytes(file)
+    (tmp_path / "m.onnx").write_bytes(as_a_graph(onnx_bytes(wine_bundle)))
     name = add_model(tmp_path / "m.onnx", data="wine")
     card = model_cards()[name]
     assert not card.is_trainable
@@ -134,10 +139,20 @@ def test_an_onnx_file_that_cannot_be_converted_is_stored_as_it_is(tmp_path, wine
         _ = loaded.module
 
 
-def test_a_name_given_anew_leads_to_the_new_file(tmp_path, wine_bundle, weights):
+def test_a_quantized_onnx_file_comes_back_with_its_grids(tmp_path, wine_bundle):
     data = open_data("wine")
     quantized = Quantize(samples=32).apply(wine_bundle, context_for(wine_bundle, data=data)).bundle
     (tmp_path / "m.onnx").write_bytes(onnx_bytes(quantized))
+    loaded = open_registered_model(add_model(tmp_path / "m.onnx", data="wine"))
+    assert loaded.lane == "torch"
+    assert loaded.table.weights.keys() == quantized.table.weights.keys()
+    x = inputs_for(wine_bundle)
+    with torch.no_grad():
+        assert_similar(loaded.simulated()(x), quantized.simulated()(x))
+
+
+def test_a_name_given_anew_leads_to_the_new_file(tmp_path, wine_bundle, weights):
+    (tmp_path / "m.onnx").write_bytes(as_a_graph(onnx_bytes(wine_bundle)))
     for path, trainable in ((weights, True), (tmp_path / "m.onnx", False), (weights, True)):
         add_model(path, data="wine", architecture="mlp", name="mine")
         assert model_cards()["mine"].is_trainable is trainable

@@ -6,6 +6,7 @@
 ``folding``    computes what depends on constants and sizes only
 ``builder``    the graph under construction, followed for two batch sizes
 ``operators``  one index of the operators, files by subject
+``grids``      takes quantizers out of the graph, and says what lies on which grid
 ``layout``     takes back the changes of layout of channels-last exporters
 ``lifting``    finds layers in what files spell out as arithmetic
 ``rewriting``  what rewrites of the graph need to know

@@ -19,10 +19,11 @@ from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedModelError
 from optim.layers.functions import FUNCTIONS
+from optim.layers.quantized_graph import FakeQuantize
 from optim.models.convert.names import Names, module_path
 from optim.models.convert.reader import GraphFile, GraphInput, Operation
 
-__all__ = ["MAX_VALUES", "Builder", "Constant", "Handler", "Traced", "Value"]
+__all__ = ["MAX_VALUES", "Builder", "Constant", "Handler", "StoredGrid", "Traced", "Value"]
 
 MAX_VALUES = 2**28
 """Numbers in the largest value a graph may compute for two samples."""
@@ -100,6 +101,23 @@ class Traced:
 Value = Constant | Traced
 
 
+@dataclass(frozen=True, eq=False)
+class StoredGrid:
+    """How a file stores a weight as integers.
+
+    Attributes:
+        qmin: Smallest integer of their type.
+        qmax: Largest integer of their type.
+        scale: ``(1,)`` or ``(O,)`` float32.
+        zero_point: The same number of integers.
+    """
+
+    qmin: int
+    qmax: int
+    scale: np.ndarray
+    zero_point: np.ndarray
+
+
 class Builder:
     """A graph of layers and calls, and the module that holds the layers.
 
@@ -112,6 +130,8 @@ class Builder:
         self.graph = fx.Graph()
         self.root = nn.Module()
         self.values: dict[str, Value] = {}
+        self.grids: dict[str, StoredGrid] = {}  # of constants, by name
+        self.quantized: dict[str, StoredGrid] = {}  # of weights, by the path of their layer
         self._names = Names()
         self._attributes: dict[int, fx.Node] = {}
         batch = next((i.shape[0] for i in file.inputs if i.shape), None)
@@ -228,6 +248,8 @@ class Builder:
         stored = "" if weight is None else self.name_of(op, weight)
         path = self._names.take(module_path(stored, op.name, op.op_type), fallback)
         self.place(path, make())
+        if stored in self.grids:
+            self.quantized[path] = self.grids[stored]
         return self.call_layer(path, *inputs)
 
     def call_layer(self, path: str, *inputs: Traced) -> Traced:
@@ -403,7 +425,7 @@ Handler = Callable[[Builder, Operation], "Value | tuple[Value, ...]"]
 
 _ELEMENTWISE = (
     *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.LeakyReLU, nn.ELU),
-    *(nn.CELU, nn.Softplus, nn.Softsign, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softmax),
+    *(nn.CELU, nn.Softplus, nn.Softsign, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softmax, FakeQuantize),
 )
 """Layers whose result is as large as what they are given."""
 _COMBINING = frozenset({"add", "mul", "sub"})

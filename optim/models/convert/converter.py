@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import onnx
 import torch
 from torch import fx
 
 from optim.errors import OptimError, UnsupportedModelError
+from optim.layers.table import CompressionTable
 from optim.models.convert.builder import Builder, Traced, Value
 from optim.models.convert.folding import fold
+from optim.models.convert.grids import table_of, take_quantizers
 from optim.models.convert.layout import settle_layout, take_channels_first
 from optim.models.convert.lifting import lift
 from optim.models.convert.operators import OPERATORS
 from optim.models.convert.reader import GraphFile, Operation, read_graph
 from optim.models.convert.rewriting import remove_unused
 
-__all__ = ["convert", "takes_channels_last"]
+__all__ = ["Converted", "convert", "takes_channels_last"]
 
 
 _CHANNELS = (1, 3, 4)
@@ -37,18 +41,32 @@ def takes_channels_last(model: onnx.ModelProto) -> bool:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Converted:
+    """What an ONNX graph became.
+
+    Attributes:
+        module: In evaluation mode. It can be traced again, copied, and trained.
+        table: The grids of the file's weights and activations.
+    """
+
+    module: fx.GraphModule
+    table: CompressionTable
+
+
 def convert(
     model: onnx.ModelProto,
     shapes: dict[str, tuple[int, ...]] | None = None,
     *,
     channels_first: bool = False,
     flat: bool = False,
-) -> fx.GraphModule:
-    """Return a module that computes what an ONNX graph computes.
+) -> Converted:
+    """Return a module that computes what an ONNX graph computes, and the grids it is on.
 
     Convolutions, dense layers, normalisations, activation functions and pooling are layers of
     ``torch.nn`` with names made from those in the file; what is left are calls of functions. Half
-    precision becomes float32. A weight that several nodes read becomes one of each.
+    precision becomes float32. A weight that several nodes read becomes one of each. Weights that
+    are stored as integers become the floats they stand for.
 
     Args:
         model: A checked model.
@@ -57,11 +75,9 @@ def convert(
             only where :func:`takes_channels_last`.
         flat: Whether the module gives ``(N, numbers)`` although the file gives ``(N, C, 1, 1)``.
 
-    Returns:
-        A module in evaluation mode. It can be traced again, copied, and trained.
-
     Raises:
-        UnsupportedModelError: Naming the operator and the node that cannot be part of a module.
+        UnsupportedModelError: Naming the operator and the node that cannot be part of a module, or
+            what is on a grid that a compression table cannot say.
     """
     file = read_graph(model)
     to = Builder(file, shapes or {})
@@ -74,9 +90,10 @@ def convert(
         take_channels_first(to)
     settle_layout(to)
     lift(to)
+    edges = take_quantizers(to)
     remove_unused(to.graph)
-    module = fx.GraphModule(to.root, to.graph)
-    return module.eval()
+    module = fx.GraphModule(to.root, to.graph).eval()
+    return Converted(module, table_of(to, module, edges))
 
 
 def _add(to: Builder, op: Operation) -> None:

@@ -1,12 +1,12 @@
 """Operators of ONNX graphs that are remarkable wherever they stand."""
 
-__all__ = ["CONTROL_FLOW", "DATA_DEPENDENT", "INTEGER_STORAGE", "RECURRENT"]
+__all__ = ["CONTROL_FLOW", "DATA_DEPENDENT", "INTEGER_KERNELS", "QUANTIZERS", "RECURRENT"]
 
 CONTROL_FLOW = ("If", "Loop", "Scan")
 RECURRENT = ("LSTM", "GRU", "RNN")
-INTEGER_STORAGE = (
-    "QuantizeLinear",
-    "DequantizeLinear",
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+"""Operators that put floats on a grid and read them back."""
+INTEGER_KERNELS = (
     "DynamicQuantizeLinear",
     "QLinearConv",
     "QLinearMatMul",

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from optim.layers.functions import BINARY, REDUCTIONS, UNARY
+from optim.layers.quantized_graph import FakeQuantize
 from optim.models.convert.builder import Builder, Traced
 from optim.models.convert.rewriting import (
     args_of,
@@ -27,7 +28,7 @@ __all__ = ["settle_layout", "take_channels_first"]
 
 _ALIKE = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid),
-    *(nn.Tanh, nn.Softplus, nn.Softsign, nn.Hardsigmoid, nn.Hardswish, nn.Dropout),
+    *(nn.Tanh, nn.Softplus, nn.Softsign, nn.Hardsigmoid, nn.Hardswish, nn.Dropout, FakeQuantize),
 )
 """Layers that treat every value alike, wherever it stands."""
 

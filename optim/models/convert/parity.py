@@ -24,12 +24,14 @@ def random_inputs(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.cat([normal, torch.rand(2, *shape, generator=generator)])
 
 
-def runtime_outputs(file: bytes, inputs: Tensor) -> np.ndarray:
+def runtime_outputs(file: bytes, inputs: Tensor, *, optimised: bool = True) -> np.ndarray:
     """Return what ONNX Runtime computes, whatever batch size the file is written for.
 
     Args:
         file: The file's bytes; one input of floats.
         inputs: ``(N, ...)``.
+        optimised: Whether ONNX Runtime may fuse operators, quantizers into integer kernels among
+            them; otherwise it computes them one by one.
 
     Returns:
         The first output, ``(N, ...)``, as float32.
@@ -37,7 +39,7 @@ def runtime_outputs(file: bytes, inputs: Tensor) -> np.ndarray:
     Raises:
         UnsupportedModelError: If ONNX Runtime cannot load the file, or fails on the inputs.
     """
-    session = start_session(file)
+    session = start_session(file, optimised=optimised)
     try:
         wanted = session.get_inputs()[0]
         batch = wanted.shape[0] if wanted.shape and isinstance(wanted.shape[0], int) else _BATCH

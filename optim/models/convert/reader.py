@@ -16,7 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from optim.errors import UnsupportedModelError
-from optim.models.convert.kinds import CONTROL_FLOW, INTEGER_STORAGE, RECURRENT
+from optim.models.convert.kinds import CONTROL_FLOW, INTEGER_KERNELS, QUANTIZERS, RECURRENT
 
 __all__ = ["MAX_NODES", "OLDEST_OPSET", "GraphFile", "GraphInput", "Operation", "read_graph"]
 
@@ -102,7 +102,7 @@ def read_graph(model: onnx.ModelProto) -> GraphFile:
 
     Raises:
         UnsupportedModelError: If the graph is too large, uses operators nobody here knows, decides
-            at run time what it computes, or stores integers.
+            at run time what it computes, or computes with integers.
     """
     _check_size(model.graph)
     if model.functions:
@@ -168,13 +168,15 @@ def _operation(node: onnx.NodeProto, opset: int) -> Operation:
         attributes=attributes,
         opset=opset,
     )
-    if node.domain not in _DOMAINS:
+    # ONNX Runtime's own quantizers are those of ONNX, for 16 bits before opset 21.
+    is_quantizer = node.domain == "com.microsoft" and node.op_type in QUANTIZERS
+    if node.domain not in _DOMAINS and not is_quantizer:
         raise operation.refuse(f"belongs to the operator set {node.domain!r}, which is not read")
     if node.op_type in (*CONTROL_FLOW, "SequenceMap"):
         raise operation.refuse("decides at run time what is computed; a module cannot hold it")
     if node.op_type in RECURRENT:
         raise operation.refuse("is recurrent; recurrent layers cannot be trained here yet")
-    if node.op_type in INTEGER_STORAGE:
+    if node.op_type in INTEGER_KERNELS:
         raise operation.refuse("stores integers; the grid would be lost in a module of floats")
     return operation
 

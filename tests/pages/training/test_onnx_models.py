@@ -12,8 +12,7 @@ from optim.runner import run
 from optim.techniques import TECHNIQUES
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.prune_weights import PruneWeights
-from optim.techniques.quantize import Quantize
-from tests.helpers import context_for
+from tests.helpers import as_a_graph
 from tests.pages.helpers import MODEL, open_app, panel_data, tell
 
 CONVERTED, KEPT = "brought-resnet", "kept-resnet"
@@ -23,8 +22,8 @@ CONVERTED, KEPT = "brought-resnet", "kept-resnet"
 def brought(lab, tmp_path):
     """The quick model of the store, added anew as an ONNX file in both lanes."""
     bundle = open_registered_model(MODEL)
-    quantized = Quantize(samples=32).apply(bundle, context_for(bundle)).bundle
-    for name, file in ((CONVERTED, onnx_bytes(bundle)), (KEPT, onnx_bytes(quantized))):
+    trainable = onnx_bytes(bundle)
+    for name, file in ((CONVERTED, trainable), (KEPT, as_a_graph(trainable))):
         (tmp_path / f"{name}.onnx").write_bytes(file)
         add_model(tmp_path / f"{name}.onnx", data="digits", title=name, name=name)
     return lab

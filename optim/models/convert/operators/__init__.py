@@ -6,6 +6,7 @@
 ``pooling``        pooling
 ``arithmetic``     value by value, matrix products, types
 ``shapes``         what moves, cuts and repeats values
+``quantizers``     grids of weights and activations
 ``reductions``     means, sums, extremes along dimensions
 =================  =========================================================================
 """
@@ -17,6 +18,7 @@ from optim.models.convert.operators.activations import ACTIVATIONS
 from optim.models.convert.operators.arithmetic import ARITHMETIC
 from optim.models.convert.operators.layers import LAYERS
 from optim.models.convert.operators.pooling import POOLING
+from optim.models.convert.operators.quantizers import QUANTIZERS
 from optim.models.convert.operators.reductions import REDUCTIONS
 from optim.models.convert.operators.shapes import SHAPES
 
@@ -29,5 +31,6 @@ OPERATORS: dict[str, Handler] = {
     **ARITHMETIC,
     **SHAPES,
     **REDUCTIONS,
+    **QUANTIZERS,
 }
 """``{ONNX operator: what makes layers and calls of it}``."""

@@ -70,7 +70,7 @@ def graph(nodes, shape, *, opset=17, batch="N", as_inputs=False, output="y", **c
 def assert_converts(model, *, times=1.0, low=None, samples=3) -> fx.GraphModule:
     """Convert a graph and compare it with ONNX Runtime, stored and emitted anew as well."""
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
-    module = convert(model)
+    module = convert(model).module
     x = torch.from_numpy(values(samples, *shape, seed=7, low=low))
     expected = runtime_outputs(model.SerializeToString(), x)
     with torch.no_grad():

@@ -66,7 +66,7 @@ def exported(request, bundle):
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_exported_model_comes_back_with_its_layers(bundle, exported):
-    module = convert(exported)
+    module = convert(exported).module
     inputs = random_inputs(bundle.spec.shape)
     expected = runtime_outputs(exported.SerializeToString(), inputs)
     assert largest_difference(module, inputs, expected) < 1e-5
@@ -82,6 +82,6 @@ def test_an_exported_model_comes_back_with_its_layers(bundle, exported):
 @pytest.mark.filterwarnings("ignore")
 def test_layers_keep_their_names(bundle):
     wanted = set(weights_of(bundle.module))
-    assert set(weights_of(convert(by_torchscript(bundle)))) == wanted
-    own = set(weights_of(convert(by_this_program(bundle))))
+    assert set(weights_of(convert(by_torchscript(bundle)).module)) == wanted
+    own = set(weights_of(convert(by_this_program(bundle)).module))
     assert wanted <= own

@@ -22,12 +22,12 @@ LIMIT = 10**6
 
 @pytest.fixture(scope="module")
 def program():
-    return json.dumps(describe(convert(by_this_program(tiny_bundle("mobilenet")))))
+    return json.dumps(describe(convert(by_this_program(tiny_bundle("mobilenet"))).module))
 
 
 def converted(family):
     bundle = tiny_bundle(family)
-    return replace(bundle, content=TorchModel(convert(by_this_program(bundle))))
+    return replace(bundle, content=TorchModel(convert(by_this_program(bundle)).module))
 
 
 def test_a_checkpoint_holds_a_converted_model(family, tmp_path):

@@ -46,11 +46,9 @@ REFUSED = {
     "control flow": (branch, "If 'gate' decides at run time"),
     "integers": (
         lambda: graph(
-            [node("QuantizeLinear", "x s", "q"), node("DequantizeLinear", "q s", name="dq")],
-            IMAGE,
-            s=np.array(0.1, np.float32),
+            [node("DynamicQuantizeLinear", "x", "q s z"), node("DequantizeLinear", "q s z")], IMAGE
         ),
-        "QuantizeLinear 'q' stores integers",
+        "DynamicQuantizeLinear 'q' stores integers",
     ),
     "unknown": (
         lambda: graph(node("Det", "x", name="volume"), (5, 5)),
@@ -163,9 +161,9 @@ def test_a_module_that_computes_something_else_is_not_taken(tmp_path, monkeypatc
     (tmp_path / "g.onnx").write_bytes(model.SerializeToString())
 
     def wrong(*args, **kwargs):
-        module = convert(*args, **kwargs)
-        module.linear.weight.data[0, 0] += 0.1
-        return module
+        made = convert(*args, **kwargs)
+        made.module.linear.weight.data[0, 0] += 0.1
+        return made
 
     monkeypatch.setattr("optim.models.onnx_file.convert", wrong)
     bundle = open_onnx(tmp_path / "g.onnx")
@@ -216,7 +214,11 @@ def test_functions_of_the_file_are_unfolded():
     model = graph(call, IMAGE)
     model.functions.append(function)
     model.opset_import.append(helper.make_opsetid("own", 1))
-    assert [n.op for n in convert(model).graph.nodes] == ["placeholder", "call_function", "output"]
+    assert [n.op for n in convert(model).module.graph.nodes] == [
+        "placeholder",
+        "call_function",
+        "output",
+    ]
 
 
 def test_a_sparse_constant_is_refused():
