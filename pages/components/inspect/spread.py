@@ -80,7 +80,7 @@ def _result(recipe: Recipe, found: Mapping[str, Any]) -> None:
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, key="spread_result")
     if found["gain"]:
-        st.markdown(f"One setting a layer {found['gain']['verdict']} against one for all.")
+        st.markdown(f"One setting a layer against one for all: {found['gain']['verdict']}.")
     if st.toggle("Layer by layer", key="spread_layers"):
         st.dataframe(
             pd.DataFrame(
