@@ -202,7 +202,7 @@ class Recipe:
         """
         keys = [model_hash]
         for entry, limit in zip(self.active, self.limits(sample_limit), strict=True):
-            uses: tuple[Any, ...] = () if entry.step.cost == "instant" else (data_hash, limit)
+            uses: tuple[Any, ...] = (data_hash, limit) if entry.step.looks_at_data else ()
             # Fields at their defaults are left out: a technique may gain fields, and what was
             # trained before it had them is still found.
             step = {entry.name: entry.step.changed()}
@@ -220,7 +220,9 @@ class Recipe:
         trains = [i for i, entry in enumerate(self.active) if entry.step.cost == "training"]
         first = max(trains, default=-1) + 1
         return [
-            sample_limit if i >= first and entry.step.cost == "calibrated" else None
+            sample_limit
+            if i >= first and entry.step.cost == "calibrated" and entry.step.looks_at_data
+            else None
             for i, entry in enumerate(self.active)
         ]
 

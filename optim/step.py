@@ -342,6 +342,11 @@ class Step(Config):
         return False
 
     @property
+    def looks_at_data(self) -> bool:
+        """Whether these settings make the result depend on samples."""
+        return self.cost != "instant"
+
+    @property
     def calibration_passes(self) -> int:
         """Samples that :meth:`apply` runs through the model, or about as much work; 0 if none.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
 from optim.errors import MissingDependencyError
 
@@ -58,7 +59,21 @@ def provider_of(name: str) -> Provider:
 
 
 def _offered() -> list[str]:
+    """Return what the installed package computes on; the one for the processor need not be loaded.
+
+    Pages ask as well, and nothing that computes is loaded into the web server.
+    """
+    if not _is_installed("onnxruntime-gpu"):
+        return [*_CPU]
     import onnxruntime
 
     found: list[str] = onnxruntime.get_available_providers()
     return found
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

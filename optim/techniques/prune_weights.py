@@ -103,6 +103,11 @@ class PruneWeights(Step):
         return self.calibration_samples if needed else 0
 
     @property
+    def looks_at_data(self) -> bool:
+        """Whether the criterion or the refit looks at samples."""
+        return self.samples > 0
+
+    @property
     def is_neutral(self) -> bool:
         """Whether nothing would become zero."""
         return self.pattern in _FREE and self.sparsity == 0 and not any(self.layers.values())

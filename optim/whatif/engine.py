@@ -138,7 +138,7 @@ class Workbench:
         passes = sum(entry.step.calibration_passes for entry in recipe.active)
         if passes * self.macs <= _CALIBRATION_MACS:
             return None
-        steps = sum(entry.step.cost == "calibrated" for entry in recipe.active)
+        steps = sum(entry.step.calibration_passes > 0 for entry in recipe.active)
         return next(
             (n for n in _DRAFT_SAMPLES if n * steps * self.macs <= _CALIBRATION_MACS),
             _DRAFT_SAMPLES[-1],
@@ -199,7 +199,7 @@ class Workbench:
         exact = True
         for entry, key in zip(recipe.active[known:], keys[known + 1 :], strict=True):
             check()
-            exact = exact and entry.step.cost == "instant"
+            exact = exact and not entry.step.looks_at_data
             if exact:
                 bundle, _ = self._result(entry, key, bundle, recipe, None, check)
             else:

@@ -17,6 +17,7 @@ from optim.models.open import fresh_model
 from optim.models.zoo import ZOO
 from optim.recipe import Recipe
 from optim.subject import check_fit, fitting_data, open_subject, refusals
+from optim.techniques import TECHNIQUES
 from tests.helpers import data_for, tiny_bundle
 
 
@@ -210,6 +211,7 @@ def test_a_detector_takes_the_objects_it_was_made_for_and_a_classifier_takes_non
 
 
 def test_what_a_technique_is_not_for_is_refused_with_the_reason():
-    reasons = refusals(tiny_bundle("detector"))
-    assert reasons == {"distill": "'Distil' is for classification, not for detection."}
-    assert refusals(tiny_bundle("resnet")) == {}
+    reasons = refusals(replace(tiny_bundle("mlp"), task=Regression()))
+    assert reasons["distill"] == "'Distil' is for classification and detection, not for regression."
+    assert all(TECHNIQUES[name].tasks for name in reasons)
+    assert refusals(tiny_bundle("resnet")) == refusals(tiny_bundle("detector")) == {}

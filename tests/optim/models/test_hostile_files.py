@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, helper
 
 from optim.errors import ExportError, OptimError, UnsupportedModelError
-from optim.models.checkpoint import load_checkpoint, save_checkpoint
+from optim.models.checkpoint import VERSION, load_checkpoint, save_checkpoint
 from optim.models.mlp import MLP
 from optim.models.onnx_file import open_onnx
 from optim.models.open import open_model
@@ -228,7 +228,7 @@ HEADERS = {
     "grid of nothing": lambda h: h.update(grids={"conv1": {"qmin": "a"}}),
     "edge": lambda h: h.update(edges={"x": {"grid": {}, "scale": 0, "zero_point": 0}}),
     "missing key": lambda h: h.pop("spec"),
-    "newer": lambda h: h.update(version=4),
+    "newer": lambda h: h.update(version=VERSION + 1),
     "name": lambda h: h.update(name=[1]),
     "note": lambda h: h["provenance"].update(note=5),
     "source": lambda h: h["provenance"].update(source=None),
@@ -245,7 +245,7 @@ def test_a_checkpoint_that_says_something_wrong_is_refused(checkpoint, change):
 
 
 def test_a_newer_checkpoint_says_what_to_do(checkpoint):
-    with pytest.raises(UnsupportedModelError, match="has version 4; this") as caught:
+    with pytest.raises(UnsupportedModelError, match=f"has version {VERSION + 1}; this") as caught:
         load_checkpoint(rewritten(checkpoint, HEADERS["newer"]))
     assert caught.value.hint == "Update Optim Studio."
 
