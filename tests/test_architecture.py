@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def modules(*folders):
     return [path for path in files if "__pycache__" not in path.parts]
 
 
+@cache
 def tree_of(path):
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -70,6 +72,7 @@ def imported(node):
     return []
 
 
+@cache
 def imports_of(path):
     return {name for node in ast.walk(tree_of(path)) for name in imported(node)}
 

@@ -483,6 +483,7 @@ def test_prepare_makes_the_default_data_and_prints_nothing(optim, monkeypatch):
     assert made == ["train", "validation", "test"]
 
 
+@pytest.mark.slow
 def test_the_published_resnet20_has_its_published_accuracy(optim, shared):
     code, text, _ = optim(
         *("measure", f"resnet20:{shared('weights/resnet20.th')}"),

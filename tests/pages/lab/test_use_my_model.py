@@ -408,6 +408,7 @@ def test_a_hostile_file_is_refused_in_one_sentence_and_nothing_is_lost(page, tmp
     assert set(model_cards()) == known
 
 
+@pytest.mark.slow
 def test_own_images_and_weights_come_through_their_processes(page):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 8, 8, 3), dtype=np.uint8)
     buffer = io.BytesIO()
