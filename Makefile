@@ -1,7 +1,7 @@
 # Optim Studio. Everything is reached by these targets; CI runs the same ones.
 #
 #   make app      environment, install, start: http://localhost:8501
-#   make test     the tests, 15 minutes at most
+#   make test     the tests, about 20 minutes on two cores
 #   make fuzz     damaged files of every format, a quarter of an hour
 #   make check    format, lint, types
 #
