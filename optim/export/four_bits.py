@@ -7,6 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from optim.layers.grid import Grid, to_rows
+from optim.layers.rewrite import folded_weights
 from optim.layers.table import QuantizedWeight
 from optim.models.bundle import ModelBundle
 from optim.models.weighted import model_weights
@@ -36,11 +37,9 @@ def four_bit_weights(bundle: ModelBundle) -> ModelBundle:
 
 def _folded(bundle: ModelBundle) -> dict[str, Tensor]:
     """Return the weights with batch norm folded in, as they are deployed."""
-    weights = model_weights(bundle)
     if bundle.lane == "graph":
-        return weights
-    traced = bundle.deployable()
-    return {name: traced.get_parameter(f"{name}.weight").detach() for name in weights}
+        return model_weights(bundle)
+    return folded_weights(bundle.module, bundle.deployable())
 
 
 def _rounded(weight: Tensor, grid: Grid) -> QuantizedWeight:

@@ -150,7 +150,8 @@ def trace(
 ) -> fx.GraphModule:
     """Return the deployed form of a module in evaluation mode; the module itself is unchanged.
 
-    Layers that needed no folding are shared with ``module``, not copied.
+    Layers that needed no folding are shared with ``module``, not copied; none writes into its
+    input.
 
     Args:
         module: What to trace.
@@ -164,7 +165,7 @@ def trace(
     """
     graph = copy.deepcopy(_graph_of(module))
     layers: dict[str, Any] = {
-        str(node.target): attribute_of(module, str(node.target))
+        str(node.target): _writing_apart(attribute_of(module, str(node.target)))
         for node in graph.nodes
         if node.op in ("call_module", "get_attr")
     }
@@ -310,6 +311,8 @@ def _traced_graph(module: nn.Module) -> fx.Graph:
         ) from error
     for node in graph.nodes:
         node.meta["kind"] = _kind(node, module)
+        if node.kwargs.get("inplace"):
+            node.kwargs = {**node.kwargs, "inplace": False}
     return graph
 
 
@@ -321,6 +324,15 @@ def _kind(node: fx.Node, module: nn.Module) -> str:
     if node.op == "call_method":
         return _METHOD_KINDS.get(str(node.target), "other")
     return node.op
+
+
+def _writing_apart(layer: Any) -> Any:
+    """Return a layer that leaves its input as it was: others may still read it, or run again."""
+    if getattr(layer, "inplace", False) is not True:
+        return layer
+    clone = copy.copy(layer)
+    clone.inplace = False
+    return clone
 
 
 def attribute_of(module: nn.Module, path: str) -> Any:

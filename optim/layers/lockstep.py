@@ -64,7 +64,21 @@ class Lockstep(fx.Interpreter):
             self.changed[str(n.target)] = self.change(
                 n, args[0].exact, args[0].deployed
             ) or layer_of(n)
-        return Pair(self._side(n, args, kwargs, False), self._side(n, args, kwargs, True))
+        exact = self._side(n, args, kwargs, False)
+        # Up to the first difference both sides are one, and run once.
+        return Pair(exact, self._side(n, args, kwargs, True) if self._differs(n) else exact)
+
+    def _differs(self, n: fx.Node) -> bool:
+        """Whether the deployed side gives something else than the exact one, or may."""
+        if n.op == "call_module":
+            layer = layer_of(n)
+            if (
+                isinstance(layer, FakeQuantize)
+                or self.changed.get(str(n.target), layer) is not layer
+            ):
+                return True
+        given = [self.env[source] for source in n.all_input_nodes]
+        return any(pair.exact is not pair.deployed for pair in given)
 
     def _side(self, n: fx.Node, args: Any, kwargs: Any, deployed: bool) -> Any:
         def pick(value: Any) -> Any:

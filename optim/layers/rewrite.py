@@ -48,6 +48,14 @@ def weights_of(module: nn.Module, mentioned: Iterable[str] = ()) -> dict[str, Te
     return weights
 
 
+def folded_weights(
+    module: nn.Module, traced: fx.GraphModule, mentioned: Iterable[str] = ()
+) -> dict[str, Tensor]:
+    """Return the weights of :func:`weights_of` as a traced form has them, batch norm folded in."""
+    names = weights_of(module, mentioned)
+    return {name: traced.get_parameter(f"{name}.weight").detach() for name in names}
+
+
 def check_mentioned(mentioned: Iterable[str], known: Iterable[str]) -> None:
     """Refuse layer names that a recipe mentions and a model does not have.
 

@@ -110,16 +110,19 @@ def moments_of(layer: nn.Module, name: str, exact: Tensor, deployed: Tensor) -> 
     step = max(1, _CHUNK_BYTES // (4 * size * places.shape[1]))
     for start in range(0, len(exact), step):
         chunk = slice(start, start + step)
-        x, y = (
-            columns_at(layer, side[chunk], places[chunk])
-            .reshape(-1, groups, size // groups, places.shape[1])
-            .permute(1, 2, 0, 3)
-            .flatten(2)
-            for side in (exact, deployed)
-        )
+        y = _columns(layer, deployed[chunk], places[chunk], groups)
         inner += y @ y.mT
-        cross += x @ y.mT
+        if exact is not deployed:
+            cross += _columns(layer, exact[chunk], places[chunk], groups) @ y.mT
+    if exact is deployed:
+        cross = inner
     return Moments(inner / places.numel(), cross / places.numel())
+
+
+def _columns(layer: nn.Module, given: Tensor, places: Tensor, groups: int) -> Tensor:
+    """Return ``(G, D, samples x places)``, what a layer computes its outputs from."""
+    found = columns_at(layer, given, places)
+    return found.reshape(len(given), groups, -1, places.shape[1]).permute(1, 2, 0, 3).flatten(2)
 
 
 def rounded_layers(

@@ -121,8 +121,7 @@ class PruneChannels(Step):
             kept = kept_positions(bundle.module, channels.groups, keep)
             module, note = self._refitted(bundle, module, kept, masks, context)
             report = replace(report, notes=(*report.notes, note))
-        table = type(bundle.table)(masks, bundle.table.weights, bundle.table.edges)
-        return Applied(bundle.with_module(module, table), report)
+        return Applied(bundle.with_module(module, replace(bundle.table, masks=masks)), report)
 
     def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
         """Return a model with as many channels, the largest ones, and nothing refitted."""

@@ -270,14 +270,12 @@ class Quantize(Step):
     def _offer(self, bundle: ModelBundle, bits: int, context: Context) -> Offer:
         """Return what bits are spread over: all layers but those that are set."""
         from optim.layers.graph import trace
-        from optim.layers.rewrite import weights_of
+        from optim.layers.rewrite import folded_weights
         from optim.models.weighted import model_weights
         from optim.runtime.run_graph import editable
 
         if bundle.lane == "torch":
-            traced = trace(bundle.module)
-            names = weights_of(bundle.module, self.layers)
-            weights = {name: traced.get_parameter(f"{name}.weight").detach() for name in names}
+            weights = folded_weights(bundle.module, trace(bundle.module), self.layers)
         else:
             bundle = editable(bundle, context.memo)
             weights = model_weights(bundle, self.layers)
@@ -301,12 +299,11 @@ class Quantize(Step):
     def _on_module(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
         from optim.layers.graph import trace
         from optim.layers.quantized_graph import QuantizationPlan
-        from optim.layers.rewrite import weights_of
+        from optim.layers.rewrite import folded_weights
 
-        names = list(weights_of(bundle.module, self.layers))
         traced = trace(bundle.module)
-        folded = {name: traced.get_parameter(f"{name}.weight").detach() for name in names}
-        weights = self._quantize_weights(folded)
+        folded = folded_weights(bundle.module, traced, self.layers)
+        names, weights = list(folded), self._quantize_weights(folded)
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
             plan = QuantizationPlan.of(traced, self._excluded)

@@ -1,5 +1,7 @@
 """Variants run from where they differ give what they give when they are run as a whole."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from optim.layers.rewrite import replace_weights, weights_of
 from optim.measure.costs import model_costs, variant_costs
 from optim.measure.evaluate import runner_of
 from optim.measure.variants import Variants
+from optim.models.bundle import TorchModel
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.quantize import Quantize
 from tests.helpers import context_for, inputs_for, tiny_bundle
@@ -34,6 +37,34 @@ def test_every_layer_changed_alone(family):
     bundle = tiny_bundle(family)
     variants = [changed(bundle, layer) for layer in weights_of(bundle.module)]
     assert checked(bundle, [*variants, bundle]).computed < 0.75
+
+
+class Branches(torch.nn.Module):
+    """One branch is computed while the other waits for an activation that writes into it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(12, 12), torch.nn.Linear(12, 12)
+        self.act, self.head = torch.nn.SiLU(inplace=True), torch.nn.Linear(12, 4)
+
+    def forward(self, x):
+        waiting = self.first(x)
+        other = self.second(x)
+        return self.head(self.act(waiting) + other)
+
+
+def test_what_is_written_in_place_spoils_no_other_variant():
+    bundle = tiny_bundle("mlp")
+    bundle = replace(bundle, content=TorchModel(Branches().eval(), None))
+    x = inputs_for(bundle, 6)
+    expected = bundle.module(x.clone()).detach().numpy()
+    variants = [changed(bundle, layer) for layer in weights_of(bundle.module)]
+    together = Variants(bundle, [*variants, *variants])
+    for _ in range(2):
+        own, others = together.outputs(x)
+        np.testing.assert_allclose(own, expected, rtol=0, atol=1e-6)
+        for variant, found in zip([*variants, *variants], others, strict=True):
+            np.testing.assert_allclose(found, variant.module(x.clone()).detach(), atol=1e-6)
 
 
 def test_channels_gone_bits_gone_and_quantizers_in_between():
