@@ -140,8 +140,14 @@ class Recipe:
         """Return a recipe in which one step is switched on or off."""
         return self._with(replace(self.entry(entry_id), enabled=enabled))
 
-    def with_step(self, step: Step, position: int | None = None) -> Self:
-        """Return a recipe with one more step, by default at the end."""
+    def with_step(self, step: Step, position: int | None = None, *, reorder: bool = False) -> Self:
+        """Return a recipe with one more step, by default at the end.
+
+        Args:
+            step: What is done.
+            position: Where.
+            reorder: Whether steps that cannot follow each other are put in order.
+        """
         name = name_of(step)
         taken = {entry.id for entry in self.entries}
         number = next(n for n in range(1, len(taken) + 2) if _numbered(name, n) not in taken)
@@ -149,7 +155,7 @@ class Recipe:
         entries.insert(
             len(entries) if position is None else position, Entry(_numbered(name, number), step)
         )
-        return replace(self, entries=tuple(entries))
+        return replace(self, entries=in_order(entries) if reorder else tuple(entries))
 
     def without(self, entry_id: str) -> Self:
         """Return a recipe without one step."""

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from optim.errors import OptimError
 from optim.fields import Choice, Range
 from optim.quantity import format_value
 from optim.recipe import Recipe
@@ -104,11 +105,13 @@ def _result(recipe: Recipe, found: Mapping[str, Any]) -> None:
 
 
 def _use(recipe: Recipe, technique: str, fields: Mapping[str, Any]) -> None:
-    """Put the settings into the recipe's step of the technique, or add one."""
+    """Put the settings into the recipe's step of the technique, or add one where it can stand."""
     step = TECHNIQUES[technique](**fields)
-    for entry in recipe.entries:
-        if name_of(entry.step) == technique:
-            recipe = recipe.with_fields(entry.id, **step.model_dump())
-            state.commit(recipe.with_enabled(entry.id, True))
-            return
-    state.commit(recipe.with_step(step, 0))
+    same = next((e.id for e in recipe.entries if name_of(e.step) == technique), None)
+    try:
+        if same is None:
+            state.commit(recipe.with_step(step, 0, reorder=True))
+        else:
+            state.commit(recipe.with_fields(same, **step.model_dump()).with_enabled(same, True))
+    except OptimError as error:
+        state.notice(error)

@@ -124,6 +124,19 @@ def test_settings_of_single_layers_reach_the_recipe(profile):
     assert recipe_of(at).entries[1:] == recipe.entries
 
 
+def test_settings_that_cannot_join_the_recipe_are_refused_with_the_reason(profile):
+    recipe = small_recipe(seed=6)
+    SHELF.keep(key_of(recipe, SAMPLES), profile.to_json())
+    at = open_page(recipe)
+    (technique,) = at.button_group
+    at = technique.set_value("share_weights").run()
+    (find,) = [toggle for toggle in at.toggle if toggle.label == "Find and measure"]
+    at = click(find.set_value(True).run(), "Use in the Lab")
+    assert not at.exception
+    assert "must come before" in at.error[0].value
+    assert recipe_of(at) == recipe
+
+
 def test_in_a_presentation_nothing_is_started(monkeypatch, jobs):
     monkeypatch.setenv("OPTIM_PRESENTATION", "1")
     at = open_page(small_recipe(seed=7))
