@@ -21,6 +21,7 @@ from optim.layers.low_rank import Shapes
 
 __all__ = [
     "check_mentioned",
+    "folded_weights",
     "layer_shapes",
     "norm_layers",
     "replace_layers",
