@@ -35,6 +35,7 @@ ROOMS = (
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},
     {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity"},
+    {"search"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
