@@ -89,7 +89,7 @@ class Space:
         return iter(self.dimensions)
 
     def narrowed(self, values: Mapping[str, Sequence[Scalar]]) -> Self:
-        """Return a space in which dimensions have fewer values.
+        """Return a space in which dimensions have fewer values, and maybe fewer dimensions.
 
         Raises:
             ConfigError: If a dimension is not there, a value is none of its, or none is left.
@@ -102,7 +102,15 @@ class Space:
             kept = tuple(dimension.values[i] for i in sorted({*map(dimension.index, wanted)}))
             default = dimension.default if dimension.default in kept else kept[0]
             found[name] = replace(dimension, values=kept, default=default)
-        return replace(self, dimensions=tuple(found.get(d.name, d) for d in self))
+        left: dict[str, Dimension] = {}
+        for dimension in (found.get(d.name, d) for d in self):
+            # What has an effect under no value that is left is no dimension any more.
+            if all(
+                set(left[n].values) & set(v) if n in left else False
+                for n, v in dimension.when.items()
+            ):
+                left[dimension.name] = dimension
+        return replace(self, dimensions=tuple(left.values()))
 
     def count(self) -> int:
         """Return how many different points there are."""

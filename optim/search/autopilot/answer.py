@@ -109,7 +109,7 @@ def files_of(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]) -
     files = {"search.json": (json.dumps(found, indent=1) + "\n").encode()}
     for candidate in answer.front:
         recipe = Recipe.from_json(candidate.made["recipe"])
-        files[f"front/{candidate.number}.yaml"] = recipe.to_yaml().encode()
+        files[f"front-{candidate.number}.yaml"] = recipe.to_yaml().encode()
     if answer.taken is not None:
         files["recipe.yaml"] = Recipe.from_json(answer.taken.made["recipe"]).to_yaml().encode()
     if answer.delivery is not None:

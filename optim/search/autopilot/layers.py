@@ -71,7 +71,8 @@ class Layers:
         def check() -> None:
             session.check()
             session.tell()
-            if session.budget.spent > limit and self.profile is not None:
+            most = limit if self.profile is not None else limit + _SHARE * session.budget.seconds
+            if session.budget.spent > most:
                 raise OutOfTimeError
 
         for profile in analyse(session.bench.subject, check=check):

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from optim.errors import ConfigError
+from optim.errors import Cancelled, ConfigError
 from optim.quantity import format_value
 from optim.search.autopilot.asked import Asked
 from optim.search.autopilot.ending import (
@@ -93,6 +93,13 @@ class Autopilot:
             OptimError: If what is asked for cannot be searched for.
             Cancelled: If whoever watches wants it to stop; what was tried is kept.
         """
+        try:
+            return self._run()
+        except Cancelled:
+            self.session.publish(at_once=True)
+            raise
+
+    def _run(self) -> Answer:
         session = self.session
         _introduce(session)
         recipes = _recipes(session)
@@ -117,6 +124,7 @@ def _search(session: Session, recipes: Recipes) -> None:
     layers = Layers(session)
     trying = Trying(session, recipes, layers)
     training = Training(session, trying)
+    trying.try_first()
     trying.take_known()
     layers.look()
     while session.time():
@@ -147,6 +155,8 @@ def _introduce(session: Session) -> None:
         session.say(f"Asked for: {'; '.join(limit.text for limit in session.goals.limits)}.")
     else:
         session.say("No limit was set: the compromise of the front will be taken.")
+    if session.asked.trains and session.why_not_trained:
+        session.say(f"Nothing is trained. {session.why_not_trained}")
     if session.asked.device:
         session.say(f"The device is {device_named(session.asked.device).title}.")
 
@@ -213,7 +223,7 @@ def _check_budget(session: Session) -> None:
     Raises:
         ConfigError: With a budget that would do.
     """
-    if session.was_resumed or session.time():
+    if session.was_resumed or session.budget.left > session.kept_back:
         return
     needed = math.ceil(session.budget.spent + session.kept_back + 10)
     raise ConfigError(

@@ -40,6 +40,9 @@ STAGES = {
 
 END_SHARE, END_LEAST_S = 0.1, 4.0
 """What is kept back for the test samples and the file."""
+_END_MOST = 0.4
+_VERIFIED, _TESTED = 6, 6
+"""How many times the work of one pass over validation and test samples the end takes."""
 _PUBLISH_EVERY_S = 1.0
 _POPULATION = 8
 
@@ -189,10 +192,14 @@ class Session:
             return 0.0
         return max(0.0, self.budget.left - self.kept_back)
 
-    @property
+    @cached_property
     def kept_back(self) -> float:
-        """Seconds that the end may take."""
-        return max(END_LEAST_S, END_SHARE * self.budget.seconds)
+        """Seconds that the end may take: for the file and the test samples."""
+        parts = self.bench.subject.data.parts
+        samples = _VERIFIED * len(self.bench.bench.samples) + _TESTED * parts.get("test", 0)
+        thought = samples * self.bench.bench.macs * self.seconds_per_mac
+        share = END_SHARE * self.budget.seconds
+        return min(max(END_LEAST_S, share, thought), _END_MOST * self.budget.seconds)
 
     def check(self) -> None:
         """Stop if whoever watches wants that, or the budget is used up.

@@ -20,7 +20,7 @@ from optim.techniques.distill import Distill
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.quantize import Quantize
 
-__all__ = ["enqueue_starts", "trained_before"]
+__all__ = ["enqueue_starts", "presets", "trained_before"]
 
 _FITTING_SHARE = 0.05
 _MOST_FITTING, _MOST_OWN = 8, 4
@@ -29,13 +29,12 @@ _EPOCHS = (12, 4)
 
 
 def enqueue_starts(session: Session, recipes: Recipes, layers: Layers) -> None:
-    """Have tried first what earlier studies found, what fits the limits, and what presets say."""
+    """Have tried first what earlier studies found, and what just fits the limits."""
     study = session.points
     points = [dict(c.point) for c in front_of(study.earlier(), session.goals) if c.point]
     if points:
         session.say(f"{len(points)} recipes of earlier searches are tried first.")
     points += _fitting(session, recipes, layers)
-    points += _presets(session, recipes)
     for point in points:
         try:
             study.enqueue(point)
@@ -100,7 +99,8 @@ def _fits(session: Session, recipe: Recipe) -> bool:
     return all(limit.over(sizes[limit.figure].value) <= 0 for limit in known)
 
 
-def _presets(session: Session, recipes: Recipes) -> list[dict[str, Scalar]]:
+def presets(session: Session, recipes: Recipes) -> list[dict[str, Scalar]]:
+    """Return the points that presets are without their training."""
     base = session.asked.base
     found = []
     for recipe in preset_recipes(base.model, base.data, base.seed).values():
@@ -121,7 +121,9 @@ def _fitting(session: Session, recipes: Recipes, layers: Layers) -> list[dict[st
         for technique in recipes.techniques
         if (name := _strength(technique)) in recipes.space
     ]
-    off: dict[str, Scalar] = {d.name: False for d in recipes.space if d.values == (False, True)}
+    off: dict[str, Scalar] = {
+        d.name: False for d in recipes.space if d.name.endswith(".on") and False in d.values
+    }
     until = session.budget.spent + _FITTING_SHARE * session.budget.seconds
     found: list[dict[str, Scalar]] = []
     for second in strengths:
@@ -129,7 +131,7 @@ def _fitting(session: Session, recipes: Recipes, layers: Layers) -> list[dict[st
             for value in _mildest_first(first) if first is not second else ():
                 if session.budget.spent > until:
                     break
-                point = {**off, **_conditions(first), first.name: value}
+                point = {**off, **_conditions(recipes, first), first.name: value}
                 fitted = _fitted(session, recipes, point, second)
                 if fitted is not None and fitted not in found:
                     found.append(fitted)
@@ -148,12 +150,15 @@ def _on_its_own(
     needed.
     """
     name = _strength("prune_channels")
-    if name not in point or f"prune_channels.{LAYERS}" not in recipes.space:
+    layers_of = f"prune_channels.{LAYERS}"
+    if name not in point or layers_of not in recipes.space:
+        return None
+    if OWN not in recipes.space[layers_of].values:
         return None
     values = _mildest_first(recipes.space[name])
     at = values.index(point[name])
     for value in values[at : at + 3]:
-        tried = {**point, name: value, f"prune_channels.{LAYERS}": OWN}
+        tried = {**point, name: value, layers_of: OWN}
         if _fits(session, recipes.recipe(tried, layers.spread)):
             return recipes.space.clean(tried)
     return None
@@ -175,7 +180,7 @@ def _fitted(
         return _fits(session, recipes.recipe(with_value(value)))
 
     def with_value(value: Scalar) -> dict[str, Scalar]:
-        return {**point, **_conditions(dimension), dimension.name: value}
+        return {**point, **_conditions(recipes, dimension), dimension.name: value}
 
     low, high = 0, len(values) - 1
     if not keeps(values[high]):
@@ -204,6 +209,9 @@ def _mildest_first(dimension: Dimension) -> tuple[Scalar, ...]:
     return dimension.values if dimension.values[0] == neutral else dimension.values[::-1]
 
 
-def _conditions(dimension: Dimension) -> dict[str, Scalar]:
+def _conditions(recipes: Recipes, dimension: Dimension) -> dict[str, Scalar]:
     """Return the values of other dimensions under which a dimension has an effect."""
-    return {name: values[0] for name, values in dimension.when.items()}
+    return {
+        name: next(value for value in recipes.space[name].values if value in values)
+        for name, values in dimension.when.items()
+    }

@@ -74,10 +74,7 @@ class Training:
     def train_best(self) -> None:
         """Train the promising for as long as there is time, or say why nothing is trained."""
         session = self._session
-        if not session.asked.trains:
-            return
         if not session.can_train:
-            self._say_once(f"Nothing is trained. {session.why_not_trained}")
             return
         trained = (STAGES["short"], STAGES["long"], STAGES["known"])
         over = {c.parent for c in session.candidates if c.stage == STAGES["long"]}

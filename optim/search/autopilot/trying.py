@@ -11,7 +11,7 @@ from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.recipes import Recipes, refined
 from optim.search.autopilot.recoveries import promising
 from optim.search.autopilot.session import STAGES, OutOfTimeError, Session, recipe_of
-from optim.search.autopilot.starts import enqueue_starts, trained_before
+from optim.search.autopilot.starts import enqueue_starts, presets, trained_before
 from optim.search.autopilot.words import short_title
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
@@ -41,6 +41,7 @@ class Trying:
         self._session = session
         self._recipes = recipes
         self._layers = layers
+        self._was_introduced = False
 
     def take_known(self) -> None:
         """Measure what was trained before, by whomever."""
@@ -75,11 +76,22 @@ class Trying:
         )
         session.keep_best()
 
+    def try_first(self) -> None:
+        """Try what presets say without training, so that there is something before all else."""
+        if self._session.points.candidates():
+            return
+        self._session.begin("trying presets without training")
+        for point in presets(self._session, self._recipes):
+            self._session.points.enqueue(point)
+            self._try_one(is_first=not self._session.candidates)
+            self._session.tell()
+
     def try_many(self) -> None:
         """Try points of the space until it is time for training, or nothing changes any more."""
         session, study = self._session, self._session.points
         done = len(study.candidates())
-        if not done:
+        if not self._was_introduced:
+            self._was_introduced = True
             self._introduce()
             enqueue_starts(session, self._recipes, self._layers)
         session.begin("trying recipes without training")
@@ -150,8 +162,10 @@ class Trying:
         titles = ", ".join(TECHNIQUES[name].title.lower() for name in names)
         self._session.say(f"Then recipes without training, out of about {many}: {titles}.")
 
-    def _try_one(self) -> None:
+    def _try_one(self, *, is_first: bool = False) -> None:
+        """Try the next point; the first of all is measured to the end, whatever it is."""
         session, study = self._session, self._session.points
+        check = session.watch.check if is_first else session.check
         soft = ("loss",) if session.can_train else ()
         asked = study.ask()
         recipe = self._recipes.recipe(asked.point, self._layers.spread)
@@ -166,9 +180,9 @@ class Trying:
                 stage=STAGES["free"],
                 title=short_title(recipe),
                 point=asked.point,
-                rivals=front_of(study.candidates(), session.goals),
-                ranks=session.can_train,
-                check=session.check,
+                rivals=None if is_first else front_of(study.candidates(), session.goals),
+                ranks=session.can_train and not is_first,
+                check=check,
             )
         except (Cancelled, OutOfTimeError):
             study.give_back(asked.number)
