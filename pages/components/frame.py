@@ -99,6 +99,12 @@ def _sections() -> dict[str, list[StreamlitPage]]:
         ],
         "Inspect": [
             st.Page(
+                "pages/inspect/side_by_side.py",
+                title="Side by side",
+                icon=":material/compare:",
+                url_path="side-by-side",
+            ),
+            st.Page(
                 "pages/inspect/sensitivity.py",
                 title="Sensitivity",
                 icon=":material/grid_view:",
