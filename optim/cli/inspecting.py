@@ -115,15 +115,13 @@ def inspect(
     """
     import torch
 
-    from optim.processes import available_cores
-
     views = view or list(VIEWS)
     for name in views:
         if name not in VIEWS:
             raise ConfigError(
                 f"view must be one of {', '.join(VIEWS)}: got {name!r}.", field="view"
             )
-    torch.set_num_threads(available_cores())
+    torch.set_num_threads(1)  # batches of samples are shared out instead
     with progress_bar() as progress:
         pair, asked = _pair(model, data, original, seed, progress)
         found, refused = {}, {}
@@ -216,8 +214,9 @@ def _samples(pair: Pair, samples: int, progress: _Progress) -> Flips:
 
 def _corruption(pair: Pair, samples: int, progress: _Progress) -> Robustness:
     from optim.inspect.robustness import under_corruption
+    from optim.processes import available_cores
 
-    *_, found = under_corruption(pair, samples=samples, told=progress)
+    *_, found = under_corruption(pair, samples=samples, workers=available_cores(), told=progress)
     return found
 
 

@@ -215,13 +215,13 @@ def laid_out(joined: Sequence[tuple[Operation, list[str]]]) -> Drawing:
             above[lower].append(upper)
             below[upper].append(lower)
     across = _placed(rows, above, below)
-    places, width, height = _in_columns(rows, across, _crossing(chains, rank))
+    places, lefts, width, height = _in_columns(rows, across, _crossing(chains, rank))
     return Drawing(
         tuple(
             Node(o.name, o.kind, o.layer, tuple(behind), *places[o.name]) for o, behind in joined
         ),
         tuple(
-            Edge(source, target, tuple(places[stop] for stop in chain))
+            Edge(source, target, _path([places[stop] for stop in chain], lefts, height))
             for (source, target), chain in chains.items()
         ),
         width,
@@ -276,6 +276,20 @@ def _apart(wishes: Sequence[float]) -> list[float]:
     return [mean + i for i, mean in enumerate(means)]
 
 
+def _path(
+    points: Sequence[tuple[float, float]], lefts: Sequence[float], height: float
+) -> tuple[tuple[float, float], ...]:
+    """Return the points of a connection; to the next column it goes below this one and up."""
+    found = [points[0]]
+    for (x, y), (on, down) in pairwise(points):
+        if down <= y:
+            gutter = max(left for left in lefts if left <= on) - (1 + _GAP) / 2
+            low, top = height - 0.4, -0.6
+            found += [(x, low), (gutter, low), (gutter, top), (on, top)]
+        found.append((on, down))
+    return tuple(found)
+
+
 def _crossing(
     chains: Mapping[tuple[str, str], Sequence[str]], rank: Mapping[str, int]
 ) -> list[int]:
@@ -289,19 +303,21 @@ def _crossing(
 
 def _in_columns(
     rows: list[list[str]], across: Mapping[str, float], crossing: Sequence[int]
-) -> tuple[dict[str, tuple[float, float]], float, float]:
-    """Return a place for every name, and width and height of the whole."""
+) -> tuple[dict[str, tuple[float, float]], list[float], float, float]:
+    """Return a place for every name, where columns begin, and width and height of the whole."""
     places: dict[str, tuple[float, float]] = {}
     left, height = 0.0, 0
+    lefts = []
     for start, end in _columns(crossing):
         names = [name for row in rows[start:end] for name in row]
         low = min(across[name] for name in names)
         high = max(across[name] for name in names)
         for y, row in enumerate(rows[start:end]):
             places |= {name: (left + across[name] - low, float(y)) for name in row}
+        lefts.append(left)
         left += high - low + 1 + _GAP
         height = max(height, end - start)
-    return places, left - _GAP, float(height)
+    return places, lefts, left - _GAP, float(height)
 
 
 def _columns(crossing: Sequence[int]) -> list[tuple[int, int]]:

@@ -26,7 +26,7 @@ _MOST_S = 1200
 
 def main() -> None:
     """Look into the model of a recipe; only registered models and data are opened."""
-    torch.set_num_threads(available_cores())
+    torch.set_num_threads(1)  # batches of samples are shared out instead
     serve(SHELF, _look, most_s=_MOST_S, late="The model was not looked through within 20 minutes.")
 
 
@@ -37,7 +37,10 @@ def _look(request: dict[str, Any], told: Told, check: Check) -> None:
     told(0.0, "applying the recipe")
     pair = pair_of(recipe, subject, check=check)
     if request["look"] == "corruption":
-        for known in under_corruption(pair, samples=samples, told=told, check=check):
+        looks = under_corruption(
+            pair, samples=samples, workers=available_cores(), told=told, check=check
+        )
+        for known in looks:
             SHELF.keep(request["key"], {**known.to_json(), "omitted": list(pair.omitted)})
         return
     found = layers_of(pair, samples=samples, told=told, check=check)

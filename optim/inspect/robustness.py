@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -18,14 +19,17 @@ from optim.inspect.corruptions import CORRUPTIONS, SEVERITIES, corrupted, refusa
 from optim.inspect.kept import SAMPLES
 from optim.inspect.overview import overview, why_no_classes
 from optim.inspect.pair import Pair
-from optim.measure.evaluate import how_of, runner_of, samples_at_once
+from optim.measure.evaluate import Runner, how_of, runner_of, samples_at_once
 from optim.measure.intervals import mean_interval
 from optim.measure.predictions import Predictions, batches
 from optim.measure.quality import quality, quality_of
+from optim.models.bundle import ModelBundle
 from optim.quantity import Comparison, How, Quantity
 
 __all__ = ["Average", "Cell", "Robustness", "under_corruption"]
 
+_BATCH = 64
+"""Samples that are computed at once, at most: what they become stays in the processor's cache."""
 _NUMBERS = 2**24
 """Numbers that are corrupted at once."""
 _CLEAN = ""
@@ -144,6 +148,7 @@ def under_corruption(
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     *,
     samples: int = SAMPLES["corruption"],
+    workers: int = 1,
     told: Callable[[float, str], None] = lambda share, what: None,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Robustness]:
@@ -153,6 +158,7 @@ def under_corruption(
         pair: Both models and their data; samples that may select are looked at.
         corruptions: Names, keys of :data:`~optim.inspect.corruptions.CORRUPTIONS`.
         samples: How many samples, at most.
+        workers: Batches that are computed at the same time.
         told: Called with a share in 0..1 and what is being done.
         check: Called between batches; raises to stop.
 
@@ -165,7 +171,7 @@ def under_corruption(
     looked_at = pair.samples(samples)
     reasons = {name: refusal(name, looked_at.inputs) for name in dict.fromkeys(corruptions)}
     able = [name for name, why in reasons.items() if not why]
-    runners = [(runner_of(bundle), bundle) for bundle in (pair.original, pair.result)]
+    models = [(runner_of(bundle), bundle) for bundle in (pair.original, pair.result)]
     rounds = 1 + len(able) * len(SEVERITIES)
     done = 0
 
@@ -173,17 +179,10 @@ def under_corruption(
         nonlocal done
         what = f"{CORRUPTIONS[name].title.lower()}, severity {severity}" if name else "clean"
         told(done / rounds, f"{what}, {len(looked_at):,} samples")
-        worse = _worse(looked_at, name, severity, pair.subject.seed)
-        both = []
-        for run, bundle in runners:
-            outputs = []
-            for rows in batches(len(worse), samples_at_once(bundle)):
-                check()
-                outputs.append(run(bundle.spec.normalise(worse.inputs[rows])))
-            answers = np.concatenate(outputs)
-            both.append(Predictions(worse.ids, answers, worse.targets, how_of(bundle)))
         done += 1
-        return both[0], both[1]
+        worse = _worse(looked_at, name, severity, pair.subject.seed)
+        before, after = (_answers(*model, worse, workers, check) for model in models)
+        return before, after
 
     task = pair.result.task
     clean = said(_CLEAN, 0)
@@ -217,6 +216,21 @@ def under_corruption(
             seconds=time.monotonic() - began,
         )
         yield found
+
+
+def _answers(
+    run: Runner, bundle: ModelBundle, samples: Samples, workers: int, check: Callable[[], None]
+) -> Predictions:
+    """Return what a model says, several batches at a time."""
+
+    def answer(rows: slice) -> np.ndarray:
+        check()
+        return run(bundle.spec.normalise(samples.inputs[rows]))
+
+    size = min(_BATCH, samples_at_once(bundle))
+    with ThreadPoolExecutor(workers) as pool:
+        outputs = list(pool.map(answer, batches(len(samples), size)))
+    return Predictions(samples.ids, np.concatenate(outputs), samples.targets, how_of(bundle))
 
 
 def _check(pair: Pair) -> None:

@@ -12,6 +12,7 @@ from pages.components.inspect.layers import layers
 from pages.components.inspect.overview import overview
 from pages.components.inspect.samples import flipped_samples
 
+# Only what is looked at is computed.
 VIEWS = {
     "Overview": overview,
     "Layers": layers,
@@ -19,7 +20,6 @@ VIEWS = {
     "Samples": flipped_samples,
     "Corruption": corruption,
 }
-"""Only what is looked at is computed."""
 
 with shown_errors():
     recipe = confirmed_recipe("Side by side")

@@ -175,21 +175,13 @@ def on_grid(info: Mapping[str, Any]) -> go.Figure:
             marker={"symbol": "line-ns", "size": 10, "line": {"width": 2, "color": "#808c9b"}},
             hovertemplate="level %{x}<extra></extra>",
         )
-    for end, anchor, name in ((low - 0.5, "right", "least"), (high + 0.5, "left", "largest")):
+    for end in (low - 0.5, high + 0.5):
         found.add_vline(x=end, line={"color": "#d64545", "width": 1.5, "dash": "dash"})
-        found.add_annotation(
-            x=end,
-            y=1,
-            yref="paper",
-            text=name,
-            showarrow=False,
-            xanchor=anchor,
-            yanchor="top",
-            font={"color": "#d64545", "size": 11},
-        )
     found.update_layout(barmode="overlay", bargap=0)
     found.update_yaxes(type="log", dtick=1)
-    found.update_xaxes(range=[info["edges"][0], info["edges"][-1]])
+    first, last = info["edges"][0], info["edges"][-1]
+    room = 0.03 * (last - first)
+    found.update_xaxes(range=[first - room, last + room])
     return found
 
 
@@ -324,6 +316,9 @@ def corruption_curve(
 
 _SYMBOLS = {"layer": "circle", "end": "square-open", "other": "diamond"}
 _UNKNOWN = "#b9c0c9"
+_JUDGED = [[0, "#4678d8"], [0.5, "#e9d8a6"], [1, "#c8443c"]]
+_PLAIN = [[0, "#cfdcf7"], [1, "#1f4fc0"]]
+"""From good to bad, and from little to much; both stand out from light and dark pages."""
 _NAMED = 60
 """Nodes up to which each has its name beside it."""
 _LARGEST = 30
@@ -336,8 +331,8 @@ def architecture(info: Mapping[str, Any], colour: Mapping[str, Any]) -> go.Figur
         info: ``nodes``: ``x``, ``y``, ``role`` ("layer", "end" or "other"), ``title``, ``text``
             (both for the reader), ``size`` in 0..1 and ``value`` (or None); ``edges``: ``path``;
             ``width`` and ``height``.
-        colour: ``title`` of the scale, whether it is ``reversed`` (low is bad), and ``ends``, the
-            values of its ends.
+        colour: ``title`` of the scale, whether high values are ``judged`` bad, or low ones if it is
+            ``reversed``, and ``ends``, the values of its ends.
     """
     nodes = info["nodes"]
     rows = info["height"]
@@ -364,7 +359,7 @@ def architecture(info: Mapping[str, Any], colour: Mapping[str, Any]) -> go.Figur
         low, high = colour["ends"]
         scale = {
             "color": [node["value"] for node in shown],
-            "colorscale": "Viridis",
+            "colorscale": _JUDGED if colour["judged"] else _PLAIN,
             "reversescale": bool(colour["reversed"]),
             "cmin": low,
             "cmax": high,
@@ -385,7 +380,7 @@ def architecture(info: Mapping[str, Any], colour: Mapping[str, Any]) -> go.Figur
             x=[node["x"] for node in shown],
             y=[node["y"] for node in shown],
             mode="markers" if small else "markers+text",
-            text=[plain(node["title"]) for node in shown],
+            text=["\u2002" + plain(node["title"]) for node in shown],
             textposition="middle right",
             textfont={"size": 11},
             cliponaxis=False,
@@ -407,6 +402,6 @@ def architecture(info: Mapping[str, Any], colour: Mapping[str, Any]) -> go.Figur
         range=[-0.6, info["width"] - 1 + room],
         **hidden,
     )
-    found.update_yaxes(range=[rows - 0.3, -0.7], **hidden)
+    found.update_yaxes(range=[rows - 0.05, -0.9], **hidden)
     found.update_layout(dragmode="pan")
     return found

@@ -12,7 +12,7 @@ from optim.measure.quality import METRICS
 from optim.recipe import Recipe
 from pages.components.inspect import charts
 from pages.components.inspect.looking import looked_into
-from pages.components.inspect.words import text
+from pages.components.inspect.words import text, together
 
 __all__ = ["corruption"]
 
@@ -104,11 +104,11 @@ def _averages(found: Mapping[str, Any]) -> None:
             [
                 {
                     "": row["title"],
-                    "Original": text(row["before"]),
-                    "Now": text(row["after"]),
+                    "Original": together(row["before"]),
+                    "Now": together(row["after"]),
                     "Now, against the original": row["change"]["verdict"],
-                    "Worst class now": f"{row['worst']['name']}: {text(row['worst']['before'])} to "
-                    f"{text(row['worst']['after'])}",
+                    "Worst class now": f"{row['worst']['name']}: "
+                    f"{together(row['worst']['before'])} to {together(row['worst']['after'])}",
                     "Worst class, against the original": row["worst"]["change"]["verdict"],
                 }
                 for row in rows

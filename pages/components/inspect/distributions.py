@@ -52,8 +52,11 @@ def _values(key: str, title: str, info: Mapping[str, Any], axis: str) -> None:
     with st.container(border=True):
         st.markdown(f"**{title}**")
         st.plotly_chart(charts.histogram(info, axis), key=f"histogram_{key}", config=_PLOT)
+        was, now = sum(info["before"] or ()), sum(info["after"])
         if info["before"] is None:
-            st.caption("The original has no layer of this name.")
+            st.caption(f"{now:,} values. The original has no layer of this name.")
+        else:
+            st.caption(f"{was:,} values in the original, {now:,} now.")
 
 
 def _grid(key: str, title: str, info: Mapping[str, Any] | None) -> None:
@@ -73,6 +76,7 @@ def _about(info: Mapping[str, Any]) -> str:
         clipped = f" {format_value(info['clipped']['value'], 'fraction')} are clipped."
     which = "step" if info["granularity"] == "per_tensor" else "median step"
     return (
+        "Red: the ends of the grid. "
         f"{info['bits']} bits, {_SHARED[info['granularity']]}, {which} {info['step']:.3g}; "
         f"{info['used']:,} of {levels:,} levels are used.{clipped}"
     )

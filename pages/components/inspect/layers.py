@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -38,13 +38,13 @@ class _Colour:
     Attributes:
         title: Of the scale, with the unit.
         value: Of a row; None where it is not known.
-        is_worse_low: Whether low values are the bad ones.
+        bad: Which values are the bad ones; empty if none are.
         about: What a reader must know.
     """
 
     title: str
     value: Callable[[Mapping[str, Any]], float | None]
-    is_worse_low: bool = False
+    bad: Literal["", "low", "high"] = ""
     about: str = ""
 
 
@@ -100,8 +100,9 @@ def _graph(recipe: Recipe, found: Mapping[str, Any], rows: Mapping[str, Any]) ->
                 {**drawing, "nodes": nodes},
                 {
                     "title": colour.title,
-                    "reversed": colour.is_worse_low,
-                    "ends": (min(known, default=0.0), max(known, default=1.0)),
+                    "judged": bool(colour.bad),
+                    "reversed": colour.bad == "low",
+                    "ends": _ends(known),
                 },
             ),
             key="architecture_chart",
@@ -111,6 +112,12 @@ def _graph(recipe: Recipe, found: Mapping[str, Any], rows: Mapping[str, Any]) ->
             "Drag to move, scroll or pinch to zoom, double-click to go back; hover for figures. "
             f"Grey: not known, or no layer with weights. {colour.about}".strip()
         )
+
+
+def _ends(values: list[float]) -> tuple[float, float]:
+    """Return the ends of a scale; of one value only, a scale around it."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _role(node: Mapping[str, Any]) -> str:
@@ -161,16 +168,16 @@ def _colours(recipe: Recipe, rows: list[dict[str, Any]]) -> dict[str, _Colour]:
     """Return what nodes can be coloured by, as far as it is known."""
     found = {
         "SQNR to the original": _Colour(
-            "SQNR to the original, dB", lambda row: _db(row, "sqnr"), True
+            "SQNR to the original, dB", lambda row: _db(row, "sqnr"), "low"
         ),
         "SQNR of rounding alone": _Colour(
-            "SQNR of rounding alone, dB", lambda row: _db(row, "rounding"), True
+            "SQNR of rounding alone, dB", lambda row: _db(row, "rounding"), "low"
         ),
         "Cost": _Colour("MACs, million", lambda row: row["macs"] / 1e6),
         "Sparsity": _Colour("Zero weights, %", lambda row: 100 * row["sparsity"]),
-        "Bits of weights": _Colour("Bits of a weight", lambda row: row["bits"], True),
-        "Bits of inputs": _Colour("Bits of an input", lambda row: row["activation_bits"], True),
-        "Dead channels": _Colour("Dead channels, %", _dead),
+        "Bits of weights": _Colour("Bits of a weight", lambda row: row["bits"]),
+        "Bits of inputs": _Colour("Bits of an input", lambda row: row["activation_bits"]),
+        "Dead channels": _Colour("Dead channels, %", _dead, "high"),
     }
     known = {
         name: colour
@@ -202,6 +209,7 @@ def _sensitivities(recipe: Recipe) -> dict[str, _Colour]:
         found[f"Sensitivity: {title}"] = _Colour(
             f"Harm of {title}",
             lambda row, harms=harms: harms[row["layer"]].value if row["layer"] in harms else None,  # type: ignore[misc]
+            bad="high",
             about="Harm: how far outputs move at the strongest level that was tried on the layer "
             "alone, see the page Sensitivity.",
         )

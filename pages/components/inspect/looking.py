@@ -24,8 +24,8 @@ _WORDS: dict[Look, tuple[str, str, str]] = {
     ),
     "corruption": (
         "Both models were not tried on worse samples yet",
-        "A thousand samples under noise, blur and contrast at five severities; a minute for a "
-        "small network. Figures come after every corruption.",
+        "A thousand samples under noise, blur and contrast at five severities; a minute or two for "
+        "a small network. Figures come after every corruption.",
         "Corrupt the samples",
     ),
 }
@@ -48,18 +48,19 @@ def looked_into(recipe: Recipe, look: Look) -> dict[str, Any] | None:
         if found is None and not busy:
             st.markdown(f"**{missing}**")
             st.caption(takes)
-        elif found is not None:
-            st.caption(_about(found))
-        if not busy and not access.is_presentation():
-            st.button(
-                "Look again" if found else label,
-                icon=":material/search:",
-                type="secondary" if found else "primary",
-                on_click=_LOOKING.start,
-                args=(key,),
-                kwargs={"recipe": recipe.to_json(), "look": look, "samples": samples},
-                key=f"look_{look}",
-            )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if found is not None:
+                st.caption(_about(found), width="stretch")
+            if not busy and not access.is_presentation():
+                st.button(
+                    "Look again" if found else label,
+                    icon=":material/search:",
+                    type="secondary" if found else "primary",
+                    on_click=_LOOKING.start,
+                    args=(key,),
+                    kwargs={"recipe": recipe.to_json(), "look": look, "samples": samples},
+                    key=f"look_{look}",
+                )
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from optim.errors import MeasurementError
 from optim.recipe import Recipe
 from pages.components import charts
 from pages.components.inspect.words import omitted_note, samples_words, text
@@ -26,8 +27,14 @@ _KINDS = {
 
 def flipped_samples(recipe: Recipe) -> None:
     """Draw how many samples get another class, and those samples."""
-    with st.spinner("Looking at every sample"):
-        first = evaluator().ask("flipped", recipe, kind="", start=0, count=_PAGE)
+    try:
+        with st.spinner("Looking at every sample"):
+            first = evaluator().ask("flipped", recipe, kind="", start=0, count=_PAGE)
+    except MeasurementError as error:
+        with st.container(border=True):
+            st.markdown("**No sample has a class**")
+            st.caption(error.message)
+        return
     st.markdown(
         f"**{text(first['share'])} get another class** than from the original, of "
         f"{samples_words(first['n'], first['part'])}"
@@ -59,7 +66,7 @@ def flipped_samples(recipe: Recipe) -> None:
     _shown(found["samples"])
     st.caption(
         "Those that lost most of the probability of their old class come first; percent are the "
-        "probability of the class that was chosen."
+        "probability of the class that was chosen, and below stands the right one."
     )
 
 
@@ -67,7 +74,7 @@ def _shown(samples: list[dict[str, Any]]) -> None:
     if "image" in samples[0]:
         with st.grid(6, min_column_width=150):
             for sample in samples:
-                with st.container(border=True, gap="xxsmall"):
+                with st.container(border=True, gap="xxsmall", height="stretch"):
                     st.image(sample["image"], width=96)
                     st.markdown(_change(sample))
                     st.caption(_truth(sample))
@@ -97,14 +104,14 @@ def _shown(samples: list[dict[str, Any]]) -> None:
 def _change(sample: Mapping[str, Any]) -> str:
     before, after = sample["confidence_before"], sample["confidence_after"]
     return (
-        f"{_plain(sample['before_name'])} {100 * before:.0f} % → "
-        f"**{_plain(sample['after_name'])}** {100 * after:.0f} %"
+        f"{_plain(sample['before_name'])} ({100 * before:.0f} %) → "
+        f"**{_plain(sample['after_name'])}** ({100 * after:.0f} %)"
     )
 
 
 def _truth(sample: Mapping[str, Any]) -> str:
     name = sample["target_name"]
-    return f"no. {sample['id']}" + (f", is {_plain(name)}" if name is not None else "")
+    return f"no. {sample['id']}" + (f" · {_plain(name)}" if name is not None else "")
 
 
 def _plain(name: str) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from optim.quantity import Comparison, Quantity
 
-__all__ = ["COLORS", "change_text", "omitted_note", "samples_words", "text", "tile"]
+__all__ = ["COLORS", "change_text", "omitted_note", "samples_words", "text", "tile", "together"]
 
 COLORS: dict[str, Any] = {"better": "green", "worse": "red", "same": "gray"}
 
@@ -17,6 +17,11 @@ COLORS: dict[str, Any] = {"better": "green", "worse": "red", "same": "gray"}
 def text(quantity: Mapping[str, Any] | None) -> str:
     """Return a figure with unit and interval; "not measured" where there is none."""
     return str(Quantity.from_json(dict(quantity))) if quantity else "not measured"
+
+
+def together(quantity: Mapping[str, Any] | None) -> str:
+    """Return a figure that stays on one line."""
+    return text(quantity).replace(" ", "\u00a0")
 
 
 def change_text(change: Mapping[str, Any]) -> str:
