@@ -242,8 +242,8 @@ def _print_overview(found: Overview, pair: Pair) -> None:
         shift = sure.shift.difference
         rows.append(("confidence", sure.before.confidence, sure.after.confidence, f"{shift}"))
         if sure.ece_change:
-            verdict = sure.ece_change.verdict()
-            rows.append(("calibration error", sure.before.ece, sure.after.ece, verdict))
+            moved = sure.ece_change.difference
+            rows.append(("calibration error", sure.before.ece, sure.after.ece, f"{moved}"))
     title = f"{found.n:,} {pair.subject.part} samples"
     print_table(title, ("figure", "original", "now", "change"), rows)
     classes = [(c.name, c.before, c.after, c.change.verdict()) for c in found.classes]

@@ -17,23 +17,30 @@ from optim.whatif.engine import Engine, Prepared, Workbench
 
 __all__ = ["flipped", "inspection"]
 
+_MOST_MACS = 4e11
+"""Work that one question may take: about ten seconds on two cores of today."""
 _MOST = 48
 """Samples that are handed over at once."""
 
 
 def inspection(engine: Engine, recipe: Recipe) -> dict[str, Any]:
-    """Return quality, classes and confidence of both models on the whole part.
+    """Return quality, classes and confidence of both models.
 
     Returns:
-        What :meth:`optim.inspect.overview.Overview.to_json` has, and the ids of training steps that
-        were left out as ``omitted``.
+        What :meth:`optim.inspect.overview.Overview.to_json` has, the ``part`` and ``of`` how many
+        samples there are, and the ids of training steps that were left out as ``omitted``.
     """
     bench, candidate, before, after = _both(engine, recipe)
     found = engine.memo(
-        f"inspection:{candidate.key}:{bench.subject.hash}",
+        f"inspection:{candidate.key}:{bench.subject.hash}:{len(after)}",
         lambda: overview(before, after, bench.subject.bundle.task).to_json(),
     )
-    return {**found, "part": bench.subject.part, "omitted": list(candidate.omitted)}
+    return {
+        **found,
+        "part": bench.subject.part,
+        "of": len(bench.samples),
+        "omitted": list(candidate.omitted),
+    }
 
 
 def flipped(
@@ -49,7 +56,8 @@ def flipped(
         count: How many, at most.
 
     Returns:
-        ``share`` of all samples, ``counts`` by kind, ``kind``, ``n``, and ``samples``: each what
+        ``share`` of all samples, ``counts`` by kind, ``kind``, ``n`` and ``of`` how many samples
+        were looked at, and ``samples``: each what
         :class:`optim.inspect.flips.Flip` has, with names of the classes, and either ``image`` or
         ``values``.
 
@@ -78,6 +86,7 @@ def flipped(
         "counts": dict(found.counts),
         "kind": kind,
         "n": len(after),
+        "of": len(bench.samples),
         "part": bench.subject.part,
         "omitted": list(candidate.omitted),
         "samples": [
@@ -94,9 +103,15 @@ def flipped(
 
 
 def _both(engine: Engine, recipe: Recipe) -> tuple[Workbench, Prepared, Predictions, Predictions]:
-    """Return the compressed model, and what the original and it say about the whole part."""
+    """Return the compressed model, and what the original and it say.
+
+    The whole part is looked at where it is known already, or soon will be; others wait meanwhile.
+    """
     bench = engine.workbench(recipe)
     original = bench.prepare(replace(recipe, entries=()), draft=False)
     candidate = bench.prepare(recipe, draft=False)
-    before, after = (bench.joined(model, bench.n_chunks) for model in (original, candidate))
+    able = max(1, int(_MOST_MACS // (2 * bench.chunk * max(1, bench.macs))))
+    known = min(bench.known_chunks(model) for model in (original, candidate))
+    chunks = min(bench.n_chunks, max(able, known))
+    before, after = (bench.joined(model, chunks) for model in (original, candidate))
     return bench, candidate, before, after

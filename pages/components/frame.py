@@ -99,10 +99,10 @@ def _sections() -> dict[str, list[StreamlitPage]]:
         ],
         "Inspect": [
             st.Page(
-                "pages/inspect/side_by_side.py",
-                title="Side by side",
+                "pages/inspect/before_and_after.py",
+                title="Before and after",
                 icon=":material/compare:",
-                url_path="side-by-side",
+                url_path="before-and-after",
             ),
             st.Page(
                 "pages/inspect/sensitivity.py",

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 from pages.components.drawing import OF, figure, plain
 
 __all__ = [
+    "FEW",
     "architecture",
     "class_losses",
     "corruption_curve",
@@ -22,6 +23,8 @@ __all__ = [
     "reliability",
 ]
 
+FEW = 5
+"""Bins of fewer samples say nothing about how often a model is right."""
 _SIDES = (("before", "Original", "circle-open"), ("after", "Now", "circle"))
 _FAINT = "rgba(128,140,155,0.6)"
 _CLEAR = "rgba(0,0,0,0)"
@@ -87,7 +90,7 @@ def reliability(confidence: Mapping[str, Any]) -> go.Figure:
     )
     for key, title, symbol in _SIDES:
         bins = confidence[key]["bins"]
-        told = [one for one in bins if one["n"] and one["accuracy"] is not None]
+        told = [one for one in bins if one["n"] >= FEW and one["accuracy"] is not None]
         found.add_scatter(
             x=[100 * one["confidence"] for one in told],
             y=[100 * one["accuracy"] for one in told],

@@ -27,9 +27,10 @@ def overview(recipe: Recipe) -> None:
     with st.spinner("Looking at every sample"):
         found = evaluator().ask("inspection", recipe)
     _tiles(found)
+    fewer = " Large models are looked at on fewer samples." if found["n"] < found["of"] else ""
     st.caption(
-        f"All figures are of the same {samples_words(found['n'], found['part'])}; intervals are at "
-        "95 %, changes are paired."
+        f"All figures are of the same {samples_words(found['n'], found['part'], found['of'])}; "
+        f"intervals are at 95 %, changes are paired.{fewer}"
     )
     omitted_note(found["omitted"])
     if found["missing"]:
@@ -46,7 +47,7 @@ def overview(recipe: Recipe) -> None:
 
 def _tiles(found: Mapping[str, Any]) -> None:
     metric = METRICS[found["metric"]]
-    with st.grid(4, min_column_width=210):
+    with st.grid(5, min_column_width=180):
         tile(
             metric.title,
             found["after"].get(found["metric"]),
@@ -80,7 +81,6 @@ def _confidence_tiles(confidence: Mapping[str, Any]) -> None:
             confidence["ece_change"],
             "Expected calibration error: mean distance between how sure the model is and how often "
             "it is right, over 15 bins of confidence. Of few samples it is too high.",
-            f"by chance up to {text(after['by_chance'])}",
         )
     tile(
         "Confidence",
@@ -135,7 +135,8 @@ def _reliability(confidence: Mapping[str, Any]) -> None:
         st.markdown("**Calibration**: how often answers are right, by how sure the model is")
         st.plotly_chart(charts.reliability(confidence), key="reliability", config=_PLOT)
         st.caption(
-            "On the dotted line a model is as often right as it is sure; below it, it is too sure. "
+            "On the dotted line a model is as often right as sure; below it, it is too sure. "
+            f"Bins of fewer than {charts.FEW} samples are not drawn. "
             f"{_calibration_words(confidence)}"
         )
 
@@ -143,10 +144,14 @@ def _reliability(confidence: Mapping[str, Any]) -> None:
 def _calibration_words(confidence: Mapping[str, Any]) -> str:
     change = Comparison.from_json(dict(confidence["ece_change"]))
     least = Quantity.from_json(dict(confidence["after"]["by_chance"]))
-    moved = "The calibration error shows no difference beyond noise"
+    moved = f"shows {change.verdict()}"
     if change.beyond_noise:
-        moved = f"The calibration error {change.verdict()}"
-    return f"{moved}; a calibrated model would show up to {least} on so many samples."
+        size = change_text(confidence["ece_change"]).lstrip("+-")
+        moved = f"{'rises' if change.difference.value > 0 else 'falls'} by {size}"
+    return (
+        f"The calibration error {moved}; a calibrated model would show up to {least} on so many "
+        "samples."
+    )
 
 
 def _figures(found: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ def flipped_samples(recipe: Recipe) -> None:
         return
     st.markdown(
         f"**{text(first['share'])} get another class** than from the original, of "
-        f"{samples_words(first['n'], first['part'])}"
+        f"{samples_words(first['n'], first['part'], first['of'])}"
     )
     omitted_note(first["omitted"])
     there = [kind for kind, count in first["counts"].items() if count]

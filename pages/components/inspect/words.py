@@ -62,12 +62,18 @@ def tile(
             help=about,
         )
         was = f"was {text(before)}" if before else ""
-        st.caption("; ".join(part for part in (was, more) if part) or " ")
+        st.caption(", ".join(part for part in (more, was) if part) or " ")
 
 
-def samples_words(n: int, part: str) -> str:
-    """Say which samples figures are of."""
-    return f"{n:,} {'validation samples' if part == 'validation' else 'samples'}"
+def samples_words(n: int, part: str, of: int = 0) -> str:
+    """Say which samples figures are of, and of how many.
+
+    Example:
+        >>> samples_words(1200, "validation", 4000)
+        '1,200 of 4,000 validation samples'
+    """
+    count = f"{n:,} of {of:,}" if n < of else f"{n:,}"
+    return f"{count} {'validation samples' if part == 'validation' else 'samples'}"
 
 
 def omitted_note(omitted: Sequence[str]) -> None:

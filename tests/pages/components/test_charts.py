@@ -129,6 +129,7 @@ SURE = {
     side: {
         "bins": [
             {"low": 0.0, "high": 0.5, "n": 0, "confidence": None, "accuracy": None},
+            {"low": 0.5, "high": 0.6, "n": 2, "confidence": 0.55, "accuracy": 0.0},
             {"low": 0.5, "high": 1.0, "n": 9, "confidence": 0.8, "accuracy": 0.6},
         ]
     }
@@ -231,7 +232,7 @@ def test_a_chart_names_what_its_numbers_are_and_lets_the_page_colour_it(chart, d
 
 
 def test_every_chart_that_is_public_is_covered_here():
-    assert {param.id for param in EVERY} == {*charts.__all__, *inside.__all__}
+    assert {param.id for param in EVERY} == {*charts.__all__, *inside.__all__} - {"FEW"}
 
 
 def test_channels_have_one_colour_in_every_sample_and_names_stand_as_they_are_written():
@@ -387,7 +388,7 @@ def test_the_class_that_lost_most_stands_at_the_top_and_its_name_as_it_is_writte
     assert len(set(points.marker.color)) == 2
 
 
-def test_bins_without_answers_have_no_point_and_no_line_to_zero():
+def test_bins_of_hardly_any_answers_have_no_point():
     found = inside.reliability(SURE)
     told = [trace for trace in traces(found, "scatter") if trace.name]
     assert [list(trace.x) for trace in told] == [[80.0], [80.0]]

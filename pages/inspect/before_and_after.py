@@ -1,4 +1,4 @@
-"""Side by side: what compression changed in a model, and where it shows."""
+"""Before and after: what compression changed in a model, and where it shows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VIEWS = {
 }
 
 with shown_errors():
-    recipe = confirmed_recipe("Side by side")
+    recipe = confirmed_recipe("Before and after")
     st.caption("The original and what the recipe of the Lab makes of it, on the same samples.")
     view = st.segmented_control(
         "View",

@@ -1,4 +1,4 @@
-"""Side by side: every view opens, says what to do while it is empty, and shows what is kept."""
+"""Before and after: every view opens, says what to do while it is empty, and shows what is kept."""
 
 import io
 import json
@@ -64,7 +64,7 @@ def looked(served):
 
 
 def open_view(recipe, view="Overview"):
-    at = open_app(recipe).switch_page("pages/inspect/side_by_side.py").run()
+    at = open_app(recipe).switch_page("pages/inspect/before_and_after.py").run()
     assert not at.exception
     if view != "Overview":
         at = choose(at, view)
