@@ -1,5 +1,6 @@
 """Errors of layers, dead channels, distributions and grids are what the values say."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -284,3 +285,13 @@ def test_a_graph_of_a_file_is_opened_as_it_runs():
     found = layers_of(pair(other, PruneWeights(sparsity=0.5)), samples=8)
     assert found.drawing.nodes
     assert all(row.error.sqnr for row in found.rows)
+
+
+def test_every_family_can_be_looked_into(bundle):
+    one = pair(bundle, PruneChannels(pruning_ratio=0.5), Quantize(samples=32))
+    found = layers_of(one, samples=8)
+    assert len(found.rows) > 1
+    assert all(row.error.missing == "" for row in found.rows), "pruned channels are known"
+    assert found.rows[-1].error.sqnr is not None
+    assert found.drawing.nodes
+    json.dumps(found.to_json(), allow_nan=False)
