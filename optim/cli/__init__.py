@@ -3,8 +3,9 @@
 ==============  ==================================================================
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
-``inspecting``  sensitivity, plan
+``inspecting``  inspect, sensitivity, plan
 ``searching``   search
+``architectures``  nas
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
@@ -23,6 +24,7 @@ import sys
 from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
+    architectures,
     devices,
     inspecting,
     lists,

@@ -68,19 +68,19 @@ def finish(session: Session, ended: str) -> Answer:
     """Write and verify the file of the best, and measure the front on test samples once."""
     delivery, best, closest = _delivered(session)
     answer = Answer(best, closest, delivery=delivery, ended=ended)
-    taken = answer.taken
-    if taken is None:
+    wanted = answer.taken
+    if wanted is None:
         session.say("No network could be trained within the budget.")
         return answer
     session.begin("measuring the front on test samples")
-    tests = _tests(session, taken)
+    tests = _tests(session, wanted)
     session.say(_conclusion(session.goals, best, closest, tests))
     check, bench = session.watch.check, session.bench
     front = {
         c.number: serialise(bench.trained(dict(c.made), check))
         for c in front_of(session.candidates, session.goals, whole=True)[:_KEPT]
     }
-    weights = serialise(bench.trained(dict(taken.made), check))
+    weights = serialise(bench.trained(dict(wanted.made), check))
     recipe = bench.recipe(WEIGHTS)
     return replace(answer, tests=tests, weights=weights, recipe=recipe, front=front)
 
@@ -92,22 +92,22 @@ def _delivered(session: Session) -> tuple[Delivery | None, Candidate | None, Clo
         left = [c for c in session.candidates if c.number not in refused]
         best = taken(left, session.goals)
         closest = None if best else closest_miss(left, session.goals)
-        taken = best or (closest.candidate if closest else None)
-        if taken is None:
+        wanted = best or (closest.candidate if closest else None)
+        if wanted is None:
             return None, None, None
         session.begin("writing and verifying the file")
         try:
-            delivery = _deliver(session, taken)
+            delivery = _deliver(session, wanted)
         except OptimError as error:
-            session.say(f"The file of {taken.title!r} was refused. {error}")
-            refused.add(taken.number)
+            session.say(f"The file of {wanted.title!r} was refused. {error}")
+            refused.add(wanted.number)
             continue
         limit = session.goals.limit("bytes") if best else None
         size = delivery.verification.size
         if limit is None or limit.over(size.value) <= 0:
             return delivery, best, closest
-        session.say(f"The file of {taken.title!r} has {size}, over the limit.")
-        refused.add(taken.number)
+        session.say(f"The file of {wanted.title!r} has {size}, over the limit.")
+        refused.add(wanted.number)
 
 
 def _deliver(session: Session, candidate: Candidate) -> Delivery:
@@ -125,17 +125,17 @@ def _deliver(session: Session, candidate: Candidate) -> Delivery:
     )
 
 
-def _tests(session: Session, taken: Candidate) -> dict[int, Quantity]:
+def _tests(session: Session, wanted: Candidate) -> dict[int, Quantity]:
     """Return the error of the front on test samples, which nothing was selected by."""
     bench, check = session.bench, session.watch.check
     if "test" not in bench.subject.data.parts:
         return {}
     front = front_of(session.candidates, session.goals, whole=True)
-    others = [c for c in front if c.number != taken.number]
+    others = [c for c in front if c.number != wanted.number]
     others.sort(key=lambda c: session.goals.excess(c.figures))
     found = {}
-    for candidate in [taken, *others][:_TESTED]:
-        if candidate is not taken and session.budget.left <= 0:
+    for candidate in [wanted, *others][:_TESTED]:
+        if candidate is not wanted and session.budget.left <= 0:
             break
         bundle = bench.deployed(bench.trained(dict(candidate.made), check))
         found[candidate.number] = bench.judge(bundle, "test", check).error
