@@ -27,8 +27,8 @@ from optim.techniques.share_weights import ShareWeights
 __all__ = ["TECHNIQUES", "name_of"]
 
 TECHNIQUES: dict[str, type[Step]] = {
-    "drop_blocks": DropBlocks,
     "prune_channels": PruneChannels,
+    "drop_blocks": DropBlocks,
     "factorize": Factorize,
     "prune_weights": PruneWeights,
     "prune_gradually": PruneGradually,
