@@ -15,6 +15,7 @@ from optim.models.cards import model_cards
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
 from optim.runs.energy import energy_of_run
+from optim.runs.jobs.search import KIND as SEARCH
 from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import access, charts, state
 from pages.components.errors import show_error
@@ -36,6 +37,7 @@ _GROWING = frozenset({"Steps", "Log"})
 """Sections that change while a run is active."""
 
 
+_AUTOPILOT = "pages/search/autopilot.py"
 _COMPARISONS = {
     "regularisation": "pages/training/regularisation.py",
     "speed": "pages/training/speed.py",
@@ -70,7 +72,7 @@ def run_detail(run_id: str) -> None:
     chosen = st.segmented_control(
         "More",
         [name for name in _SECTIONS if name != "Recipe" or recipe is not None],
-        default="Steps" if recipe is not None else "Log",
+        default="Steps" if recipe is not None and run.kind != SEARCH else "Log",
         key="run_section",
         persist_state="session",
     )
@@ -108,11 +110,22 @@ def _header(run: Run, recipe: Recipe | None) -> None:
         ):
             if can(run):
                 st.button(label, icon=icon, on_click=act, args=((run.id,),))
-        if recipe is not None and st.button(
-            "Open in the Lab",
-            icon=":material/tune:",
-            type="primary",
-            help="Shows this recipe in the Lab, with everything the run has trained.",
+        if (
+            recipe is not None
+            and run.kind == SEARCH
+            and st.button("See the search", icon=":material/rocket_launch:", type="primary")
+        ):
+            state.commit(state.with_model(state.recipe(), recipe.model, recipe.data))
+            st.switch_page(_AUTOPILOT)
+        elif (
+            recipe is not None
+            and run.kind != SEARCH
+            and st.button(
+                "Open in the Lab",
+                icon=":material/tune:",
+                type="primary",
+                help="Shows this recipe in the Lab, with everything the run has trained.",
+            )
         ):
             state.commit(recipe)
             state.follow(run.id)
