@@ -223,8 +223,8 @@ def read() -> dict[str, Any]:
 
 def keep(results: dict[str, Any]) -> None:
     """Write the results."""
-    results["cells"] = dict(sorted(results["cells"].items()))
-    write_atomic(RESULTS, (json.dumps(results, indent=1) + "\n").encode())
+    ordered = {**results, "cells": dict(sorted(results["cells"].items()))}
+    write_atomic(RESULTS, (json.dumps(ordered, indent=1) + "\n").encode())
 
 
 # --- a peer in its environment ------------------------------------------------------------------

@@ -13,10 +13,13 @@ import torch
 from onnx import TensorProto, helper
 
 from optim.measure.predictions import Predictions
+from optim.models.resnet import ResNet
+from optim.subject import Subject
 from tests.helpers import data_for, tiny_bundle
 
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 N = 40
+_TINY = (tiny_bundle("resnet"), data_for(tiny_bundle("resnet")))
 
 SCRIPT = """
 import os
@@ -76,6 +79,52 @@ def by_width(bench, laid_out, way="straight"):
     return {cell.width: result for cell, result in found}
 
 
+def test_all_answers_are_kept_and_none_is_asked_for_twice(bench, laid_out, monkeypatch):
+    asked, (folder, original) = [], laid_out
+    subject = Subject(*_TINY, "test", "unseen", 0)
+
+    def answer(python, folder, wanted, original):
+        asked.extend(wanted)
+        yield from real(python, folder, wanted, original)
+
+    def lay_out(to, subject, draws):
+        shutil.copytree(folder, to, dirs_exist_ok=True)
+
+    real = bench.run_script
+    home = folder / "home"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(bench, "opened", lambda: subject)
+    monkeypatch.setattr(bench, "predict", lambda *_: original)
+    monkeypatch.setattr(bench, "own_files", lambda _: {"W8A8": {"file": 1}})
+    monkeypatch.setattr(bench, "environment", lambda _: home)
+    monkeypatch.setattr(bench, "installed", lambda _: ["fake==1"])
+    monkeypatch.setattr(bench, "lay_out", lay_out)
+    monkeypatch.setattr(bench, "run_script", answer)
+    monkeypatch.setattr(bench.quantize, "read", lambda: own_results(bench, "W8A8", 1))
+    bench.run(["Fake"], list(bench.WIDTHS), [0], stay=True, again=False)
+    assert len(asked) == 2 * len(bench.WIDTHS)
+    assert set(bench.read()["cells"]) == {cell.key for cell in asked}
+    bench.run(["Fake"], list(bench.WIDTHS), [0], stay=True, again=False)
+    assert len(asked) == 2 * len(bench.WIDTHS)
+    bench.run(["Fake"], list(bench.WIDTHS), [0], stay=False, again=True)
+    assert [cell.width for cell in asked[10:]] == ["W4A4", "W2A8"] * 2
+    assert not home.exists()
+
+
+def test_packages_that_cannot_be_had_are_told_for_every_cell(bench, monkeypatch):
+    def refuse(peer):
+        raise bench.DoesNotInstall("ERROR: there is no such package")
+
+    monkeypatch.setattr(bench, "opened", lambda: Subject(*_TINY, "test", "unseen", 0))
+    monkeypatch.setattr(bench, "own_files", lambda _: {"W8A8": {"file": 1}})
+    monkeypatch.setattr(bench, "environment", refuse)
+    bench.run(["Fake"], ["W8A8", "W4A8"], [0], stay=False, again=False)
+    states = {cell["state"] for cell in bench.read()["cells"].values()}
+    assert states == {"does not install"}
+    assert len(bench.read()["cells"]) == 4
+
+
 def test_every_cell_has_an_answer_whatever_happens_in_the_script(bench, laid_out):
     found = by_width(bench, laid_out)
     assert {width: result["state"] for width, result in found.items()} == {
@@ -122,8 +171,6 @@ def test_a_peer_with_another_network_is_refused(bench, laid_out):
 def test_the_plain_network_computes_what_ours_computes(bench, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(BENCH / "peers"))
     network = importlib.import_module("network")
-    from optim.models.resnet import ResNet
-
     torch.manual_seed(0)
     ours = ResNet().compose((3, 32, 32), 10).eval()
     for norm in ours.modules():
@@ -137,10 +184,8 @@ def test_the_plain_network_computes_what_ours_computes(bench, monkeypatch, tmp_p
 
 
 def test_what_scripts_read_is_the_network_and_calibration_images_without_labels(bench, tmp_path):
-    from optim.subject import Subject
-
-    bundle = tiny_bundle("resnet")
-    subject = Subject(bundle, data_for(bundle), "validation", "unseen", 0)
+    bundle, data = _TINY
+    subject = Subject(bundle, data, "validation", "unseen", 0)
     bench.lay_out(tmp_path, subject, [0, 1])
     first, second = (np.load(tmp_path / f"calibration-{draw}.npy") for draw in (0, 1))
     assert first.shape[1:] == bundle.spec.shape
