@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["MSE"]
 
 _SEARCH_VALUES = 8192
-"""Values of an activation the search looks at; more do not move the optimum."""
+"""Values of an activation that are rounded in the search. What a range clips is taken from all that
+are known: few values lie that far out, and where a search sees none of them, it clips too much."""
 _SEARCH_COLUMNS = 1024
 """Values of a channel the search looks at."""
 _AT_ONCE = 2**19
@@ -48,6 +49,8 @@ class MSE(CalibrationMethod):
         """Return the best of ``candidates`` ranges for each row."""
         import torch
 
+        from optim.layers.statistics import Statistics
+
         values = statistics.values
         enough = _SEARCH_VALUES if len(values) == 1 else _SEARCH_COLUMNS
         if values.shape[1] > enough:
@@ -59,13 +62,27 @@ class MSE(CalibrationMethod):
             max(1, _AT_ONCE // values.numel())
         ):
             errors.append(_errors(values, low, high, shares, grid))
-        best = torch.cat(errors).argmin(dim=0)
-        chosen = torch.linspace(1.0, 0.2, self.candidates)[best]
+        found = torch.cat(errors)
+        if len(values) == 1 and values.shape[1] < statistics.values.shape[1]:
+            found = found + _clipped(statistics, self.candidates, grid)
+            found -= _clipped(Statistics(values, low, high), self.candidates, grid)
+        chosen = torch.linspace(1.0, 0.2, self.candidates)[found.argmin(dim=0)]
         return low * chosen, high * chosen
 
 
+def _clipped(statistics: Statistics, candidates: int, grid: Grid) -> Tensor:
+    """Return the ``(candidates, R)`` mean squared error of what lies off the grid's ends."""
+    import torch
+
+    shares = torch.linspace(1.0, 0.2, candidates)[:, None]
+    low, high = (shares * statistics.low).flatten(), (shares * statistics.high).flatten()
+    scale, zero_point = grid.parameters(low, high)
+    ends = ((end - zero_point) * scale for end in (grid.qmin, grid.qmax))
+    return statistics.beyond(*(end.reshape(candidates, -1) for end in ends))
+
+
 def _errors(values: Tensor, low: Tensor, high: Tensor, shares: Tensor, grid: Grid) -> Tensor:
-    """Return the ``(candidates, R)`` squared error of every row under every shrunken range."""
+    """Return the ``(candidates, R)`` mean squared error of every row in every shrunken range."""
     from optim.layers.grid import dequantize, quantize
 
     count, (rows, columns) = len(shares), values.shape
@@ -73,4 +90,4 @@ def _errors(values: Tensor, low: Tensor, high: Tensor, shares: Tensor, grid: Gri
     scale, zero_point = grid.parameters(lows, highs)
     repeated = values.expand(count, rows, columns).reshape(count * rows, columns)
     rounded = dequantize(quantize(repeated, grid, scale, zero_point), scale, zero_point)
-    return (rounded - repeated).square_().sum(dim=1).reshape(count, rows)
+    return (rounded - repeated).square_().mean(dim=1).reshape(count, rows)
