@@ -12,6 +12,7 @@ run by one script of ``bench/peers/``. PyTorch has to be one for the CPU: where 
 Cells are written as they are done, and those that are there are not computed again::
 
     python bench/peers.py                                    # the table, computes nothing
+    python bench/peers.py --write                            # the same into docs/benchmarks.md
     python bench/peers.py --run                              # all that are missing
     python bench/peers.py --run --peers NNCF --draws 0 1
 """
@@ -35,7 +36,7 @@ from typing import Any
 import numpy as np
 import onnx
 import quantize
-from common import ROOT, machine, packed, unpacked
+from common import DOCS, ROOT, documented, machine, packed, unpacked
 from quantize import DATA, DRAWS, MODEL, SAMPLES, SPLIT, opened, points, right_by_draw
 
 from optim.export.deploy import onnx_bytes
@@ -91,6 +92,8 @@ class Peer:
     ways: dict[str, Way]
 
 
+_HUB = ("requests==2.34.2", "huggingface_hub==1.2.3")
+"""What ModelOpt imports and does not ask for."""
 _QDQ = "the file, in ONNX Runtime"
 _TORCH = "simulated in torch"
 _ALL = "all layers, additions, pooling"
@@ -152,7 +155,7 @@ PEERS = {
     ),
     "ModelOpt": Peer(
         "modelopt_ptq",
-        ("nvidia-modelopt==0.47.0", TORCH, "numpy==2.4.6"),
+        ("nvidia-modelopt==0.47.0", TORCH, "numpy==2.4.6", *_HUB),
         "inputs and weights of all layers",
         {
             "max": Way("nearest, min-max", _TORCH),
@@ -215,6 +218,7 @@ def read() -> dict[str, Any]:
     return {
         "command": "python bench/peers.py --run",
         "machine": machine(),
+        "original": None,
         "environments": {},
         "files": {},
         "cells": {},
@@ -367,7 +371,8 @@ def run(peers: list[str], widths: list[str], draws: list[int], *, stay: bool, ag
     """Compute the cells that are missing, one peer after the other."""
     results, subject = read(), opened()
     original = predict(subject.bundle, subject.data.part("test"))
-    if not results["files"]:
+    if not results["original"]:
+        results["original"] = {"n": len(original), "right": packed(original.correct)}
         results["files"] = own_files(subject)
         keep(results)
     for peer in peers:
@@ -395,7 +400,7 @@ def run(peers: list[str], widths: list[str], draws: list[int], *, stay: bool, ag
             for cell, result in run_script(python, folder, wanted, original):
                 kept[cell.key] = result
                 keep(results)
-                said = shown(read(), quantize.read(), cell.peer, cell.way, cell.width)
+                said = shown(results, cell.peer, cell.way, cell.width)
                 print(f"{cell.key}: {said}", file=sys.stderr, flush=True)
         if not stay:
             shutil.rmtree(home)
@@ -421,22 +426,23 @@ def states(results: dict[str, Any], peer: str, way: str, width: str) -> dict[int
 
 
 def right_of_peer(
-    results: dict[str, Any], n: int, peer: str, way: str, width: str
+    results: dict[str, Any], peer: str, way: str, width: str
 ) -> dict[int, np.ndarray]:
     """Return ``{draw: (N,) bool}``, what was right, of the draws that were done."""
     found = states(results, peer, way, width)
     return {
-        draw: unpacked(cell["right"], n) for draw, cell in found.items() if cell["state"] == "done"
+        draw: unpacked(cell["right"], results["original"]["n"])
+        for draw, cell in found.items()
+        if cell["state"] == "done"
     }
 
 
-def shown(results: dict[str, Any], own: dict[str, Any], peer: str, way: str, width: str) -> str:
+def shown(results: dict[str, Any], peer: str, way: str, width: str) -> str:
     """Return by how many points a peer changes the accuracy, or why there is no such number."""
     found = states(results, peer, way, width)
-    original = own["original"]
-    before = unpacked(original["right"], original["n"])
-    right = right_of_peer(results, original["n"], peer, way, width)
+    right = right_of_peer(results, peer, way, width)
     if right:
+        before = unpacked(results["original"]["right"], results["original"]["n"])
         told = points({draw: after.astype(float) - before for draw, after in right.items()})
         missed = sum(cell["state"] == "failed" for cell in found.values())
         return f"{told}, {missed} failed" if missed else told
@@ -450,9 +456,8 @@ def against(
     results: dict[str, Any], own: dict[str, Any], peer: str, way: str, width: str
 ) -> tuple[float, float, float] | None:
     """Return by how many points ours is better, on the draws that both were calibrated on."""
-    n = own["original"]["n"]
     ours = right_by_draw(own, width, OURS[width])
-    theirs = right_of_peer(results, n, peer, way, width)
+    theirs = right_of_peer(results, peer, way, width)
     both = sorted(ours.keys() & theirs.keys())
     if not both:
         return None
@@ -462,9 +467,9 @@ def against(
 
 def table(results: dict[str, Any], own: dict[str, Any]) -> str:
     """Return all results as Markdown."""
-    if "original" not in own:
-        return "Ours was not run: python bench/quantize.py --run"
-    original = own["original"]
+    if not results["original"]:
+        return "Nothing was run."
+    original = results["original"]
     accuracy = 100 * unpacked(original["right"], original["n"]).mean()
     head = [f"| | {' | '.join(WIDTHS)} |", f"|:--|{'--:|' * len(WIDTHS)}"]
     lines = [
@@ -478,7 +483,7 @@ def table(results: dict[str, Any], own: dict[str, Any]) -> str:
         lines.append(f"| **ours**, {rounding} | {' | '.join(changes)} |")
     pairs = [(peer, way) for peer in PEERS for way in PEERS[peer].ways]
     for peer, way in pairs:
-        changes = [shown(results, own, peer, way, width) for width in WIDTHS]
+        changes = [shown(results, peer, way, width) for width in WIDTHS]
         lines.append(f"| {peer}, {way} | {' | '.join(changes)} |")
     chosen = ", ".join(f"{OURS[width]} at {width}" for width in WIDTHS)
     lines += ["", f"Ours minus the peer, points. Ours is {chosen}.", "", *head]
@@ -559,12 +564,16 @@ def main() -> None:
     parser.add_argument("--draws", nargs="+", type=int, choices=DRAWS, default=list(DRAWS))
     parser.add_argument("--keep", action="store_true", help="leave the environments in place")
     parser.add_argument("--again", action="store_true", help="also what failed before")
+    parser.add_argument("--write", action="store_true", help="the table into docs/benchmarks.md")
     chosen = parser.parse_args()
     if chosen.run:
         if not (ROOT / DATA).is_dir():
             sys.exit(f"This bench needs {DATA} and the weights beside it; they are not here.")
         run(chosen.peers, chosen.widths, chosen.draws, stay=chosen.keep, again=chosen.again)
-    print(table(read(), quantize.read()))
+    text = table(read(), quantize.read())
+    if chosen.write:
+        write_atomic(DOCS, documented("peers", text).encode())
+    print(text)
 
 
 if __name__ == "__main__":

@@ -118,6 +118,8 @@ def changes(results: dict[str, Any], width: str, rounding: str) -> str:
 
 def right_by_draw(results: dict[str, Any], width: str, rounding: str) -> dict[int, np.ndarray]:
     """Return ``{draw: (N,) bool}``, what was right, of the draws that were run."""
+    if "original" not in results:
+        return {}
     keys = {draw: key_of(width, rounding, draw) for draw in DRAWS}
     count = results["original"]["n"]
     return {

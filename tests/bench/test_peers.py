@@ -101,7 +101,6 @@ def test_all_answers_are_kept_and_none_is_asked_for_twice(bench, laid_out, monke
     monkeypatch.setattr(bench, "installed", lambda _: ["fake==1"])
     monkeypatch.setattr(bench, "lay_out", lay_out)
     monkeypatch.setattr(bench, "run_script", answer)
-    monkeypatch.setattr(bench.quantize, "read", lambda: own_results(bench, "W8A8", 1))
     bench.run(["Fake"], list(bench.WIDTHS), [0], stay=True, again=False)
     assert len(asked) == 2 * len(bench.WIDTHS)
     assert set(bench.read()["cells"]) == {cell.key for cell in asked}
@@ -205,6 +204,13 @@ def test_requirements_are_exact_and_bring_no_gpu(monkeypatch, own_home):
     assert bench.TORCH.endswith("+cpu")
 
 
+def test_the_documented_table_is_that_of_the_results(monkeypatch, own_home):
+    monkeypatch.syspath_prepend(str(BENCH))
+    bench = importlib.import_module("peers")
+    text = bench.table(bench.read(), bench.quantize.read())
+    assert bench.documented("peers", text) == bench.DOCS.read_text(encoding="utf-8")
+
+
 def cells(bench, way, width, *wrong):
     """Results of as many draws, wrong about so many samples of 1,000."""
     found = {}
@@ -212,6 +218,11 @@ def cells(bench, way, width, *wrong):
         cell = bench.Cell("Fake", way, width, draw)
         found[cell.key] = {"state": "done", "right": bench.packed(np.arange(1000) >= count)}
     return found
+
+
+def peer_results(bench, found):
+    original = {"n": 1000, "right": bench.packed(np.ones(1000, bool))}
+    return {**bench.read(), "original": original, "cells": found}
 
 
 def own_results(bench, width, *wrong):
@@ -225,7 +236,7 @@ def own_results(bench, width, *wrong):
 
 
 def test_a_loss_of_ours_stands_in_the_table(bench):
-    results = {**bench.read(), "cells": cells(bench, "straight", "W4A8", 20, 20)}
+    results = peer_results(bench, cells(bench, "straight", "W4A8", 20, 20))
     own = own_results(bench, "W4A8", 60, 60)
     text = bench.table(results, own)
     assert "| Fake, straight | not run | -2.00 (" in text
@@ -235,7 +246,7 @@ def test_a_loss_of_ours_stands_in_the_table(bench):
 
 
 def test_only_draws_that_both_have_are_compared(bench):
-    results = {**bench.read(), "cells": cells(bench, "straight", "W8A8", 20, 500)}
+    results = peer_results(bench, cells(bench, "straight", "W8A8", 20, 500))
     gain, *_ = bench.against(results, own_results(bench, "W8A8", 10), "Fake", "straight", "W8A8")
     assert gain == pytest.approx(1.0)
 
@@ -243,7 +254,7 @@ def test_only_draws_that_both_have_are_compared(bench):
 @pytest.mark.parametrize("state", ["not offered", "does not install", "failed"])
 def test_what_gave_no_outputs_is_no_win(bench, state):
     key = bench.Cell("Fake", "turned", "W8A8", 0).key
-    results = {**bench.read(), "cells": {key: {"state": state, "reason": "so it is"}}}
+    results = peer_results(bench, {key: {"state": state, "reason": "so it is"}})
     text = bench.table(results, own_results(bench, "W8A8", 10))
     assert f"| Fake, turned | {state} |" in text
     assert f"- Fake, turned, W8A8: {state}: so it is" in text
