@@ -20,6 +20,7 @@ from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedModelError
 from optim.layers.graph import COMPUTE, attribute_of, fork, kind_of, nodes_of, with_parameters
+from optim.layers.heads import Attention, find_attention
 from optim.layers.shortcut import ChannelPadShortcut
 from optim.layers.sketch import filled, is_sketch
 
@@ -70,6 +71,7 @@ class ChannelGroup:
         blocks: Equal runs of channels that must stay equally large because a grouped convolution
             divides them; 1 otherwise.
         source: torch-pruning's own group, for its importance measures.
+        together: Neighbours that stay or go as one: the numbers of an attention head; 1 otherwise.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ChannelGroup:
     makers: tuple[str, ...]
     blocks: int
     source: Any = field(repr=False)
+    together: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,7 @@ def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
         module = filled(module)
     names = {layer: name for name, layer in module.named_modules()}
     protected = _protected_layers(module)
-    groups = []
+    groups = [_heads_of(module, attention) for attention in find_attention(module)]
     for source in _dependency_groups(module, input_shape, protected):
         group, reason = _read_group(source, names)
         reason = reason or next((protected[m] for m in group.makers if m in protected), "")
@@ -116,10 +119,29 @@ def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
         else:
             groups.append(group)
     found = {maker for group in groups for maker in group.makers}
+    protected = {name: reason for name, reason in protected.items() if name not in found}
     for name, layer in module.named_modules():
         if isinstance(layer, _ROOTS) and name not in found:
             protected.setdefault(name, "its channels are those of a layer that cannot lose any")
     return Channels(tuple(groups), protected)
+
+
+def _heads_of(module: nn.Module, attention: Attention) -> ChannelGroup:
+    """Return the channels of all heads of an attention as a group."""
+    from torch_pruning.dependency import Dependency, Group, Node
+    from torch_pruning.pruner import function
+
+    outwards, inwards = function.prune_linear_out_channels, function.prune_linear_in_channels
+    size = module.get_submodule(attention.project).in_features
+    assert isinstance(size, int)
+    every, source, members = torch.arange(size), Group(), []
+    for name, prune in (*((n, outwards) for n in attention.makers), (attention.project, inwards)):
+        node = Node(module.get_submodule(name), None, name)
+        source.add_dep(Dependency(prune, prune, node, node), every.tolist())
+        source.items[-1].root_idxs = every.tolist()
+        members.append(Member(name, "out" if prune is outwards else "in", every, every))
+    makers = attention.makers
+    return ChannelGroup(makers[0], size, tuple(members), makers, 1, source, attention.head)
 
 
 _ROOTS = (nn.Conv1d, nn.Conv2d, nn.Linear)
@@ -352,7 +374,9 @@ def global_shares(scores: Mapping[str, Tensor], ratio: float) -> dict[str, float
     return {name: float((s <= threshold).float().mean()) for name, s in scores.items()}
 
 
-def best_channels(scores: Tensor, ratio: float, round_to: int, blocks: int) -> Tensor:
+def best_channels(
+    scores: Tensor, ratio: float, round_to: int, blocks: int, together: int = 1
+) -> Tensor:
     """Return the sorted channels of one group that stay.
 
     Args:
@@ -361,12 +385,17 @@ def best_channels(scores: Tensor, ratio: float, round_to: int, blocks: int) -> T
         round_to: Keep a multiple of this many, as far as there are as many.
         blocks: Equal runs of channels that must stay equally large; the same positions of every
             run stay.
+        together: Neighbours that stay or go as one.
 
     Returns:
-        At least one channel a run.
+        At least one channel a run, or all that go together with one.
     """
     if ratio == 0:
         return torch.arange(len(scores))
+    if together > 1:
+        wholes = scores.reshape(-1, together).mean(dim=1)
+        stay = best_channels(wholes, ratio, max(1, round_to // together), blocks)
+        return (stay[:, None] * together + torch.arange(together)).flatten()
     runs = scores.reshape(blocks, -1).mean(dim=0)
     size = len(runs)
     step = max(1, round_to // blocks)

@@ -28,6 +28,10 @@ _SAMPLES = range(64, 513)
 """How many are used: enough to see ten points; a check is no measurement."""
 _TIMED = 16
 _TRIALS = 24
+_TRIED = 16
+"""On so few samples at least is every trial made: enough to see a model come to life."""
+_PATIENCE = 2
+"""How many times the seconds that were asked for may pass before no further trial is begun."""
 _MARGIN = 0.1
 """Share of the way from guessing to perfect below which a model is near chance."""
 _FEW = 0.9
@@ -113,7 +117,7 @@ def quick_check(
         data: Names the classes.
         samples: Labelled samples in a fair order, of a part that selects; the first few hundred
             are used.
-        seconds: Roughly how long the trials may take together.
+        seconds: Roughly how long the trials may take together; see :func:`what_to_check`.
         clock: Tells the time in seconds.
 
     Raises:
@@ -145,7 +149,7 @@ def what_to_check(
         data: Names the classes.
         samples: Labelled samples in a fair order; the first few hundred are used.
         seconds: Roughly how long the trials may take together: a slow model is tried on fewer
-            samples.
+            samples, and no trial is begun once twice the time has passed.
         clock: Tells the time in seconds.
         check: Called between trials; raises to stop.
 
@@ -165,9 +169,17 @@ def _trials(
     check: Callable[[], None],
 ) -> tuple[Predictions, list[Check]]:
     """Return what a model says about the first few hundred samples, and what helps on them."""
-    some = samples.take(np.arange(_affordable(bundle, samples, seconds, clock, check)))
+    start = clock()
+    affordable = _affordable(bundle, samples, seconds, clock, check)
+    some = samples.take(np.arange(min(max(affordable, _SAMPLES[0]), len(samples))))
     now = predict(bundle, some, check=check)
-    return now, _tried(bundle, data, some, now, check)
+    tried = some.take(np.arange(min(max(affordable, _TRIED), len(some))))
+
+    def is_time_left() -> bool:
+        check()
+        return clock() - start < _PATIENCE * seconds
+
+    return now, _tried(bundle, data, tried, now, is_time_left)
 
 
 def _affordable(
@@ -182,9 +194,8 @@ def _affordable(
     predict(bundle, few, check=check)
     start = clock()
     predict(bundle, few, check=check)
-    pace = (clock() - start) / _TIMED
-    affordable = int(seconds / (_TRIALS * pace)) if pace > 0 else _SAMPLES[-1]
-    return min(max(affordable, _SAMPLES[0]), _SAMPLES[-1], len(samples))
+    pace = (clock() - start) / len(few)
+    return min(int(seconds / (_TRIALS * pace)), _SAMPLES[-1]) if pace > 0 else _SAMPLES[-1]
 
 
 def _tried(
@@ -192,12 +203,12 @@ def _tried(
     data: Dataset,
     samples: Samples,
     now: Predictions,
-    check: Callable[[], None],
+    is_time_left: Callable[[], bool],
 ) -> list[Check]:
     """Return the trials that get the model off the ground, the best first."""
     tried = [
-        *_values(bundle, samples, check),
-        *_channel_order(bundle, samples, check),
+        *_values(bundle, samples, is_time_left),
+        *_channel_order(bundle, samples, is_time_left),
         *_label_order(now, data),
     ]
     least = max(_threshold(now), now.accuracy().value)
@@ -217,16 +228,16 @@ def _threshold(predictions: Predictions) -> float:
     return chance + _MARGIN * (1 - chance)
 
 
-def _values(bundle: ModelBundle, samples: Samples, check: Callable[[], None]) -> list[Check]:
+def _values(bundle: ModelBundle, samples: Samples, is_time_left: Callable[[], bool]) -> list[Check]:
     """Try other scales, means and deviations; the best of them is worth a line."""
     spec, best = bundle.spec, None
     # Of two that come to the same, the one that a reader would name.
     for scale in (255.0, 1.0) if samples.inputs.max() > 1 else (1.0, 255.0):
         for what, (mean, std) in {**_common(spec), **_own(samples, scale)}.items():
             other = replace(spec, scale=scale, mean=mean, std=std)
-            if other == spec:
+            if other == spec or not is_time_left():
                 continue
-            found = predict(replace(bundle, spec=other), samples, check=check).accuracy()
+            found = predict(replace(bundle, spec=other), samples).accuracy()
             options = {"scale": scale, "mean": list(mean or (0.0,)), "std": list(std or (1.0,))}
             by = "taken as they are" if scale == 1 else f"divided by {scale:g}"
             text = f"With values {by} and mean and deviation {what}"
@@ -250,14 +261,16 @@ def _own(samples: Samples, scale: float) -> dict[str, tuple[tuple[float, ...], t
     return {"of the samples": (rounded[0], rounded[1])}
 
 
-def _channel_order(bundle: ModelBundle, samples: Samples, check: Callable[[], None]) -> list[Check]:
+def _channel_order(
+    bundle: ModelBundle, samples: Samples, is_time_left: Callable[[], bool]
+) -> list[Check]:
     """Turn the channels round, with other values as well if that is what they need."""
-    if len(bundle.spec.shape) != 3 or bundle.spec.shape[0] != 3:
+    if len(bundle.spec.shape) != 3 or bundle.spec.shape[0] != 3 or not is_time_left():
         return []
     turned = replace(samples, inputs=np.ascontiguousarray(samples.inputs[:, ::-1]))
-    found = predict(bundle, turned, check=check).accuracy()
+    found = predict(bundle, turned).accuracy()
     sentence = "With the channels in the order blue, green, red"
-    for also in _values(bundle, turned, check):
+    for also in _values(bundle, turned, is_time_left):
         if also.accuracy and also.accuracy.low > found.high:
             more = f"{sentence}, and w{also.sentence[1:]}"
             return [

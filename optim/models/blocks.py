@@ -168,22 +168,25 @@ class PatchEmbedding(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention in plain matrix products (Vaswani et al. 2017)."""
+    """Multi-head self-attention in plain matrix products (Vaswani et al. 2017).
+
+    It goes by the size of a head, and works on with fewer of them.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.head = width // heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.project = nn.Linear(width, width)
-        self.scale = (width // heads) ** -0.5
+        self.scale = self.head**-0.5
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, T, width)`` to ``(N, T, width)``."""
-        q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k = self.key(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        v = self.value(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        q = self.query(x).unflatten(-1, (-1, self.head)).transpose(1, 2)
+        k = self.key(x).unflatten(-1, (-1, self.head)).transpose(1, 2)
+        v = self.value(x).unflatten(-1, (-1, self.head)).transpose(1, 2)
         weights = torch.softmax(torch.matmul(q, k.transpose(-2, -1)) * self.scale, dim=-1)
         return self.project(torch.matmul(weights, v).transpose(1, 2).flatten(2))
 

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,21 +88,24 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         "broken.",
         hint=_SAFE_WAYS,
     )
-    if _longest_class(path) > _LONGEST_CLASS:
+    # A file as torch saved it before 1.6 may say that a text of gigabytes follows, which would be
+    # set aside before they are read. From memory no more is taken than there is.
+    source = path if zipfile.is_zipfile(path) else BytesIO(path.read_bytes())
+    if _longest_class(source) > _LONGEST_CLASS:
         raise refused
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:
         # Whatever the unpickler trips over, the file is not a plain state dict.
         raise refused from error
     return _checked_tensors(path.name, _unwrapped(content))
 
 
-def _longest_class(path: Path) -> int:
+def _longest_class(source: Path | BytesIO) -> int:
     """Return the letters of the longest name of a class that a file asks for; nothing is loaded."""
     longest = 0
     try:
-        with _pickles(path) as file:
+        with _pickles(source) as file:
             for _ in range(_OLD_PICKLES):
                 for operation, argument, _ in pickletools.genops(file):
                     if operation.name == "GLOBAL":
@@ -113,13 +117,12 @@ def _longest_class(path: Path) -> int:
 
 
 @contextmanager
-def _pickles(path: Path) -> Iterator[IO[bytes]]:
-    """Open what of a file says which objects there are."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            yield file
+def _pickles(source: Path | BytesIO) -> Iterator[IO[bytes]]:
+    """Open what of an archive, or of a file in memory, says which objects there are."""
+    if isinstance(source, BytesIO):
+        yield BytesIO(source.getvalue())
         return
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(source) as archive:
         name = next((n for n in archive.namelist() if n.endswith("data.pkl")), "")
         with archive.open(name) as file:
             yield file

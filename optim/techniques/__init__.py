@@ -12,6 +12,7 @@ with its own index.
 from optim.step import Step
 from optim.techniques.correct_bias import CorrectBias
 from optim.techniques.distill import Distill
+from optim.techniques.drop_blocks import DropBlocks
 from optim.techniques.equalise import Equalise
 from optim.techniques.factorize import Factorize
 from optim.techniques.finetune import FineTune
@@ -27,6 +28,7 @@ __all__ = ["TECHNIQUES", "name_of"]
 
 TECHNIQUES: dict[str, type[Step]] = {
     "prune_channels": PruneChannels,
+    "drop_blocks": DropBlocks,
     "factorize": Factorize,
     "prune_weights": PruneWeights,
     "prune_gradually": PruneGradually,

@@ -1,8 +1,8 @@
 """Remove whole channels: what remains is a dense, smaller model that runs faster everywhere.
 
 What must go together (residual streams, concatenations, depthwise and grouped layers) is found by
-torch-pruning's dependency graph; the classes and attention heads are protected. Needs no data,
-except for the Taylor importance and for refitting the weights that stay.
+torch-pruning's dependency graph; the classes are protected, and attention heads go whole. Needs no
+data, except for the Taylor and Hessian importances and for refitting the weights that stay.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ class PruneChannels(Step):
     about: ClassVar[str] = "Removes whole channels: fewer MACs, smaller and faster everywhere."
     paper: ClassVar[str] = (
         "Li et al., Pruning Filters for Efficient ConvNets, 2016, arXiv:1608.08710; Fang et al., "
-        "DepGraph: Towards Any Structural Pruning, 2023, arXiv:2301.12900; refitting: He et al., "
-        "Channel Pruning for Accelerating Very Deep Neural Networks, 2017, arXiv:1707.06168"
+        "DepGraph: Towards Any Structural Pruning, 2023, arXiv:2301.12900; attention heads: Michel "
+        "et al., Are Sixteen Heads Really Better than One?, 2019, arXiv:1905.10650; refitting: "
+        "He et al., Channel Pruning for Accelerating Very Deep Neural Networks, 2017, "
+        "arXiv:1707.06168"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     removes: ClassVar[frozenset[str]] = frozenset({"bn_measured", "recovered", "bias_corrected"})
@@ -192,7 +194,9 @@ class PruneChannels(Step):
             shares = dict.fromkeys(common, self.pruning_ratio)
         shares |= {name: ratio for name, ratio in ratios.items() if name in scores}
         return {
-            g.name: best_channels(scores[g.name], shares[g.name], self.round_to, g.blocks)
+            g.name: best_channels(
+                scores[g.name], shares[g.name], self.round_to, g.blocks, g.together
+            )
             for g in channels.groups
             if g.name in shares
         }
@@ -218,7 +222,9 @@ class PruneChannels(Step):
                 elif kept == group.size:
                     detail = f"keeps all {group.size} channels{together}"
                 else:
-                    detail = f"{group.size} to {kept} channels{together}"
+                    what = f"{group.size // group.together} to {kept // group.together}"
+                    unit = "channels" if group.together == 1 else "attention heads"
+                    detail = f"{what} {unit}{together}"
                 entries[maker] = LayerReport(maker, kept < group.size, detail, share)
         removed = sum(g.size - len(keep[g.name]) for g in channels.groups if g.name in keep)
         total = sum(g.size for g in channels.groups)

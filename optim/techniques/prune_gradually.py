@@ -28,17 +28,19 @@ __all__ = ["PruneGradually"]
 
 
 class PruneGradually(TaughtStep):
-    """Magnitude pruning in many small steps of a training, with re-growth on request.
+    """Pruning in many small steps of a training, with re-growth on request.
 
     **Differs from the papers**: weights of all layers are compared by default, and exchanges stop
-    where removal does, so that the last epochs train one network.
+    where removal does, so that the last epochs train one network. By movement, weights that are
+    gone collect no score, so that they stay away.
     """
 
     title: ClassVar[str] = "Prune while training"
-    about: ClassVar[str] = "Sets the smallest weights to zero little by little while it trains."
+    about: ClassVar[str] = "Sets weights to zero little by little while it trains."
     paper: ClassVar[str] = (
         "Zhu and Gupta, To Prune, or Not to Prune, 2017, arXiv:1710.01878; re-growth: Evci et al., "
-        "Rigging the Lottery, 2020, arXiv:1911.11134"
+        "Rigging the Lottery, 2020, arXiv:1911.11134; movement: Sanh et al., Movement Pruning: "
+        "Adaptive Sparsity by Fine-Tuning, 2020, arXiv:2005.07683"
     )
 
     sparsity: Annotated[float, SPARSITY] = 0.9
@@ -51,6 +53,16 @@ class PruneGradually(TaughtStep):
             "to spare, and few in the end.",
         ),
     ] = "cubic"
+    criterion: Annotated[
+        Literal["magnitude", "movement"],
+        Choice(
+            options={"magnitude": "The smallest", "movement": "By movement"},
+            label="First go",
+            help="The smallest weights, or those that training has moved most towards zero; on "
+            "small networks that were tried here the smallest were better.",
+            expert=True,
+        ),
+    ] = "magnitude"
     start: Annotated[
         float,
         Range(
@@ -125,6 +137,7 @@ class PruneGradually(TaughtStep):
             self.end,
             scope=self.scope,
             regrow=self.regrow,
+            criterion=self.criterion,
         )
         shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
         return GradualMasks(settings, shapes, fixed, self.layers)

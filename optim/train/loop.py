@@ -492,6 +492,7 @@ class _Training:
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state(),
             "masks": self.masks.current,
+            "movement": self.masks.movement,
             "best": self.best,
             "history": [epoch.to_json() for epoch in self.history],
             "loss_sum": self.loss_sum,
@@ -536,7 +537,7 @@ class _Training:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load(state["average"])
-        self.masks.load(state["masks"])
+        self.masks.load(state["masks"], state["movement"])
         self.best = state["best"]
         self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.loss_sum, self.hit_sum = float(state["loss_sum"]), int(state["hit_sum"])

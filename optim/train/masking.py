@@ -18,10 +18,11 @@ from optim.errors import ConfigError
 from optim.hashing import digest, digest_arrays
 from optim.layers.masks import global_masks, lowest_mask
 
-__all__ = ["Gradual", "GradualMasks", "MaskScope", "Masks", "Removal"]
+__all__ = ["Criterion", "Gradual", "GradualMasks", "MaskScope", "Masks", "Removal"]
 
 Removal = Literal["one_shot", "linear", "cubic"]
 MaskScope = Literal["global", "local"]
+Criterion = Literal["magnitude", "movement"]
 
 _POWERS: dict[str, int] = {"linear": 1, "cubic": 3}
 
@@ -31,10 +32,15 @@ class Masks:
 
     Args:
         masks: ``{layer: mask}``, False where the layer's weight must be zero.
+
+    Attributes:
+        current: The masks as they are now.
+        movement: ``{layer: score}`` of weights that are judged by how they move; empty otherwise.
     """
 
     def __init__(self, masks: Mapping[str, Tensor]) -> None:
         self.current: dict[str, Tensor] = dict(masks)
+        self.movement: dict[str, Tensor] = {}
         self._weights: dict[str, nn.Parameter] = {}
 
     @property
@@ -46,12 +52,14 @@ class Masks:
         """Find the weights in a module, and move the masks to them."""
         self._weights = {n: module.get_parameter(f"{n}.weight") for n in self.current}
         self.current = {name: mask.to(device) for name, mask in self.current.items()}
+        self.movement = {name: score.to(device) for name, score in self.movement.items()}
         self.zero_weights_()
 
     def detach(self) -> None:
         """Move the masks back to the CPU, and forget the module."""
         self._weights = {}
         self.current = {name: mask.cpu() for name, mask in self.current.items()}
+        self.movement = {name: score.cpu() for name, score in self.movement.items()}
 
     def update(self, step: int, steps: int) -> tuple[str, ...]:
         """Change the masks, after the gradients of a step are known; return layers concerned."""
@@ -74,9 +82,10 @@ class Masks:
         for name, weight in self._weights.items():
             weight.mul_(self.current[name])
 
-    def load(self, masks: Mapping[str, Tensor]) -> None:
-        """Go on with the masks of a state."""
+    def load(self, masks: Mapping[str, Tensor], movement: Mapping[str, Tensor]) -> None:
+        """Go on with the masks and scores of a state."""
         self.current = {name: masks[name].to(mask.device) for name, mask in self.current.items()}
+        self.movement = {n: movement[n].to(score.device) for n, score in self.movement.items()}
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,14 @@ class Gradual:
         scope: ``global`` compares weights of all layers, ``local`` gives each the same sparsity.
         regrow: Share of a layer's weights that are exchanged at first; falls to zero along a cosine
             until the end. 0 never brings a weight back.
+        criterion: ``magnitude`` removes the smallest weights; ``movement`` those that training has
+            moved most towards zero, by the sum of ``-weight * gradient`` over all steps so far.
 
     References:
         cubic: Zhu and Gupta, To Prune, or Not to Prune, 2017, arXiv:1710.01878
         re-growth: Evci et al., Rigging the Lottery (RigL), 2020, arXiv:1911.11134
+        movement: Sanh et al., Movement Pruning, 2020, arXiv:2005.07683; here weights that are gone
+            collect no score
     """
 
     sparsity: float
@@ -106,9 +119,11 @@ class Gradual:
     updates: int = 20
     scope: MaskScope = "global"
     regrow: float = 0.0
+    criterion: Criterion = "magnitude"
 
     def __post_init__(self) -> None:
-        for name, options in (("removal", Removal), ("scope", MaskScope)):
+        options_of = {"removal": Removal, "scope": MaskScope, "criterion": Criterion}
+        for name, options in options_of.items():
             value = getattr(self, name)
             if value not in get_args(options):
                 raise ConfigError(
@@ -182,6 +197,8 @@ class GradualMasks(Masks):
         if together := [n for n in shapes if n not in alone]:
             self._groups.append((settings, together))
         self.settings = settings
+        if settings.criterion == "movement":
+            self.movement = {name: torch.zeros(mask.shape) for name, mask in free.items()}
 
     @property
     def key(self) -> str:
@@ -201,6 +218,8 @@ class GradualMasks(Masks):
     @torch.no_grad()
     def update(self, step: int, steps: int) -> tuple[str, ...]:
         """Change the masks, after the gradients of a step are known; return layers concerned."""
+        if self.movement and not self.settings.is_over(step, steps):
+            self._watch()
         update = self.settings.update_at(step, steps)
         if update is None:
             return ()
@@ -211,21 +230,33 @@ class GradualMasks(Masks):
         self.zero_weights_()
         return self._layers
 
+    def _watch(self) -> None:
+        """Add to each weight's score how far this step moves it away from zero, to first order."""
+        for name, score in self.movement.items():
+            weight = self._weights[name]
+            if weight.grad is not None:
+                score.sub_(weight * weight.grad)
+
     def _remove(self, update: int) -> None:
-        """Remove the smallest weights; what was removed before stays so."""
+        """Remove the weights of the lowest scores; what was removed before stays so."""
         for settings, names in self._groups:
             scores = {
                 name: torch.where(
-                    self._fixed[name],
-                    torch.where(self.current[name], self._weights[name].abs(), -1.0),
-                    -2.0,
+                    self._fixed[name], torch.where(self.current[name], score, -1.0), -2.0
                 )
-                for name in names
+                for name, score in self._scores(names).items()
             }
             total = sum(score.numel() for score in scores.values())
             removed = sum(int((~self._fixed[name]).sum()) for name in names)
             wanted = round(settings.sparsity_at(update, removed / total) * total)
             self.current.update(global_masks(scores, max(removed, wanted)))
+
+    def _scores(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Return what each weight is worth, 0 or more."""
+        if not self.movement:
+            return {name: self._weights[name].abs() for name in names}
+        lowest = min(float(self.movement[name].min()) for name in names)
+        return {name: self.movement[name] - lowest for name in names}
 
     def _exchange(self, name: str, share: float) -> None:
         """Drop the smallest weights of a layer and grow as many where the loss pulls most."""

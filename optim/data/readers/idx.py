@@ -119,7 +119,7 @@ def _header(head: bytes, size: int, file: str) -> _Header:
     packed = head.startswith(_GZIP)
     plain = _head_of(head) if packed else head
     kind, axes = plain[2:3], plain[3:4]
-    if plain[:2] != b"\0\0" or not kind or kind[0] not in _DTYPES or not 1 <= axes[0] <= 4:
+    if plain[:2] != b"\0\0" or not axes or kind[0] not in _DTYPES or not 1 <= axes[0] <= 4:
         raise DataError(f"{file!r} is not an IDX file, or it is damaged.")
     dims = np.frombuffer(plain[4 : 4 + 4 * axes[0]].ljust(4 * axes[0], b"\0"), ">u4")
     header = _Header(tuple(int(side) for side in dims), np.dtype(_DTYPES[kind[0]]))

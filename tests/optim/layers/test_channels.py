@@ -152,12 +152,14 @@ def test_the_classes_are_protected(family, classifier):
     assert all(classifier not in group.makers for group in channels.groups)
 
 
-def test_attention_heads_are_protected(tiny_transformer):
+def test_the_numbers_of_an_attention_head_go_together(tiny_transformer):
     channels = find_channels(tiny_transformer.module, tiny_transformer.spec.shape)
-    for name in ("query", "key", "value"):
-        reason = channels.protected[f"blocks.0.attention.{name}"]
-        assert "attention heads" in reason
+    heads = group_of(channels, "blocks.0.attention.query")
+    assert heads.makers == tuple(f"blocks.0.attention.{n}" for n in ("query", "key", "value"))
+    assert (heads.size, heads.together) == (16, 8)
     assert group_of(channels, "blocks.0.mlp.fc1").makers == ("blocks.0.mlp.fc1",)
+    assert best_channels(torch.arange(24.0), 0.4, 1, 1, 8).tolist() == list(range(8, 24))
+    assert best_channels(torch.arange(24.0), 0.9, 16, 1, 8).tolist() == list(range(8, 24))
 
 
 def test_every_layer_is_in_a_group_or_protected(bundle):

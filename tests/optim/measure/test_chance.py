@@ -1,6 +1,7 @@
 """A model near chance on data that were brought along: what is tried, and what it says."""
 
 from dataclasses import replace
+from itertools import chain, repeat
 
 import numpy as np
 import pytest
@@ -141,9 +142,18 @@ def test_the_best_trial_comes_first_and_everything_is_plain_data(by_colour):
 def test_a_slow_model_is_tried_on_fewer_samples(by_colour):
     data, samples = coloured()
     samples = replace(samples, inputs=(samples.inputs / 255).astype(np.float32))
-    times = iter([0.0, 1_000.0])
+    times = chain([0.0, 0.0, 1_000.0], repeat(0.0))
     found = checks(by_colour, data, samples, clock=lambda: next(times))
-    assert found["values"].accuracy.n == 64
+    assert found["values"].accuracy.n == 16
+    times = chain([0.0, 0.0, 1_000.0], repeat(0.0))
+    assert quick_check(by_colour, data, samples, clock=lambda: next(times)).accuracy.n == 64
+
+
+def test_no_trial_is_begun_once_twice_the_time_has_passed(by_colour):
+    data, samples = coloured()
+    samples = replace(samples, inputs=(samples.inputs / 255).astype(np.float32))
+    times = chain([0.0, 0.0, 0.1], repeat(61.0))
+    assert "values" not in checks(by_colour, data, samples, clock=lambda: next(times))
 
 
 def test_what_a_model_expects_is_said_for_guesses(by_colour):

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -64,6 +65,18 @@ def test_the_payload_would_have_run(trap):
     payload, proof = trap
     pickle.loads(pickle.dumps(payload))
     assert proof.exists()
+
+
+def test_a_text_said_to_have_a_gigabyte_sets_none_aside(tmp_path):
+    path = tmp_path / "model.th"
+    path.write_bytes(pickle.PROTO + b"\x02" + pickle.BINUNICODE + struct.pack("<I", 2**30) + b"abc")
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnsupportedModelError, match="not a plain state dict"):
+            read_state_dict(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("is_archive", [False, True])

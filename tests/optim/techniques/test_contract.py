@@ -36,6 +36,7 @@ from tests.helpers import (
 )
 
 SETTINGS = {
+    "drop_blocks": {"ratio": 0.5, "criterion": "random"},
     "prune_channels": {"pruning_ratio": 0.5},
     "prune_weights": {"sparsity": 0.5},
     "prune_gradually": {"epochs": 1, "batch_size": 32, "regrow": 0.2},

@@ -41,8 +41,10 @@ def test_the_ratio_is_realised_in_every_group(bundle, context):
 def test_the_global_ratio_is_realised_in_all(ratio, bundle, context):
     applied = PruneChannels(pruning_ratio=ratio, scope="global").apply(bundle, context)
     removed, total = (int(n) for n in applied.report.summary.split()[:3:2])
-    # Each group keeps at least one channel, and rounds.
-    assert removed / total == pytest.approx(ratio, abs=0.12)
+    # Each group keeps at least one channel, or one attention head, and rounds.
+    groups = find_channels(bundle.module, bundle.spec.shape).groups
+    most = 1 - sum(group.together for group in groups) / total
+    assert removed / total == pytest.approx(min(ratio, most), abs=0.12)
 
 
 @pytest.mark.parametrize("round_to", [1, 4, 8, 16])

@@ -247,8 +247,8 @@ def test_what_it_has_seen_is_declared_and_test_samples_are_never_read(tiny_mlp):
     assert "test" not in data._loaded
 
 
-@pytest.mark.parametrize("stop_at", [4, 9])
-def test_a_stopped_step_ends_as_if_it_had_not_been(tiny_cnn, stop_at):
+@pytest.mark.parametrize(("stop_at", "criterion"), [(4, "movement"), (9, "magnitude")])
+def test_a_stopped_step_ends_as_if_it_had_not_been(tiny_cnn, stop_at, criterion):
     class Kept:
         state = None
 
@@ -262,6 +262,7 @@ def test_a_stopped_step_ends_as_if_it_had_not_been(tiny_cnn, stop_at):
             return True
 
     fields = {"sparsity": 0.8, "regrow": 0.3, "average": 0.5, "mixup": 0.3}
+    fields["criterion"] = criterion
     unbroken = pruned(tiny_cnn, **fields)
     kept, steps = Kept(), []
 
@@ -317,6 +318,13 @@ def test_it_beats_one_cut_and_the_same_training(digits, sparsity, points):
         gains.append(gradual.against(cut).difference.value)
     assert min(gains) > 0
     assert sum(gains) / 3 > points
+
+
+def test_by_movement_it_beats_a_cut_at_random(digits):
+    """That it beats the smallest weights does not hold for a small network."""
+    cut = digits(0, PruneWeights(sparsity=0.97, criterion={"random": {}}), FineTune(**SETTINGS))
+    step = PruneGradually(sparsity=0.97, criterion="movement", scope="local", alpha=0, **SETTINGS)
+    assert digits(0, step).against(cut).direction == "better"
 
 
 def test_the_gain_is_more_than_chance(digits):

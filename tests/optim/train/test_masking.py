@@ -1,5 +1,7 @@
 """How many weights go, when, which ones, and which come back."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -144,6 +146,49 @@ def test_the_smallest_weights_go_first():
         assert sizes[name][~mask].max() < sizes[name][mask].min()
 
 
+def test_by_movement_what_training_moves_towards_zero_goes_first():
+    masks, module = attached(
+        Gradual(0.5, "one_shot", 0.2, 0.4, criterion="movement", scope="local")
+    )
+    moved = {name: torch.zeros(shape) for name, shape in SHAPES.items()}
+    draws = torch.Generator().manual_seed(3)
+    for step in range(10):
+        for name, total in moved.items():
+            weight = module.get_parameter(f"{name}.weight")
+            weight.grad = torch.randn(weight.shape, generator=draws)
+            if step <= 2:
+                total -= (weight * weight.grad).detach()
+        masks.update(step, 10)
+    for name, mask in masks.current.items():
+        assert int(mask.sum()) == mask.numel() // 2
+        assert moved[name][~mask].max() < moved[name][mask].min()
+
+
+def test_movement_goes_on_from_a_state_and_stops_with_the_last_removal():
+    settings = Gradual(0.6, "linear", updates=4, end=0.5, criterion="movement")
+    (masks, module), last = attached(settings), {}
+    other = copy.deepcopy(module)
+    again, _ = attached(settings, module=other)
+    draws = torch.Generator().manual_seed(4)
+    for step in range(10):
+        for name in SHAPES:
+            gradient = torch.randn(SHAPES[name], generator=draws)
+            for own in (module, other):
+                own.get_parameter(f"{name}.weight").grad = gradient
+        masks.update(step, 10)
+        if step == 2:
+            again.load(masks.current, {n: score.clone() for n, score in masks.movement.items()})
+            other.load_state_dict(module.state_dict())
+        elif step > 2:
+            again.update(step, 10)
+        if step == 5:
+            last = {name: score.clone() for name, score in masks.movement.items()}
+    for name, score in masks.movement.items():
+        assert torch.equal(masks.current[name], again.current[name])
+        assert torch.equal(score, last[name])
+        assert torch.equal(score, again.movement[name])
+
+
 def test_global_scope_takes_from_the_layer_of_small_weights():
     together, _ = attached(Gradual(0.4, "one_shot", scope="global"))
     together.update(0, 10)
@@ -284,7 +329,7 @@ def test_they_go_on_from_a_state():
         masks.update(step, 10)
     state = {name: mask.clone() for name, mask in masks.current.items()}
     again, _ = attached(settings, module=module)
-    again.load(state)
+    again.load(state, {})
     assert zeros(again) == zeros(masks)
     for step in range(5, 10):
         masks.update(step, 10)

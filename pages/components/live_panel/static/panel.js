@@ -574,9 +574,10 @@ class Panel {
     const every = Math.max(1, Math.ceil(stops.length / 6));
     const ticks = stops.map((value, i) => ({ i, text: valueText({ ...control, unit: "" }, value).replace(" %", ""), last: stops.length - 1 }))
       .filter((t) => t.i % every === 0);
+    const unit = control.scale === "percent" ? "%" : control.unit;
     const here = stops.indexOf(this.entries.find((e) => e.id === entry).fields[field]);
     this.curve.draw(theme, {
-      metric: this.data.metric, name: control.label, unit: control.scale === "percent" ? "%" : control.unit, points,
+      metric: this.data.metric, name: control.label, unit: unit === control.label.toLowerCase() ? "" : unit, points,
       index: here >= 0 ? here : null, ticks, baseline: original?.y ?? null,
     });
   }

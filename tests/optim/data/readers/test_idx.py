@@ -93,6 +93,7 @@ REFUSED = {
     "no axis": (lie(()), "is not an IDX file"),
     "many axes": (lie((1,) * 9), "is not an IDX file"),
     "empty axis": (lie((3, 0, 5)), "holds no sample"),
+    "three bytes": (b"\0\0\x08", "is not an IDX file"),
     "nothing": (b"", "is not an IDX file"),
     "text": (b"hello, world", "is not an IDX file"),
     "gzip of nothing": (gzip.compress(b""), "is not an IDX file"),
