@@ -485,12 +485,16 @@ def table(results: dict[str, Any], own: dict[str, Any]) -> str:
     for peer, way in pairs:
         changes = [shown(results, peer, way, width) for width in WIDTHS]
         lines.append(f"| {peer}, {way} | {' | '.join(changes)} |")
-    chosen = ", ".join(f"{OURS[width]} at {width}" for width in WIDTHS)
-    lines += ["", f"Ours minus the peer, points. Ours is {chosen}.", "", *head]
+    chosen = "; ".join(
+        f"{rounding} at {', '.join(width for width in WIDTHS if OURS[width] == rounding)}"
+        for rounding in dict.fromkeys(OURS.values())
+    )
+    lines += ["", f"Ours minus the peer, points, on common draws. Ours is {chosen}.", "", *head]
     for peer, way in pairs:
         gains = [against(results, own, peer, way, width) for width in WIDTHS]
         said = [f"{g[0]:+.2f} ({g[1]:+.2f} to {g[2]:+.2f})" if g else "" for g in gains]
-        lines.append(f"| {peer}, {way} | {' | '.join(said)} |")
+        if any(said):
+            lines.append(f"| {peer}, {way} | {' | '.join(said)} |")
     lines += ["", *(verdict(results, own, pairs, width) for width in WIDTHS)]
     return "\n".join([*lines, "", *_methods(results), "", *_files(results), "", *_reasons(results)])
 

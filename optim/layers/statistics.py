@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -40,36 +39,6 @@ class Statistics:
             return cls(rows, -ends, ends)
         low, high = rows.aminmax(dim=1)
         return cls(rows, low, high)
-
-    def beyond(self, low: Tensor, high: Tensor) -> Tensor:
-        """Return the mean squared distance of the values to a range, 0 for those inside.
-
-        Args:
-            low: ``(C, R)``; lower ends of C ranges for each row.
-            high: ``(C, R)``; upper ends.
-
-        Returns:
-            ``(C, R)``.
-        """
-        ordered, sums, squares = self._ordered
-        low, high = low.T.double().contiguous(), high.T.double().contiguous()
-        below = torch.searchsorted(ordered, low)
-        inside = torch.searchsorted(ordered, high, right=True)
-        under = squares.gather(1, below) - 2 * low * sums.gather(1, below) + below * low.square()
-        over = (
-            (squares[:, -1:] - squares.gather(1, inside))
-            - 2 * high * (sums[:, -1:] - sums.gather(1, inside))
-            + (ordered.shape[1] - inside) * high.square()
-        )
-        return ((under + over).clamp(min=0) / ordered.shape[1]).T
-
-    @cached_property
-    def _ordered(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the values in order, and sums of the first k of them and of their squares."""
-        ordered = self.values.sort(dim=1).values.double()
-        start = ordered.new_zeros(len(ordered), 1)
-        sums = torch.cat([start, ordered.cumsum(1)], dim=1)
-        return ordered, sums, torch.cat([start, ordered.square().cumsum(1)], dim=1)
 
 
 class Observer(nn.Module):

@@ -49,8 +49,6 @@ class MSE(CalibrationMethod):
         """Return the best of ``candidates`` ranges for each row."""
         import torch
 
-        from optim.layers.statistics import Statistics
-
         values = statistics.values
         enough = _SEARCH_VALUES if len(values) == 1 else _SEARCH_COLUMNS
         if values.shape[1] > enough:
@@ -64,21 +62,22 @@ class MSE(CalibrationMethod):
             errors.append(_errors(values, low, high, shares, grid))
         found = torch.cat(errors)
         if len(values) == 1 and values.shape[1] < statistics.values.shape[1]:
-            found = found + _clipped(statistics, self.candidates, grid)
-            found -= _clipped(Statistics(values, low, high), self.candidates, grid)
+            found = found + self._clipped(statistics.values, low, high, grid)
+            found -= self._clipped(values, low, high, grid)
         chosen = torch.linspace(1.0, 0.2, self.candidates)[found.argmin(dim=0)]
         return low * chosen, high * chosen
 
+    def _clipped(self, values: Tensor, low: Tensor, high: Tensor, grid: Grid) -> Tensor:
+        """Return the ``(candidates, 1)`` mean squared error of what lies off the grid's ends."""
+        import torch
 
-def _clipped(statistics: Statistics, candidates: int, grid: Grid) -> Tensor:
-    """Return the ``(candidates, R)`` mean squared error of what lies off the grid's ends."""
-    import torch
-
-    shares = torch.linspace(1.0, 0.2, candidates)[:, None]
-    low, high = (shares * statistics.low).flatten(), (shares * statistics.high).flatten()
-    scale, zero_point = grid.parameters(low, high)
-    ends = ((end - zero_point) * scale for end in (grid.qmin, grid.qmax))
-    return statistics.beyond(*(end.reshape(candidates, -1) for end in ends))
+        shares = torch.linspace(1.0, 0.2, self.candidates)
+        scale, zero_point = grid.parameters(shares * low, shares * high)
+        under, over = (((end - zero_point) * scale)[:, None] for end in (grid.qmin, grid.qmax))
+        # Most values lie inside all ranges.
+        outer = values[(values < under.max()) | (values > over.min())]
+        off = outer - outer.clamp(under, over)
+        return off.square_().sum(dim=1, keepdim=True) / values.numel()
 
 
 def _errors(values: Tensor, low: Tensor, high: Tensor, shares: Tensor, grid: Grid) -> Tensor:
