@@ -43,7 +43,7 @@ from optim.models.zoo import ZOO
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Entry, Recipe
 from optim.runtime.session import runtime_name
-from optim.step import Context, NoResume, Resume, StepReport, apply_step
+from optim.step import Applied, Context, NoResume, Resume, StepReport, apply_step
 from optim.storage import write_atomic
 from optim.stored import load_stored, store_result
 from optim.subject import Subject, check_lanes, check_models, open_subject
@@ -70,6 +70,10 @@ def _silent(share: float, what: str) -> None:
 
 def _silently(key: str) -> None:
     """Note nothing."""
+
+
+def _unseen(applied: Applied) -> None:
+    """Look at nothing."""
 
 
 def _untracked(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
@@ -375,6 +379,7 @@ def apply_recipe(
     stored: bool = False,
     tracker: Tracker = _untracked,
     trained: Callable[[str], None] = _silently,
+    seen: Callable[[Applied], None] = _unseen,
 ) -> tuple[ModelBundle, dict[str, StepReport]]:
     """Apply the active steps of a recipe in order.
 
@@ -387,6 +392,7 @@ def apply_recipe(
             trained is kept (see :mod:`optim.stored`).
         tracker: Says for each training step where its states and figures go.
         trained: Called with the key of each stored result that was taken or kept.
+        seen: Called with what each step gives.
 
     Returns:
         The resulting model and ``{entry id: report}``.
@@ -421,6 +427,7 @@ def apply_recipe(
             record=record,
         )
         applied = apply_step(entry.step, bundle, context)
+        seen(applied)
         bundle, reports[entry.id] = applied.bundle, applied.report
         if keeps:
             store_result(keys[i], bundle)

@@ -8,8 +8,8 @@ or skipped and why.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from optim.data.task import Classification, Detection
@@ -85,10 +85,13 @@ class Applied:
     Attributes:
         bundle: The new model.
         report: What was done to it.
+        kept: ``{(layer, "in" or "out"): positions}`` of the channels that stayed, for every side of
+            a layer that lost some.
     """
 
     bundle: ModelBundle
     report: StepReport
+    kept: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
 
 
 class Memo(Protocol):

@@ -34,7 +34,7 @@ ROOMS = (
     # A recipe opened: its model and data; and recipes to start from.
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},
-    {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity"},
+    {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.

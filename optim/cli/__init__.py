@@ -3,7 +3,7 @@
 ==============  ==================================================================
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
-``inspecting``  sensitivity, plan
+``inspecting``  inspect, sensitivity, plan
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit

@@ -1,20 +1,35 @@
-"""Commands that look into a model, and into the order of a recipe."""
+"""Commands that look into a model: beside its original, layer by layer, and a recipe's order."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from optim.cli._app import cli
-from optim.cli._options import Data, Json, Model, Seed
+from optim.cli._options import Data, Json, Model, Original, Seed
 from optim.cli._output import print_json, print_table, progress_bar, say_notes
 from optim.data.generated import GENERATED
+from optim.errors import ConfigError, OptimError
+from optim.inspect.kept import SAMPLES as LOOKED_AT
 from optim.sensitivity.profile import SAMPLES
 from optim.sensitivity.trials import techniques
 
-__all__ = ["plan", "sensitivity"]
+if TYPE_CHECKING:
+    from optim.inspect.flips import Flips
+    from optim.inspect.layers import Layers
+    from optim.inspect.overview import Overview
+    from optim.inspect.pair import Pair
+    from optim.inspect.robustness import Robustness
+    from optim.measure.predictions import Predictions
+
+__all__ = ["inspect", "plan", "sensitivity"]
+
+VIEWS = ("overview", "layers", "samples", "corruption")
+_FLIPS = 20
+"""Samples that are listed; JSON has all."""
 
 
 @cli.command()
@@ -71,6 +86,246 @@ def sensitivity(
         for layer, why in reasons.items()
     ]
     say_notes([*(f"{name}: {why}" for name, why in profile.refused.items()), *left_out])
+
+
+@cli.command()
+def inspect(
+    model: Annotated[
+        str,
+        typer.Argument(help="A recipe file (YAML), or a model as elsewhere; then with --original."),
+    ],
+    data: Annotated[
+        str | None, typer.Option(help="As elsewhere; a recipe names its own, unless another is.")
+    ] = None,
+    original: Original = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help=f"One of {', '.join(VIEWS)}; may be repeated. All without it."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=2, help="Samples for overview, samples and corruption, at most.")
+    ] = LOOKED_AT["corruption"],
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Look into a model beside its original: what compression changed, and where it shows.
+
+    Compares a recipe's model with what its steps make of it, or MODEL with --original. Looks at
+    validation samples, never at test samples.
+    """
+    import torch
+
+    views = view or list(VIEWS)
+    for name in views:
+        if name not in VIEWS:
+            raise ConfigError(
+                f"view must be one of {', '.join(VIEWS)}: got {name!r}.", field="view"
+            )
+    torch.set_num_threads(1)  # batches of samples are shared out instead
+    with progress_bar() as progress:
+        pair, asked = _pair(model, data, original, seed, progress)
+        found, refused = {}, {}
+        for name in views:
+            try:
+                found[name] = _LOOKS[name](pair, samples, progress)
+            except OptimError as error:
+                if view:
+                    raise
+                refused[name] = str(error)
+    if as_json:
+        content = {name: one.to_json() for name, one in found.items()}
+        head = {"schema": "optim.inspect/1", **asked, "part": pair.subject.part}
+        print_json({**head, **content, "refused": refused})
+        return
+    for name, one in found.items():
+        _PRINTERS[name](one, pair)
+    say_notes([f"{name} was left out: {why}" for name, why in refused.items()])
+
+
+def _pair(
+    model: str,
+    data: str | None,
+    original: str | None,
+    seed: int,
+    progress: _Progress,
+) -> tuple[Pair, dict[str, Any]]:
+    """Return both models, and what was asked for."""
+    from dataclasses import replace
+
+    from optim.inspect.pair import Pair, pair_of
+    from optim.models.open import check_pair
+    from optim.recipe import Recipe
+    from optim.subject import open_subject
+
+    is_recipe = Path(model).suffix in (".yaml", ".yml")
+    if is_recipe == (original is not None):
+        raise ConfigError(
+            "A recipe brings its original: leave out --original."
+            if is_recipe
+            else "A model alone has nothing to be compared with.",
+            hint="" if is_recipe else "Name its --original, or give a recipe.",
+            field="original",
+        )
+    if is_recipe:
+        recipe = Recipe.load(Path(model))
+        recipe = replace(recipe, data=data) if data else recipe
+        subject = open_subject(recipe, base=Path(model).parent)
+        pair = pair_of(recipe, subject, train=True, told=progress)
+    else:
+        assert original is not None
+        recipe = Recipe(original, data or GENERATED, seed=seed)
+        subject = open_subject(recipe)
+        other = open_subject(replace(recipe, model=model)).bundle
+        check_pair(subject.bundle, other)
+        pair = Pair(subject, subject.bundle, other)
+    return pair, {"model": model, "data": recipe.data, "original": original}
+
+
+_Progress = Callable[[float, str], None]
+
+
+def _both(pair: Pair, samples: int, progress: _Progress) -> list[Predictions]:
+    from optim.measure.evaluate import predict
+
+    looked_at = pair.samples(samples)
+    progress(0.0, f"both models on {len(looked_at):,} samples")
+    return [predict(bundle, looked_at) for bundle in (pair.original, pair.result)]
+
+
+def _overview(pair: Pair, samples: int, progress: _Progress) -> Overview:
+    from optim.inspect.overview import overview
+
+    before, after = _both(pair, samples, progress)
+    return overview(before, after, pair.result.task)
+
+
+def _layers(pair: Pair, samples: int, progress: _Progress) -> Layers:
+    from optim.inspect.layers import layers_of
+
+    return layers_of(pair, told=progress)
+
+
+def _samples(pair: Pair, samples: int, progress: _Progress) -> Flips:
+    from optim.inspect.flips import flips
+
+    before, after = _both(pair, samples, progress)
+    return flips(before, after, pair.result.task)
+
+
+def _corruption(pair: Pair, samples: int, progress: _Progress) -> Robustness:
+    from optim.inspect.robustness import under_corruption
+    from optim.processes import available_cores
+
+    *_, found = under_corruption(pair, samples=samples, workers=available_cores(), told=progress)
+    return found
+
+
+_LOOKS: dict[str, Callable[[Pair, int, _Progress], Any]] = {
+    "overview": _overview,
+    "layers": _layers,
+    "samples": _samples,
+    "corruption": _corruption,
+}
+
+
+def _print_overview(found: Overview, pair: Pair) -> None:
+    rows: list[tuple[Any, ...]] = [
+        (name, found.before.figures.get(name, ""), figure, "")
+        for name, figure in found.after.figures.items()
+    ]
+    rows[0] = (*rows[0][:3], found.after.change.verdict() if found.after.change else "")
+    if worst := found.worst:
+        rows.append(
+            (f"worst class, {worst.name}", worst.before, worst.after, worst.change.verdict())
+        )
+    if sure := found.confidence:
+        shift = sure.shift.difference
+        rows.append(("confidence", sure.before.confidence, sure.after.confidence, f"{shift}"))
+        if sure.ece_change:
+            moved = sure.ece_change.difference
+            rows.append(("calibration error", sure.before.ece, sure.after.ece, f"{moved}"))
+    title = f"{found.n:,} {pair.subject.part} samples"
+    print_table(title, ("figure", "original", "now", "change"), rows)
+    classes = [(c.name, c.before, c.after, c.change.verdict()) for c in found.classes]
+    if classes:
+        print_table("Classes", ("class", "original", "now", "change"), classes)
+    say_notes([found.missing] if found.missing else [])
+
+
+def _print_layers(found: Layers, pair: Pair) -> None:
+    rows = [
+        (
+            row.layer,
+            "x".join(map(str, row.shape)),
+            row.macs,
+            f"{100 * row.sparsity:.0f} %",
+            f"{row.bits}/{row.activation_bits}",
+            _sqnr(row.error.sqnr, row.error.missing and "other channels") if row.error else "",
+            _sqnr(row.error.rounding) if row.error else "",
+            f"{row.error.still} of {row.error.channels}" if row.error else "",
+        )
+        for row in found.rows
+    ]
+    columns = ("layer", "weight", "MACs", "zero", "bits", "SQNR", "rounding", "dead channels")
+    print_table(f"Layers, {found.n:,} {found.part} samples", columns, rows)
+
+
+def _sqnr(figure: Any, missing: str = "") -> str:
+    return str(figure) if figure else missing or "no difference"
+
+
+def _print_samples(found: Flips, pair: Pair) -> None:
+    names = pair.result.task.class_names
+    rows = [
+        (
+            flip.id,
+            "" if flip.target is None else names[flip.target],
+            f"{names[flip.before]}, {100 * flip.confidence_before:.0f} %",
+            f"{names[flip.after]}, {100 * flip.confidence_after:.0f} %",
+            flip.kind,
+        )
+        for flip in found.found[:_FLIPS]
+    ]
+    title = f"{found.share} of the samples get another class"
+    print_table(title, ("sample", "class", "original", "now", "kind"), rows)
+
+
+def _print_corruption(found: Robustness, pair: Pair) -> None:
+    rows = [
+        (
+            cell.corruption or "clean",
+            cell.severity or "",
+            cell.before or "",
+            cell.after or "no difference",
+            cell.change.verdict() if cell.change else "",
+            f"{cell.worst.name} {cell.worst.after}" if cell.worst else "",
+        )
+        for cell in (found.clean, *found.cells)
+    ]
+    columns = ("corruption", "severity", "original", "now", "change", "worst class")
+    print_table(f"{found.metric}, {found.n:,} {found.part} samples", columns, rows)
+    means = [
+        (
+            one.corruption or "all",
+            one.before,
+            one.after,
+            one.change.verdict(),
+            f"{one.worst.name} {one.worst.after}, {one.worst.change.verdict()}",
+        )
+        for one in found.averages
+    ]
+    if means:
+        without = ("corruption", "original", "now", "change", "worst class")
+        print_table("Mean over severities", without, means)
+    say_notes([f"{name}: {why}" for name, why in found.left_out.items()])
+
+
+_PRINTERS: dict[str, Callable[[Any, Pair], None]] = {
+    "overview": _print_overview,
+    "layers": _print_layers,
+    "samples": _print_samples,
+    "corruption": _print_corruption,
+}
 
 
 @cli.command()

@@ -21,7 +21,7 @@ from optim.data.splits import stratified_order
 from optim.data.task import Classification, Detection, Regression
 from optim.errors import DataError
 
-__all__ = ["Expected", "Guess", "guess_options", "open_as_guessed", "preview"]
+__all__ = ["Expected", "Guess", "guess_options", "open_as_guessed", "picture", "preview"]
 
 _LOOKED_AT = 2_000
 """Samples whose values are looked at."""
@@ -194,7 +194,7 @@ def preview(
             {
                 "id": int(shown.ids[i]),
                 "label": _label(dataset, shown.targets[i]),
-                **_picture(shown.inputs[i], wanted),
+                **picture(shown.inputs[i], wanted, enlarged=wanted is not None),
             }
             for i in range(len(shown))
         ],
@@ -267,22 +267,36 @@ def _seen_values(inputs: np.ndarray, model: Expected) -> dict[str, Any]:
     return {**found, "window": list(_WINDOW[bool(model.mean)])}
 
 
-def _picture(sample: np.ndarray, model: Expected | None) -> dict[str, Any]:
-    """Return an image as PNG, and anything else as numbers."""
+def picture(
+    sample: np.ndarray,
+    model: Expected | None = None,
+    *,
+    ends: tuple[float, float] | None = None,
+    enlarged: bool = True,
+) -> dict[str, Any]:
+    """Return a sample as ``image``, the ``data:`` address of a PNG, or as ``values``, numbers.
+
+    Args:
+        sample: ``(C, H, W)``, ``(C, L)`` or ``(F,)``; an image has one or three channels.
+        model: Images are drawn as it sees them; without it, as they are stored.
+        ends: Values that are drawn black and white where an image is stored as floats; its least
+            and its largest if None.
+        enlarged: Whether small images are enlarged, pixel by pixel.
+    """
     if sample.ndim != 3 or sample.shape[0] not in (1, 3):
         flat = sample.reshape(sample.shape[0], -1) if sample.ndim > 1 else sample[None]
         return {"values": [[float(f"{v:.5g}") for v in row[:_POINTS]] for row in flat[:16]]}
     from PIL import Image
 
     if model is not None:
-        low, high = _WINDOW[bool(model.mean)]
-        sample = np.clip((_seen(sample[None], model)[0] - low) * (255 / (high - low)), 0, 255)
-    elif sample.dtype != np.uint8:
-        low, high = float(sample.min()), float(sample.max())
-        sample = (sample - low) * (255 / (high - low or 1))
+        ends = _WINDOW[bool(model.mean)]
+        sample = _seen(sample[None], model)[0]
+    if model is not None or sample.dtype != np.uint8:
+        low, high = ends or (float(sample.min()), float(sample.max()))
+        sample = np.clip((sample - low) * (255 / (high - low or 1)), 0, 255)
     sample = sample.astype(np.uint8)
     pixels = sample[0] if sample.shape[0] == 1 else sample.transpose(1, 2, 0)
-    if model is not None:
+    if enlarged:
         times = max(1, _PICTURE_SIDE // max(pixels.shape[:2]))
         pixels = pixels.repeat(times, 0).repeat(times, 1)
     buffer = io.BytesIO()

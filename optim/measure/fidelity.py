@@ -15,7 +15,7 @@ from optim.errors import MeasurementError
 from optim.measure.intervals import mean_interval, wilson
 from optim.quantity import How, Quantity
 
-__all__ = ["Fidelity", "fidelity"]
+__all__ = ["Fidelity", "fidelity", "sqnr_of"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def fidelity(
     return Fidelity(
         agreement,
         divergence,
-        _sqnr(signal, noise, how),
+        sqnr_of(signal, noise, how),
         _mean(np.clip(cosines, -1.0, 1.0), "cosine", -1.0, 1.0, how),
     )
 
@@ -131,8 +131,17 @@ def _mean(values: np.ndarray, unit: str, least: float, most: float, how: How) ->
     )
 
 
-def _sqnr(signal: np.ndarray, noise: np.ndarray, how: How) -> Quantity | None:
-    """Return the ratio of two sums with the interval of its logarithm (delta method)."""
+def sqnr_of(signal: np.ndarray, noise: np.ndarray, how: How) -> Quantity | None:
+    """Return the ratio of two sums in dB with the interval of its logarithm (delta method).
+
+    Args:
+        signal: ``(N,)`` energies of what is right, sample by sample.
+        noise: ``(N,)`` energies of what it is off by.
+        how: How the latter were obtained.
+
+    Returns:
+        The SQNR; None where there is no difference at all, or no signal.
+    """
     if not noise.any() or not signal.any():
         return None
     value = 10 * float(np.log10(signal.sum() / noise.sum()))

@@ -133,6 +133,16 @@ class Profile:
         """Return the rows of a technique."""
         return [row for row in self.rows if row.technique == technique]
 
+    def harms(self, technique: str) -> dict[str, Quantity]:
+        """Return the harm of the strongest level by layer; coupled layers share one."""
+        strongest = {cell.layer: cell.harm for cell in self.cells_of(technique)}
+        return {
+            layer: strongest[row.layer]
+            for row in self.rows_of(technique)
+            if row.layer in strongest
+            for layer in row.layers
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
         return {

@@ -119,11 +119,11 @@ class PruneChannels(Step):
         module = keep_channels(bundle.module, channels.groups, keep)
         masks = slice_masks(bundle.module, bundle.table.masks, channels.groups, keep)
         report = self._report(bundle, channels, scores, keep)
+        kept = kept_positions(bundle.module, channels.groups, keep)
         if self.reconstruct:
-            kept = kept_positions(bundle.module, channels.groups, keep)
             module, note = self._refitted(bundle, module, kept, masks, context)
             report = replace(report, notes=(*report.notes, note))
-        return Applied(bundle.with_module(module, replace(bundle.table, masks=masks)), report)
+        return Applied(bundle.with_module(module, replace(bundle.table, masks=masks)), report, kept)
 
     def outline(self, bundle: ModelBundle, context: Context) -> ModelBundle:
         """Return a model with as many channels, the largest ones, and nothing refitted."""

@@ -35,6 +35,7 @@ from optim.whatif.detections import detections, scene
 from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
 from optim.whatif.imitation import imitation, sample
+from optim.whatif.inspections import flipped, inspection
 from optim.whatif.saturation import saturation
 from optim.whatif.spread import spread_over_layers
 from optim.whatif.stream import noise_curve, stream
@@ -271,6 +272,8 @@ QUESTIONS: dict[str, Question] = {
     "sizes": sizes,
     "files": files,
     "export": export,
+    "inspection": inspection,
+    "flipped": flipped,
     "imitation": imitation,
     "sample": sample,
     "detections": detections,

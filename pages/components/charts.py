@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle, pairwise
@@ -10,6 +9,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+
+from pages.components.drawing import OF as _OF
+from pages.components.drawing import figure as _figure
+from pages.components.drawing import plain as _plain
 
 __all__ = [
     "accuracy_by_time",
@@ -44,20 +47,6 @@ SIZE_NAMES = {
 }
 
 
-def _figure(x_title: str, y_title: str, height: int = 320) -> go.Figure:
-    figure = go.Figure()
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "y": 1.12, "x": 0},
-        xaxis={"title": x_title, "automargin": True, "fixedrange": True},
-        yaxis={"title": y_title, "automargin": True, "fixedrange": True},
-    )
-    return figure
-
-
 def class_changes(classes: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Draw the accuracy of each class before and after, joined by a line."""
     ordered = sorted(classes, key=lambda c: c["after"]["value"], reverse=True)
@@ -84,10 +73,6 @@ def class_changes(classes: Sequence[Mapping[str, Any]]) -> go.Figure:
         )
     figure.update_yaxes(type="category")
     return figure
-
-
-_OF = {"before": "#1a8f5a", "after": "#4678d8"}
-"""One colour for the original and one for the compressed model, everywhere."""
 
 
 def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> go.Figure:
@@ -207,11 +192,6 @@ def small_lines(samples: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure.update_xaxes(title="Position", row=rows)
     figure.update_yaxes(title="Value", col=1)
     return figure
-
-
-def _plain(text: str) -> str:
-    """Return text that Plotly shows as it is written: names come from files."""
-    return html.escape(text, quote=False)
 
 
 _CURVES = {

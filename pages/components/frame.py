@@ -99,6 +99,12 @@ def _sections() -> dict[str, list[StreamlitPage]]:
         ],
         "Inspect": [
             st.Page(
+                "pages/inspect/before_and_after.py",
+                title="Before and after",
+                icon=":material/compare:",
+                url_path="before-and-after",
+            ),
+            st.Page(
                 "pages/inspect/sensitivity.py",
                 title="Sensitivity",
                 icon=":material/grid_view:",

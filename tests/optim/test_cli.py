@@ -694,3 +694,50 @@ def test_a_recipe_is_put_in_order(optim, tmp_path):
     assert text.index("prune_channels") < text.index("reestimate") < text.index("Quantize")
     found = Recipe.load(file)
     assert [e.id for e in found.entries] == ["prune_channels", "reestimate_batchnorm", "quantize"]
+
+
+def test_inspect_compares_a_recipes_model_with_what_became_of_it(optim):
+    code, text, _ = optim("inspect", "recipe.yaml", "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert found["refused"] == {}
+    assert found["part"] == "validation"
+    assert found["corruption"]["left_out"].keys() == {"blur", "contrast"}
+    assert {row["bits"] for row in found["layers"]["rows"]} == {8}
+    assert found["overview"]["n"] == len(open_data("wine").part("validation"))
+    code, text, _ = optim("inspect", "recipe.yaml", "--view", "overview", "--view", "samples")
+    assert code == 0
+    assert "worst class" in text
+    assert "get another class" in text
+    assert "dead channels" not in text
+
+
+def test_inspect_compares_two_models(optim):
+    asked = ("inspect", "wine.safetensors", "--data", "wine", "--original", "wine.safetensors")
+    code, text, _ = optim(*asked, "--view", "overview", "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert found["overview"]["after"]["agreement"]["value"] == 1
+    assert "layers" not in found
+
+
+def test_inspect_says_what_it_needs(optim):
+    for asked, message in (
+        (("inspect", "wine.safetensors"), "nothing to be compared with"),
+        (("inspect", "recipe.yaml", "--original", "wine.safetensors"), "leave out --original"),
+        (("inspect", "recipe.yaml", "--view", "magic"), "view must be one of"),
+    ):
+        code, _, error = optim(*asked)
+        assert code == 2
+        assert message in error
+
+
+def test_views_that_cannot_be_had_are_left_out_with_the_reason(optim):
+    asked = ("inspect", "wine.safetensors", "--original", "wine.safetensors")
+    code, text, notes = optim(*asked)
+    assert code == 0
+    assert "corruption was left out: The inputs were made for the model" in notes
+    assert "dead channels" in text
+    assert optim(*asked, "--view", "corruption")[0] == 2

@@ -1,14 +1,18 @@
 """Spread the bits of a common width over the layers, more where outputs depend on it.
 
 Every layer is quantized alone, at every width, and the change of the outputs is measured. Harms add
-up while they are small, so that the best choice within the bytes is a knapsack, solved exactly.
+up while they are small, so that the best choice within the bytes, the bit operations or the energy
+of the common width is a knapsack, solved exactly.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from collections.abc import Callable
+from functools import partial
+from operator import mul
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from optim.fields import Range
+from optim.fields import Choice, Range
 from optim.techniques.budgets.method import BudgetMethod, Spread
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ _WIDTHS = (2, 3, 4, 5, 6, 7, 8)
 _BATCH = 64
 _LAYERS = 20
 """Layers of a usual network, to say ahead what measuring costs."""
+_SAID = {"bytes": "bytes", "operations": "bit operations", "energy": "energy"}
 
 
 class Knapsack(BudgetMethod):
@@ -29,14 +34,31 @@ class Knapsack(BudgetMethod):
 
     **Differs from the paper**: harm is the squared change of the outputs on samples, and not taken
     from second derivatives of the loss.
+
+    A layer of M MACs and W weights at b bits costs ``W b`` bits of file, ``M b`` bit operations
+    (times the bits of activations, which all layers share), or ``M (0.1 + 0.2 b / 8)`` pJ of
+    arithmetic and ``W b / 8`` bytes from memory outside of the chip at 244 pJ.
     """
 
     title: ClassVar[str] = "By sensitivity"
     paper: ClassVar[str] = (
         "Dong et al., HAWQ-V2: Hessian Aware trace-Weighted Quantization of Neural Networks, 2020, "
-        "arXiv:1911.03852; Sinha and Zoltners, The Multiple-Choice Knapsack Problem, 1979"
+        "arXiv:1911.03852; Sinha and Zoltners, The Multiple-Choice Knapsack Problem, 1979; bit "
+        "operations: Baskin et al., UNIQ, 2018, arXiv:1804.10969; energy: Horowitz, Computing's "
+        "Energy Problem, ISSCC 2014"
     )
 
+    limit: Annotated[
+        Literal["bytes", "operations", "energy"],
+        Choice(
+            options={"bytes": "Bytes", "operations": "Bit operations", "energy": "Energy"},
+            label="No more",
+            help="What may not exceed that of the common bits: bytes of the weights, bit "
+            "operations (time on an FPGA or a bit-serial core), or energy of arithmetic and of "
+            "fetching weights.",
+            expert=True,
+        ),
+    ] = "bytes"
     samples: Annotated[
         int,
         Range(
@@ -56,16 +78,16 @@ class Knapsack(BudgetMethod):
         return self.samples * len(_WIDTHS) * _LAYERS // 2
 
     def spread(self, offer: Offer, context: Context) -> Spread:
-        """Return the bits of least harm that cost no more bytes than the common ones."""
+        """Return the bits of least harm that cost no more than the common ones."""
         from optim.allocation import allocate
 
         harms = self._harms(offer, context)
         names = list(offer.weights)
-        sizes = [offer.weights[name].numel() for name in names]
+        costs = self._costs(offer)
         chosen = allocate(
             [[harms[name][bits] for bits in _WIDTHS] for name in names],
-            [[size * bits for bits in _WIDTHS] for size in sizes],
-            sum(sizes) * offer.bits,
+            [[costs[name](bits) for bits in _WIDTHS] for name in names],
+            sum(costs[name](offer.bits) for name in names),
         )
         bits = {name: _WIDTHS[i] for name, i in zip(names, chosen, strict=True)}
         before = sum(harms[name][offer.bits] for name in names)
@@ -77,9 +99,22 @@ class Knapsack(BudgetMethod):
                 f"by {harms[name][2]:.1%} at 2 bits"
                 for name in names
             },
-            f"Bits spread over {len(names)} layers, for the bytes of {offer.bits} bits everywhere: "
-            f"squared changes of outputs add up to {after:.1%} instead of {before:.1%}.",
+            f"Bits spread over {len(names)} layers, for the {_SAID[self.limit]} of {offer.bits} "
+            f"bits everywhere: squared changes of outputs add up to {after:.1%} instead of "
+            f"{before:.1%}.",
         )
+
+    def _costs(self, offer: Offer) -> dict[str, Callable[[int], float]]:
+        """Return what each layer costs at so many bits, by name."""
+        from optim.measure.costs import model_costs
+
+        sizes = {name: weight.numel() for name, weight in offer.weights.items()}
+        if self.limit == "bytes":
+            return {name: partial(mul, size) for name, size in sizes.items()}
+        macs = {cost.name: cost.macs for cost in model_costs(offer.bundle)}
+        if self.limit == "operations":
+            return {name: partial(mul, macs[name]) for name in sizes}
+        return {name: partial(_picojoules, macs[name], size) for name, size in sizes.items()}
 
     def _harms(self, offer: Offer, context: Context) -> dict[str, dict[int, float]]:
         """Return ``{layer: {bits: squared change of the outputs, in units of their square}}``."""
@@ -108,3 +143,8 @@ class Knapsack(BudgetMethod):
         names = ",".join(offer.weights)
         key = f"harms:{offer.bundle.hash}:{len(x)}:{names}:{offer.key}:{context.key}"
         return context.memo(key, measure)
+
+
+def _picojoules(macs: int, weights: int, bits: int) -> float:
+    """Return the energy of a layer's arithmetic and of fetching its weights, at 45 nm."""
+    return macs * (0.1 + 0.2 * bits / 8) + weights * bits / 8 * 243.75

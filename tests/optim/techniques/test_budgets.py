@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from optim.measure.macs import layer_costs
 from optim.techniques.quantize import Quantize
 from tests.helpers import context_for, outputs_of, tiny_bundle
 from tests.optim.graph.graphs import kept
@@ -30,6 +31,33 @@ def test_no_byte_more_than_the_same_everywhere(bits, bundle, context):
     for entry in applied.report.layers:
         assert f"{found[entry.layer]}-bit" in entry.detail
         assert "alone it changes outputs by" in entry.detail
+
+
+@pytest.mark.parametrize("lane", ["torch", "graph"])
+@pytest.mark.parametrize("limit", ["operations", "energy"])
+def test_no_more_operations_or_energy_than_the_same_everywhere(limit, lane):
+    bundle = tiny_bundle("lenet-5")
+    given = bundle if lane == "torch" else kept(bundle)
+    budget = {"knapsack": {"samples": 32, "limit": limit}}
+    step = Quantize(weight_bits=4, activation_bits="float", budget=budget)
+    applied = step.apply(given, context_for(given))
+    found = list(bits_of(applied).values())
+    layers = [
+        (cost.macs, bundle.module.get_parameter(f"{cost.name}.weight").numel())
+        for cost in layer_costs(bundle.module, bundle.spec.shape)
+    ]
+
+    def spent(widths):
+        if limit == "operations":
+            return sum(macs * bits for (macs, _), bits in zip(layers, widths, strict=True))
+        return sum(
+            macs * (0.1 + 0.025 * bits) + 243.75 * size * bits / 8
+            for (macs, size), bits in zip(layers, widths, strict=True)
+        )
+
+    assert 0.9 * spent([4] * len(found)) < spent(found) <= spent([4] * len(found))
+    assert len(set(found)) > 1
+    assert {"operations": "bit operations", "energy": "energy"}[limit] in applied.report.notes[-1]
 
 
 def test_layers_that_are_set_are_left_out(tiny_cnn):

@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from pages.components import charts
+from pages.components.inspect import charts as inside
 
 
 def figure(value, text=""):
@@ -120,7 +121,64 @@ SENSITIVE = [
 ]
 SENSITIVE_ROWS = ["conv1 + 2 coupled", "<b>linear</b>"]
 
+LOSSES = [
+    {"name": "cat", "value": -3.0, "low": -5.0, "high": -1.0, "direction": "worse", "text": "so"},
+    {"name": "<b>7</b>", "value": 1.0, "low": -1.0, "high": 3.0, "direction": "same", "text": "so"},
+]
+SURE = {
+    side: {
+        "bins": [
+            {"low": 0.0, "high": 0.5, "n": 0, "confidence": None, "accuracy": None},
+            {"low": 0.5, "high": 0.6, "n": 2, "confidence": 0.55, "accuracy": 0.0},
+            {"low": 0.5, "high": 1.0, "n": 9, "confidence": 0.8, "accuracy": 0.6},
+        ]
+    }
+    for side in ("before", "after")
+}
+VALUES = {"edges": [-1.0, 0.0, 1.0], "before": None, "after": [1, 5]}
+GRID = {
+    "edges": [-2.5, -1.5, -0.5, 0.5, 1.5],
+    "qmin": -2,
+    "qmax": 1,
+    "before": [1, 2, 3, 4],
+    "after": [1, 2, 3, 4],
+}
+ERRORS = [
+    {"layer": "conv1", "sqnr": None, "rounding": {"value": 30.0, "low": 29.0, "high": 31.5}},
+    {"layer": "<i>fc</i>", "sqnr": {"value": 9.0, "low": 8.0, "high": 11.0}, "rounding": None},
+]
+SCALES = {"channels": 8, "quartiles": [0.0, 0.2, 0.5, 0.7, 1.0], "faint": 1}
+NORMS = [
+    {"norm": "bn1", "before": SCALES, "after": SCALES},
+    {"norm": "<b>", "before": None, "after": SCALES},
+]
+WORSE = [
+    {"severity": s, "before": f, "after": f if s else None}
+    for s, f in ((s, {"value": 90.0 - s, "low": 88.0, "high": 91.0, "text": "so"}) for s in (0, 1))
+]
+DRAWN = {
+    "nodes": [
+        {"x": 0.0, "y": float(i), "role": role, "title": f"<b>{role}</b>", "text": role,
+         "size": 0.5, "value": value}
+        for i, (role, value) in enumerate((("end", None), ("layer", 12.0), ("other", None)))
+    ],
+    "edges": [{"path": [[0.0, 0.0], [0.0, 1.0]]}, {"path": [[0.0, 1.0], [0.0, 2.0]]}],
+    "width": 1.0,
+    "height": 3.0,
+}  # fmt: skip
+COLOUR = {"title": "SQNR, dB", "judged": True, "reversed": True, "ends": (0.0, 20.0)}
+
 EVERY = [
+    pytest.param(inside.class_losses, (LOSSES,), id="class_losses"),
+    pytest.param(inside.reliability, (SURE,), id="reliability"),
+    pytest.param(inside.histogram, (VALUES, "Weight"), id="histogram"),
+    pytest.param(inside.on_grid, (GRID,), id="on_grid"),
+    pytest.param(inside.layer_errors, (ERRORS,), id="layer_errors"),
+    pytest.param(inside.norm_scales, (NORMS,), id="norm_scales"),
+    pytest.param(
+        inside.corruption_curve, (WORSE, "Accuracy, %", (80.0, 95.0)), id="corruption_curve"
+    ),
+    pytest.param(inside.architecture, (DRAWN, COLOUR), id="architecture"),
     pytest.param(
         charts.sensitivities,
         (SENSITIVE, SENSITIVE_ROWS, ("50 %", "90 %"), "Sparsity"),
@@ -174,7 +232,7 @@ def test_a_chart_names_what_its_numbers_are_and_lets_the_page_colour_it(chart, d
 
 
 def test_every_chart_that_is_public_is_covered_here():
-    assert {param.id for param in EVERY} == set(charts.__all__)
+    assert {param.id for param in EVERY} == {*charts.__all__, *inside.__all__} - {"FEW"}
 
 
 def test_channels_have_one_colour_in_every_sample_and_names_stand_as_they_are_written():
@@ -321,3 +379,51 @@ def test_settings_within_the_limit_are_coloured_and_the_others_grey():
     assert len({colour for _, colour in slow.colorscale}) == 1
     (frame,) = found.layout.shapes
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (0.5, 1.5, 0.5, 1.5)
+
+
+def test_the_class_that_lost_most_stands_at_the_top_and_its_name_as_it_is_written():
+    (points,) = inside.class_losses(LOSSES).data
+    assert list(points.y) == ["&lt;b&gt;7&lt;/b&gt;", "cat"], "Plotly draws the last at the top"
+    assert list(points.error_x.array) == [2.0, 2.0]
+    assert len(set(points.marker.color)) == 2
+
+
+def test_bins_of_hardly_any_answers_have_no_point():
+    found = inside.reliability(SURE)
+    told = [trace for trace in traces(found, "scatter") if trace.name]
+    assert [list(trace.x) for trace in told] == [[80.0], [80.0]]
+    assert [list(trace.y) for trace in told] == [[60.0], [60.0]]
+
+
+def test_a_narrow_grid_shows_its_levels_and_a_wide_one_its_ends():
+    narrow = inside.on_grid(GRID)
+    (levels,) = traces(narrow, "scatter")
+    assert list(levels.x) == [-2, -1, 0, 1]
+    assert [shape.x0 for shape in narrow.layout.shapes] == [-2.5, 1.5]
+    wide = inside.on_grid({**GRID, "qmin": -128, "qmax": 127})
+    assert traces(wide, "scatter") == []
+    assert [shape.x0 for shape in wide.layout.shapes] == [-128.5, 127.5]
+
+
+def test_errors_keep_the_order_of_the_layers_and_gaps_where_nothing_is_known():
+    found = inside.layer_errors(ERRORS)
+    assert [list(trace.y) for trace in found.data] == [[None, 9.0], [30.0, None]]
+    assert list(found.layout.xaxis.categoryarray) == ["conv1", "&lt;i&gt;fc&lt;/i&gt;"]
+
+
+def test_norms_the_original_has_not_are_drawn_once():
+    medians = [t for t in inside.norm_scales(NORMS).data if t.mode == "markers"]
+    assert {trace.name: len(trace.x) for trace in medians} == {"Original": 1, "Now": 2}
+
+
+def test_nodes_of_which_nothing_is_known_are_grey_and_the_others_on_the_scale():
+    found = inside.architecture(DRAWN, COLOUR)
+    grey, known = [trace for trace in found.data if "markers" in trace.mode]
+    assert list(grey.marker.symbol) == ["square-open", "diamond"]
+    assert list(known.marker.color) == [12.0]
+    assert (known.marker.cmin, known.marker.cmax) == (0.0, 20.0)
+    assert known.marker.reversescale
+    assert "&lt;b&gt;layer&lt;/b&gt;" in known.text[0]
+    assert not found.layout.xaxis.fixedrange
+    many = {**DRAWN, "nodes": DRAWN["nodes"] * 30}
+    assert all("text" not in trace.mode for trace in inside.architecture(many, COLOUR).data)
