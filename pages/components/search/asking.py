@@ -51,7 +51,7 @@ def asking(recipe: Recipe) -> None:
             "Loss at most",
             _POINTS,
             1.0,
-            format_func=lambda points: f"{points:g} points",
+            format_func=lambda points: f"{points:g} point{'' if points == 1 else 's'}",
             key="autopilot_loss",
             persist_state="session",
             help="Percentage points of accuracy or mAP, on the same validation samples.",
@@ -114,7 +114,7 @@ def start_search(asked: Asked) -> None:
 
 def _size(limits: dict[str, float | str]) -> str:
     """Draw the limit of size, and whose bytes count."""
-    kinds = {"share": "Share of the original", "kilobytes": "Kilobytes", "none": "No limit"}
+    kinds = {"share": "Share", "kilobytes": "Kilobytes", "none": "No limit"}
     kind = st.segmented_control(
         "Size at most",
         list(kinds),
@@ -129,7 +129,7 @@ def _size(limits: dict[str, float | str]) -> str:
             "Share of the original's bytes",
             _SHARES,
             10,
-            format_func=lambda percent: f"{percent} %",
+            format_func=lambda percent: f"{percent} % of the original",
             key="autopilot_share",
             persist_state="session",
             label_visibility="collapsed",

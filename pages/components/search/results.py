@@ -98,6 +98,10 @@ def _drawn(run: Run) -> None:
         return
     with st.container(border=True, key="autopilot_front"):
         _front(found)
+    if not found["candidates"]:
+        with st.container(border=True, key="autopilot_story"):
+            _story(found)
+        return
     left, right = st.columns([3, 2])
     with left, st.container(border=True, key="autopilot_candidates"):
         _candidates(run, found)
