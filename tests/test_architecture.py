@@ -40,8 +40,8 @@ ROOMS = (
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
     {"runs"},
-    # Whose all of that is.
-    {"belongings"},
+    # Whose all of that is, and what is said of it.
+    {"belongings", "report"},
     {"cli"},
 )
 """The rooms of ``optim`` from the bottom up; a module may import its own room and those below."""

@@ -5,7 +5,10 @@
 ``measuring``   measure, verify, run, check
 ``inspecting``  inspect, sensitivity, plan
 ``searching``   search
+<<<<<<< HEAD
 ``architectures``  nas
+=======
+>>>>>>> wt-search
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit

@@ -7,6 +7,7 @@ outlined without a sample. What is trained is kept under the key of all that led
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -214,6 +215,24 @@ class Bench:
             _LOG.warning("a trained network could not be stored: %s", error)
         return found, sum(epoch.seconds for epoch in done)
 
+    def warm_up(self, check: Callable[[], None] = lambda: None) -> None:
+        """Train a moment unseen: the first training pays for what all others find ready."""
+        inputs, targets = self._probed
+        module = self.fresh(self._some(self.subject.data.input_shape)).module
+        task = self.subject.data.task
+        assert isinstance(task, Classification)
+        generator = torch.Generator().manual_seed(self.asked.seed)
+        with contextlib.suppress(CalibrationError):  # so few samples may be of one class
+            fit(
+                module,
+                inputs,
+                targets,
+                label_loss(task, _SMOOTHING),
+                Schedule(epochs=1),
+                generator=generator,
+                check=check,
+            )
+
     def schedule(self, epochs: int) -> Schedule:
         """Return how networks of the family are trained."""
         batch = 64 if self.subject.data.parts["train"] < _FEW else 128
@@ -275,18 +294,15 @@ class Bench:
 
     def _some(self, shape: tuple[int, ...]) -> Architecture:
         """Return any architecture of the space that takes the data."""
-        points = [self.space.clean({})]
-        points += [self.space.clean({d.name: v}) for d in self.space for v in d.values]
-        fitting: list[Architecture] = []
-        for point in points:
-            try:
+        found = architecture_at(self.asked.space, self.space.clean({}))
+        for dimension in self.space:
+            for value in dimension.values:
+                with contextlib.suppress(OptimError):
+                    found.check(shape)
+                    return found
+                point = self.space.clean({dimension.name: value})
                 found = architecture_at(self.asked.space, point)
-                found.check(shape)
-            except OptimError:
-                continue
-            fitting.append(found)
-            break
-        return fitting[0]
+        return found
 
     def _costs_of(
         self, bundle: ModelBundle, architecture: Architecture, goals: Goals

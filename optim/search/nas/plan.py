@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from optim.errors import ConfigError, OptimError
+from optim.errors import Cancelled, ConfigError, OptimError
 from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
@@ -36,6 +36,8 @@ __all__ = ["ArchitectureSearch"]
 
 _LAST_SHARE = 0.5
 """Of the time that is left, at most, for training the best to the end."""
+_FIRST_SHARE = 0.3
+"""Of the budget, at least, in which networks are tried whatever comes after."""
 _SURE = 1.2
 """How much longer than thought a training may take."""
 _TRAINED = frozenset({"error", "training"})
@@ -93,6 +95,7 @@ class ArchitectureSearch:
         session.open_studies()
         trying = Trying(session)
         try:
+            session.bench.warm_up(session.watch.check)
             trying.begin(smallest)
             _search(session, trying)
             ended = "Nothing is left to try." if session.time() else "The budget is spent."
@@ -127,6 +130,8 @@ def _search(session: Session, trying: Trying) -> None:
 def _for_the_end(session: Session) -> float:
     """Return the seconds that training the best to the end will take."""
     best = ranked(newest(session.candidates), session.goals)
+    if session.budget.share < _FIRST_SHARE:
+        return 0.0
     if not best or best[0].made["epochs"] == session.rungs[-1]:
         return 0.0
     return min(_LAST_SHARE * session.budget.seconds, _SURE * _whole_training(session, best[0]))
@@ -219,6 +224,8 @@ def _least(
             candidate = bench.space.clean({**point, dimension.name: value})
             try:
                 figures = bench.costs(bench.architecture(candidate), session.goals)
+            except Cancelled:
+                raise
             except OptimError:
                 continue
             tried += 1
