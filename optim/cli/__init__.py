@@ -5,10 +5,7 @@
 ``measuring``   measure, verify, run, check
 ``inspecting``  inspect, sensitivity, plan
 ``searching``   search
-<<<<<<< HEAD
-``architectures``  nas
-=======
->>>>>>> wt-search
+``nas``         nas
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
@@ -27,11 +24,11 @@ import sys
 from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
-    architectures,
     devices,
     inspecting,
     lists,
     measuring,
+    nas,
     operating,
     owners,
     packing,
