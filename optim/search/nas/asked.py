@@ -9,13 +9,13 @@ from typing import Any, Self
 from optim.data.generated import GENERATED
 from optim.errors import ConfigError
 from optim.search.budget import checked_seconds
-from optim.search.costs import device_named
 from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
 from optim.search.nas.families import SHARED, family_named
 from optim.search.nas.proxies import PROXIES
 from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
+from optim.search.target import device_named
 
 __all__ = ["PRECISIONS", "Asked", "goals_of"]
 

@@ -41,7 +41,7 @@ def figures_text(figures: Mapping[str, Quantity], goals: Goals) -> str:
         >>> figures = {"error": Quantity.exact(2.5, "points")}
         >>> figures |= {"bytes": Quantity.exact(4e4, "bytes")}
         >>> figures_text(figures, Goals(("error", "bytes")))
-        'error 2.50 points, 40 kB'
+        'error 2.50 points, 40.0 kB'
     """
     words = []
     for name in goals.objectives:

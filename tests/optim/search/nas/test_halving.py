@@ -17,9 +17,7 @@ def trained(number, error, size, epochs=2, parent=-1, spread=0.0):
     }
     made = {"architecture": {"mlp": {"width": number}}, "epochs": epochs}
     point = {"mlp.width": parent if parent >= 0 else number}
-    return Candidate(
-        point, made, figures, "measured", "training", number=number, parent=parent
-    )
+    return Candidate(point, made, figures, "measured", "training", number=number, parent=parent)
 
 
 def test_fronts_come_one_after_the_other_and_by_error_within():
