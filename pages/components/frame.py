@@ -118,6 +118,12 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 icon=":material/rocket_launch:",
                 url_path="autopilot",
             ),
+            st.Page(
+                "pages/search/architectures.py",
+                title="Architecture search",
+                icon=":material/account_tree:",
+                url_path="architecture-search",
+            ),
         ],
         "Training": [
             st.Page(

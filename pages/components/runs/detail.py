@@ -17,6 +17,7 @@ from optim.recipe import Recipe
 from optim.report.script import as_command, as_python
 from optim.runs.energy import energy_of_run
 from optim.runs.figures import Figure, figures_of, verdict_of
+from optim.runs.jobs.nas import KIND as NAS
 from optim.runs.jobs.search import KIND as SEARCH
 from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import access, charts, state
@@ -39,6 +40,7 @@ _GROWING = frozenset({"Steps", "Log"})
 
 
 _AUTOPILOT = "pages/search/autopilot.py"
+_NETWORKS = "pages/search/architectures.py"
 _COMPARISONS = {
     "regularisation": "pages/training/regularisation.py",
     "speed": "pages/training/speed.py",
@@ -121,6 +123,10 @@ def _header(run: Run, recipe: Recipe | None) -> None:
                 help="One HTML file that needs no network, with the recipe and a program that "
                 "checks its figures.",
             )
+        if run.kind == NAS and st.button(
+            "See the search", icon=":material/account_tree:", type="primary"
+        ):
+            _show_networks(str(run.spec.get("data")))
         if recipe is not None and run.kind == SEARCH:
             if st.button("See the search", icon=":material/rocket_launch:", type="primary"):
                 state.commit(state.with_model(state.recipe(), recipe.model, recipe.data))
@@ -143,6 +149,15 @@ def _header(run: Run, recipe: Recipe | None) -> None:
     if run.parents:
         about.append(f"continues {', '.join(run.parents)}")
     st.caption(" · ".join(filter(None, about)))
+
+
+def _show_networks(data: str) -> None:
+    """Show the page of a search for architectures: on the data that it is about."""
+    present = state.recipe()
+    if present.data != data:
+        model = next((card.name for card in model_cards().values() if card.data == data), "")
+        state.commit(state.with_model(present, model or present.model, data))
+    st.switch_page(_NETWORKS)
 
 
 # --- what moves while the run is active -----------------------------------------------------------

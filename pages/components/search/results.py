@@ -29,7 +29,7 @@ from pages.components.search.shown import (
 )
 from pages.components.server import run_store
 
-__all__ = ["results", "searches"]
+__all__ = ["header", "results", "searches", "verified_file"]
 
 _LAB, _RUN = "pages/lab/lab.py", "pages/runs/run.py"
 _PLOT = {"displayModeBar": False}
@@ -91,7 +91,7 @@ def _drawn(run: Run) -> None:
     """Draw one search as it stands."""
     found = found_of(run, run_store().live(run.id))
     with st.container(border=True, key="autopilot_state"):
-        _header(run, found)
+        header(run, found)
         if found:
             _answer(run, found)
     if not found:
@@ -109,7 +109,8 @@ def _drawn(run: Run) -> None:
         _story(found)
 
 
-def _header(run: Run, found: dict[str, Any]) -> None:
+def header(run: Run, found: dict[str, Any]) -> None:
+    """Draw how far a search is, and what can be done about it."""
     look = STATES[run.state]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("**Search**", width="content")
@@ -174,7 +175,7 @@ def _answer(run: Run, found: dict[str, Any]) -> None:
         )
         st.caption(closest["text"])
     _metrics(found, row)
-    _files(run)
+    verified_file(run)
 
 
 def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
@@ -202,8 +203,8 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
                 st.caption(f"was {before['text']}" if before else "not known before")
 
 
-def _files(run: Run) -> None:
-    """Draw the verified file, once there is one."""
+def verified_file(run: Run) -> None:
+    """Draw the verified file of a search, once there is one."""
     store = run_store()
     files = {file.name: file for file in store.artefacts(run.id)}
     name = next((n for n in ("model.onnx", "model.opack") if n in files), None)

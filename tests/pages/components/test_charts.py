@@ -8,6 +8,7 @@ import pytest
 
 from pages.components import charts
 from pages.components.inspect import charts as inside
+from pages.components.networks import charts as networks
 
 
 def figure(value, text=""):
@@ -182,7 +183,40 @@ CANDIDATES = [
     for i, stage in enumerate(("without training", "long training", "baseline"))
 ]
 
+NETWORKS = [
+    {
+        **{"x": 6000.0 * (i + 1), "y": 30.0 / (i + 1), "low": 5.0, "high": 40.0, "epochs": epochs},
+        **{"text": "width 8", "is_front": i != 1, "is_taken": i == 2},
+    }
+    for i, epochs in enumerate((4, 4, 12))
+]
+AXES = [{"title": "Width", "labels": [8, 16]}, {"title": "Error", "labels": ["9.00 points"]}]
+LINES = [
+    {"positions": [i, 0.5], "text": "width 8", "is_front": i == 1, "is_taken": i == 1}
+    for i in (0, 1)
+]
+TRUST = [
+    {
+        "title": title,
+        "is_count": title == "MACs",
+        "tau": {"value": 0.5, "low": 0.1, "high": 0.8, "text": "0.5 ± 0.4"},
+    }
+    for title in ("SynFlow", "MACs")
+]
+NETWORK_LAYERS = [
+    {"name": "stem", "kind": "conv", "shape": [8, 1, 3, 3], "params": 80, "macs": 1152},
+    {"name": "head", "kind": "linear", "shape": [10, 8], "params": 90, "macs": 80},
+]
+
 EVERY = [
+    pytest.param(
+        networks.network_front,
+        (NETWORKS, {"x": 9000.0, "y": None}, {"x": "Size, bytes", "y": "Error, points"}),
+        id="network_front",
+    ),
+    pytest.param(networks.parallel, (AXES, LINES), id="parallel"),
+    pytest.param(networks.trust_meter, (TRUST,), id="trust_meter"),
+    pytest.param(networks.layers, (NETWORK_LAYERS,), id="layers"),
     pytest.param(
         charts.search_front,
         (CANDIDATES, {"x": 70_000.0, "y": 1.0}, {"x": "Size, bytes", "y": "Loss, points"}),
@@ -251,7 +285,8 @@ def test_a_chart_names_what_its_numbers_are_and_lets_the_page_colour_it(chart, d
 
 
 def test_every_chart_that_is_public_is_covered_here():
-    assert {param.id for param in EVERY} == {*charts.__all__, *inside.__all__} - {"FEW"}
+    every = {*charts.__all__, *inside.__all__, *networks.__all__}
+    assert {param.id for param in EVERY} == every - {"FEW"}
 
 
 def test_channels_have_one_colour_in_every_sample_and_names_stand_as_they_are_written():

@@ -1,0 +1,10 @@
+"""Parts of the page that searches architectures.
+
+===========  ====================================================================
+``asking``   space, limits, budget, and the button that starts
+``results``  the live front, the networks, how far proxies can be trusted
+``chosen``   one network: its layers, training to the end, and the way to the Lab
+``shown``    what a search has so far, as charts and tables need it
+``charts``   still charts
+===========  ====================================================================
+"""

@@ -1,0 +1,218 @@
+"""Still charts of the search for architectures: plain data in, Plotly figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from pages.components.drawing import OF, figure, plain
+
+__all__ = ["layers", "network_front", "parallel", "trust_meter"]
+
+_FAINT = "rgba(128,140,155,0.45)"
+_SHADES = ("#8fa3bf", "#6c8fd0", OF["after"])
+_TAKEN = "#1a8f5a"
+_LIMIT = {"color": "#c0392b", "dash": "dash", "width": 1.5}
+_MOST_LABELS = 6
+_KINDS = {"conv": "Convolution", "linear": "Dense", "matmul": "Matrix product"}
+
+
+def network_front(
+    points: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, float | None],
+    titles: Mapping[str, str],
+) -> go.Figure:
+    """Draw trained networks: what each costs and gets wrong, the front, and the limits.
+
+    Args:
+        points: ``x``, ``y``, ``low``, ``high`` (of ``y``), ``epochs``, ``text`` (told on hover),
+            ``is_front``, ``is_taken``.
+        limits: Of ``x`` and ``y``; None for none.
+        titles: Of the axes ``x`` and ``y``.
+    """
+    found = figure(titles["x"], titles["y"], 380)
+    lengths = sorted({p["epochs"] for p in points})
+    shades = _SHADES[-len(lengths) :] if lengths else ()
+    for position, epochs in enumerate(lengths):
+        own = [p for p in points if p["epochs"] == epochs]
+        found.add_scatter(
+            x=[p["x"] for p in own],
+            y=[p["y"] for p in own],
+            mode="markers",
+            name=f"{epochs} epoch{'' if epochs == 1 else 's'}",
+            marker={"color": shades[min(position, len(shades) - 1)], "size": 6 + 2 * position},
+            text=[plain(p["text"]) for p in own],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    front = sorted((p for p in points if p["is_front"]), key=lambda p: p["x"])
+    lower = [p for i, p in enumerate(front) if all(p["y"] < q["y"] for q in front[:i])]
+    if lower:
+        found.add_scatter(
+            x=[p["x"] for p in lower],
+            y=[p["y"] for p in lower],
+            mode="lines",
+            name="Front",
+            line={"color": OF["after"], "width": 1.5, "shape": "hv"},
+            hoverinfo="skip",
+        )
+    taken = [p for p in points if p["is_taken"]]
+    if taken:
+        found.add_scatter(
+            x=[p["x"] for p in taken],
+            y=[p["y"] for p in taken],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [p["high"] - p["y"] for p in taken],
+                "arrayminus": [p["y"] - p["low"] for p in taken],
+                "thickness": 1.5,
+            },
+            mode="markers",
+            name="Taken",
+            marker={"color": _TAKEN, "symbol": "star", "size": 16},
+            text=[plain(p["text"]) for p in taken],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    if limits.get("x") is not None:
+        found.add_vline(x=limits["x"], line=_LIMIT)
+    if limits.get("y") is not None:
+        found.add_hline(y=limits["y"], line=_LIMIT)
+    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    found.update_xaxes(type="log", dtick="D2", tickformat="~s")
+    found.update_yaxes(rangemode="tozero")
+    return found
+
+
+def parallel(axes: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw networks as lines over what they are, what they cost and what they get wrong.
+
+    Args:
+        axes: ``title``, and ``labels`` of the values from the lowest to the highest.
+        lines: ``positions`` from 0 (lowest) to 1 by axis, None where it is not known; ``text``,
+            ``is_front``, ``is_taken``.
+    """
+    found = figure("What is decided, and what comes of it", "", 360)
+    order = sorted(lines, key=lambda line: (line["is_taken"], line["is_front"]))
+    named: set[str] = set()
+    for line in order:
+        name, color, width = (
+            ("Taken", _TAKEN, 3.5)
+            if line["is_taken"]
+            else ("Front", OF["after"], 2)
+            if line["is_front"]
+            else ("Others", _FAINT, 1)
+        )
+        found.add_scatter(
+            x=list(range(len(axes))),
+            y=list(line["positions"]),
+            mode="lines+markers",
+            line={"color": color, "width": width},
+            marker={"size": 5},
+            name=name,
+            legendgroup=name,
+            showlegend=name not in named,
+            text=[plain(line["text"])] * len(axes),
+            hovertemplate="%{text}<extra></extra>",
+        )
+        named.add(name)
+    for position, axis in enumerate(axes):
+        found.add_vline(x=position, line={"color": _FAINT, "width": 1})
+        labels = axis["labels"]
+        step = max(1, -(-(len(labels) - 1) // (_MOST_LABELS - 1)))
+        shown = [i for i in range(len(labels)) if i % step == 0 or i == len(labels) - 1]
+        for i in shown:
+            found.add_annotation(
+                x=position,
+                y=i / (len(labels) - 1) if len(labels) > 1 else 0.5,
+                text=plain(str(labels[i])),
+                showarrow=False,
+                xanchor="left",
+                xshift=5,
+                font={"size": 11},
+            )
+    found.update_xaxes(
+        tickvals=list(range(len(axes))),
+        ticktext=[plain(axis["title"]) for axis in axes],
+        range=[-0.15, len(axes) - 0.4],
+        showgrid=False,
+        zeroline=False,
+    )
+    found.update_yaxes(visible=False, range=[-0.06, 1.06])
+    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    return found
+
+
+def trust_meter(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw the rank correlation of each proxy with what was trained, with its interval.
+
+    Args:
+        rows: ``title``, ``tau`` as JSON with its ``text``, ``is_count``; the best first.
+    """
+    found = figure("Kendall's tau with validation accuracy", "", max(200, 30 * len(rows) + 80))
+    for name, is_count, color in (
+        ("Proxies", False, OF["after"]),
+        ("Plain counts", True, "#e0872b"),
+    ):
+        own = [row for row in rows if row["is_count"] is is_count]
+        if not own:
+            continue
+        values = [row["tau"] for row in own]
+        found.add_scatter(
+            x=[tau["value"] for tau in values],
+            y=[row["title"] for row in own],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [tau["high"] - tau["value"] for tau in values],
+                "arrayminus": [tau["value"] - tau["low"] for tau in values],
+                "thickness": 1.5,
+            },
+            mode="markers",
+            name=name,
+            marker={"color": color, "size": 10, "symbol": "diamond" if is_count else "circle"},
+            text=[tau["text"] for tau in values],
+            hovertemplate="%{y}: %{text}<extra></extra>",
+        )
+    found.add_vline(x=0, line={"color": _FAINT, "width": 1})
+    found.update_xaxes(range=[-1.05, 1.05])
+    found.update_yaxes(
+        categoryorder="array", categoryarray=[row["title"] for row in reversed(rows)]
+    )
+    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    return found
+
+
+def layers(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw the layers of a network from input to output, each as long as its work.
+
+    Args:
+        rows: ``name``, ``kind``, ``shape`` of the weight, ``params``, ``macs``.
+    """
+    found = figure("MACs of one inference", "", max(180, 24 * len(rows) + 70))
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    colors = dict(zip(kinds, (OF["after"], "#e0872b", "#8fa3bf", OF["before"]), strict=False))
+    for kind in kinds:
+        own = [row for row in rows if row["kind"] == kind]
+        found.add_bar(
+            x=[row["macs"] for row in own],
+            y=[row["name"] for row in own],
+            orientation="h",
+            name=_KINDS.get(kind, kind),
+            marker={"color": colors.get(kind, _FAINT)},
+            text=["x".join(map(str, row["shape"])) for row in own],
+            textposition="auto",
+            customdata=[row["params"] for row in own],
+            hovertemplate=(
+                "%{y}: weight %{text}, %{customdata:,} parameters, %{x:,} MACs<extra></extra>"
+            ),
+        )
+    found.update_xaxes(tickformat="~s")
+    found.update_yaxes(
+        type="category",
+        categoryorder="array",
+        categoryarray=[row["name"] for row in reversed(rows)],
+    )
+    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    return found

@@ -1,0 +1,119 @@
+"""One network of a search: its layers, training to the end, and the way to the Lab."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from optim.intake import take_model
+from optim.recipe import Recipe
+from optim.runs.run import Run, State
+from optim.search.nas.asked import Asked
+from pages.components import access, state
+from pages.components.networks import charts
+from pages.components.networks.asking import start
+from pages.components.networks.shown import taken_of
+from pages.components.server import run_store
+
+__all__ = ["network"]
+
+_LAB = "pages/lab/lab.py"
+_PLOT = {"displayModeBar": False}
+_LEAST_S = 120.0
+
+
+def network(run: Run, found: Mapping[str, Any]) -> None:
+    """Draw the network that is picked from those that were trained.
+
+    Args:
+        run: The search.
+        found: What it has.
+    """
+    by_number = {row["number"]: row for row in found["candidates"] if row["layers"]}
+    if not by_number:
+        st.caption("The layers of a network appear here as soon as one was trained.")
+        return
+    taken, front = taken_of(found), set(found["front"])
+    order = sorted(by_number, key=lambda n: (n != taken, n not in front, n))
+    number = st.selectbox(
+        "Network",
+        order,
+        format_func=lambda n: _label(by_number[n], n == taken, n in front),
+        key=f"networks_picked_{run.id}",
+        label_visibility="collapsed",
+    )
+    row = by_number[number]
+    st.caption(f"Number {number}, {row['epochs']} epochs: {row['text']}.")
+    st.plotly_chart(charts.layers(row["layers"]), key="networks_layers", config=_PLOT)
+    st.caption("From input to output. In the bars: the shape of each weight.")
+    if access.is_presentation():
+        return
+    with st.container(horizontal=True):
+        asked = _to_the_end(run, row)
+        if row["epochs"] < asked.epochs:
+            st.button(
+                "Train to the end",
+                icon=":material/model_training:",
+                on_click=start,
+                args=(asked,),
+                key="networks_train",
+                help=f"Trains this network for {asked.epochs} epochs, as a search of its own.",
+            )
+        weights = _weights(run, found, number)
+        wants_lab = st.button(
+            "Open in the Lab",
+            icon=":material/tune:",
+            type="primary",
+            disabled=not weights,
+            key="networks_open",
+            help="Its trained weights become a model of yours."
+            if weights
+            else "Once the search has ended, for the networks of its front.",
+        )
+    if wants_lab:
+        with st.spinner("Adding it to your models…"):
+            _add(run, weights, f"{found['space']['title']}, {row['title']}"[:80])
+        st.switch_page(_LAB)
+
+
+def _label(row: Mapping[str, Any], is_taken: bool, is_front: bool) -> str:
+    where = "taken · " if is_taken else "front · " if is_front else ""
+    return f"{where}{row['title']} · {row['epochs']} epochs"
+
+
+def _to_the_end(run: Run, row: Mapping[str, Any]) -> Asked:
+    """Return the search that trains one network to the end: its space is that network."""
+    asked = Asked.from_json({k: v for k, v in run.spec.items() if k != "base"})
+    each = row["figures"]["training"]["value"] / max(1, row["epochs"])
+    return replace(
+        asked,
+        only={name: (value,) for name, value in row["point"].items()},
+        seconds=max(_LEAST_S, 3 * each * asked.epochs),
+        screen="",
+        study="",
+    )
+
+
+def _weights(run: Run, found: Mapping[str, Any], number: int) -> str:
+    """Return the name of the file with the weights of a network; empty if there is none."""
+    if run.state is not State.FINISHED:
+        return ""
+    store = run_store()
+    kept = {file.name for file in store.artefacts(run.id) if store.has(file)}
+    names = ["model.safetensors"] if number == taken_of(found) else []
+    return next((n for n in (*names, f"front-{number}.safetensors") if n in kept), "")
+
+
+def _add(run: Run, name: str, title: str) -> None:
+    """Make weights that a run kept a model of the owner, and show it."""
+    store = run_store()
+    file = next(file for file in store.artefacts(run.id) if file.name == name)
+    content = store.read(file)
+    access.check_upload(len(content))
+    data = str(run.spec["data"])
+    model = take_model(content, name, data=data, title=title, owner=access.owner())
+    access.note("uploaded", file.hash, run=run.id)
+    state.commit(Recipe(model, data))

@@ -1,0 +1,223 @@
+"""What the newest search about the present data shows: answer, front, networks, trust, story."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from optim.quantity import format_value
+from optim.runs.jobs.nas import KIND
+from optim.runs.run import ACTIVE, Run
+from optim.search.figures import FIGURES
+from pages.components import access
+from pages.components.errors import shown_errors
+from pages.components.networks import charts
+from pages.components.networks.chosen import network
+from pages.components.networks.shown import (
+    axes_and_lines,
+    points_of,
+    table_rows,
+    taken_of,
+    trust_rows,
+)
+from pages.components.runs.polled import polled
+from pages.components.runs.words import STATES, duration
+from pages.components.search.results import header, verified_file
+from pages.components.search.shown import axis_title, found_of, row_of
+from pages.components.server import run_store
+
+__all__ = ["results"]
+
+_PLOT = {"displayModeBar": False}
+
+
+def results(data: str) -> None:
+    """Draw the newest search, or what to do to have one.
+
+    Args:
+        data: What it is about.
+    """
+    found = [
+        run
+        for run in run_store().runs()
+        if run.kind == KIND and access.may_see_run(run) and run.spec.get("data") == data
+    ]
+    if not found:
+        with st.container(border=True, horizontal_alignment="center", key="networks_empty"):
+            st.markdown("**No architecture searched yet**")
+            st.caption(
+                "Choose a space and what must hold, and press *Start*. The first trained network "
+                "is here in seconds."
+            )
+        return
+    run = found[0]
+    if len(found) > 1:
+        by_id = {run.id: run for run in found}
+        chosen = st.selectbox(
+            "Search",
+            list(by_id),
+            format_func=lambda run_id: _label(by_id[run_id]),
+            key=f"networks_search_{len(found)}",
+        )
+        run = by_id[chosen]
+    polled(lambda: [run_store().get(run.id)], lambda runs: _drawn(runs[0]))
+
+
+def _label(run: Run) -> str:
+    limits = [
+        f"{FIGURES[name].title} ≤ {format_value(float(most), FIGURES[name].unit)}"
+        for name, most in (run.spec.get("limits") or {}).items()
+        if name in FIGURES
+    ]
+    words = [str(run.spec.get("space")), *limits, STATES[run.state].title]
+    return " · ".join(words)
+
+
+def _drawn(run: Run) -> None:
+    """Draw one search as it stands."""
+    found = found_of(run, run_store().live(run.id))
+    with st.container(border=True, key="networks_state"):
+        header(run, found)
+        if found:
+            _answer(run, found)
+    if not found:
+        return
+    with st.container(border=True, key="networks_front"):
+        _front(found)
+    left, right = st.columns(2)
+    with left, st.container(border=True, key="networks_trust"):
+        _trust(found)
+    with right, st.container(border=True, key="networks_story"):
+        _story(found)
+    with st.container(border=True, key="networks_network"):
+        st.markdown("**One network**")
+        with shown_errors():
+            network(run, found)
+    with st.container(border=True, key="networks_table"):
+        _table(found)
+
+
+def _answer(run: Run, found: dict[str, Any]) -> None:
+    """Draw the network that is taken, or would be now."""
+    if found.get("impossible"):
+        st.markdown(f"**{found['impossible']}** Relax that limit, or choose another space.")
+        return
+    row = row_of(found, taken_of(found))
+    if row is None:
+        st.caption("No network was trained yet.")
+        return
+    if found["chosen"] is not None:
+        st.markdown(f"**{row['title']}** keeps all limits.")
+    else:
+        yet = " yet" if run.state in ACTIVE else ""
+        st.markdown(f"**No network keeps all limits{yet}.** Closest: {row['title']}.")
+        st.caption(found["closest"]["text"])
+    _metrics(found, row)
+    verified_file(run)
+
+
+def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
+    accuracy = row["quality"]
+    error = found.get("tests", {}).get(str(row["number"]))
+    limits = found["goals"]["limits"]
+    with st.grid(4, min_column_width=150):
+        with st.container(border=True, gap="xxsmall", height="stretch"):
+            st.metric(f"Accuracy :gray-badge[{accuracy['how']}]", accuracy["text"])
+            n = f"{accuracy['n']:,} validation samples"
+            st.caption(f"{n}; error on test {error['text']}" if error else n)
+        for cost in found["goals"]["objectives"][1:]:
+            figure = row["figures"].get(cost)
+            if figure is None:
+                continue
+            with st.container(border=True, gap="xxsmall", height="stretch"):
+                value = format_value(figure["value"], figure["unit"])
+                st.metric(
+                    f"{FIGURES[cost].title} :gray-badge[{figure['how']}]",
+                    value,
+                    help=FIGURES[cost].about,
+                )
+                st.caption(_bounds(figure, limits.get(cost)))
+
+
+def _bounds(figure: dict[str, Any], most: float | None) -> str:
+    unit = figure["unit"]
+    words = [] if most is None else [f"{format_value(most, unit)} allowed"]
+    if figure["low"] < figure["high"]:
+        low, high = (format_value(max(0.0, figure[end]), unit) for end in ("low", "high"))
+        words.append(f"{low} to {high}")
+    return "; ".join(words) or "exact"
+
+
+def _front(found: dict[str, Any]) -> None:
+    costs = found["goals"]["objectives"][1:]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**Trained networks**", width="content")
+        st.space("stretch")
+        view = st.segmented_control(
+            "View",
+            [*costs, "all"],
+            default=costs[0],
+            format_func=lambda name: "Everything" if name == "all" else FIGURES[name].title,
+            required=True,
+            key="networks_view",
+            label_visibility="collapsed",
+        )
+    if not any(row["outcome"] == "measured" for row in found["candidates"]):
+        st.caption("Networks appear here as soon as the first was trained.")
+        return
+    if view == "all":
+        axes, lines = axes_and_lines(found)
+        st.plotly_chart(charts.parallel(axes, lines), key="networks_parallel", config=_PLOT)
+        st.caption("One line a network, by its longest training. Costs and error: less is better.")
+        return
+    limits = found["goals"]["limits"]
+    st.plotly_chart(
+        charts.network_front(
+            points_of(found, view),
+            {"x": limits.get(view), "y": limits.get("error")},
+            {"x": axis_title(view), "y": "Error, % of validation samples"},
+        ),
+        key="networks_chart",
+        config=_PLOT,
+    )
+    sized = sum(row["outcome"] == "sized" for row in found["candidates"])
+    others = f" {sized} more would miss a limit of cost and were not trained." if sized else ""
+    st.caption(f"Dashed: the limits. Darker and larger: trained for longer.{others}")
+
+
+def _trust(found: dict[str, Any]) -> None:
+    st.markdown("**Can proxies be trusted here?**")
+    rows = trust_rows(found)
+    if not rows:
+        st.caption(
+            "Told as soon as eight networks were trained equally long: whether figures that need "
+            "no training put them in the same order."
+        )
+        return
+    st.plotly_chart(charts.trust_meter(rows), key="networks_trust_chart", config=_PLOT)
+    n = rows[0]["tau"]["n"]
+    st.caption(
+        f"1: the order of the {n} networks that were trained for short; 0: no relation. A proxy "
+        "that is not beyond the plain counts is not worth its time. Bars: 95 % intervals."
+    )
+
+
+def _story(found: dict[str, Any]) -> None:
+    st.markdown("**What it does, and why**, newest first")
+    with st.container(height=340, border=False):
+        for one in reversed(found["story"]):
+            st.caption(f"{duration(one['at'])} · {one['text']}")
+
+
+def _table(found: dict[str, Any]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("**The front**, cheapest first", width="content")
+        st.space("stretch")
+        every = st.toggle("All that was tried", key="networks_all")
+    rows = table_rows(found, None if every else found["front"])
+    if not rows:
+        st.caption("Nothing was trained yet.")
+        return
+    st.dataframe(pd.DataFrame(rows), hide_index=True, key="networks_rows")

@@ -1,0 +1,226 @@
+"""Architecture search: what is asked for becomes a run, and what it has is shown meanwhile."""
+
+import json
+
+import pytest
+
+from optim.quantity import How, Quantity
+from optim.runs.artefacts import keep
+from optim.search.candidate import Candidate
+from optim.search.goals import Goals, Limit
+from optim.search.nas.answer import state_of
+from optim.search.nas.asked import Asked
+from optim.search.nas.families import space_of
+from pages.components.networks.shown import axes_and_lines, points_of, table_rows
+from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
+
+GOALS = Goals(("error", "bytes", "macs"), (Limit("bytes", 20_000.0),))
+ASKED = Asked("dscnn", "digits", {"bytes": 20_000.0}, epochs=9)
+SPACE = space_of("ds-cnn", (1, 8, 8))
+
+
+def open_page(recipe=None, **options):
+    at = open_app(recipe or small_recipe(), **options)
+    return at.switch_page("pages/search/architectures.py").run()
+
+
+def network(number, error, size, *, epochs=1, outcome="measured", **fields):
+    point = SPACE.clean({"ds-cnn.width": 8 * number, "ds-cnn.depth": 1 + number % 2})
+    figures = {
+        "bytes": Quantity.exact(size, "bytes", How.ESTIMATED),
+        "macs": Quantity.exact(1000.0 * number, "macs"),
+    }
+    if outcome == "measured":
+        figures["error"] = Quantity(error, "points", error - 1, error + 1, 362, How.SIMULATED)
+        figures["training"] = Quantity.exact(2.0, "s")
+        good = 1 - error / 100
+        fields["quality"] = Quantity(good, "fraction", good, good, 362, How.SIMULATED)
+    made = {"architecture": {"ds-cnn": {"width": 8 * number}}, "epochs": epochs}
+    title = f"width {8 * number}"
+    return Candidate(
+        point, made, figures, outcome, "short training", title, number=number, **fields
+    )
+
+
+NETWORKS = [
+    network(1, 40.0, 6000, scores={"params": 1.0, "synflow": 2.0}),
+    network(2, 9.0, 15_000, epochs=9),
+    network(3, 4.0, 30_000),
+    network(4, 0.0, 90_000, outcome="sized", note="It takes 90 kB; 20 kB allowed."),
+]
+LAYERS = [
+    {"name": "stem", "kind": "conv", "shape": [8, 1, 3, 3], "params": 80, "macs": 1152},
+    {"name": "classifier", "kind": "linear", "shape": [10, 8], "params": 90, "macs": 80},
+]
+
+
+def state(networks=NETWORKS):
+    return state_of(
+        networks,
+        GOALS,
+        ASKED,
+        SPACE,
+        layers={
+            n.number: [{**layer, "activations": 9} for layer in LAYERS]
+            for n in networks
+            if n.is_whole
+        },
+        story=[{"at": 3.0, "text": "Networks are trained for 1, 3, 9 epochs."}],
+        stage="short training",
+        spent_s=40.0,
+    )
+
+
+@pytest.fixture
+def searching(worked):
+    """Return a function that submits a search and shows what it has so far."""
+
+    def searching(content=None):
+        run = worked.store.submit("nas", ASKED.to_json(), title="Architecture search")
+        lease = worked.lease(run)
+        if content is not None:
+            worked.store.publish(run.id, content)
+        return run, lease
+
+    return searching
+
+
+def finish(worked, run, lease, weights=b"weights"):
+    result = {
+        **state(),
+        "schema": "optim.nas/1",
+        "impossible": "",
+        "verification": {"runtime": "ONNX Runtime 1.32", "bytes": {"value": 15_000}},
+        "tests": {"2": {**Quantity(8.0, "points", 7.0, 9.0, 359).to_json(), "text": "8.0"}},
+    }
+    for name in ("model.onnx", "model.safetensors"):
+        lease.artefact(keep(worked.store.kept, name, weights))
+    lease.finish(json.loads(json.dumps(result)))
+
+
+def buttons(at):
+    return {button.label: button for button in at.button}
+
+
+def test_nothing_was_searched_yet_and_it_says_what_to_do(worked):
+    at = open_page()
+    assert not at.exception
+    assert "No architecture searched yet" in texts(at)
+    assert "Start" in buttons(at)
+
+
+def test_what_is_asked_for_becomes_a_run_that_the_engine_is_woken_for(worked, woken):
+    at = open_page()
+    at = at.selectbox(key="networks_device").set_value("nrf52840").run()
+    at.number_input(key="networks_ram").set_value(64.0)
+    at.number_input(key="networks_accuracy").set_value(90.0)
+    at = click(at.run(), "Start")
+    assert not at.exception
+    assert not at.error
+    (run,) = worked.store.runs()
+    assert run.kind == "nas"
+    assert run.spec["limits"] == {"ram": 64_000.0, "error": 10.0}
+    assert (run.spec["space"], run.spec["data"]) == ("ds-cnn", "digits")
+    assert run.spec["device"] == "nrf52840"
+    assert Asked.from_json(run.spec).seconds == 300
+    assert woken
+
+
+def test_spaces_are_those_that_take_the_data(worked):
+    at = open_page()
+    options = next(box for box in at.selectbox if box.label == "Space").options
+    assert "MLP" in options
+    assert "1-D CNN" not in options
+
+
+def test_what_it_has_is_shown_while_it_searches(searching):
+    searching(state())
+    at = open_page()
+    assert not at.exception
+    assert "width 16** keeps all limits" in texts(at)
+    assert "Networks are trained for 1, 3, 9 epochs." in texts(at)
+    assert "1 more would miss a limit" in texts(at)
+    assert list(at.dataframe[0].value["Network"]) == ["width 8", "width 16", "width 24"]
+    found = buttons(at)
+    assert {"Take what it has", "Cancel"} <= found.keys()
+    assert found["Open in the Lab"].disabled
+    assert "Train to the end" not in found  # what is taken was trained to the end
+    at = at.segmented_control(key="networks_view").set_value("all").run()
+    assert not at.exception
+
+
+def test_a_network_can_be_trained_to_the_end(searching, worked):
+    run, _ = searching(state())
+    at = open_page()
+    at = at.selectbox(key=f"networks_picked_{run.id}").set_value(1).run()
+    at = click(at, "Train to the end")
+    assert not at.exception
+    assert not at.error
+    newest = worked.store.runs()[0]
+    assert newest.id != run.id
+    asked = Asked.from_json(newest.spec)
+    assert asked.only["ds-cnn.width"] == (8,)
+    assert space_of("ds-cnn", (1, 8, 8), only=asked.only).count() == 1
+
+
+def test_a_finished_search_hands_over_its_file(searching, worked):
+    finish(worked, *searching(state()))
+    at = open_page()
+    assert not at.exception
+    assert "error on test 8.0" in texts(at)
+    assert "ONNX Runtime 1.32" in texts(at)
+    assert not buttons(at)["Open in the Lab"].disabled
+
+
+def test_its_trained_network_becomes_a_model_in_the_lab(searching, worked, monkeypatch):
+    from tests.pages.helpers import MODEL
+
+    taken = []
+
+    def take(content, filename, **fields):
+        taken.append((content, filename, fields["data"], fields["title"]))
+        return MODEL
+
+    monkeypatch.setattr("pages.components.networks.chosen.take_model", take)
+    finish(worked, *searching(state()))
+    at = click(open_page(), "Open in the Lab")
+    assert not at.exception
+    assert taken == [(b"weights", "model.safetensors", "digits", "DS-CNN, width 16")]
+    assert (recipe_of(at).model, recipe_of(at).entries) == (MODEL, ())
+
+
+def test_limits_out_of_reach_are_said(searching, worked):
+    _, lease = searching()
+    result = {**state([]), "impossible": "Size is out of reach.", "verification": None}
+    lease.finish(json.loads(json.dumps({**result, "schema": "optim.nas/1", "tests": {}})))
+    at = open_page()
+    assert not at.exception
+    assert "Size is out of reach." in texts(at)
+
+
+def test_data_that_cannot_be_learned_are_refused_with_what_to_do(worked):
+    at = open_page(small_recipe(data="generated"))
+    assert not at.exception
+    assert "Generated inputs cannot be learned" in " ".join(error.value for error in at.error)
+
+
+def test_points_lines_and_rows_are_those_of_what_was_trained():
+    found = state()
+    assert [(p["x"], p["y"], p["is_taken"]) for p in points_of(found, "bytes")] == [
+        (6000, 40.0, False),
+        (15_000, 9.0, True),
+        (30_000, 4.0, False),
+    ]
+    axes, lines = axes_and_lines(found)
+    assert [axis["title"] for axis in axes][:2] == ["Width", "Depth"]
+    assert [axis["title"] for axis in axes][-1] == "Error"
+    assert axes[0]["labels"] == [8, 16, 24]
+    assert [line["positions"][0] for line in lines] == [0.0, 0.5, 1.0]
+    assert [line["positions"][-1] for line in lines] == [1.0, pytest.approx(5 / 36), 0.0]
+    assert all(len(line["positions"]) == len(axes) for line in lines)
+    assert [row["Limits"] for row in table_rows(found)] == [
+        "It takes 90 kB; 20 kB allowed.",
+        "missed",
+        "kept",
+        "kept",
+    ]
