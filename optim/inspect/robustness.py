@@ -20,7 +20,7 @@ from optim.inspect.kept import SAMPLES
 from optim.inspect.overview import overview, why_no_classes
 from optim.inspect.pair import Pair
 from optim.measure.evaluate import Runner, how_of, runner_of, samples_at_once
-from optim.measure.intervals import mean_interval
+from optim.measure.intervals import mean_interval, wilson
 from optim.measure.predictions import Predictions, batches
 from optim.measure.quality import quality, quality_of
 from optim.models.bundle import ModelBundle
@@ -302,15 +302,20 @@ def _average(
 
 def _compared(shares: np.ndarray, how: How) -> tuple[Quantity, Quantity, Comparison]:
     before, after = shares
-    difference, low, high = mean_interval(100 * (after - before))
+    apart = 100 * (after - before)
+    difference = float(apart.mean())
+    # One sample won and one lost besides, as for a single severity: few samples that all stay the
+    # same do not prove that all would.
+    _, low, high = mean_interval(np.append(apart, [100.0, -100.0]))
+    low, high = min(difference, low), max(difference, high)
     change = Quantity(difference, "points", low, high, len(after), how)
     return _share(before, How.MEASURED), _share(after, how), Comparison(change, "higher")
 
 
 def _share(values: np.ndarray, how: How) -> Quantity:
-    mean, low, high = mean_interval(values)
-    low, high = min(mean, max(0.0, low)), max(mean, min(1.0, high))
-    return Quantity(mean, "fraction", low, high, len(values), how)
+    """Return the mean of shares in 0..1; they vary no more than hits and misses would."""
+    n, mean = len(values), float(values.mean())
+    return Quantity(mean, "fraction", *wilson(mean * n, n), n, how)
 
 
 def _pictures(samples: Samples, name: str, seed: int) -> dict[str, tuple[str, ...]]:

@@ -86,7 +86,7 @@ def choose(at, view):
 def test_the_overview_has_the_mean_and_the_worst_class_beside_it():
     at = open_view(small_recipe())
     assert not at.error
-    names = [metric.label.split(" :")[0] for metric in at.metric]
+    names = [metric.label for metric in at.metric]
     assert names == ["Accuracy", "Worst class", "Agreement", "Calibration error", "Confidence"]
     assert "validation samples" in texts(at)
     assert "Change of every class" in texts(at)
