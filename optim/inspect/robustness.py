@@ -20,7 +20,7 @@ from optim.inspect.kept import SAMPLES
 from optim.inspect.overview import overview, why_no_classes
 from optim.inspect.pair import Pair
 from optim.measure.evaluate import Runner, how_of, runner_of, samples_at_once
-from optim.measure.intervals import mean_interval, wilson
+from optim.measure.intervals import mean_interval
 from optim.measure.predictions import Predictions, batches
 from optim.measure.quality import quality, quality_of
 from optim.models.bundle import ModelBundle
@@ -302,20 +302,24 @@ def _average(
 
 def _compared(shares: np.ndarray, how: How) -> tuple[Quantity, Quantity, Comparison]:
     before, after = shares
-    apart = 100 * (after - before)
-    difference = float(apart.mean())
-    # One sample won and one lost besides, as for a single severity: few samples that all stay the
-    # same do not prove that all would.
-    _, low, high = mean_interval(np.append(apart, [100.0, -100.0]))
-    low, high = min(difference, low), max(difference, high)
-    change = Quantity(difference, "points", low, high, len(after), how)
-    return _share(before, How.MEASURED), _share(after, how), Comparison(change, "higher")
+    change = _mean(100 * (after - before), "points", (-100.0, 100.0), how)
+    return (
+        _mean(before, "fraction", (0.0, 1.0), How.MEASURED),
+        _mean(after, "fraction", (0.0, 1.0), how),
+        Comparison(change, "higher"),
+    )
 
 
-def _share(values: np.ndarray, how: How) -> Quantity:
-    """Return the mean of shares in 0..1; they vary no more than hits and misses would."""
-    n, mean = len(values), float(values.mean())
-    return Quantity(mean, "fraction", *wilson(mean * n, n), n, how)
+def _mean(values: np.ndarray, unit: str, ends: tuple[float, float], how: How) -> Quantity:
+    """Return a mean with the interval it has with one sample more at each end.
+
+    A few samples that are all alike do not prove that all would be; as Bonett and Price do for the
+    difference of two shares.
+    """
+    value = float(values.mean())
+    _, low, high = mean_interval(np.append(values, ends))
+    low, high = max(ends[0], min(value, low)), min(ends[1], max(value, high))
+    return Quantity(value, unit, low, high, len(values), how)
 
 
 def _pictures(samples: Samples, name: str, seed: int) -> dict[str, tuple[str, ...]]:

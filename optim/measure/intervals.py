@@ -29,10 +29,8 @@ _BLOCK = 64
 """Resamples drawn at once: their weights are ``(block, samples)``."""
 
 
-def wilson(successes: float, n: int) -> tuple[float, float]:
+def wilson(successes: int, n: int) -> tuple[float, float]:
     """Return the interval of a share of ``n`` independent samples, in 0..1.
-
-    Of samples that succeed in part, it is as wide as it could have to be.
 
     Example:
         >>> low, high = wilson(81, 100)

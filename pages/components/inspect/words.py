@@ -61,7 +61,7 @@ def tile(
             delta_arrow="off",
             help=about,
         )
-        was = f"was {text(before)}" if before else ""
+        was = f"was {together(before)}" if before else ""
         st.caption(how + ", ".join(part for part in (more, was) if part))
 
 
