@@ -18,6 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # benches run from a source tree that need not be installed
 
+DOCS = ROOT / "docs" / "benchmarks.md"
 PACKAGES = ("torch", "onnxruntime", "streamlit", "plotly", "numpy")
 
 
@@ -44,6 +45,14 @@ def record(name: str, results: dict[str, Any]) -> None:
     path = ROOT / "bench" / f"{name}.json"
     path.write_text(json.dumps(data, indent=1, default=float) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=1, default=float))
+
+
+def documented(name: str, text: str) -> str:
+    """Return docs/benchmarks.md with a bench's table between its two marks."""
+    start, end = f"<!-- results: python bench/{name}.py -->", f"<!-- end of {name} -->"
+    before, _, rest = DOCS.read_text(encoding="utf-8").partition(start)
+    _, _, after = rest.partition(end)
+    return f"{before}{start}\n\n{text}\n\n{end}{after}"
 
 
 def packed(right: np.ndarray) -> str:

@@ -22,7 +22,7 @@ from optim.data.added import data_cards
 from optim.data.dataset import Samples
 from optim.data.generated import GENERATED
 from optim.data.open import generated_by
-from optim.data.splits import Overlap, SplitPolicy, overlap
+from optim.data.splits import Overlap, SplitPolicy, overlap, overlap_note
 from optim.errors import ConfigError, ExportError
 from optim.export.deliver import Delivery, deliver
 from optim.export.deploy import onnx_bytes
@@ -55,7 +55,6 @@ __all__ = [
     "export_recipe",
     "measure",
     "measure_model",
-    "overlap_note",
     "run",
 ]
 
@@ -334,22 +333,6 @@ def export_recipe(
         progress=_within(progress, 0.7, 0.3),
         check=check,
     )
-
-
-def overlap_note(overlap: Overlap, part: str) -> str:
-    """Say what a reader must know about a part the model may have been trained on.
-
-    Returns:
-        A sentence; empty where the model has certainly not seen the part.
-    """
-    if overlap == "seen":
-        return f"the model was trained on samples of part {part}; its accuracy there is too good."
-    if overlap == "unknown":
-        return (
-            "nobody declared which samples the model was trained on; "
-            f"part {part} may include some of them."
-        )
-    return ""
 
 
 def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:

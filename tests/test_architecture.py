@@ -35,12 +35,13 @@ ROOMS = (
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},
     {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect"},
+    {"search"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
     {"runs"},
-    # Whose all of that is.
-    {"belongings"},
+    # Whose all of that is, and what is said of it.
+    {"belongings", "report"},
     {"cli"},
 )
 """The rooms of ``optim`` from the bottom up; a module may import its own room and those below."""

@@ -4,6 +4,7 @@
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
 ``inspecting``  inspect, sensitivity, plan
+``searching``   search
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
@@ -30,6 +31,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     owners,
     packing,
     runs,
+    searching,
 )
 from optim.cli._app import cli
 from optim.cli._output import REFUSED, UNUSABLE, fail

@@ -90,7 +90,7 @@ def say_notes(notes: Sequence[str]) -> None:
 
 
 def say_overlap(overlap: Overlap, part: str) -> None:
-    from optim.runner import overlap_note
+    from optim.data.splits import overlap_note
 
     if note := overlap_note(overlap, part):
         STDERR.print(f"Note: {note}", markup=False, soft_wrap=True)

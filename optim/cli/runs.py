@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from optim.cli._app import cli
 from optim.cli._options import Json
 from optim.cli._output import print_json, print_table
-from optim.errors import RunError
+from optim.errors import ConfigError, OptimError, RunError
 
 if TYPE_CHECKING:
     from optim.runs.run import Run
@@ -73,6 +73,50 @@ def show(run_id: RunId, as_json: Json = False) -> None:
         rows = [(file.name, f"{file.bytes:,} bytes", store.where(file)) for file in files]
         print_table("\nFiles", ("name", "size", "path"), rows)
     print_table("\nEvents", ("time", "", ""), [(_time(e.at), e.level, e.message) for e in events])
+
+
+@runs.command()
+def report(
+    run_id: RunId,
+    out: Annotated[
+        Path, typer.Option("--out", help="The file that is written: .html, or .zip with more.")
+    ],
+    devices: Annotated[
+        bool, typer.Option(help="Ask what every device would do: applies the recipe again.")
+    ] = True,
+) -> None:
+    """Write what came of a run as one HTML file that needs nothing else.
+
+    A zip also holds the recipe and a program that runs it and compares the figures.
+    """
+    from optim.report.facts import facts_of
+    from optim.report.page import report_html, report_zip
+    from optim.storage import write_atomic
+
+    if out.suffix not in (".html", ".zip"):
+        raise ConfigError(f"A report ends in .html or .zip: got {out.name!r}.")
+    store = _store()
+    run = store.get(run_id)
+    facts_of(run)  # refused before anything is computed
+    ladder = _ladder(run) if devices else None
+    facts, result = facts_of(run, store.runs(), ladder), run.result or {}
+    text = report_html(facts, result).encode() if out.suffix == ".html" else None
+    write_atomic(out, report_zip(facts, result) if text is None else text)
+    typer.echo(f"{out}: {facts.verdict}")
+
+
+def _ladder(run: Run) -> dict[str, Any] | None:
+    """Return what every device would do with the result; None if the model is gone."""
+    from optim.whatif.devices import ladder
+    from optim.whatif.engine import Engine
+
+    recipe = run.recipe
+    assert recipe is not None
+    try:
+        return ladder(Engine(), recipe)
+    except OptimError as error:
+        typer.echo(f"Without devices: {error}", err=True)
+        return None
 
 
 @runs.command()

@@ -26,6 +26,7 @@ __all__ = [
     "cut_origin",
     "cut_parts",
     "overlap",
+    "overlap_note",
     "part_hash",
     "stratified_order",
     "stratified_split",
@@ -91,6 +92,22 @@ def overlap(dataset: Dataset, part: str, seen: tuple[str, ...] | None) -> Overla
     if dataset.is_generated:
         return "unseen"
     return _overlap(trained_on(dataset, part), seen)
+
+
+def overlap_note(overlap: Overlap, part: str) -> str:
+    """Say what a reader must know about a part the model may have been trained on.
+
+    Returns:
+        A sentence; empty where the model has certainly not seen the part.
+    """
+    if overlap == "seen":
+        return f"the model was trained on samples of part {part}; its accuracy there is too good."
+    if overlap == "unknown":
+        return (
+            "nobody declared which samples the model was trained on; "
+            f"part {part} may include some of them."
+        )
+    return ""
 
 
 def with_validation(

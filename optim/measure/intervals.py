@@ -4,6 +4,8 @@ References:
     Wilson, Probable Inference, the Law of Succession, and Statistical Inference, 1927.
     Bonett and Price, Adjusted Wald Confidence Interval for a Difference of Binomial Proportions
     Based on Paired Data, 2012, doi:10.3102/1076998611411915.
+    Satterthwaite, An Approximate Distribution of Estimates of Variance Components, 1946,
+    doi:10.2307/3002019.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 
 __all__ = [
     "CONFIDENCE",
+    "crossed_interval",
     "jackknife_interval",
     "mean_interval",
     "median_interval",
@@ -86,6 +89,47 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
         return mean, mean, mean
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * spread
+    return mean, mean - half, mean + half
+
+
+def crossed_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean of values of every sample with every draw, and its interval over both.
+
+    Other samples would give another mean, and so would other draws: both vary. The variance of the
+    mean is that of a two-way layout with one value in each place,
+    ``(MS samples + MS draws - MS rest) / (samples * draws)``, its degrees of freedom are
+    Satterthwaite's. Draws that differ by no more than chance add nothing; of a single draw the
+    interval is over samples alone, and so says nothing about other draws.
+
+    Args:
+        values: ``(samples, draws)``, such as what a model that was calibrated on a draw is right
+            about, less what another is right about.
+
+    Example:
+        >>> values = np.array([[0.0, 2.0], [2.0, 4.0], [1.0, 3.0]])  # draws differ by 2
+        >>> mean, low, high = crossed_interval(values)
+        >>> mean, low < mean_interval(values.mean(axis=1))[1]
+        (2.0, True)
+    """
+    from scipy import stats
+
+    n, draws = values.shape
+    if draws < 2 or n < 2:
+        return mean_interval(values.mean(axis=1))
+    mean = float(values.mean())
+    rows, columns = values.mean(axis=1), values.mean(axis=0)
+    rest = values - rows[:, None] - columns + mean
+    free = np.array([n - 1, draws - 1, (n - 1) * (draws - 1)])
+    squares = np.array(
+        [draws * np.square(rows - mean).sum(), n * np.square(columns - mean).sum(), (rest**2).sum()]
+    )
+    of_samples, of_draws, of_rest = squares / free
+    if of_draws <= of_rest:
+        return mean_interval(rows)
+    parts = np.array([of_samples, of_draws, -of_rest])
+    total = float(parts.sum())
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, total**2 / (parts**2 / free).sum()))
+    half *= math.sqrt(total / values.size)
     return mean, mean - half, mean + half
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["RunStore", "ended_attempt", "files_of", "store_url"]
 
 
+_LIVE, _ENOUGH = "live.json", "enough"
+
+
 def store_url() -> str:
     """Return the URL of the store: ``OPTIM_STORE``, or a SQLite file in the user's folder."""
     return os.environ.get("OPTIM_STORE") or f"sqlite:///{store_home() / 'runs.db'}"
@@ -177,6 +180,18 @@ class RunStore:
         """Return what tells a reader where a file is: a path or a URL."""
         return self.kept.where(name_of(artefact.hash))
 
+    def live(self, run_id: str) -> dict[str, Any]:
+        """Return what a run shows while it is worked on; nothing if it shows nothing."""
+        try:
+            content: dict[str, Any] = json.loads(self._shown(run_id).read(_LIVE))
+        except (OSError, ValueError):
+            return {}
+        return content
+
+    def is_enough(self, run_id: str) -> bool:
+        """Whether somebody wants the result that a run can have now."""
+        return _ENOUGH in self._shown(run_id).names()
+
     def has_active(self) -> bool:
         """Whether anything runs or waits to run."""
         runs = self.tables.runs
@@ -278,6 +293,31 @@ class RunStore:
         fresh = {"attempt": 0, "spent_s": 0.0, "error": None, "finished_at": None}
         self._move(run_id, RESUMABLE, State.QUEUED, "Resumed.", **fresh)
 
+    def publish(self, run_id: str, content: Mapping[str, Any]) -> None:
+        """Show what there is of a run so far, plain data.
+
+        Raises:
+            OSError: If it cannot be written; what was shown before stays.
+        """
+        self._shown(run_id).write(_LIVE, json.dumps(content, allow_nan=False).encode())
+
+    def enough(self, run_id: str) -> None:
+        """Ask a run that searches to end with what it has.
+
+        Raises:
+            ConfigError: If it neither runs nor waits.
+            RunError: If that cannot be written.
+        """
+        run = self.get(run_id)
+        if run.state not in ACTIVE:
+            raise ConfigError(f"The run {run_id!r} is {run.state}; this needs one that is active.")
+        try:
+            self._shown(run_id).write(_ENOUGH, b"")
+        except OSError as error:
+            raise RunError(
+                f"The run cannot be told: {error.strerror or error}.", hint="Free some space."
+            ) from error
+
     def delete(self, run_id: str) -> None:
         """Put a run into the bin; it is cancelled if it is active."""
         if self.get(run_id).state in ACTIVE:
@@ -294,6 +334,10 @@ class RunStore:
         connection.execute(self.tables.events.insert().values(row))
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _shown(self, run_id: str) -> Files:
+        """Return where a run shows what it has: with its checkpoints, and removed with them."""
+        return self.kept.within(f"checkpoints/{run_id}")
 
     def _move(
         self, run_id: str, sources: Collection[State], to: State, message: str, **values: Any

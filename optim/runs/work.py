@@ -18,6 +18,7 @@ __all__ = ["Kind", "Work"]
 
 _LOG = logging.getLogger(__name__)
 _REPORT_EVERY_S = 0.2
+_ENOUGH_EVERY_S = 1.0
 _LAST_SAVE_S = 1.0
 """How long a stop waits for a state to be saved; shorter than the supervisor's patience."""
 _PATIENCE_S = 60.0
@@ -49,6 +50,7 @@ class Work:
         self._is_over: bool | None = None
         self._checkpoint: Checkpoint | None = None
         self._unsent: dict[tuple[str, int], EpochRow] = {}
+        self._was_enough, self._asked_enough_at = False, float("-inf")
         self._reported: tuple[float, str] = (float("-inf"), "")
 
     # --- for the kind of work -----------------------------------------------------------------
@@ -103,6 +105,24 @@ class Work:
     def event(self, message: str, level: str = "info") -> None:
         """Say that something happened."""
         self._attempt(lambda: self._lease.event(message, level))
+
+    def publish(self, content: Mapping[str, Any]) -> None:
+        """Show what there is so far, plain data: see :meth:`RunStore.live`.
+
+        It is gone once the run has finished and has a result.
+        """
+        try:
+            self._lease.store.publish(self.run.id, content)
+        except OSError as error:
+            _LOG.warning("not shown: %s", error)
+
+    def is_enough(self) -> bool:
+        """Whether somebody wants the result that can be had now; cheap enough for every step."""
+        now = self._clock()
+        if not self._was_enough and now - self._asked_enough_at >= _ENOUGH_EVERY_S:
+            self._asked_enough_at = now
+            self._was_enough = self._lease.store.is_enough(self.run.id)
+        return self._was_enough
 
     def keep(self, name: str, content: bytes) -> Artefact:
         """Keep a file.

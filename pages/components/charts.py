@@ -27,6 +27,7 @@ __all__ = [
     "noise_curves",
     "played",
     "scene",
+    "search_front",
     "sensitivities",
     "series",
     "side_by_side",
@@ -867,4 +868,87 @@ def sensitivities(
     )
     figure.update_xaxes(type="category", showgrid=False, side="top")
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    return figure
+
+
+_STAGES = {
+    "without training": ("Without training", "#8fa3bf", "circle"),
+    "refined": ("Refined", "#5f6b7a", "circle"),
+    "trained before": ("Trained", _OF["after"], "circle"),
+    "short training": ("Trained", _OF["after"], "circle"),
+    "long training": ("Trained", _OF["after"], "circle"),
+    "baseline": ("Baselines", "#e0872b", "x-thin"),
+}
+"""Name, colour and mark of candidates by the stage of a search."""
+
+
+def search_front(
+    points: Sequence[Mapping[str, Any]],
+    limits: Mapping[str, float | None],
+    titles: Mapping[str, str],
+) -> go.Figure:
+    """Draw candidates of a search: what each costs and loses, the front, and the limits.
+
+    Args:
+        points: ``x``, ``y``, ``low``, ``high`` (of ``y``), ``stage``, ``text`` (told on hover),
+            ``is_front``, ``is_taken``.
+        limits: Of ``x`` and ``y``; None for none.
+        titles: Of the axes ``x`` and ``y``.
+    """
+    figure = _figure(titles["x"], titles["y"], 400)
+    for name in dict.fromkeys(title for title, _, _ in _STAGES.values()):
+        own = [p for p in points if _STAGES.get(p["stage"], ("", "", ""))[0] == name]
+        if not own:
+            continue
+        _, color, symbol = _STAGES[own[0]["stage"]]
+        figure.add_scatter(
+            x=[p["x"] for p in own],
+            y=[p["y"] for p in own],
+            mode="markers",
+            name=name,
+            marker={
+                "color": color,
+                "symbol": symbol,
+                "size": 8,
+                "line": {"width": 2 if symbol == "x-thin" else 0, "color": color},
+            },
+            text=[_plain(p["text"]) for p in own],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    front = sorted((p for p in points if p["is_front"]), key=lambda p: p["x"])
+    if front:
+        figure.add_scatter(
+            x=[p["x"] for p in front],
+            y=[p["y"] for p in front],
+            mode="lines",
+            name="Front",
+            line={"color": _OF["after"], "width": 1.5, "shape": "hv"},
+            hoverinfo="skip",
+        )
+    taken = [p for p in points if p["is_taken"]]
+    if taken:
+        figure.add_scatter(
+            x=[p["x"] for p in taken],
+            y=[p["y"] for p in taken],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [p["high"] - p["y"] for p in taken],
+                "arrayminus": [p["y"] - p["low"] for p in taken],
+                "thickness": 1.5,
+            },
+            mode="markers",
+            name="Taken",
+            marker={"color": "#1a8f5a", "symbol": "star", "size": 16},
+            text=[_plain(p["text"]) for p in taken],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    line = {"color": "#c0392b", "dash": "dash", "width": 1.5}
+    if limits.get("x") is not None:
+        figure.add_vline(x=limits["x"], line=line)
+    if limits.get("y") is not None:
+        figure.add_hline(y=limits["y"], line=line)
+    figure.update_layout(legend=_JUST_ABOVE)
+    figure.update_xaxes(type="log", dtick="D2", tickformat="~s")
+    figure.update_yaxes(rangemode="tozero")
     return figure

@@ -111,6 +111,14 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="sensitivity",
             ),
         ],
+        "Search": [
+            st.Page(
+                "pages/search/autopilot.py",
+                title="Autopilot",
+                icon=":material/rocket_launch:",
+                url_path="autopilot",
+            ),
+        ],
         "Training": [
             st.Page(
                 "pages/training/distillation.py",

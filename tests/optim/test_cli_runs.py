@@ -8,6 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from optim.cli import main
+from optim.export.archive import files_of
+from optim.recipe import Recipe
 from optim.runs import supervisor
 from optim.runs.artefacts import keep
 from optim.runs.engine import LocalEngine
@@ -16,6 +18,7 @@ from optim.runs.lock import Lock
 from optim.runs.queue import Queue
 from optim.runs.run import EpochRow, State
 from optim.runs.store import RunStore
+from tests.pages.worked import Worked
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 RECIPE = "version: 1\nmodel: wine-mlp\ndata: wine\nsteps:\n  - distill: {}\n"
@@ -128,6 +131,8 @@ def test_a_run_is_paused_cancelled_and_resumed(optim, store, woken):
     [
         (("show", "gone"), "no run 'gone'"),
         (("cancel", "gone"), "no run 'gone'"),
+        (("report", "gone", "--out", "a.html"), "no run 'gone'"),
+        (("report", "gone", "--out", "a.pdf"), "ends in .html or .zip: got 'a.pdf'"),
         (("submit", "nosuch.yaml"), "'nosuch.yaml'"),
         (("submit", "recipe.yaml", "--budget", -1), "budget_s must be"),
     ],
@@ -136,6 +141,22 @@ def test_unusable_input_is_a_sentence_and_exit_code_2(optim, arguments, words):
     code, text, error = optim(*arguments)
     assert (code, text) == (2, "")
     assert words in error
+
+
+def test_a_report_is_a_page_or_an_archive(optim, store, tmp_path):
+    run = Worked(store).finished(recipe=Recipe("wine-mlp", "wine"))
+    code, text, _ = optim("report", run.id, "--out", "report.html", "--no-devices")
+    assert (code, text) == (0, f"report.html: {run.result['verdict']}\n")
+    assert "On devices" not in (tmp_path / "report.html").read_text()
+    assert optim("report", run.id, "--out", "report.zip")[0] == 0
+    page = files_of((tmp_path / "report.zip").read_bytes())["report.html"].decode()
+    assert "Raspberry Pi" in page
+
+
+def test_a_run_without_a_result_has_no_report(optim, store):
+    code, _, error = optim("report", Worked(store).failed().id, "--out", "report.html")
+    assert code == 2
+    assert "has no result to report" in error
 
 
 def test_the_queue_is_worked_on_here(optim, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 import optim
 from optim.data import open_data, trained_on
+from optim.data.splits import overlap_note
 from optim.errors import ConfigError, DataError, ExportError, ParityError
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.checkpoint import save_checkpoint
@@ -15,7 +16,7 @@ from optim.models.input_spec import InputSpec
 from optim.models.zoo import ZOO
 from optim.quantity import How, Quantity
 from optim.recipe import Recipe
-from optim.runner import measure_model, overlap_note, run
+from optim.runner import measure_model, run
 
 RECIPE = """\
 version: 1

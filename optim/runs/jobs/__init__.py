@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from optim.runs.jobs.alternatives import ALTERNATIVES
 from optim.runs.jobs.recipe import RECIPE
+from optim.runs.jobs.search import KIND as SEARCH_KIND
+from optim.runs.jobs.search import SEARCH
 from optim.runs.work import Kind
 
 __all__ = ["JOBS"]
@@ -15,4 +17,5 @@ __all__ = ["JOBS"]
 JOBS: dict[str, Kind] = {
     "recipe": RECIPE,
     "alternatives": ALTERNATIVES,
+    SEARCH_KIND: SEARCH,
 }

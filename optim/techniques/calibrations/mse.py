@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["MSE"]
 
 _SEARCH_VALUES = 8192
-"""Values of an activation the search looks at; more do not move the optimum."""
+"""Values of an activation that are rounded in the search. What a range clips is taken from all that
+are known: few values lie that far out, and where a search sees none of them, it clips too much."""
 _SEARCH_COLUMNS = 1024
 """Values of a channel the search looks at."""
 _AT_ONCE = 2**19
@@ -59,13 +60,28 @@ class MSE(CalibrationMethod):
             max(1, _AT_ONCE // values.numel())
         ):
             errors.append(_errors(values, low, high, shares, grid))
-        best = torch.cat(errors).argmin(dim=0)
-        chosen = torch.linspace(1.0, 0.2, self.candidates)[best]
+        found = torch.cat(errors)
+        if len(values) == 1 and values.shape[1] < statistics.values.shape[1]:
+            found = found + self._clipped(statistics.values, low, high, grid)
+            found -= self._clipped(values, low, high, grid)
+        chosen = torch.linspace(1.0, 0.2, self.candidates)[found.argmin(dim=0)]
         return low * chosen, high * chosen
+
+    def _clipped(self, values: Tensor, low: Tensor, high: Tensor, grid: Grid) -> Tensor:
+        """Return the ``(candidates, 1)`` mean squared error of what lies off the grid's ends."""
+        import torch
+
+        shares = torch.linspace(1.0, 0.2, self.candidates)
+        scale, zero_point = grid.parameters(shares * low, shares * high)
+        under, over = (((end - zero_point) * scale)[:, None] for end in (grid.qmin, grid.qmax))
+        # Most values lie inside all ranges.
+        outer = values[(values < under.max()) | (values > over.min())]
+        off = outer - outer.clamp(under, over)
+        return off.square_().sum(dim=1, keepdim=True) / values.numel()
 
 
 def _errors(values: Tensor, low: Tensor, high: Tensor, shares: Tensor, grid: Grid) -> Tensor:
-    """Return the ``(candidates, R)`` squared error of every row under every shrunken range."""
+    """Return the ``(candidates, R)`` mean squared error of every row in every shrunken range."""
     from optim.layers.grid import dequantize, quantize
 
     count, (rows, columns) = len(shares), values.shape
@@ -73,4 +89,4 @@ def _errors(values: Tensor, low: Tensor, high: Tensor, shares: Tensor, grid: Gri
     scale, zero_point = grid.parameters(lows, highs)
     repeated = values.expand(count, rows, columns).reshape(count * rows, columns)
     rounded = dequantize(quantize(repeated, grid, scale, zero_point), scale, zero_point)
-    return (rounded - repeated).square_().sum(dim=1).reshape(count, rows)
+    return (rounded - repeated).square_().mean(dim=1).reshape(count, rows)

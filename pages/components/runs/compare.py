@@ -9,9 +9,9 @@ import streamlit as st
 from optim.data.added import data_cards
 from optim.errors import OptimError
 from optim.models.cards import model_cards
+from optim.runs.figures import Figure, figures_of
 from optim.runs.run import Run
 from pages.components.errors import show_error
-from pages.components.runs.figures import Figure, figures_of
 from pages.components.runs.words import STATES, duration, subject_of
 from pages.components.server import run_store
 

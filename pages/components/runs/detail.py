@@ -14,15 +14,17 @@ from optim.errors import OptimError
 from optim.models.cards import model_cards
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
+from optim.report.script import as_command, as_python
 from optim.runs.energy import energy_of_run
+from optim.runs.figures import Figure, figures_of, verdict_of
+from optim.runs.jobs.search import KIND as SEARCH
 from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import access, charts, state
 from pages.components.errors import show_error
 from pages.components.runs import actions
-from pages.components.runs.commands import as_command, as_python
 from pages.components.runs.curves import accuracy_info, epochs_of, loss_info, planned_epochs
-from pages.components.runs.figures import Figure, figures_of, verdict_of
 from pages.components.runs.polled import polled
+from pages.components.runs.reported import report_of
 from pages.components.runs.words import STATES, doing, duration, left, plain, subject_of
 from pages.components.server import run_store
 
@@ -36,6 +38,7 @@ _GROWING = frozenset({"Steps", "Log"})
 """Sections that change while a run is active."""
 
 
+_AUTOPILOT = "pages/search/autopilot.py"
 _COMPARISONS = {
     "regularisation": "pages/training/regularisation.py",
     "speed": "pages/training/speed.py",
@@ -70,7 +73,7 @@ def run_detail(run_id: str) -> None:
     chosen = st.segmented_control(
         "More",
         [name for name in _SECTIONS if name != "Recipe" or recipe is not None],
-        default="Steps" if recipe is not None else "Log",
+        default="Steps" if recipe is not None and run.kind != SEARCH else "Log",
         key="run_section",
         persist_state="session",
     )
@@ -108,7 +111,21 @@ def _header(run: Run, recipe: Recipe | None) -> None:
         ):
             if can(run):
                 st.button(label, icon=icon, on_click=act, args=((run.id,),))
-        if recipe is not None and st.button(
+        if recipe is not None and run.state is State.FINISHED and figures_of(run):
+            st.download_button(
+                "Report",
+                partial(report_of, run.id, access.owner()),
+                file_name=f"report-{run.id}.zip",
+                icon=":material/description:",
+                on_click=partial(access.note, "exported", run.id, kind="report"),
+                help="One HTML file that needs no network, with the recipe and a program that "
+                "checks its figures.",
+            )
+        if recipe is not None and run.kind == SEARCH:
+            if st.button("See the search", icon=":material/rocket_launch:", type="primary"):
+                state.commit(state.with_model(state.recipe(), recipe.model, recipe.data))
+                st.switch_page(_AUTOPILOT)
+        elif recipe is not None and st.button(
             "Open in the Lab",
             icon=":material/tune:",
             type="primary",

@@ -9,10 +9,10 @@ import streamlit as st
 
 from optim.errors import ConfigError, OptimError
 from optim.recipe import Recipe
+from optim.runs.figures import quality_of, verdict_of
 from optim.runs.run import ACTIVE, EpochRow, Run, State
 from pages.components import state
 from pages.components.runs import actions
-from pages.components.runs.figures import quality_of, verdict_of
 from pages.components.runs.polled import polled
 from pages.components.runs.words import STATES, doing, left, plain
 from pages.components.server import run_store

@@ -9,11 +9,11 @@ import streamlit as st
 
 from optim.data.added import data_cards
 from optim.models.cards import model_cards
+from optim.runs.figures import highest_of, quality_of
 from optim.runs.run import ACTIVE, Run, State
 from pages.components import access, state
 from pages.components.runs import actions
 from pages.components.runs.compare import compare_button, show_comparison
-from pages.components.runs.figures import highest_of, quality_of
 from pages.components.runs.polled import polled
 from pages.components.runs.words import (
     STATES,

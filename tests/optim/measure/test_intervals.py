@@ -6,6 +6,7 @@ from scipy import stats
 
 from optim.measure.intervals import (
     CONFIDENCE,
+    crossed_interval,
     mean_interval,
     median_interval,
     paired_difference,
@@ -104,3 +105,29 @@ def test_the_interval_of_a_mean_is_that_of_scipy(n):
 
 def test_one_value_has_no_interval():
     assert mean_interval(np.array([4.0])) == (4.0, 4.0, 4.0)
+
+
+def test_draws_that_do_not_differ_add_nothing_to_the_interval_over_samples():
+    values = np.random.default_rng(0).normal(size=(50, 1)) + np.zeros((1, 4))
+    assert crossed_interval(values) == pytest.approx(mean_interval(values.mean(axis=1)))
+
+
+def test_of_one_draw_the_interval_is_over_samples():
+    values = np.random.default_rng(0).normal(size=(50, 1))
+    assert crossed_interval(values) == mean_interval(values[:, 0])
+
+
+def test_with_many_samples_alike_the_interval_is_over_draws():
+    draws = np.array([1.0, 2.0, 4.0])
+    values = np.zeros((10_000, 1)) + draws
+    assert crossed_interval(values) == pytest.approx(mean_interval(draws))
+
+
+def test_the_interval_over_samples_and_draws_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        samples, draws = rng.normal(size=(60, 1)), 0.3 * rng.normal(size=(1, 5))
+        _, low, high = crossed_interval(samples + draws + rng.normal(size=(60, 5)))
+        covered += low <= 0 <= high
+    assert 0.92 < covered / 400 < 0.99

@@ -6,6 +6,7 @@ from optim.runs.lease import Lease
 from optim.runs.queue import Queue
 from optim.runs.store import RunStore
 from tests.optim.runs.driver import Driver
+from tests.pages.worked import Worked
 
 
 @pytest.fixture
@@ -66,3 +67,9 @@ def no_space(path, content):
 def full_disk():
     """A file layer in which nothing can be written any more."""
     return no_space
+
+
+@pytest.fixture
+def worked(store):
+    """A store and the hands of a worker."""
+    return Worked(store)

@@ -99,6 +99,19 @@ def test_the_search_finds_the_best_of_its_candidates():
     assert float(low) == pytest.approx(float(statistics.low) * best)
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_what_the_search_does_not_round_counts_where_it_is_clipped(side):
+    values = torch.randn(1, 65_536, generator=torch.Generator().manual_seed(0)).relu()
+    values[0, 1::64] = 9.0  # none of them is among the eighth that is rounded
+    statistics, grid = Statistics.of_rows(side * values), GRIDS["affine 8"]
+    errors = [
+        error(statistics, grid, (statistics.low * share, statistics.high * share))
+        for share in torch.linspace(1.0, 0.2, 32)
+    ]
+    found = error(statistics, grid, CALIBRATIONS["mse"]().limits(statistics, grid))
+    assert found <= 1.02 * min(errors)
+
+
 @pytest.mark.parametrize("name", ["percentile", "mse", "entropy"])
 def test_an_outlier_does_not_stretch_the_steps_of_a_robust_method(name):
     grid = GRIDS["affine 4"]

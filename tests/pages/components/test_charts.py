@@ -168,7 +168,26 @@ DRAWN = {
 }  # fmt: skip
 COLOUR = {"title": "SQNR, dB", "judged": True, "reversed": True, "ends": (0.0, 20.0)}
 
+CANDIDATES = [
+    {
+        "x": 40_000.0 * (i + 1),
+        "y": 5.0 - i,
+        "low": 4.0 - i,
+        "high": 6.0 - i,
+        "stage": stage,
+        "text": f"recipe <{i}>",
+        "is_front": i < 2,
+        "is_taken": i == 1,
+    }
+    for i, stage in enumerate(("without training", "long training", "baseline"))
+]
+
 EVERY = [
+    pytest.param(
+        charts.search_front,
+        (CANDIDATES, {"x": 70_000.0, "y": 1.0}, {"x": "Size, bytes", "y": "Loss, points"}),
+        id="search_front",
+    ),
     pytest.param(inside.class_losses, (LOSSES,), id="class_losses"),
     pytest.param(inside.reliability, (SURE,), id="reliability"),
     pytest.param(inside.histogram, (VALUES, "Weight"), id="histogram"),
@@ -427,3 +446,17 @@ def test_nodes_of_which_nothing_is_known_are_grey_and_the_others_on_the_scale():
     assert not found.layout.xaxis.fixedrange
     many = {**DRAWN, "nodes": DRAWN["nodes"] * 30}
     assert all("text" not in trace.mode for trace in inside.architecture(many, COLOUR).data)
+
+
+def test_the_front_of_a_search_shows_limits_front_and_what_is_taken():
+    found = charts.search_front(
+        CANDIDATES, {"x": 70_000.0, "y": None}, {"x": "Size, bytes", "y": "Loss, points"}
+    )
+    by_name = {trace.name: trace for trace in found.data}
+    assert list(by_name["Front"].x) == [40_000.0, 80_000.0]
+    assert list(by_name["Taken"].y) == [4.0]
+    assert by_name["Taken"].error_y.array == (1.0,)
+    assert "&lt;1&gt;" in by_name["Taken"].text[0]
+    assert len(found.layout.shapes) == 1, "one limit, one line"
+    empty = charts.search_front([], {"x": None, "y": None}, {"x": "a", "y": "b"})
+    assert len(empty.data) == 0

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from optim.export.archive import files_of
 from optim.runs.run import EpochRow, State
+from pages.components.runs.reported import report_of
 from tests.pages.helpers import OTHER, click, open_app, recipe_of, small_recipe, texts
 from tests.pages.worked import scorecard, trainable
 
@@ -239,7 +241,18 @@ def test_files_can_be_downloaded(worked):
     run = worked.finished()
     at = section(open_run(run.id), "Files")
     assert "**model.onnx** · 10 B" in texts(at)
-    assert len(at.get("download_button")) == 2
+    assert [b.label for b in at.get("download_button")] == ["Report", "Download", "Download"]
+
+
+def test_a_finished_run_offers_a_report(worked):
+    run = worked.finished()
+    at = open_run(run.id)
+    assert "Report" in [button.label for button in at.get("download_button")]
+    files = files_of(report_of(run.id, ""))
+    assert run.result["verdict"] in files["report.html"].decode()
+    for other in (worked.running(), worked.failed()):
+        offered = [button.label for button in open_run(other.id).get("download_button")]
+        assert "Report" not in offered
 
 
 def test_a_file_that_was_cleared_away_is_not_offered(worked):
@@ -247,7 +260,7 @@ def test_a_file_that_was_cleared_away_is_not_offered(worked):
     for artefact in worked.store.artefacts(run.id):
         artefact.path.unlink()
     at = section(open_run(run.id), "Files")
-    assert not at.get("download_button")
+    assert [b.label for b in at.get("download_button")] == ["Report"]
     assert "no longer on this machine" in texts(at)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from optim.quantity import Comparison, How, Quantity
-from pages.components.runs.figures import figures_of, highest_of, quality_of, verdict_of
+from optim.runs.figures import figures_of, highest_of, quality_of, verdict_of
 from tests.pages.worked import scorecard, trainable
 
 

@@ -1,0 +1,15 @@
+"""Search: what nobody wants to try by hand, tried within a budget of time.
+
+=============  =================================================================================
+``space``      what may be tried, read off the fields of techniques and architectures
+``figures``    what can be weighed or limited
+``goals``      what is asked for: objectives and limits
+``candidate``  what was tried, and what came of it
+``front``      what nothing else beats; hypervolume; knee
+``choosing``   the answer: front, the one to take, the closest miss
+``samplers``   which point is tried next
+``study``      what is kept in a database, so that a search can be stopped and gone on with
+``budget``     seconds that outlive the process which spends them
+``autopilot``  the search for recipes
+=============  =================================================================================
+"""

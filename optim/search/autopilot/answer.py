@@ -1,0 +1,160 @@
+"""What came of a search: as plain data for a page and the command line, and as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optim.errors import ExportError
+from optim.quantity import Quantity
+from optim.recipe import Recipe
+from optim.search.autopilot.asked import Asked
+from optim.search.autopilot.words import costs_text
+from optim.search.candidate import Candidate
+from optim.search.choosing import chosen, closest_miss, front_of, knee_of
+from optim.search.goals import Goals
+from optim.storage import write_atomic
+
+if TYPE_CHECKING:
+    from optim.search.autopilot.ending import Answer
+
+__all__ = ["answer_json", "files_of", "save", "state_of"]
+
+
+def state_of(
+    candidates: Sequence[Candidate],
+    goals: Goals,
+    original: Mapping[str, Quantity],
+    original_quality: Quantity | None,
+    *,
+    story: Sequence[Mapping[str, Any]],
+    stage: str,
+    spent_s: float,
+    seconds: float,
+) -> dict[str, Any]:
+    """Return what a search has so far, as plain data.
+
+    Args:
+        candidates: All that was kept.
+        goals: What is asked for.
+        original: Figures of the original.
+        original_quality: Its figure of quality.
+        story: What was said, with the seconds at which it was.
+        stage: What is being done.
+        spent_s: Seconds that were spent.
+        seconds: The budget.
+    """
+    front = front_of(candidates, goals)
+    best = chosen(candidates, goals)
+    closest = closest_miss(candidates, goals)
+    knee = knee_of(front, goals)
+    return {
+        "goals": goals.to_json(),
+        "limits": [limit.text for limit in goals.limits],
+        "original": {name: _shown(value) for name, value in original.items()},
+        "original_quality": _shown(original_quality),
+        "candidates": [_row(candidate, goals) for candidate in candidates],
+        "front": [candidate.number for candidate in front],
+        "knee": knee.number if knee else None,
+        "chosen": best.number if best else None,
+        "closest": {"number": closest.candidate.number, "text": closest.text} if closest else None,
+        "story": [dict(one) for one in story],
+        "stage": stage,
+        "spent_s": spent_s,
+        "seconds": seconds,
+    }
+
+
+def answer_json(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a finished search as plain data; see ``docs/schemas/search-1.json``."""
+    state = state_of(
+        answer.candidates,
+        answer.goals,
+        answer.original,
+        answer.original_quality,
+        story=story,
+        stage="",
+        spent_s=answer.spent_s,
+        seconds=asked.seconds,
+    )
+    delivered = answer.delivery
+    return {
+        "schema": "optim.search/1",
+        "model": asked.base.model,
+        "data": asked.base.data,
+        "seed": asked.base.seed,
+        "satisfied": answer.chosen is not None and delivered is not None,
+        "impossible": answer.impossible,
+        "ended": answer.ended,
+        **state,
+        "chosen": answer.chosen.number if answer.chosen else None,
+        "closest": {
+            "number": answer.closest.candidate.number,
+            "text": answer.closest.text,
+            "misses": [miss.to_json() for miss in answer.closest.misses],
+            "relaxations": answer.closest.relaxations,
+        }
+        if answer.closest
+        else None,
+        "tests": {str(number): _shown(value) for number, value in answer.tests.items()},
+        "verification": delivered.verification.to_json() if delivered else None,
+    }
+
+
+def files_of(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
+    """Return the files of a finished search by name: answer, recipes of the front, the file."""
+    found = answer_json(answer, asked, story)
+    files = {"search.json": (json.dumps(found, indent=1) + "\n").encode()}
+    for candidate in answer.front:
+        recipe = Recipe.from_json(candidate.made["recipe"])
+        files[f"front-{candidate.number}.yaml"] = recipe.to_yaml().encode()
+    if answer.taken is not None:
+        files["recipe.yaml"] = Recipe.from_json(answer.taken.made["recipe"]).to_yaml().encode()
+    if answer.delivery is not None:
+        files[f"model{answer.delivery.suffix}"] = answer.delivery.data
+    return files
+
+
+def save(folder: Path, answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]) -> Path:
+    """Write the files of a finished search into a folder.
+
+    Raises:
+        ExportError: If the folder cannot be written.
+    """
+    try:
+        for stale in ("model.onnx", "model.opack"):
+            # What an earlier search left there must not pass for this result.
+            (folder / stale).unlink(missing_ok=True)
+        for name, content in files_of(answer, asked, story).items():
+            write_atomic(folder / name, content)
+    except OSError as error:
+        raise ExportError(
+            f"{folder.name!r} cannot be written: {error.strerror}.",
+            hint="Choose another folder, or free some space.",
+        ) from error
+    return folder
+
+
+def _row(candidate: Candidate, goals: Goals) -> dict[str, Any]:
+    recipe = candidate.made.get("recipe")
+    return {
+        "number": candidate.number,
+        "parent": candidate.parent,
+        "title": candidate.title,
+        "stage": candidate.stage,
+        "outcome": candidate.outcome,
+        "note": candidate.note,
+        "is_baseline": candidate.is_baseline,
+        "keeps_limits": candidate.is_whole and not goals.misses(candidate.figures),
+        "figures": {name: _shown(value) for name, value in candidate.figures.items()},
+        "quality": _shown(candidate.quality),
+        "text": costs_text(candidate.figures, goals),
+        "recipe": recipe,
+        "seconds": candidate.seconds,
+    }
+
+
+def _shown(value: Quantity | None) -> dict[str, Any] | None:
+    return None if value is None else {**value.to_json(), "text": str(value)}

@@ -1,0 +1,204 @@
+"""What somebody asks of the Autopilot, as plain data and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from optim.errors import ConfigError
+from optim.quantity import Quantity
+from optim.recipe import Recipe
+from optim.search.budget import checked_seconds
+from optim.search.costs import device_named
+from optim.search.figures import FIGURES
+from optim.search.goals import BYTES_OF, Goals, Limit
+from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
+from optim.search.space import Scalar
+
+__all__ = ["Asked", "checked_limit", "goals_of"]
+
+Bound = float | str
+"""A value in the figure's unit, or a share of what the original has: ``"10%"``."""
+_DEVICE = ("latency", "ram", "flash", "energy")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search for recipes.
+
+    Attributes:
+        base: Names model, data, seed and split; no steps.
+        limits: ``{figure: bound}``, see :data:`Bound`.
+        seconds: The budget of wall-clock time.
+        bytes_of: Whose bytes count, a key of ``optim.search.goals.BYTES_OF``.
+        device: Of the catalogue; empty if no figure is of a device.
+        sampler: A key of ``optim.search.samplers.SAMPLERS``.
+        trains: Whether candidates may be trained.
+        reuses: Whether what was trained before, by whomever, counts as well.
+        study: Name of the study; made of what is asked for if empty.
+        only: ``{dimension: values}`` that narrow the space.
+
+    Raises:
+        ConfigError: Naming what is wrong.
+    """
+
+    base: Recipe
+    limits: Mapping[str, Bound] = field(default_factory=dict)
+    seconds: float = 180.0
+    bytes_of: str = "onnx"
+    device: str = ""
+    sampler: str = DEFAULT_SAMPLER
+    trains: bool = True
+    reuses: bool = True
+    study: str = ""
+    only: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        checked_seconds(self.seconds)
+        for figure, bound in self.limits.items():
+            checked_limit(figure, bound)
+        if self.bytes_of not in BYTES_OF:
+            raise ConfigError(
+                f"bytes_of must be one of {', '.join(BYTES_OF)}: got {self.bytes_of!r}.",
+                field="bytes_of",
+            )
+        if self.device:
+            device_named(self.device)
+        if self.sampler not in SAMPLERS:
+            raise ConfigError(
+                f"sampler must be one of {', '.join(SAMPLERS)}: got {self.sampler!r}.",
+                field="sampler",
+            )
+        if not isinstance(self.study, str) or len(self.study) > 100:
+            raise ConfigError(
+                f"study must be a name of at most 100 characters: got {self.study!r}.",
+                field="study",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data that :meth:`from_json` reads back."""
+        return {
+            "recipe": replace(self.base, entries=()).to_json(),
+            "limits": dict(self.limits),
+            "seconds": self.seconds,
+            "bytes_of": self.bytes_of,
+            "device": self.device,
+            "sampler": self.sampler,
+            "trains": self.trains,
+            "reuses": self.reuses,
+            "study": self.study,
+            "only": {name: list(values) for name, values in self.only.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read plain data, which may come from anybody.
+
+        Raises:
+            ConfigError: Naming what is wrong.
+        """
+        known = {"recipe", *(f for f in cls.__dataclass_fields__ if f != "base")}
+        if unknown := sorted(set(map(str, data)) - known):
+            raise ConfigError(
+                f"A search has no field {unknown[0]!r}.",
+                hint=f"Its fields are: {', '.join(sorted(known))}.",
+                field=unknown[0],
+            )
+        if not isinstance(data.get("recipe"), Mapping):
+            raise ConfigError("A search needs a recipe that names model and data.", field="recipe")
+        fields = {name: value for name, value in data.items() if name != "recipe"}
+        for name, kind in (("limits", Mapping), ("only", Mapping)):
+            if not isinstance(fields.get(name, {}), kind):
+                raise ConfigError(f"{name} must be a mapping: got {fields[name]!r}.", field=name)
+        seconds = fields.get("seconds", cls.seconds)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise ConfigError(f"seconds must be a number: got {seconds!r}.", field="seconds")
+        only = {str(k): tuple(v) for k, v in fields.pop("only", {}).items()}
+        base = replace(Recipe.from_json(data["recipe"]), entries=())
+        return cls(base=base, only=only, **fields)
+
+
+def checked_limit(figure: str, bound: Bound) -> Bound:
+    """Return a bound that means something.
+
+    Raises:
+        ConfigError: If it does not.
+
+    Example:
+        >>> checked_limit("bytes", "10%")
+        '10%'
+    """
+    share = _share(figure, bound)
+    if share is None:
+        Limit(figure, float(bound))
+        return float(bound)
+    if FIGURES.get(figure) is None or FIGURES[figure].unit == "points":
+        raise ConfigError(
+            f"{figure} has no share of the original's: got {bound!r}.",
+            hint="Say it in percentage points.",
+            field=figure,
+        )
+    return bound
+
+
+def goals_of(asked: Asked, original: Mapping[str, Quantity]) -> Goals:
+    """Return the goals of a search, shares of the original's figures worked out.
+
+    Args:
+        asked: What is asked for.
+        original: Figures of the original.
+
+    Raises:
+        ConfigError: If a share is asked of a figure that is not known.
+    """
+    limits = []
+    for figure, bound in asked.limits.items():
+        share = _share(figure, bound)
+        if share is None:
+            limits.append(Limit(figure, float(bound)))
+        elif figure in original:
+            limits.append(Limit(figure, share * original[figure].value))
+        else:
+            raise ConfigError(
+                f"{FIGURES[figure].title} of the original is not known, so there is no share of "
+                "it.",
+                hint=f"Give {figure} a value.",
+                field=figure,
+            )
+    wanted = [limit.figure for limit in limits]
+    if any(name in _DEVICE for name in wanted) and not asked.device:
+        name = next(name for name in wanted if name in _DEVICE)
+        raise ConfigError(
+            f"{FIGURES[name].title} is that of a device, and none is named.",
+            hint="Name one of the catalogue; optim devices list shows them.",
+            field="device",
+        )
+    costs = ["bytes", *(name for name in wanted if name not in ("loss", "bytes", "training"))]
+    if asked.device and "latency" not in costs and "latency" in original:
+        costs.append("latency")
+    elif not asked.device and "macs" not in costs:
+        costs.append("macs")
+    return Goals(("loss", *costs), tuple(limits), asked.bytes_of, asked.device)
+
+
+def _share(figure: str, bound: Bound) -> float | None:
+    """Return the share that a text like ``"10%"`` means; None for a plain number.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    if isinstance(bound, int | float) and not isinstance(bound, bool):
+        return None
+    text = str(bound).strip()
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not text.endswith("%") or not 0 < share <= 10:
+        raise ConfigError(
+            f"The limit of {figure} must be a number, or a share of the original's such as 10%: "
+            f"got {bound!r}.",
+            field=figure,
+        )
+    return share

@@ -1,0 +1,193 @@
+"""The end of a search: baselines, the front on test samples once, and a verified file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from optim.errors import OptimError
+from optim.export.deliver import Delivery, deliver
+from optim.measure.evaluate import predict
+from optim.measure.quality import quality
+from optim.quantity import Quantity
+from optim.search.autopilot.baselines import baselines_of
+from optim.search.autopilot.session import STAGES, Session, recipe_of
+from optim.search.autopilot.words import costs_text
+from optim.search.candidate import Candidate
+from optim.search.choosing import Closest, chosen, closest_miss, front_of
+from optim.search.goals import Goals
+from optim.search.loss import loss_of
+
+__all__ = ["Answer", "finish", "impossible_answer", "measure_baselines"]
+
+_TESTED = 6
+"""Candidates of the front that are measured on test samples."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a search.
+
+    Attributes:
+        goals: What was asked for, shares worked out.
+        original: Figures of the original.
+        original_quality: Its figure of quality; None where it compares with itself.
+        candidates: All that was kept, oldest first.
+        chosen: The one to take: it keeps all limits, and its file is verified; else None.
+        closest: What came closest where none keeps all limits.
+        impossible: Why no recipe can keep the limits; empty if that is not known.
+        tests: ``{candidate number: loss on test samples}`` of the front.
+        delivery: The verified file of the chosen one, or of the closest.
+        spent_s: Seconds that were spent.
+        ended: Why the search ended.
+    """
+
+    goals: Goals
+    original: Mapping[str, Quantity]
+    original_quality: Quantity | None
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate | None
+    closest: Closest | None
+    impossible: str = ""
+    tests: Mapping[int, Quantity] = field(default_factory=dict)
+    delivery: Delivery | None = None
+    spent_s: float = 0.0
+    ended: str = ""
+
+    @property
+    def front(self) -> list[Candidate]:
+        """The candidates that nothing else beats, cheapest first, measured on all samples."""
+        return front_of(self.candidates, self.goals, whole=True)
+
+    @property
+    def taken(self) -> Candidate | None:
+        """The chosen one, or what came closest; None if nothing was measured."""
+        return self.chosen or (self.closest.candidate if self.closest else None)
+
+
+def measure_baselines(session: Session) -> None:
+    """Measure what else could have been done on the same samples, while there is time."""
+    session.begin("measuring baselines")
+    known = [c.made for c in session.others.candidates() if c.is_baseline]
+    best = chosen(session.candidates, session.goals)
+    closest = closest_miss(session.candidates, session.goals)
+    about = best or (closest.candidate if closest else None)
+    for title, measure in baselines_of(session.bench, session.goals, about, session.watch.check):
+        if session.budget.left < 0.5 * session.kept_back:
+            return
+        candidate = measure()
+        if candidate.outcome == "failed" or candidate.made in known:
+            continue
+        session.others.add(
+            replace(candidate, is_baseline=True, stage=STAGES["baseline"], title=title)
+        )
+        session.tell()
+
+
+def impossible_answer(session: Session, why: str) -> Answer:
+    """Return the answer of a search whose limits are out of reach."""
+    return _answer(session, impossible=why, ended="The limits are out of reach.")
+
+
+def finish(session: Session, ended: str) -> Answer:
+    """Write and verify the file of the best, and measure the front on test samples once."""
+    delivery, best, closest = _delivered(session)
+    session.begin("measuring the front on test samples")
+    tests = _tests(session, best or (closest.candidate if closest else None))
+    session.say(_conclusion(session.goals, best, closest))
+    return _answer(session, best=best, closest=closest, tests=tests, delivery=delivery, ended=ended)
+
+
+def _delivered(session: Session) -> tuple[Delivery | None, Candidate | None, Closest | None]:
+    """Return the first file that is verified, of the best on; a file that is not is passed over."""
+    refused: set[int] = set()
+    while True:
+        left = [c for c in session.candidates if c.number not in refused]
+        best = chosen(left, session.goals)
+        closest = None if best else closest_miss(left, session.goals)
+        taken = best or (closest.candidate if closest else None)
+        if taken is None:
+            return None, None, None
+        session.begin("writing and verifying the file")
+        try:
+            delivery = _deliver(session, taken)
+        except OptimError as error:
+            session.say(f"The file of {taken.title!r} was refused. {error}")
+            refused.add(taken.number)
+            continue
+        limit = session.goals.limit("bytes") if best and session.goals.bytes_of == "onnx" else None
+        size = delivery.verification.size
+        if limit is None or limit.over(size.value) <= 0:
+            return delivery, best, closest
+        session.say(f"The file of {taken.title!r} has {size}, over the limit.")
+        refused.add(taken.number)
+
+
+def _deliver(session: Session, candidate: Candidate) -> Delivery:
+    recipe, subject = recipe_of(candidate), session.bench.subject
+    target = "onnx" if session.goals.bytes_of in ("onnx", "dense", "bit_width") else "packed"
+    return deliver(
+        session.bundle(recipe),
+        recipe,
+        target,
+        subject.samples(),
+        more=subject.data.part("train") if subject.data.is_split else None,
+        check=session.watch.check,
+    )
+
+
+def _tests(session: Session, taken: Candidate | None) -> dict[int, Quantity]:
+    """Return the loss of the front on test samples, which nothing was selected by."""
+    subject, goals = session.bench.subject, session.goals
+    if taken is None or "test" not in subject.data.parts:
+        return {}
+    samples = subject.samples("test")
+    original = predict(session.bench.original.bundle, samples, check=session.watch.check)
+    front = front_of(session.candidates, goals, whole=True)
+    others = [c for c in front if c.number != taken.number]
+    others.sort(key=lambda c: goals.excess(c.figures))
+    found = {}
+    for candidate in [taken, *others][:_TESTED]:
+        if candidate is not taken and session.budget.left <= 0:
+            break
+        bundle = session.bundle(recipe_of(candidate))
+        predictions = predict(bundle, samples, check=session.watch.check)
+        judged = quality(predictions, original, subject.bundle.task, every=False)
+        found[candidate.number] = loss_of(judged)
+    return found
+
+
+def _conclusion(goals: Goals, best: Candidate | None, closest: Closest | None) -> str:
+    if best is not None:
+        unsure = goals.misses(best.figures, certainly=True)
+        words = " Its interval reaches beyond a limit: more samples could tell." if unsure else ""
+        return f"Taken: {best.title}; {costs_text(best.figures, goals)}.{words}"
+    if closest is not None:
+        return f"No candidate keeps all limits. Closest: {closest.candidate.title}. {closest.text}"
+    return "No candidate could be measured within the budget."
+
+
+def _answer(
+    session: Session,
+    *,
+    best: Candidate | None = None,
+    closest: Closest | None = None,
+    impossible: str = "",
+    tests: Mapping[int, Quantity] | None = None,
+    delivery: Delivery | None = None,
+    ended: str = "",
+) -> Answer:
+    session.publish(at_once=True)
+    return Answer(
+        goals=session.goals,
+        original=session.original,
+        original_quality=session.original_quality,
+        candidates=tuple(session.candidates),
+        chosen=best,
+        closest=closest,
+        impossible=impossible,
+        tests=tests or {},
+        delivery=delivery,
+        spent_s=session.budget.spent,
+        ended=ended,
+    )

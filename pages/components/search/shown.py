@@ -1,0 +1,116 @@
+"""What a search has so far, as a page needs it. Plain functions, nothing drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optim.quantity import format_value
+from optim.runs.run import Run
+from optim.search.figures import FIGURES
+
+__all__ = ["axis_title", "budget_text", "found_of", "points_of", "row_of", "table_rows", "under"]
+
+Found = Mapping[str, Any]
+
+
+def found_of(run: Run, live: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run has found: its result, or what it shows while it is worked on."""
+    return dict(run.result if run.result is not None else live)
+
+
+def row_of(found: Found, number: int | None) -> dict[str, Any] | None:
+    """Return the candidate of a number; None if there is none."""
+    return next((row for row in found.get("candidates", ()) if row["number"] == number), None)
+
+
+def axis_title(figure: str) -> str:
+    """Return the title of an axis with the unit."""
+    unit = {"bytes": "bytes", "macs": "", "params": "", "latency": "ms", "ram": "bytes"}
+    words = unit.get(figure, FIGURES[figure].unit)
+    title = FIGURES[figure].title
+    return f"{title}, {words}" if words else title
+
+
+def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
+    """Return the candidates that have a loss, with what one figure of cost is of each.
+
+    Args:
+        found: What a search has.
+        cost: Name of the figure.
+    """
+    taken = _taken(found)
+    return [
+        {
+            "x": row["figures"][cost]["value"],
+            "y": row["figures"]["loss"]["value"],
+            "low": row["figures"]["loss"]["low"],
+            "high": row["figures"]["loss"]["high"],
+            "stage": row["stage"],
+            "text": f"{row['title']}: loses {row['figures']['loss']['text']}, "
+            f"{row['figures'][cost]['text']}",
+            "is_front": row["number"] in found["front"],
+            "is_taken": row["number"] == taken,
+        }
+        for row in found["candidates"]
+        if cost in row["figures"] and "loss" in row["figures"]
+    ]
+
+
+def _taken(found: Found) -> int | None:
+    if found["chosen"] is not None:
+        return int(found["chosen"])
+    closest = found["closest"]
+    return int(closest["number"]) if closest else None
+
+
+def under(found: Found, cost: str, most: float) -> int | None:
+    """Return the number of the candidate of the front that loses least within a budget."""
+    able = [
+        row
+        for number in found["front"]
+        if (row := row_of(found, number)) is not None
+        and row["figures"][cost]["value"] <= most
+        and row["outcome"] == "measured"
+    ]
+    best = min(able, key=lambda row: row["figures"]["loss"]["value"], default=None)
+    return int(best["number"]) if best else None
+
+
+def table_rows(found: Found, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """Return rows of a table: of the front, cheapest first, or of all, newest first."""
+    if numbers is None:
+        rows = list(reversed(found["candidates"]))
+    else:
+        rows = [row for n in numbers if (row := row_of(found, n)) is not None]
+    tests = found.get("tests", {})
+    costs = found["goals"]["objectives"][1:]
+    return [
+        {
+            "Recipe": row["title"],
+            "Loss": _text(row, "loss"),
+            **(
+                {
+                    "Loss on test": tests[str(row["number"])]["text"]
+                    if str(row["number"]) in tests
+                    else "–"
+                }
+                if tests
+                else {}
+            ),
+            **{FIGURES[cost].title: _text(row, cost) for cost in costs},
+            "Stage": row["stage"],
+            "Limits": "kept" if row["keeps_limits"] else row["note"] or "missed",
+        }
+        for row in rows
+    ]
+
+
+def _text(row: Mapping[str, Any], figure: str) -> str:
+    found = row["figures"].get(figure)
+    return str(found["text"]) if found else "–"
+
+
+def budget_text(cost: str, value: float) -> str:
+    """Return a budget of a figure for a reader."""
+    return format_value(value, FIGURES[cost].unit)

@@ -1,0 +1,269 @@
+"""The Autopilot on a model of a moment: finds, goes on, says what cannot be, and why it missed."""
+
+import json
+
+import pytest
+
+from optim.errors import Cancelled, ConfigError
+from optim.recipe import Recipe
+from optim.search.autopilot.answer import answer_json, files_of, save
+from optim.search.autopilot.asked import Asked, goals_of
+from optim.search.autopilot.plan import Autopilot
+from optim.search.watch import Watch
+from optim.sensitivity.analysis import analyse
+from optim.sensitivity.kept import SHELF, key_of
+from optim.sensitivity.profile import SAMPLES
+from optim.subject import open_subject
+
+BASE = Recipe("wine-mlp", "wine")
+NARROW = {
+    "prune_channels.importance": ["magnitude"],
+    "prune_channels.scope": ["local"],
+    "prune_channels.round_to": [1],
+    "quantize.weight_bits": [4, 8],
+    "quantize.activation_bits": [8],
+    "quantize.granularity": ["per_channel"],
+    "quantize.calibration": ["minmax"],
+    "quantize.weight_calibration": ["minmax"],
+    "factorize.on": [False],
+}
+
+
+class Clock:
+    """Goes on by itself, the same on every machine."""
+
+    def __init__(self, step=0.02):
+        self.now, self.step = 0.0, step
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+@pytest.fixture(scope="module", autouse=True)
+def analysed(optim_home):
+    """What single layers of the model can spare is known already."""
+    *_, profile = analyse(open_subject(BASE))
+    SHELF.keep(key_of(BASE, SAMPLES), profile.to_json())
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'studies.db'}"
+
+
+@pytest.fixture
+def pilot(url):
+    def pilot(limits=None, *, watch=None, step=0.02, **fields):
+        fields = {"seconds": 5.0, "only": NARROW, "trains": False, **fields}
+        asked = Asked(BASE, limits or {}, **fields)
+        return Autopilot(asked, watch, url=url, clock=Clock(step))
+
+    return pilot
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """One search that trains, its answer, and what was said and shown meanwhile."""
+    home = tmp_path_factory.mktemp("found")
+    said, shown = [], []
+    asked = Asked(BASE, {"bytes": "70%", "loss": 6.0}, seconds=14.0, only=NARROW)
+    watch = Watch(say=said.append, publish=lambda state: shown.append(json.dumps(state)))
+    autopilot = Autopilot(asked, watch, url=f"sqlite:///{home / 'studies.db'}", clock=Clock())
+    return asked, autopilot.run(), said, shown, autopilot
+
+
+def test_it_finds_a_recipe_that_keeps_the_limits_and_its_verified_file(found):
+    _, answer, said, _, _ = found
+    assert answer.chosen is not None
+    assert not answer.goals.misses(answer.chosen.figures)
+    assert answer.delivery.verification.size.value <= answer.goals.limit("bytes").most
+    assert answer.chosen.number in answer.tests, "the test part was looked at, once, at the end"
+    assert any(text.startswith("Taken: ") for text in said)
+    assert answer.candidates[0].stage == "without training"
+    assert any(c.stage in ("short training", "long training") for c in answer.candidates)
+
+
+def test_baselines_stand_beside_what_was_found(found):
+    _, answer, _, _, _ = found
+    titles = [c.title for c in answer.candidates if c.is_baseline]
+    assert "Eight bits and nothing else" in titles
+    assert "The same, what goes chosen at random" in titles
+    assert not any(c.is_baseline for c in answer.front)
+
+
+def test_what_is_shown_meanwhile_holds_the_story_and_the_front(found):
+    _, _, said, shown, _ = found
+    states = [json.loads(text) for text in shown]
+    assert states[0]["stage"]
+    assert [one["text"] for one in states[-1]["story"]] == said
+    assert states[-1]["front"]
+    assert {row["number"] for row in states[-1]["candidates"]} >= set(states[-1]["front"])
+
+
+def test_every_candidate_has_a_recipe_that_can_be_opened(found):
+    _, answer, _, _, _ = found
+    for candidate in answer.candidates:
+        recipe = Recipe.from_json(candidate.made["recipe"])
+        assert Recipe.from_link(recipe.to_link()) == recipe
+
+
+def test_its_files_are_the_answer_the_recipes_of_the_front_and_the_model(found, tmp_path):
+    asked, answer, _, _, autopilot = found
+    files = files_of(answer, asked, autopilot.session.story)
+    assert len(files["model.onnx"]) == answer.delivery.verification.size.value
+    assert {f"front-{c.number}.yaml" for c in answer.front} < set(files)
+    (tmp_path / "model.opack").write_bytes(b"of an earlier search")
+    save(tmp_path, answer, asked, autopilot.session.story)
+    assert {path.name for path in tmp_path.iterdir()} == set(files)
+    assert json.loads((tmp_path / "search.json").read_text())["satisfied"] is True
+    chosen = Recipe.load(tmp_path / "recipe.yaml")
+    assert chosen.to_json() == answer.chosen.made["recipe"]
+
+
+def test_limits_that_are_out_of_reach_are_said_before_anything_is_tried(pilot):
+    answer = pilot({"bytes": 100}).run()
+    assert "out of reach" in answer.impossible
+    assert answer.candidates == ()
+    assert answer_json(answer, Asked(BASE), [])["satisfied"] is False
+
+
+def test_without_anything_that_satisfies_it_ends_with_the_closest_miss(pilot):
+    only = {**NARROW, "prune_channels.pruning_ratio": [0.95]}
+    answer = pilot({"loss": 0.0}, only=only, seconds=3.0).run()
+    assert answer.chosen is None
+    assert answer.closest.misses
+    assert answer.closest.relaxations
+    assert answer.delivery is not None, "the closest can be had as well"
+
+
+def test_a_stopped_search_goes_on_with_what_it_knows(pilot):
+    seen = []
+
+    def stop():
+        if len(seen[-1:]) and len(seen[-1]["candidates"]) > 2:
+            raise Cancelled
+
+    watch = Watch(check=stop, publish=seen.append)
+    with pytest.raises(Cancelled):
+        pilot({"bytes": "60%"}, watch=watch, study="mine").run()
+    said = []
+    again = pilot({"bytes": "60%"}, watch=Watch(say=said.append), study="mine")
+    answer = again.run()
+    assert any(text.startswith("This search goes on") for text in said)
+    recipes = [json.dumps(c.made) for c in answer.candidates if not c.is_baseline]
+    assert len(recipes) == len(set(recipes)), "nothing is measured twice"
+
+
+def test_it_takes_what_it_has_when_it_is_asked_to(pilot):
+    shown = []
+    watch = Watch(publish=shown.append, is_enough=lambda: any(s["front"] for s in shown))
+    answer = pilot({"bytes": "70%", "loss": 50.0}, watch=watch).run()
+    assert answer.ended == "It was asked to take what it has."
+    assert answer.chosen is not None
+    assert answer.spent_s < 5
+
+
+def test_a_space_of_one_point_is_one_candidate(pilot):
+    one = {name: values[:1] for name, values in NARROW.items()}
+    one |= {"prune_channels.pruning_ratio": [0.25], "prune_channels.layers": ["same"]}
+    one |= {"quantize.on": [True], "quantize.layers": ["same"], "quantize.ends": ["same"]}
+    autopilot = pilot(only={**one, **_off(pilot)})
+    answer = autopilot.run()
+    assert autopilot.session.points.space.count() == 1
+    tried = [c for c in answer.candidates if c.stage == "without training"]
+    assert len(tried) == 1
+    assert answer.chosen is not None
+
+
+def _off(pilot):
+    """Return what switches off every other technique of the space."""
+    from optim.search.autopilot.plan import _recipes
+
+    space = _recipes(pilot().session).space
+    return {
+        d.name: [False]
+        for d in space
+        if d.name.endswith(".on") and not d.name.startswith("quantize")
+    }
+
+
+def test_a_budget_too_small_for_one_trial_is_refused_with_one_that_would_do(pilot):
+    with pytest.raises(ConfigError, match="too small for one trial") as caught:
+        pilot(seconds=0.5, step=1.0).run()
+    assert "Give at least" in caught.value.hint
+
+
+def test_two_searches_for_different_things_cannot_have_one_name(pilot):
+    pilot(study="mine", seconds=3.0).run()
+    with pytest.raises(ConfigError, match="a study 'mine' already"):
+        pilot(study="mine", bytes_of="entropy", seconds=3.0).run()
+
+
+def test_a_model_that_cannot_be_trained_is_searched_without(own_home, url, tmp_path):
+    from optim.export.deploy import onnx_bytes
+    from optim.models.open import open_registered_model
+
+    file = tmp_path / "wine.onnx"
+    file.write_bytes(onnx_bytes(open_registered_model("wine-mlp")))
+    said = []
+    asked = Asked(Recipe(str(file), "generated?samples=64"), {"loss": 30.0}, seconds=6.0)
+    answer = Autopilot(asked, Watch(say=said.append), url=url, clock=Clock()).run()
+    assert any("Nothing is trained." in text for text in said)
+    assert all(c.stage in ("without training", "refined", "baseline") for c in answer.candidates)
+    assert answer.chosen is not None
+
+
+# --- what is asked ------------------------------------------------------------------------------
+
+
+def test_what_is_asked_is_plain_data_and_back():
+    asked = Asked(BASE, {"bytes": "10%", "loss": 1.0}, device="cortex-m7", only={"a": (1, 2)})
+    assert Asked.from_json(json.loads(json.dumps(asked.to_json()))) == asked
+
+
+def test_shares_are_those_of_the_original(pilot):
+    session = pilot({"bytes": "50%", "macs": "25%"}).session
+    limits = {limit.figure: limit.most for limit in session.goals.limits}
+    assert limits["bytes"] == 0.5 * session.original["bytes"].value
+    assert limits["macs"] == 0.25 * session.original["macs"].value
+    assert session.goals.objectives == ("loss", "bytes", "macs")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"limits": {"loss": "10%"}}, "no share of the original"),
+        ({"limits": {"bytes": "many"}}, "must be a number, or a share"),
+        ({"limits": {"bytes": -4}}, "must be a positive number"),
+        ({"limits": {"beauty": 1}}, "figure must be one of"),
+        ({"seconds": 0}, "budget must be more than 0"),
+        ({"sampler": "magic"}, "sampler must be one of"),
+        ({"bytes_of": "zip"}, "bytes_of must be one of"),
+        ({"device": "toaster"}, "toaster"),
+        ({"study": "x" * 200}, "at most 100 characters"),
+    ],
+)
+def test_what_means_nothing_is_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        Asked(BASE, **fields)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "needs a recipe"),
+        ({"recipe": BASE.to_json(), "limits": [1]}, "limits must be a mapping"),
+        ({"recipe": BASE.to_json(), "seconds": "long"}, "seconds must be a number"),
+        ({"recipe": BASE.to_json(), "colour": 1}, "no field 'colour'"),
+    ],
+)
+def test_data_from_anybody_are_checked(data, message):
+    with pytest.raises(ConfigError, match=message):
+        Asked.from_json(data)
+
+
+def test_a_figure_of_a_device_needs_one(pilot):
+    asked = Asked(BASE, {"ram": 1e5})
+    with pytest.raises(ConfigError, match="that of a device"):
+        goals_of(asked, pilot().session.original)

@@ -1,0 +1,90 @@
+"""Budget, loss, costs and samplers."""
+
+import pytest
+
+from optim.errors import ConfigError
+from optim.export.deploy import onnx_bytes
+from optim.measure.quality import Quality
+from optim.quantity import Comparison, Quantity
+from optim.search.budget import Budget
+from optim.search.costs import cheap_figures, device_figures, device_named
+from optim.search.goals import Goals, Limit
+from optim.search.loss import loss_of
+from optim.search.samplers import sampler_of
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_budget_goes_on_where_an_earlier_attempt_stopped():
+    clock = Clock()
+    budget = Budget(60, spent=20, clock=clock)
+    clock.now += 10
+    assert (budget.spent, budget.left, budget.share) == (30, 30, 0.5)
+    clock.now += 100
+    assert (budget.left, budget.share) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), 1e9])
+def test_a_budget_that_cannot_be_kept_is_refused(seconds):
+    with pytest.raises(ConfigError, match="budget must be more than 0"):
+        Budget(seconds)
+
+
+@pytest.mark.parametrize(
+    ("found", "value", "low", "high"),
+    [
+        (
+            Quality(
+                {}, "accuracy", Comparison(Quantity(-0.6, "points", -1.0, -0.2, 900), "higher")
+            ),
+            0.6,
+            0.2,
+            1.0,
+        ),
+        (Quality({}, "r2", Comparison(Quantity(1.2, "x", 1.1, 1.5, 50), "lower")), 20, 10, 50),
+        (Quality({"agreement": Quantity(0.98, "fraction", 0.9, 0.99, 9)}, "agreement"), 2, 1, 10),
+        (Quality({"sqnr": Quantity(20, "db", 10, 30, 9)}, "sqnr"), 1, 0.1, 10),
+        (Quality({}, "sqnr"), 0, 0, 0),
+    ],
+    ids=["accuracy", "quantities", "agreement", "outputs", "no difference"],
+)
+def test_a_loss_is_counted_in_points_whatever_is_predicted(found, value, low, high):
+    loss = loss_of(found)
+    assert (loss.value, loss.low, loss.high) == pytest.approx((value, low, high))
+    assert loss.unit == "points"
+
+
+def test_devices_go_by_name_or_by_a_word_of_their_title():
+    assert device_named("rp2040").name == "rp2040"
+    assert device_named("Cortex-M7").title.startswith("DISCO-F746NG")
+    with pytest.raises(ConfigError):
+        device_named("toaster")
+
+
+def test_bytes_are_those_that_are_asked_for(tiny_cnn):
+    file = onnx_bytes(tiny_cnn)
+    whole = cheap_figures(tiny_cnn, Goals(), lambda: file)
+    assert whole["bytes"].value == len(file)
+    dense = cheap_figures(tiny_cnn, Goals(bytes_of="dense"), lambda: file)["bytes"].value
+    packed = cheap_figures(tiny_cnn, Goals(bytes_of="entropy"), lambda: file)["bytes"].value
+    assert packed < dense < len(file)
+    assert whole["params"].unit == "params"
+
+
+def test_a_device_tells_latency_and_memory(tiny_cnn):
+    goals = Goals(("loss", "bytes", "latency"), (Limit("ram", 1e6),), device="cortex-m7")
+    inputs = tiny_cnn.spec.normalise(__import__("numpy").zeros((1, 3, 16, 16), "uint8")).numpy()
+    found = device_figures(tiny_cnn, goals, onnx_bytes(tiny_cnn), inputs)
+    assert set(found) >= {"latency", "ram", "flash"}
+    assert found["latency"].low <= found["latency"].value
+    assert device_figures(tiny_cnn, Goals(), b"", inputs) == {}
+
+
+def test_there_is_no_other_sampler():
+    with pytest.raises(ConfigError, match="sampler must be one of nsga2"):
+        sampler_of("magic", 0, 4)

@@ -1,0 +1,217 @@
+"""Autopilot: what is asked for becomes a run, and what it has is shown while it searches."""
+
+import json
+
+import pytest
+
+from optim.quantity import How, Quantity
+from optim.recipe import Recipe
+from optim.runs.artefacts import keep
+from optim.runs.run import State
+from optim.search.autopilot.answer import state_of
+from optim.search.candidate import Candidate
+from optim.search.goals import Goals, Limit
+from pages.components.search.shown import points_of, table_rows, under
+from pages.components.server import run_store
+from tests.pages.helpers import MODEL, click, open_app, recipe_of, small_recipe, texts
+
+GOALS = Goals(limits=(Limit("bytes", 50_000.0), Limit("loss", 1.0)))
+
+
+def open_page(recipe=None, **options):
+    at = open_app(recipe or small_recipe(), **options)
+    return at.switch_page("pages/search/autopilot.py").run()
+
+
+def candidate(number, loss, size, **fields):
+    figures = {
+        "loss": Quantity(loss, "points", loss - 0.5, loss + 0.5, 362, How.SIMULATED),
+        "bytes": Quantity.exact(size, "bytes"),
+    }
+    made = {"recipe": small_recipe(seed=number).to_json()}
+    options = {"stage": "without training", "outcome": "measured", **fields}
+    return Candidate({}, made, figures, title=f"recipe {number}", number=number, **options)
+
+
+CANDIDATES = [
+    candidate(1, 4.0, 20_000),
+    candidate(2, 0.5, 45_000, stage="long training"),
+    candidate(3, 0.1, 90_000),
+    candidate(4, 9.0, 95_000, outcome="stopped", note="Another one is better."),
+    candidate(5, 3.0, 40_000, is_baseline=True, stage="baseline"),
+]
+
+
+def state(candidates=CANDIDATES, goals=GOALS, **fields):
+    original = {"loss": Quantity.exact(0.0, "points"), "bytes": Quantity.exact(4e5, "bytes")}
+    story = [{"at": 3.0, "text": "Then recipes without training."}]
+    options = {"story": story, "stage": "trying", "spent_s": 40.0, "seconds": 180.0, **fields}
+    return state_of(candidates, goals, original, None, **options)
+
+
+@pytest.fixture
+def searching(worked):
+    """Return a function that submits a search and shows what it has so far."""
+
+    def searching(content=None, **fields):
+        spec = {"recipe": Recipe(MODEL, "digits").to_json(), "limits": {"bytes": "10%"}}
+        run = worked.store.submit("search", {**spec, "seconds": 180, **fields}, title="Autopilot")
+        lease = worked.lease(run)
+        if content is not None:
+            worked.store.publish(run.id, content)
+        return run, lease
+
+    return searching
+
+
+def finish(worked, run, lease, content):
+    result = {"schema": "optim.search/1", "impossible": "", "tests": {}, **content}
+    result["verification"] = {"runtime": "ONNX Runtime 1.32", "bytes": {"value": 45_000}}
+    result["tests"] = {"2": {**Quantity(0.7, "points", 0.1, 1.3, 359).to_json(), "text": "0.7"}}
+    lease.artefact(keep(worked.store.kept, "model.onnx", b"not really"))
+    lease.finish(json.loads(json.dumps(result)))
+    return worked.store.get(run.id)
+
+
+def labels(at):
+    return {button.label for button in at.button}
+
+
+def test_nothing_was_searched_yet_and_it_says_what_to_do(worked):
+    at = open_page()
+    assert not at.exception
+    assert "Nothing searched yet" in texts(at)
+    assert "Start" in labels(at)
+
+
+def test_what_is_asked_for_becomes_a_run_that_the_engine_is_woken_for(worked, woken):
+    at = open_page()
+    at.select_slider(key="autopilot_share").set_value(20)
+    at.select_slider(key="autopilot_loss").set_value(2.0)
+    at.select_slider(key="autopilot_minutes").set_value(5)
+    at = click(at.run(), "Start")
+    assert not at.exception
+    assert not at.error
+    (run,) = worked.store.runs()
+    assert run.kind == "search"
+    assert run.spec["limits"] == {"bytes": "20%", "loss": 2.0}
+    assert run.spec["seconds"] == 300
+    assert run.recipe == Recipe(MODEL, "digits")
+    assert woken
+    assert "queued" in " ".join(str(m.proto) for m in at.main)
+
+
+def test_limits_can_be_bytes_or_of_a_device_or_none(worked):
+    at = open_page()
+    at = at.segmented_control(key="autopilot_size_kind").set_value("kilobytes").run()
+    at.number_input(key="autopilot_kilobytes").set_value(64.0)
+    at = at.selectbox(key="autopilot_device").set_value("disco-f746ng").run()
+    at.number_input(key="autopilot_ram").set_value(128.0)
+    at = click(at.run(), "Start")
+    (run,) = worked.store.runs()
+    assert run.spec["limits"] == {"bytes": 64_000.0, "loss": 1.0, "ram": 128_000.0}
+    assert run.spec["device"] == "disco-f746ng"
+
+
+def test_what_it_has_is_shown_while_it_searches(searching):
+    searching(state())
+    at = open_page()
+    assert not at.exception
+    assert "recipe 2** keeps all limits" in texts(at)
+    assert "Then recipes without training." in texts(at)
+    assert {"Take what it has", "Pause", "Cancel", "Open in the Lab"} <= labels(at)
+    assert list(at.dataframe[0].value["Recipe"]) == ["recipe 1", "recipe 2", "recipe 3"]
+
+
+def test_it_can_be_asked_to_take_what_it_has(searching):
+    run, _ = searching(state())
+    at = click(open_page(), "Take what it has")
+    assert not at.error
+    assert run_store().is_enough(run.id)
+
+
+def test_a_closest_miss_says_what_to_relax(searching):
+    searching(state([candidate(1, 4.0, 20_000), candidate(2, 3.0, 45_000)]))
+    at = open_page()
+    assert "No candidate keeps all limits yet" in texts(at)
+    assert "What would do: allow loss of quality up to 3.00 points" in texts(at)
+
+
+def test_a_finished_search_hands_over_its_file_and_what_it_does_on_test(searching, worked):
+    run, lease = searching(state())
+    finish(worked, run, lease, state())
+    at = open_page()
+    assert not at.exception
+    assert "on test 0.7" in texts(at)
+    assert "Start" in labels(at)
+    assert "Take what it has" not in labels(at)
+    assert "ONNX Runtime 1.32" in texts(at)
+
+
+def test_a_candidate_opens_in_the_lab(searching):
+    searching(state())
+    at = click(open_page(), "Open in the Lab")
+    assert not at.exception
+    assert recipe_of(at) == small_recipe(seed=2)
+
+
+def test_the_front_can_be_picked_from_by_its_knee_and_by_a_budget(searching):
+    searching(state())
+    at = open_page()
+    at = at.segmented_control(key="autopilot_pick").set_value("under").run()
+    at = at.select_slider(key="autopilot_budget_3").set_value(20_000.0).run()
+    assert "recipe 1: loses" in texts(at)
+    at = at.segmented_control(key="autopilot_pick").set_value("knee").run()
+    assert "recipe 2: loses" in texts(at)
+
+
+def test_limits_out_of_reach_are_said(searching, worked):
+    run, lease = searching()
+    content = {**state([]), "impossible": "Size at most 5 B is out of reach."}
+    finish(worked, run, lease, {**content})
+    result = dict(worked.store.get(run.id).result)
+    assert result["impossible"]
+    at = open_page()
+    assert "out of reach" in texts(at)
+
+
+def test_what_failed_says_why(searching, worked):
+    _, lease = searching()
+    lease.fail(
+        {"kind": "ConfigError", "message": "It is too small.", "hint": "Give at least 20 s."}
+    )
+    at = open_page()
+    assert "It is too small. Give at least 20 s." in at.error[0].value
+    assert worked.store.runs()[0].state is State.FAILED
+
+
+def test_a_search_about_another_model_is_not_shown(searching):
+    searching(state(), recipe=Recipe("wine-mlp", "wine").to_json())
+    assert "Nothing searched yet" in texts(open_page())
+
+
+def test_the_page_of_the_run_leads_here(searching):
+    run, _ = searching(state())
+    at = open_app(small_recipe())
+    at.query_params["id"] = run.id
+    at = at.switch_page("pages/runs/run.py").run()
+    assert not at.exception
+    assert "See the search" in labels(at)
+
+
+# --- plain functions ----------------------------------------------------------------------------
+
+
+def test_points_and_rows_are_those_of_the_candidates():
+    found = state()
+    points = points_of(found, "bytes")
+    assert [p["is_front"] for p in points] == [True, True, True, False, False]
+    assert [p["is_taken"] for p in points] == [False, True, False, False, False]
+    rows = table_rows(found)
+    assert rows[0]["Recipe"] == "recipe 5"
+    assert rows[1]["Limits"] == "Another one is better."
+
+
+def test_the_best_under_a_budget_is_of_the_front():
+    assert under(state(), "bytes", 50_000) == 2
+    assert under(state(), "bytes", 1) is None
