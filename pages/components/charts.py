@@ -950,5 +950,9 @@ def search_front(
         figure.add_hline(y=limits["y"], line=line)
     figure.update_layout(legend=_JUST_ABOVE)
     figure.update_xaxes(type="log", dtick="D2", tickformat="~s")
-    figure.update_yaxes(rangemode="tozero")
+    if points:
+        # What loses everything would leave no room for what matters.
+        top = max(10.0, 4 * (limits.get("y") or 0.0), *(1.5 * p["high"] for p in taken))
+        lowest = min(p["y"] for p in points)
+        figure.update_yaxes(range=[min(-0.08 * top, 1.2 * lowest), top])
     return figure

@@ -42,7 +42,7 @@ from optim.search.space import Scalar
 from optim.search.watch import Watch
 from optim.sensitivity.trials import techniques
 
-__all__ = ["Autopilot"]
+__all__ = ["Autopilot", "recipes_of"]
 
 _SURELY = 0.9
 """A limit is out of reach for certain only below this share of the least that was found."""
@@ -102,7 +102,7 @@ class Autopilot:
     def _run(self) -> Answer:
         session = self.session
         _introduce(session)
-        recipes = _recipes(session)
+        recipes = recipes_of(session)
         if impossible := _impossible(session, recipes):
             session.say(impossible)
             return impossible_answer(session, impossible)
@@ -161,7 +161,8 @@ def _introduce(session: Session) -> None:
         session.say(f"The device is {device_named(session.asked.device).title}.")
 
 
-def _recipes(session: Session) -> Recipes:
+def recipes_of(session: Session) -> Recipes:
+    """Return the space of recipes for the model and the goals of a search."""
     bundle = session.bench.subject.bundle
     passes = int(_CANDIDATE_MACS / max(1, session.bench.bench.macs))
     return recipes_for(

@@ -24,7 +24,7 @@ _SHARE = 0.25
 _STALE = 60
 """After so many candidates that changed nothing, more of them will not."""
 _REFINED, _REFINED_SHARE = 3, 0.15
-_ROUNDING_SHARE = 0.05
+_ROUNDING_SHARE = 0.08
 """Share of the budget that one way of rounding may take on a trained model."""
 
 
@@ -212,7 +212,7 @@ class Trying:
         """Return how long it takes to make a recipe's model, roughly."""
         session = self._session
         passes = sum(entry.step.calibration_passes for entry in recipe.active)
-        return 2 * passes * session.bench.bench.macs * session.seconds_per_mac
+        return passes * session.bench.bench.macs * session.seconds_per_mac
 
     def _front(self) -> list[Any]:
         goals = self._session.goals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from optim.fields import Choice, Range
+from optim.fields import Choice, Range, controls
 from optim.quantity import Quantity, format_value
 from optim.recipe import Entry, Recipe
 from optim.search.figures import FIGURES
@@ -30,7 +30,9 @@ def _entry(entry: Entry) -> str:
     step = entry.step
     if step.cost == "training":
         epochs = int(getattr(step, "epochs", 0))
-        return f"{epochs} epoch{'s' if epochs != 1 else ''} of {step.title.lower()}"
+        label = next(c.kind.label for c in controls(type(step)) if c.name == "epochs")
+        what = step.title if label == "Epochs" else label
+        return f"{epochs} epoch{'s' if epochs != 1 else ''} of {what.lower()}"
     field = layers_field(step)
     if field is None:
         return ""

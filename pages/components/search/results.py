@@ -183,7 +183,9 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
     loss = row["figures"]["loss"]
     with st.grid(4, min_column_width=150):
         with st.container(border=True, gap="xxsmall", height="stretch"):
-            st.metric(f"Loss :gray-badge[{loss['how']}]", loss["text"])
+            st.metric(
+                f"Loss, points :gray-badge[{loss['how']}]", loss["text"].removesuffix(" points")
+            )
             n = f"{loss['n']:,} validation samples" if loss["n"] else ""
             st.caption(f"{n}; on test {test['text']}" if test else n)
         for cost in found["goals"]["objectives"][1:]:
@@ -259,7 +261,8 @@ def _front(found: dict[str, Any]) -> None:
     )
     st.caption(
         "Dashed: the limits. The line joins what no other beats in everything that is weighed. "
-        "Losses are against the original on the same samples, with paired intervals."
+        "Losses are against the original on the same samples, with paired intervals; what loses "
+        "far more lies above the chart, and in the table of all candidates."
     )
 
 

@@ -178,9 +178,9 @@ def test_a_space_of_one_point_is_one_candidate(pilot):
 
 def _off(pilot):
     """Return what switches off every other technique of the space."""
-    from optim.search.autopilot.plan import _recipes
+    from optim.search.autopilot.plan import recipes_of
 
-    space = _recipes(pilot().session).space
+    space = recipes_of(pilot().session).space
     return {
         d.name: [False]
         for d in space
