@@ -41,7 +41,8 @@ class Quantity:
             points), ``"ms"``, ``"s"``, ``"bytes"``, ``"macs"``, ``"params"``, ``"x"`` (a ratio),
             ``"per_s"``, ``"count"``, ``"j"``, ``"h"``, ``"g_co2e"``, ``"db"`` (decibels),
             ``"nats"``, ``"cosine"``,
-            ``"r2"`` (1 at most, below 0 for worse than the mean), ``"target"`` (the unit of what is
+            ``"r2"`` (1 at most, below 0 for worse than the mean), ``"tau"`` (a rank correlation,
+            -1 to 1), ``"target"`` (the unit of what is
             predicted).
         low: Lower end of the 95 % interval; equal to ``value`` for an exact count.
         high: Upper end of the 95 % interval.
@@ -224,6 +225,7 @@ UNITS: dict[str, _Unit] = {
     "nats": _Unit(((0.0, 1.0, " nats"),)),
     "cosine": _Unit(((0.0, 1.0, ""),), digits=4),
     "r2": _Unit(((0.0, 1.0, ""),)),
+    "tau": _Unit(((0.0, 1.0, ""),)),
     "target": _Unit(((0.0, 1.0, ""),), digits=4),
 }
 

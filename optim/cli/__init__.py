@@ -5,6 +5,7 @@
 ``measuring``   measure, verify, run, check
 ``inspecting``  inspect, sensitivity, plan
 ``searching``   search
+``nas``         nas
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
@@ -27,6 +28,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     inspecting,
     lists,
     measuring,
+    nas,
     operating,
     owners,
     packing,

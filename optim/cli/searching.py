@@ -17,7 +17,7 @@ from optim.errors import ConfigError
 from optim.search.goals import BYTES_OF
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 
-__all__ = ["search"]
+__all__ = ["bound", "narrowed", "search"]
 
 _UNITS = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20}
 _UNITS |= {"k": 1e3, "m": 1e6, "g": 1e9}
@@ -98,7 +98,7 @@ def search(
     from optim.search.watch import Watch
 
     limits: dict[str, float | str] = {
-        figure: _bound(option, text)
+        figure: bound(option, text)
         for figure, option, text in (
             ("bytes", "--max-bytes", max_bytes),
             ("latency", "--max-ms", max_ms),
@@ -122,7 +122,7 @@ def search(
         trains=training,
         reuses=stored,
         study=study,
-        only=dict(map(_narrowed, only or ())),
+        only=dict(map(narrowed, only or ())),
     )
     torch.set_num_threads(available_cores())
     with progress_bar() as progress:
@@ -176,7 +176,7 @@ def _print(found: dict[str, Any]) -> None:
     say_notes([found["closest"]["text"]] if found["closest"] else [])
 
 
-def _bound(option: str, text: str) -> float | str:
+def bound(option: str, text: str) -> float | str:
     """Return a number, its unit worked out, or a share as it is written.
 
     Raises:
@@ -197,7 +197,7 @@ def _bound(option: str, text: str) -> float | str:
         ) from error
 
 
-def _narrowed(text: str) -> tuple[str, tuple[bool | int | float | str, ...]]:
+def narrowed(text: str) -> tuple[str, tuple[bool | int | float | str, ...]]:
     """Return a dimension and its values.
 
     Raises:

@@ -4,6 +4,7 @@
 ``space``      what may be tried, read off the fields of techniques and architectures
 ``figures``    what can be weighed or limited
 ``goals``      what is asked for: objectives and limits
+``target``     the device that it is asked for
 ``candidate``  what was tried, and what came of it
 ``front``      what nothing else beats; hypervolume; knee
 ``choosing``   the answer: front, the one to take, the closest miss

@@ -33,6 +33,8 @@ class Candidate:
         parent: Number of the candidate that it was made from; -1 if there is none.
         is_baseline: Whether it was drawn to be compared with, and is not chosen.
         quality: The figure of quality itself, such as accuracy; None where it was not measured.
+        scores: What proxies said of it before it was trained, by their names.
+        seconds: It took, in all.
     """
 
     point: Point
@@ -46,6 +48,7 @@ class Candidate:
     parent: int = -1
     is_baseline: bool = False
     quality: Quantity | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -64,6 +67,7 @@ class Candidate:
             **vars(self),
             "point": dict(self.point),
             "made": dict(self.made),
+            "scores": dict(self.scores),
             "figures": {name: value.to_json() for name, value in self.figures.items()},
             "quality": self.quality.to_json() if self.quality else None,
         }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from optim.devices.profile import DeviceProfile, catalogue, device
 from optim.ladder.estimates import energy_on, latency_on_device, memory_on
 from optim.ladder.footprint import footprint_of
 from optim.ladder.rungs import fit_of, runtime_for
@@ -15,32 +14,11 @@ from optim.measure.size import encoded_sizes
 from optim.models.bundle import ModelBundle
 from optim.quantity import How, Quantity
 from optim.search.goals import Goals
+from optim.search.target import device_named
 
 __all__ = ["cheap_figures", "device_figures", "device_named"]
 
 _CHEAP = frozenset({"bytes", "macs", "params"})
-
-
-def device_named(name: str) -> DeviceProfile:
-    """Return a device of the catalogue by its name, or by a word of its title.
-
-    Of several with that word, such as a kind of core, the first of the catalogue is taken.
-
-    Raises:
-        ConfigError: If there is none.
-
-    Example:
-        >>> device_named("cortex-m7").title
-        'DISCO-F746NG (Cortex-M7, 216 MHz)'
-    """
-    known = catalogue()
-    if name in known or not name.strip():
-        return device(name)
-    wanted = name.strip().lower()
-    for profile in known.values():
-        if wanted in f"{profile.title} {profile.chip}".lower():
-            return profile
-    return device(name)
 
 
 def cheap_figures(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optim.cli import main
-from optim.cli.searching import _bound, _narrowed
+from optim.cli.searching import bound, narrowed
 from optim.errors import ConfigError
 from optim.recipe import Recipe
 from optim.sensitivity.analysis import analyse
@@ -106,10 +106,10 @@ def test_unusable_input_is_a_sentence_and_code_2(optim, arguments, message):
     [("40000", 40_000), ("40kB", 40_000), ("64KiB", 65_536), ("1.5 MB", 1_500_000), ("10%", "10%")],
 )
 def test_amounts_have_units(text, value):
-    assert _bound("--max-bytes", text) == value
+    assert bound("--max-bytes", text) == value
 
 
 def test_values_of_dimensions_are_read_as_what_they_are():
-    assert _narrowed("a.b=4,0.5,true,float") == ("a.b", (4, 0.5, True, "float"))
+    assert narrowed("a.b=4,0.5,true,float") == ("a.b", (4, 0.5, True, "float"))
     with pytest.raises(ConfigError, match="--only must be written"):
-        _narrowed("a.b=")
+        narrowed("a.b=")

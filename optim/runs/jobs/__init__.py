@@ -7,6 +7,8 @@ is imported inside its functions: the web server reads this index and never comp
 from __future__ import annotations
 
 from optim.runs.jobs.alternatives import ALTERNATIVES
+from optim.runs.jobs.nas import KIND as NAS_KIND
+from optim.runs.jobs.nas import NAS
 from optim.runs.jobs.recipe import RECIPE
 from optim.runs.jobs.search import KIND as SEARCH_KIND
 from optim.runs.jobs.search import SEARCH
@@ -18,4 +20,5 @@ JOBS: dict[str, Kind] = {
     "recipe": RECIPE,
     "alternatives": ALTERNATIVES,
     SEARCH_KIND: SEARCH,
+    NAS_KIND: NAS,
 }

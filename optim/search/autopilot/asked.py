@@ -10,11 +10,11 @@ from optim.errors import ConfigError
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.search.budget import checked_seconds
-from optim.search.costs import device_named
 from optim.search.figures import FIGURES
 from optim.search.goals import BYTES_OF, Goals, Limit
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 from optim.search.space import Scalar
+from optim.search.target import device_named
 
 __all__ = ["Asked", "checked_limit", "goals_of"]
 

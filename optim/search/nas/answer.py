@@ -1,0 +1,188 @@
+"""What came of a search: as plain data for a page and the command line, and as files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optim.errors import ExportError
+from optim.models.architecture import Architecture
+from optim.models.zoo import ARCHITECTURES
+from optim.quantity import Quantity
+from optim.search.candidate import Candidate
+from optim.search.choosing import closest_miss, front_of, knee_of
+from optim.search.goals import Goals
+from optim.search.nas.asked import Asked
+from optim.search.nas.halving import taken
+from optim.search.nas.trust import trust_of
+from optim.search.nas.words import figures_text
+from optim.search.space import Space
+from optim.storage import write_atomic
+
+if TYPE_CHECKING:
+    from optim.search.nas.ending import Answer
+
+__all__ = ["WEIGHTS", "answer_json", "files_of", "save", "state_of"]
+
+WEIGHTS = "model.safetensors"
+"""File of the trained weights of the network that is taken."""
+
+
+def state_of(
+    candidates: Sequence[Candidate],
+    goals: Goals,
+    asked: Asked,
+    space: Space,
+    *,
+    layers: Mapping[int, Sequence[Mapping[str, Any]]],
+    story: Sequence[Mapping[str, Any]],
+    stage: str,
+    spent_s: float,
+) -> dict[str, Any]:
+    """Return what a search has so far, as plain data.
+
+    Args:
+        candidates: All that was kept.
+        goals: What is weighed and limited.
+        asked: What was asked for.
+        space: What may be tried.
+        layers: ``{candidate number: layers that multiply}`` of what was trained.
+        story: What was said, with the seconds at which it was.
+        stage: What is being done.
+        spent_s: Seconds that were spent.
+    """
+    front = front_of(candidates, goals, whole=True)
+    best, closest, knee = (
+        taken(candidates, goals),
+        closest_miss(candidates, goals),
+        knee_of(front, goals),
+    )
+    family: type[Architecture] = ARCHITECTURES[asked.space]
+    return {
+        "space": {
+            "family": asked.space,
+            "title": family.title,
+            "networks": space.count(),
+            "dimensions": [
+                {
+                    "name": d.name,
+                    "label": d.label,
+                    "values": list(d.values),
+                    "is_ordered": d.is_ordered,
+                }
+                for d in space
+            ],
+        },
+        "goals": goals.to_json(),
+        "limits": [limit.text for limit in goals.limits],
+        "candidates": [_row(c, goals, layers.get(c.number, ())) for c in candidates],
+        "front": [candidate.number for candidate in front],
+        "knee": knee.number if knee else None,
+        "chosen": best.number if best else None,
+        "closest": {"number": closest.candidate.number, "text": closest.text} if closest else None,
+        "trust": [trust.to_json() for trust in trust_of(candidates)],
+        "story": [dict(one) for one in story],
+        "stage": stage,
+        "spent_s": spent_s,
+        "seconds": asked.seconds,
+    }
+
+
+def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a finished search as plain data; see ``docs/schemas/nas-1.json``.
+
+    Args:
+        answer: What came of it.
+        asked: What was asked for.
+        state: As :func:`state_of` gives it.
+    """
+    delivered = answer.delivery
+    return {
+        "schema": "optim.nas/1",
+        "data": asked.data,
+        "seed": asked.seed,
+        "precision": asked.precision,
+        "satisfied": answer.chosen is not None and delivered is not None,
+        "impossible": answer.impossible,
+        "ended": answer.ended,
+        **state,
+        "stage": "",
+        "chosen": answer.chosen.number if answer.chosen else None,
+        "closest": {
+            "number": answer.closest.candidate.number,
+            "text": answer.closest.text,
+            "misses": [miss.to_json() for miss in answer.closest.misses],
+            "relaxations": answer.closest.relaxations,
+        }
+        if answer.closest
+        else None,
+        "tests": {str(number): _shown(value) for number, value in answer.tests.items()},
+        "verification": delivered.verification.to_json() if delivered else None,
+    }
+
+
+def files_of(answer: Answer, found: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of a finished search by name.
+
+    The answer; the trained weights of the front; of the network that is taken the weights, the
+    recipe that makes its file of them, and the verified file.
+
+    Args:
+        answer: What came of it.
+        found: As :func:`answer_json` gives it.
+    """
+    files = {"nas.json": (json.dumps(found, indent=1) + "\n").encode()}
+    files |= {f"front-{number}.safetensors": weights for number, weights in answer.front.items()}
+    if answer.taken is not None and answer.recipe is not None:
+        files[WEIGHTS] = answer.weights
+        files["recipe.yaml"] = answer.recipe.to_yaml().encode()
+    if answer.delivery is not None:
+        files[f"model{answer.delivery.suffix}"] = answer.delivery.data
+    return files
+
+
+def save(folder: Path, answer: Answer, found: Mapping[str, Any]) -> Path:
+    """Write the files of a finished search into a folder.
+
+    Raises:
+        ExportError: If the folder cannot be written.
+    """
+    try:
+        for stale in ("model.onnx", WEIGHTS, "recipe.yaml"):
+            # What an earlier search left there must not pass for this result.
+            (folder / stale).unlink(missing_ok=True)
+        for name, content in files_of(answer, found).items():
+            write_atomic(folder / name, content)
+    except OSError as error:
+        raise ExportError(
+            f"{folder.name!r} cannot be written: {error.strerror}.",
+            hint="Choose another folder, or free some space.",
+        ) from error
+    return folder
+
+
+def _row(candidate: Candidate, goals: Goals, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "number": candidate.number,
+        "parent": candidate.parent,
+        "title": candidate.title,
+        "stage": candidate.stage,
+        "outcome": candidate.outcome,
+        "note": candidate.note,
+        "keeps_limits": candidate.is_whole and not goals.misses(candidate.figures),
+        "figures": {name: _shown(value) for name, value in candidate.figures.items()},
+        "quality": _shown(candidate.quality),
+        "text": figures_text(candidate.figures, goals),
+        "point": dict(candidate.point),
+        "architecture": candidate.made.get("architecture"),
+        "epochs": candidate.made.get("epochs", 0),
+        "scores": dict(candidate.scores),
+        "layers": [dict(layer) for layer in layers],
+        "seconds": candidate.seconds,
+    }
+
+
+def _shown(value: Quantity | None) -> dict[str, Any] | None:
+    return None if value is None else {**value.to_json(), "text": str(value)}

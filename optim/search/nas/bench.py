@@ -1,0 +1,357 @@
+"""What a network costs before it is trained, and what it reaches after.
+
+Costs are those of the file it would be deployed as: with 8-bit integers where that is asked for,
+outlined without a sample. What is trained is kept under the key of all that led to it, see
+:mod:`optim.stored`: whoever needs the network again, a resumed search or its end, finds it there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from optim.data.added import open_registered_data
+from optim.data.splits import trained_on
+from optim.data.task import Classification
+from optim.errors import CalibrationError, OptimError
+from optim.export.deploy import onnx_bytes
+from optim.hashing import digest
+from optim.measure.evaluate import predict
+from optim.measure.macs import layer_costs
+from optim.models.architecture import Architecture
+from optim.models.bundle import ModelBundle, Provenance
+from optim.models.checkpoint import load_checkpoint
+from optim.models.open import fresh_model
+from optim.models.zoo import ARCHITECTURES, architecture_from_json, architecture_to_json
+from optim.quantity import How, Quantity
+from optim.recipe import Recipe
+from optim.search.costs import cheap_figures, device_figures
+from optim.search.goals import Goals
+from optim.search.nas.asked import Asked
+from optim.search.nas.families import architecture_at, space_of
+from optim.search.nas.proxies import Probe, scores_of
+from optim.search.space import Point, Space
+from optim.step import Context, NoResume, Resume
+from optim.stored import load_stored, store_result, stored_file
+from optim.subject import Subject, open_any_data, subject_of
+from optim.techniques.quantize import Quantize
+from optim.train import Augment, Epoch, Schedule, fit, label_loss
+
+__all__ = ["Bench", "Judged"]
+
+_LOG = logging.getLogger(__name__)
+_PROBED = 64
+"""Training samples that proxies look at."""
+_SMOOTHING = 0.05
+_FEW = 5000
+"""Training samples below which batches are small."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a trained network reaches.
+
+    Attributes:
+        accuracy: Of the network as it is deployed.
+        error: The same as a figure of a search.
+    """
+
+    accuracy: Quantity
+    error: Quantity
+
+
+class Bench:
+    """Data, a space, and what is done to the networks of it.
+
+    Args:
+        asked: What is asked for.
+        folder: Where relative files are looked up.
+        registered_only: Whether only registered data are opened.
+
+    Raises:
+        OptimError: If the data cannot be opened, or no network of the space takes them.
+    """
+
+    def __init__(
+        self, asked: Asked, *, folder: Path = Path(), registered_only: bool = False
+    ) -> None:
+        self.asked = asked
+        data = (
+            open_registered_data(asked.data)
+            if registered_only
+            else open_any_data(asked.data, folder)
+        )
+        if not isinstance(data.task, Classification) or not data.is_split:
+            what = "have no training part" if not data.is_split else "have no classes"
+            raise CalibrationError(
+                f"An architecture is searched by training classifiers, and {data.title} {what}.",
+                hint="Use data with classes and with train and test parts.",
+            )
+        self.family = ARCHITECTURES[asked.space]
+        self.space: Space = space_of(
+            asked.space, data.input_shape, also=asked.also, only=asked.only
+        )
+        reference = fresh_model(self._some(data.input_shape), data, asked.seed)
+        self.subject: Subject = subject_of(reference, data, seed=asked.seed)
+        self._costs: dict[str, dict[str, Quantity]] = {}
+        self._parts: dict[str, tuple[Tensor, Tensor]] = {}
+        self._trained: dict[str, ModelBundle] = {}
+
+    # --- architectures ----------------------------------------------------------------------
+
+    def architecture(self, point: Point) -> Architecture:
+        """Return the architecture that a point is.
+
+        Raises:
+            OptimError: If there is none, or it does not take the data.
+        """
+        found = architecture_at(self.asked.space, point)
+        found.check(self.subject.data.input_shape)
+        return found
+
+    def fresh(self, architecture: Architecture) -> ModelBundle:
+        """Return a network with fresh weights, for these data."""
+        found = fresh_model(architecture, self.subject.data, self.asked.seed)
+        return replace(found, spec=self.subject.bundle.spec)
+
+    def layers(self, architecture: Architecture) -> list[dict[str, Any]]:
+        """Return the layers that multiply, as plain data, in order of execution."""
+        bundle = self.fresh(architecture)
+        return [
+            {
+                "name": cost.name,
+                "kind": cost.kind,
+                "shape": list(cost.shape),
+                "params": cost.params,
+                "macs": cost.macs,
+                "activations": cost.activations,
+            }
+            for cost in layer_costs(bundle.module, bundle.spec.shape)
+        ]
+
+    # --- before training --------------------------------------------------------------------
+
+    def costs(self, architecture: Architecture, goals: Goals) -> dict[str, Quantity]:
+        """Return what a network costs where it is deployed, as far as goals ask for it.
+
+        Raises:
+            OptimError: If it cannot be built or deployed.
+        """
+        key = digest(architecture_to_json(architecture), goals.device, goals.bytes_of)
+        if key not in self._costs:
+            self._costs[key] = self._costs_of(self.fresh(architecture), architecture, goals)
+        return self._costs[key]
+
+    def scores(self, architecture: Architecture) -> dict[str, float]:
+        """Return what proxies say of a network."""
+        bundle = self.fresh(architecture)
+        inputs, targets = self._probed
+        loss = torch.nn.functional.cross_entropy
+        costs = layer_costs(bundle.module, bundle.spec.shape)
+        probe = Probe(
+            inputs,
+            targets,
+            lambda outputs, wanted: loss(outputs, wanted),
+            sum(p.numel() for p in bundle.module.parameters()),
+            sum(cost.macs for cost in costs),
+        )
+        return scores_of(bundle.module, probe)
+
+    # --- training ---------------------------------------------------------------------------
+
+    def train(
+        self,
+        architecture: Architecture,
+        epochs: int,
+        *,
+        resume: Resume | None = None,
+        on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+        check: Callable[[], None] = lambda: None,
+        trained: Callable[[str], None] = lambda key: None,
+    ) -> tuple[ModelBundle, float]:
+        """Train a network from fresh weights; return it with the seconds of its epochs.
+
+        Args:
+            architecture: What is trained.
+            epochs: How long.
+            resume: Where states are kept.
+            on_epoch: Called after every epoch.
+            check: Called between steps; raises to stop.
+            trained: Called with the key under which the result was stored.
+        """
+        bundle, data = self.fresh(architecture), self.subject.data
+        task = bundle.task
+        assert isinstance(task, Classification)
+        inputs, targets = self._part("train")
+        done = fit(
+            bundle.module,
+            inputs,
+            targets,
+            label_loss(task, _SMOOTHING),
+            self.schedule(epochs),
+            generator=torch.Generator().manual_seed(self.asked.seed),
+            augment=self._augment,
+            resume=resume or NoResume(),
+            on_epoch=on_epoch,
+            check=check,
+        )
+        provenance = Provenance(architecture.title, seen=trained_on(data))
+        found = replace(bundle, provenance=provenance, name=architecture.title)
+        key = self.key(architecture, epochs)
+        self._trained[key] = found
+        try:
+            store_result(key, found)
+            trained(key)
+        except OSError as error:
+            _LOG.warning("a trained network could not be stored: %s", error)
+        return found, sum(epoch.seconds for epoch in done)
+
+    def warm_up(self, check: Callable[[], None] = lambda: None) -> None:
+        """Train a moment unseen: the first training pays for what all others find ready."""
+        inputs, targets = self._probed
+        module = self.fresh(self._some(self.subject.data.input_shape)).module
+        task = self.subject.data.task
+        assert isinstance(task, Classification)
+        generator = torch.Generator().manual_seed(self.asked.seed)
+        with contextlib.suppress(CalibrationError):  # so few samples may be of one class
+            fit(
+                module,
+                inputs,
+                targets,
+                label_loss(task, _SMOOTHING),
+                Schedule(epochs=1),
+                generator=generator,
+                check=check,
+            )
+
+    def schedule(self, epochs: int) -> Schedule:
+        """Return how networks of the family are trained."""
+        batch = 64 if self.subject.data.parts["train"] < _FEW else 128
+        if self.asked.space == "vit":
+            return Schedule(
+                epochs, batch, learning_rate=0.003, weight_decay=0.05, optimizer="adamw"
+            )
+        return Schedule(epochs, batch, learning_rate=0.05 if self.asked.space == "mlp" else 0.1)
+
+    def key(self, architecture: Architecture, epochs: int) -> str:
+        """Return the identity of a training: equal keys have equal results."""
+        schedule = vars(self.schedule(epochs))
+        augment = vars(self._augment)
+        made = architecture_to_json(architecture)
+        return digest("nas", made, self.subject.data.hash, schedule, augment, self.asked.seed)
+
+    def trained(
+        self, made: dict[str, Any], check: Callable[[], None] = lambda: None
+    ) -> ModelBundle:
+        """Return a network that was trained before; trained again if its file is gone.
+
+        Args:
+            made: ``{"architecture": ..., "epochs": ...}`` of a candidate.
+            check: Called between steps; raises to stop.
+        """
+        architecture, epochs = architecture_from_json(made["architecture"]), int(made["epochs"])
+        key = self.key(architecture, epochs)
+        if key not in self._trained:
+            kept = self._stored(key, architecture)
+            if kept is None:
+                kept, _ = self.train(architecture, epochs, check=check)
+            self._trained[key] = kept
+        return self._trained[key]
+
+    def deployed(self, bundle: ModelBundle) -> ModelBundle:
+        """Return a trained network as it is deployed."""
+        if self.asked.precision != "int8":
+            return bundle
+        context = Context(self.subject.data, bundle, self.asked.seed, "quantize")
+        return Quantize().apply(bundle, context).bundle
+
+    def recipe(self, model: str) -> Recipe:
+        """Return the recipe that makes the deployed network of the trained one."""
+        recipe = Recipe(model, self.asked.data, seed=self.asked.seed)
+        return recipe.with_step(Quantize()) if self.asked.precision == "int8" else recipe
+
+    def judge(
+        self, bundle: ModelBundle, part: str, check: Callable[[], None] = lambda: None
+    ) -> Judged:
+        """Return what a deployed network reaches on a part of the data."""
+        accuracy = predict(bundle, self.subject.samples(part), check=check).accuracy()
+        value, low, high = (100 * (1 - x) for x in (accuracy.value, accuracy.high, accuracy.low))
+        error = Quantity(
+            value, "points", min(low, value), max(high, value), accuracy.n, accuracy.how
+        )
+        return Judged(accuracy, error)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _some(self, shape: tuple[int, ...]) -> Architecture:
+        """Return any architecture of the space that takes the data."""
+        found = architecture_at(self.asked.space, self.space.clean({}))
+        for dimension in self.space:
+            for value in dimension.values:
+                with contextlib.suppress(OptimError):
+                    found.check(shape)
+                    return found
+                point = self.space.clean({dimension.name: value})
+                found = architecture_at(self.asked.space, point)
+        return found
+
+    def _costs_of(
+        self, bundle: ModelBundle, architecture: Architecture, goals: Goals
+    ) -> dict[str, Quantity]:
+        how = How.MEASURED
+        if self.asked.precision == "int8":
+            how = How.ESTIMATED
+            context = Context(self.subject.data, bundle, self.asked.seed, "quantize")
+            bundle = Quantize().outline(bundle, context)
+        link = self.recipe(f"nas-{'0' * 16}").to_link()
+        file = onnx_bytes(bundle, link)
+        found = cheap_figures(bundle, goals, lambda: file, how)
+        return {**found, **device_figures(bundle, goals, file, self._one)}
+
+    @cached_property
+    def _one(self) -> np.ndarray:
+        """``(1, ...)`` float32: one sample as the network takes it."""
+        sample = self.subject.data.part("train").inputs[:1]
+        one: np.ndarray = self.subject.bundle.spec.normalise(sample).numpy()
+        return one
+
+    @cached_property
+    def _probed(self) -> tuple[Tensor, Tensor]:
+        samples = self.subject.samples("train")
+        few = samples.take(np.arange(min(_PROBED, len(samples))))
+        inputs = self.subject.bundle.spec.normalise(few.inputs)
+        return inputs, torch.from_numpy(few.targets.copy())
+
+    @property
+    def _augment(self) -> Augment:
+        shape = self.subject.data.input_shape
+        if len(shape) != 3 or self.asked.space == "mlp":
+            return Augment()
+        return Augment(shift=max(1, min(shape[1:]) // 10))
+
+    def _part(self, name: str) -> tuple[Tensor, Tensor]:
+        if name not in self._parts:
+            samples = self.subject.data.part(name)
+            inputs = self.subject.bundle.spec.normalise(samples.inputs)
+            self._parts[name] = inputs, torch.from_numpy(samples.targets.copy())
+        return self._parts[name]
+
+    def _stored(self, key: str, architecture: Architecture) -> ModelBundle | None:
+        path = stored_file(key)
+        if path is None:
+            return None
+        try:
+            found = load_checkpoint(path)
+            return load_stored(key, replace(found, name=architecture.title))
+        except OptimError as error:
+            _LOG.warning("a stored network cannot be used: %s", error)
+            return None

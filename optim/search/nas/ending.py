@@ -1,0 +1,158 @@
+"""The end of a search: the front on test samples once, and a verified file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from optim.errors import OptimError
+from optim.export.deliver import Delivery, deliver
+from optim.models.checkpoint import serialise
+from optim.quantity import Quantity
+from optim.recipe import Recipe
+from optim.search.candidate import Candidate
+from optim.search.choosing import Closest, closest_miss, front_of
+from optim.search.figures import FIGURES
+from optim.search.goals import Goals
+from optim.search.nas.answer import WEIGHTS
+from optim.search.nas.halving import taken
+from optim.search.nas.session import Session
+from optim.search.nas.words import figures_text
+
+__all__ = ["Answer", "finish", "impossible_answer"]
+
+_TESTED = 6
+"""Networks of the front that are measured on test samples."""
+_KEPT = 12
+"""Networks of the front whose weights are files of the answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a search.
+
+    Attributes:
+        chosen: The one to take: it keeps all limits, and its file is verified; else None.
+        closest: What came closest where none keeps all limits.
+        impossible: Why no network can keep the limits; empty if that is not known.
+        tests: ``{candidate number: error on test samples}`` of the front.
+        delivery: The verified file of the chosen one, or of the closest.
+        weights: The trained weights it was made of, as a checkpoint.
+        recipe: Makes the file of these weights.
+        front: ``{candidate number: checkpoint}``.
+        ended: Why the search ended.
+    """
+
+    chosen: Candidate | None = None
+    closest: Closest | None = None
+    impossible: str = ""
+    tests: Mapping[int, Quantity] = field(default_factory=dict)
+    delivery: Delivery | None = None
+    weights: bytes = b""
+    recipe: Recipe | None = None
+    front: Mapping[int, bytes] = field(default_factory=dict)
+    ended: str = ""
+
+    @property
+    def taken(self) -> Candidate | None:
+        """The chosen one, or what came closest; None if nothing was trained."""
+        return self.chosen or (self.closest.candidate if self.closest else None)
+
+
+def impossible_answer(why: str) -> Answer:
+    """Return the answer of a search whose limits are out of reach."""
+    return Answer(impossible=why, ended="The limits are out of reach.")
+
+
+def finish(session: Session, ended: str) -> Answer:
+    """Write and verify the file of the best, and measure the front on test samples once."""
+    delivery, best, closest = _delivered(session)
+    answer = Answer(best, closest, delivery=delivery, ended=ended)
+    wanted = answer.taken
+    if wanted is None:
+        session.say("No network could be trained within the budget.")
+        return answer
+    session.begin("measuring the front on test samples")
+    tests = _tests(session, wanted)
+    session.say(_conclusion(session.goals, best, closest, tests))
+    check, bench = session.watch.check, session.bench
+    front = {
+        c.number: serialise(bench.trained(dict(c.made), check))
+        for c in front_of(session.candidates, session.goals, whole=True)[:_KEPT]
+    }
+    weights = serialise(bench.trained(dict(wanted.made), check))
+    recipe = bench.recipe(WEIGHTS)
+    return replace(answer, tests=tests, weights=weights, recipe=recipe, front=front)
+
+
+def _delivered(session: Session) -> tuple[Delivery | None, Candidate | None, Closest | None]:
+    """Return the first file that is verified, of the best on; a file that is not is passed over."""
+    refused: set[int] = set()
+    while True:
+        left = [c for c in session.candidates if c.number not in refused]
+        best = taken(left, session.goals)
+        closest = None if best else closest_miss(left, session.goals)
+        wanted = best or (closest.candidate if closest else None)
+        if wanted is None:
+            return None, None, None
+        session.begin("writing and verifying the file")
+        try:
+            delivery = _deliver(session, wanted)
+        except OptimError as error:
+            session.say(f"The file of {wanted.title!r} was refused. {error}")
+            refused.add(wanted.number)
+            continue
+        limit = session.goals.limit("bytes") if best else None
+        size = delivery.verification.size
+        if limit is None or limit.over(size.value) <= 0:
+            return delivery, best, closest
+        session.say(f"The file of {wanted.title!r} has {size}, over the limit.")
+        refused.add(wanted.number)
+
+
+def _deliver(session: Session, candidate: Candidate) -> Delivery:
+    bench, check = session.bench, session.watch.check
+    made = dict(candidate.made)
+    architecture = bench.architecture(candidate.point)
+    name = f"nas-{bench.key(architecture, int(made['epochs']))[:16]}"
+    return deliver(
+        bench.deployed(bench.trained(made, check)),
+        bench.recipe(name),
+        "onnx",
+        bench.subject.samples(),
+        more=bench.subject.data.part("train"),
+        check=check,
+    )
+
+
+def _tests(session: Session, wanted: Candidate) -> dict[int, Quantity]:
+    """Return the error of the front on test samples, which nothing was selected by."""
+    bench, check = session.bench, session.watch.check
+    if "test" not in bench.subject.data.parts:
+        return {}
+    front = front_of(session.candidates, session.goals, whole=True)
+    others = [c for c in front if c.number != wanted.number]
+    others.sort(key=lambda c: session.goals.excess(c.figures))
+    found = {}
+    for candidate in [wanted, *others][:_TESTED]:
+        if candidate is not wanted and session.budget.left <= 0:
+            break
+        bundle = bench.deployed(bench.trained(dict(candidate.made), check))
+        found[candidate.number] = bench.judge(bundle, "test", check).error
+    return found
+
+
+def _conclusion(
+    goals: Goals,
+    best: Candidate | None,
+    closest: Closest | None,
+    tests: Mapping[int, Quantity],
+) -> str:
+    if best is not None:
+        test = f" Error on test samples: {tests[best.number]}." if best.number in tests else ""
+        unsure = goals.misses(best.figures, certainly=True)
+        beyond = ", ".join(FIGURES[miss.limit.figure].title for miss in unsure)
+        words = f" Its interval reaches beyond the limit: {beyond}." if unsure else ""
+        return f"Taken: {best.title}; {figures_text(best.figures, goals)}.{test}{words}"
+    assert closest is not None
+    return f"No network keeps all limits. Closest: {closest.candidate.title}. {closest.text}"

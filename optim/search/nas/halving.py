@@ -1,0 +1,91 @@
+"""Which networks are trained for longer: a third of those that were trained as long, the best.
+
+Asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter Tuning,
+2018, arXiv:1810.05934), here with one worker: as soon as a length of training has three networks
+for each that was trained for longer, its best one is; else a new network is tried.
+**Differs from the paper**: each training begins from the start, with a schedule of its own length,
+so that it can be made again; and what is best is told by fronts, not by one figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from optim.quantity import Quantity
+from optim.search.candidate import Candidate
+from optim.search.choosing import chosen
+from optim.search.front import front
+from optim.search.goals import Goals
+
+__all__ = ["newest", "promotion", "ranked", "taken"]
+
+_FEWER = 3
+
+
+def ranked(candidates: Sequence[Candidate], goals: Goals) -> list[Candidate]:
+    """Return networks, best first: limits, then front after front, by error within one.
+
+    Args:
+        candidates: Trained ones.
+        goals: What is weighed and limited.
+    """
+    left = [c for c in candidates if goals.values(c.figures)]
+    found: list[Candidate] = []
+    while left:
+        positions = set(front([goals.values(c.figures) or () for c in left]))
+        best = [c for i, c in enumerate(left) if i in positions]
+        found += sorted(best, key=lambda c: (c.figures[goals.quality].value, c.number))
+        left = [c for i, c in enumerate(left) if i not in positions]
+    return sorted(found, key=lambda c: goals.excess(c.figures) > 0)
+
+
+def taken(candidates: Sequence[Candidate], goals: Goals) -> Candidate | None:
+    """Return the network to take, as :func:`~optim.search.choosing.chosen`; None if none will do.
+
+    Estimates of a device are taken by their value: their intervals are so wide that what certainly
+    keeps a limit is often much worse.
+    """
+    by_value = [
+        replace(
+            c,
+            figures={
+                name: value if name == goals.quality else Quantity.exact(value.value, value.unit)
+                for name, value in c.figures.items()
+            },
+        )
+        for c in candidates
+    ]
+    best = chosen(by_value, goals)
+    return next((c for c in candidates if best and c.number == best.number), None)
+
+
+def promotion(
+    candidates: Sequence[Candidate], goals: Goals, rungs: Sequence[int]
+) -> tuple[Candidate, int] | None:
+    """Return the network that is to be trained for longer, and how long; None for a new one.
+
+    Args:
+        candidates: All that were tried.
+        goals: What is weighed and limited.
+        rungs: Lengths of trainings in epochs, shortest first.
+    """
+    for shorter, longer in zip(rungs[-2::-1], rungs[:0:-1], strict=True):
+        trained = [c for c in candidates if c.is_whole and c.made.get("epochs") == shorter]
+        promoted = {c.parent for c in candidates if c.made.get("epochs") == longer}
+        for candidate in ranked(trained, goals)[: len(trained) // _FEWER]:
+            if candidate.number not in promoted:
+                return candidate, longer
+    return None
+
+
+def newest(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return of each network the candidate that was trained longest."""
+    longest: dict[str, Candidate] = {}
+    for candidate in candidates:
+        if not candidate.is_whole:
+            continue
+        key = repr(sorted(candidate.point.items()))
+        if key not in longest or candidate.made["epochs"] > longest[key].made["epochs"]:
+            longest[key] = candidate
+    return list(longest.values())

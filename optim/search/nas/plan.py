@@ -1,0 +1,238 @@
+"""The search for architectures: from data, limits and a budget of time to a verified file.
+
+=============  ==================================================================================
+proof          whether the smallest network of the space misses a limit; said before time is spent
+short          networks that keep the limits of cost, trained for short
+long           the best third of them for three times as long, and so on
+to the end     the front, for as long as there is time
+the end        the file, verified; the front on test samples, once
+=============  ==================================================================================
+
+What was tried lies in a study, what was trained under its key: a search that is stopped or killed
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from optim.errors import Cancelled, ConfigError, OptimError
+from optim.quantity import Quantity, format_value
+from optim.search.candidate import Candidate
+from optim.search.choosing import front_of
+from optim.search.figures import FIGURES
+from optim.search.goals import Goals, Limit
+from optim.search.nas.asked import Asked
+from optim.search.nas.ending import Answer, finish, impossible_answer
+from optim.search.nas.halving import newest, promotion, ranked
+from optim.search.nas.session import OutOfTimeError, Session
+from optim.search.nas.trying import Trying
+from optim.search.space import Scalar
+from optim.search.watch import Watch
+
+__all__ = ["ArchitectureSearch"]
+
+_LAST_SHARE = 0.5
+"""Of the time that is left, at most, for training the best to the end."""
+_FIRST_SHARE = 0.3
+"""Of the budget, at least, in which networks are tried whatever comes after."""
+_SURE = 1.2
+"""How much longer than thought a training may take."""
+_TRAINED = frozenset({"error", "training"})
+_ENDS_MOST = 64
+
+
+class ArchitectureSearch:
+    """One search for architectures.
+
+    Args:
+        asked: What is asked for.
+        watch: Who watches.
+        folder: Where relative files are looked up.
+        registered_only: Whether only registered data are opened.
+        url: Of the database of studies; the default one if empty.
+        clock: Monotonic seconds.
+
+    Raises:
+        OptimError: If the data or what is asked for cannot be used.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        watch: Watch | None = None,
+        *,
+        folder: Path = Path(),
+        registered_only: bool = False,
+        url: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.session = Session(
+            asked,
+            watch or Watch(),
+            folder=folder,
+            registered_only=registered_only,
+            url=url,
+            clock=clock,
+        )
+
+    def run(self) -> Answer:
+        """Search until the budget is used up, or nothing is left to try.
+
+        Raises:
+            OptimError: If what is asked for cannot be searched for.
+            Cancelled: If whoever watches wants it to stop; what was tried is kept.
+        """
+        session = self.session
+        session.introduce()
+        session.begin("looking for the smallest network")
+        smallest = _smallest(session)
+        if impossible := _impossible(session):
+            session.say(impossible)
+            return impossible_answer(impossible)
+        session.open_studies()
+        trying = Trying(session)
+        try:
+            session.bench.warm_up(session.watch.check)
+            trying.begin(smallest)
+            _search(session, trying)
+            ended = "Nothing is left to try." if session.time() else "The budget is spent."
+        except OutOfTimeError:
+            ended = "The budget is spent."
+        if session.watch.is_enough():
+            ended = "It was asked to take what it has."
+        return finish(session, ended)
+
+
+def _search(session: Session, trying: Trying) -> None:
+    """Try networks, train the best for longer, and at last the front to the end."""
+    lengths = ", ".join(map(str, session.rungs))
+    session.say(
+        f"Networks are trained for {lengths} epochs: a third of them goes on each time."
+        if len(session.rungs) > 1
+        else f"Networks are trained for {lengths} epochs."
+    )
+    is_left = True
+    while is_left and (session.time() > _for_the_end(session) or not session.candidates):
+        known = len(session.candidates)
+        if (found := promotion(session.candidates, session.goals, session.rungs)) is not None:
+            trying.train(*found, "longer training")
+            session.say(session.best_so_far())
+        else:
+            is_left = trying.try_next()
+        if known == 0 and session.candidates:
+            session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
+    _finish_front(session, trying)
+
+
+def _for_the_end(session: Session) -> float:
+    """Return the seconds that training the best to the end will take."""
+    best = ranked(newest(session.candidates), session.goals)
+    if session.budget.share < _FIRST_SHARE:
+        return 0.0
+    if not best or best[0].made["epochs"] == session.rungs[-1]:
+        return 0.0
+    return min(_LAST_SHARE * session.budget.seconds, _SURE * _whole_training(session, best[0]))
+
+
+def _whole_training(session: Session, candidate: Candidate) -> float:
+    """Return how long a whole training of a network takes, from the one that it had."""
+    each = candidate.figures["training"].value / candidate.made["epochs"]
+    return each * session.rungs[-1]
+
+
+def _finish_front(session: Session, trying: Trying) -> None:
+    """Train the front for the full length, what would be taken first, while there is time."""
+    over: set[int] = set()
+    while session.time():
+        front = front_of(newest(session.candidates), session.goals, whole=True)
+        left = [
+            c
+            for c in ranked(front, session.goals)
+            if c.made["epochs"] < session.rungs[-1] and c.number not in over
+        ]
+        able = [c for c in left if _SURE * _whole_training(session, c) <= session.time()]
+        if not able:
+            return
+        over.add(able[0].number)
+        trying.train(able[0], session.rungs[-1], "whole training")
+        session.say(session.best_so_far())
+
+
+# --- what is out of reach -----------------------------------------------------------------------
+
+
+def _smallest(session: Session) -> Mapping[str, Scalar]:
+    """Return the network of least cost, by what is limited first of all.
+
+    Raises:
+        ConfigError: If a limited figure is not known for such networks on the device.
+    """
+    goals = session.goals
+    limited = [limit.figure for limit in goals.limits if limit.figure not in _TRAINED]
+    figure = limited[0] if limited else "bytes"
+    point, _ = _least(session, figure)
+    figures = session.bench.costs(session.bench.architecture(point), goals)
+    for name in limited:
+        if name not in figures:
+            raise ConfigError(
+                f"{FIGURES[name].title} of such networks on {goals.device} is not known.",
+                hint="Limit another figure, or choose another device.",
+                field=name,
+            )
+    known = tuple(n for n in goals.objectives if n in figures or n in _TRAINED)
+    if known != goals.objectives:
+        # What the device cannot tell is not weighed.
+        more = ("macs",) if len(known) < 2 else ()
+        session.goals = Goals((*known, *more), goals.limits, goals.bytes_of, goals.device)
+    return point
+
+
+def _impossible(session: Session) -> str:
+    """Say which limits the smallest network of the space misses; empty if none is known."""
+    reasons = []
+    for limit in session.goals.limits:
+        if limit.figure in _TRAINED:
+            continue
+        _, least = _least(session, limit.figure, limit)
+        if least is not None and limit.over(least.value) > 0:
+            value = format_value(least.value, least.unit)
+            reasons.append(
+                f"{limit.text} is out of reach: the smallest network of the space takes {value}."
+            )
+    return " ".join(reasons)
+
+
+def _least(
+    session: Session, figure: str, limit: Limit | None = None
+) -> tuple[dict[str, Scalar], Quantity | None]:
+    """Return where a figure is least, and how much it is there, or that it keeps its limit.
+
+    It is looked for along one dimension after the other, from end to end.
+    """
+    bench = session.bench
+    point = bench.space.clean({})
+    least: Quantity | None = None
+    tried = 0
+    for dimension in bench.space:
+        values = dimension.values
+        ends = (values[0], values[-1]) if dimension.is_ordered else values
+        for value in ends:
+            session.watch.check()
+            candidate = bench.space.clean({**point, dimension.name: value})
+            try:
+                figures = bench.costs(bench.architecture(candidate), session.goals)
+            except Cancelled:
+                raise
+            except OptimError:
+                continue
+            tried += 1
+            found = figures.get(figure)
+            if found is not None and (least is None or found.value < least.value):
+                least, point = found, candidate
+            is_kept = limit is not None and least is not None and limit.over(least.value) <= 0
+            if is_kept or tried >= _ENDS_MOST:
+                return point, least
+    return point, least

@@ -1,0 +1,266 @@
+"""What all stages of a search share: the bench, the studies, the budget, and who watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from optim.errors import ConfigError
+from optim.hashing import digest
+from optim.quantity import format_value
+from optim.search.budget import Budget
+from optim.search.candidate import Candidate
+from optim.search.choosing import closest_miss
+from optim.search.figures import FIGURES
+from optim.search.goals import Goals
+from optim.search.nas.answer import state_of
+from optim.search.nas.asked import Asked, goals_of
+from optim.search.nas.bench import Bench
+from optim.search.nas.halving import taken
+from optim.search.nas.words import figures_text
+from optim.search.study import Study
+from optim.search.watch import Watch
+
+__all__ = ["OutOfTimeError", "Session", "rungs_of"]
+
+_FEWER = 3
+"""Every round trains a third of the networks three times as long."""
+_POPULATION = 8
+_END_SHARE, _END_LEAST_S, _END_MOST = 0.1, 3.0, 0.4
+_PUBLISH_EVERY_S = 1.0
+
+
+class OutOfTimeError(Exception):
+    """The budget is used up in the middle of something."""
+
+
+def rungs_of(epochs: int, networks: int) -> tuple[int, ...]:
+    """Return the lengths of trainings, shortest first.
+
+    Args:
+        epochs: Of a whole training.
+        networks: In the space; a single one is trained at full length.
+
+    Example:
+        >>> rungs_of(36, 1000), rungs_of(5, 1000), rungs_of(36, 1)
+        ((4, 12, 36), (1, 5), (36,))
+    """
+    if networks == 1:
+        return (epochs,)
+    found = [epochs]
+    while len(found) < _FEWER and found[0] >= _FEWER:
+        found.insert(0, found[0] // _FEWER)
+    return tuple(found)
+
+
+class Session:
+    """One search, while it goes on.
+
+    Args:
+        asked: What is asked for.
+        watch: Who watches.
+        folder: Where relative files are looked up.
+        registered_only: Whether only registered data are opened.
+        url: Of the database of studies; the default one if empty.
+        clock: Monotonic seconds.
+
+    Attributes:
+        goals: What is weighed and limited.
+        rungs: Lengths of trainings in epochs, shortest first.
+        was_resumed: Whether an earlier attempt has begun it.
+
+    Raises:
+        OptimError: If what is asked for cannot be searched for.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        watch: Watch,
+        *,
+        folder: Path = Path(),
+        registered_only: bool = False,
+        url: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.asked = asked
+        self.watch = watch
+        self.clock = clock
+        self.budget = Budget(asked.seconds, clock=clock)
+        self.story: list[dict[str, Any]] = []
+        self.stage = "opening the data"
+        self.goals: Goals = goals_of(asked)
+        watch.progress(0.0, self.stage)
+        self.bench = Bench(asked, folder=folder, registered_only=registered_only)
+        self.networks = self.bench.space.count()
+        self.rungs = rungs_of(asked.epochs, self.networks)
+        self.was_resumed = False
+        self.layers: dict[str, list[dict[str, Any]]] = {}
+        self._url = url
+        self._published = float("-inf")
+        self._studies: tuple[Study, Study] | None = None
+
+    # --- what was tried ---------------------------------------------------------------------
+
+    def open_studies(self) -> None:
+        """Begin to keep what is tried, or go on where an earlier attempt was stopped.
+
+        Raises:
+            ConfigError: If a study of that name searches for something else.
+            RunError: If the database cannot be used.
+        """
+        asked, subject = self.asked, self.bench.subject
+        about = {
+            "space": asked.space,
+            "data": subject.data.hash,
+            "precision": asked.precision,
+            "epochs": list(self.rungs),
+            "seed": asked.seed,
+        }
+        name = asked.study or f"nas-{digest(asked.to_json())[:12]}"
+        options: dict[str, Any] = {"about": about, "seed": asked.seed, "url": self._url}
+        space = self.bench.space
+        points = Study.open(
+            name, space, self.goals, sampler=asked.sampler, population=_POPULATION, **options
+        )
+        others = Study.open(
+            f"{name} and beyond", space, self.goals, sampler="random", beside=points, **options
+        )
+        points.beside(others)
+        self._studies = points, others
+        if spent := points.spent_s:
+            self.was_resumed = True
+            self.budget = Budget(asked.seconds, min(spent, asked.seconds), self.clock)
+            self.say(
+                f"This search goes on: {len(self.candidates)} networks are known, "
+                f"{format_value(spent, 's')} are spent."
+            )
+
+    @property
+    def points(self) -> Study:
+        """Networks trained for short: what a sampler learns from."""
+        assert self._studies is not None
+        return self._studies[0]
+
+    @property
+    def others(self) -> Study:
+        """The same ones trained for longer."""
+        assert self._studies is not None
+        return self._studies[1]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """All that was kept, in the order in which it was."""
+        if self._studies is None:
+            return []
+        both = (c for study in self._studies for c in study.candidates())
+        return sorted(both, key=lambda candidate: candidate.number)
+
+    # --- time -------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Return the seconds left before the end has to begin; 0 if it is time to end."""
+        if self.watch.is_enough():
+            return 0.0
+        return max(0.0, self.budget.left - self.kept_back)
+
+    @cached_property
+    def kept_back(self) -> float:
+        """Seconds that the end may take: for the file and the test samples."""
+        seconds = self.budget.seconds
+        return min(max(_END_LEAST_S, _END_SHARE * seconds), _END_MOST * seconds)
+
+    def check(self) -> None:
+        """Stop if whoever watches wants that, or the budget is used up.
+
+        Raises:
+            Cancelled: In the first case.
+            OutOfTimeError: In the second.
+        """
+        self.watch.check()
+        if not self.time():
+            raise OutOfTimeError
+
+    def refuse_budget(self, needed_s: float, what: str) -> None:
+        """Refuse a budget that is too small for one training.
+
+        Raises:
+            ConfigError: Always, with one that would do.
+        """
+        least = int((needed_s + _END_LEAST_S) * 1.5) + 1
+        raise ConfigError(
+            f"The budget of {self.asked.seconds:g} s is too small for one training: {what}.",
+            hint=f"Give at least {least} s, or fewer epochs.",
+            field="seconds",
+        )
+
+    # --- telling ----------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """Say what is done, and why."""
+        self.story.append({"at": round(self.budget.spent, 1), "text": text})
+        self.watch.say(text)
+        self.publish(at_once=True)
+
+    def begin(self, stage: str) -> None:
+        """Say what is being done from now on."""
+        self.stage = stage
+        self.tell()
+
+    def tell(self) -> None:
+        """Say how far it is."""
+        self.watch.progress(min(0.99, self.budget.share), self.stage)
+        self.publish()
+
+    def publish(self, *, at_once: bool = False) -> None:
+        """Show what was found so far, once a second at most."""
+        now = self.clock()
+        if not at_once and now - self._published < _PUBLISH_EVERY_S:
+            return
+        self._published = now
+        if self._studies is not None:
+            self.points.note_spent(self.budget.spent)
+        self.watch.publish(self.state())
+
+    def state(self) -> dict[str, Any]:
+        """Return what there is so far, as plain data."""
+        for candidate in self.candidates:
+            key = digest(dict(candidate.point))
+            if candidate.is_whole and key not in self.layers:
+                self.layers[key] = self.bench.layers(self.bench.architecture(candidate.point))
+        return state_of(
+            self.candidates,
+            self.goals,
+            self.asked,
+            self.bench.space,
+            layers={c.number: self.layers.get(digest(dict(c.point)), []) for c in self.candidates},
+            story=self.story,
+            stage=self.stage,
+            spent_s=self.budget.spent,
+        )
+
+    def best_so_far(self) -> str:
+        """Return what there is so far, in words."""
+        best = taken(self.candidates, self.goals)
+        if best is not None:
+            return f"Best so far: {best.title}; {figures_text(best.figures, self.goals)}."
+        closest = closest_miss(self.candidates, self.goals)
+        if closest is None:
+            return "Nothing was trained to the end yet."
+        return f"Closest so far: {closest.candidate.title}. {closest.text}"
+
+    def introduce(self) -> None:
+        """Say what is searched for, and where."""
+        parts, data = self.bench.subject.data.parts, self.bench.subject.data
+        self.say(
+            f"{self.bench.family.title} for {data.title}: {self.networks:,} networks, "
+            f"{parts['train']:,} training and {parts['validation']:,} validation samples."
+        )
+        if self.goals.limits:
+            self.say(f"Asked for: {'; '.join(limit.text for limit in self.goals.limits)}.")
+        else:
+            named = ", ".join(FIGURES[name].title.lower() for name in self.goals.objectives)
+            self.say(f"No limit was set: the compromise of {named} will be taken.")

@@ -1,0 +1,235 @@
+"""Which networks are tried: what they cost, what proxies say of them, and a short training.
+
+Costs come first. A network that misses a limit is not trained; the sampler learns of it all the
+same.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from typing import Any
+
+from optim.errors import Cancelled, ConfigError, OptimError
+from optim.models.zoo import architecture_to_json
+from optim.quantity import Quantity, format_value
+from optim.search.candidate import Candidate
+from optim.search.choosing import front_of
+from optim.search.nas.proxies import PROXIES
+from optim.search.nas.session import OutOfTimeError, Session
+from optim.search.nas.words import title_of
+from optim.search.space import Point, Scalar
+from optim.train import Epoch
+
+__all__ = ["Trying"]
+
+_SCREENED, _FIRST = 48, 8
+"""Networks that a proxy chooses from, and how many it chooses."""
+_SCREEN_SHARE = 0.15
+"""Of the budget, at most, for choosing by a proxy."""
+_MOST_REPEATS = 40
+"""Points in a row that are known already, after which unknown ones are drawn."""
+_MOST_DRAWN = 2000
+
+
+class Trying:
+    """Tries networks.
+
+    Args:
+        session: The search.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._stage = "short training"
+
+    def begin(self, smallest: Point) -> None:
+        """Have tried first the smallest network, what earlier searches found, and the default.
+
+        Args:
+            smallest: The point that costs least; it keeps the limits if any does.
+        """
+        session, study = self._session, self._session.points
+        if study.candidates():
+            return
+        points = [dict(smallest)]
+        if earlier := [dict(c.point) for c in front_of(study.earlier(), session.goals) if c.point]:
+            session.say(f"{len(earlier)} networks of earlier searches are tried first.")
+            points += earlier
+        if session.asked.screen:
+            points += self._screened()
+        points.append(session.bench.space.clean({}))
+        for point in points:
+            try:
+                study.enqueue(point)
+            except ConfigError:
+                # Of an earlier search in a space that had more.
+                continue
+
+    def try_next(self) -> bool:
+        """Try the next network; return whether there was one."""
+        session, study = self._session, self._session.points
+        for _ in range(_MOST_REPEATS):
+            session.watch.check()
+            if len({_key(c.point) for c in study.candidates()}) >= session.networks:
+                return False
+            asked = study.ask()
+            known = study.find(asked.point)
+            if known is None:
+                self._try(asked.number, asked.point)
+                return True
+            study.tell(asked.number, known, keep=False)
+        return self._try_unknown()
+
+    def train(self, candidate: Candidate, epochs: int, stage: str) -> Candidate:
+        """Train a network that was trained for shorter, from the start, for longer.
+
+        Raises:
+            Cancelled: If whoever watches wants it to stop.
+            OutOfTimeError: If the budget is used up before it has ended.
+        """
+        session = self._session
+        began = time.monotonic()
+        made = {**candidate.made, "epochs": epochs}
+        begun = replace(
+            candidate, made=made, stage=stage, parent=candidate.number, number=-1, outcome="failed"
+        )
+        try:
+            found = self._trained(begun, epochs)
+        except (Cancelled, OutOfTimeError):
+            raise
+        except OptimError as error:
+            found = replace(begun, note=str(error))
+        return session.others.add(replace(found, seconds=time.monotonic() - began))
+
+    # --- one network ------------------------------------------------------------------------
+
+    def _try(self, number: int, point: Point) -> None:
+        session, study = self._session, self._session.points
+        began = time.monotonic()
+        try:
+            found = self._measured(point)
+        except (Cancelled, OutOfTimeError):
+            study.give_back(number)
+            raise
+        except OptimError as error:
+            if isinstance(error, ConfigError) and error.field == "seconds":
+                study.give_back(number)
+                raise  # no training fits into the budget
+            found = self._failed(point, str(error))
+        found = replace(found, seconds=time.monotonic() - began)
+        study.tell(number, found, soft=("error", "training"))
+        session.tell()
+
+    def _failed(self, point: Point, note: str) -> Candidate:
+        title = title_of(self._session.asked.space, point)
+        return Candidate(dict(point), {}, {}, "failed", self._stage, title, note)
+
+    def _measured(self, point: Point) -> Candidate:
+        session = self._session
+        architecture = session.bench.architecture(point)
+        made: dict[str, Any] = {"architecture": architecture_to_json(architecture)}
+        figures = session.bench.costs(architecture, session.goals)
+        found = Candidate(
+            dict(point), made, figures, "sized", self._stage, title_of(session.asked.space, point)
+        )
+        missed = session.goals.misses(figures, but=("error", "training"))
+        if missed:
+            return replace(found, note=missed[0].text)
+        session.watch.check()
+        epochs = session.rungs[0]
+        found = replace(
+            found, made={**made, "epochs": epochs}, scores=session.bench.scores(architecture)
+        )
+        return self._trained(found, epochs)
+
+    def _trained(self, begun: Candidate, epochs: int) -> Candidate:
+        """Return a candidate with what it reaches after so many epochs."""
+        session, bench = self._session, self._session.bench
+        architecture = bench.architecture(begun.point)
+        # The first of all is trained to the end, so that there is something whatever happens.
+        is_first = not any(c.is_whole for c in session.candidates)
+        check = session.watch.check if is_first else session.check
+        session.begin(f"{begun.stage}: {begun.title}")
+        name = f"{bench.key(architecture, epochs)[:6]}: {begun.title}"[:80]
+
+        def on_epoch(epoch: Epoch) -> None:
+            session.watch.record(name, epoch.figures())
+            session.tell()
+            left = epoch.seconds * (epochs - epoch.number)
+            if is_first and epoch.number == 1 and left > session.budget.seconds:
+                each = format_value(epoch.seconds, "s")
+                session.refuse_budget(
+                    epoch.seconds * epochs, f"{epochs} epochs of the smallest network, {each} each"
+                )
+
+        bundle, seconds = bench.train(
+            architecture,
+            epochs,
+            resume=session.watch.states(name),
+            on_epoch=on_epoch,
+            check=check,
+            trained=session.watch.trained,
+        )
+        judged = bench.judge(bench.deployed(bundle), bench.subject.part, session.watch.check)
+        figures = {
+            **begun.figures,
+            "error": judged.error,
+            "training": Quantity.exact(seconds, "s"),
+        }
+        return replace(begun, figures=figures, quality=judged.accuracy, outcome="measured")
+
+    # --- what is tried ----------------------------------------------------------------------
+
+    def _try_unknown(self) -> bool:
+        """Try a network that was drawn, because the sampler knows no new one."""
+        study, space = self._session.points, self._session.bench.space
+        generator = random.Random(len(study.candidates()) + self._session.asked.seed)
+        for _ in range(_MOST_DRAWN):
+            point = space.drawn(generator)
+            if study.find(point) is None:
+                study.enqueue(point)
+                asked = study.ask()
+                known = study.find(asked.point)
+                if known is None:
+                    self._try(asked.number, asked.point)
+                    return True
+                study.tell(asked.number, known, keep=False)
+        return False
+
+    def _screened(self) -> list[dict[str, Scalar]]:
+        """Return the networks that a proxy thinks most of, out of some that keep the limits."""
+        session = self._session
+        proxy = PROXIES[session.asked.screen]
+        session.begin(f"choosing by {proxy.title}")
+        until = session.budget.spent + _SCREEN_SHARE * session.budget.seconds
+        generator = random.Random(session.asked.seed)
+        scored: list[tuple[float, dict[str, Scalar]]] = []
+        for _ in range(_SCREENED):
+            session.watch.check()
+            if session.budget.spent > until:
+                break
+            point = session.bench.space.drawn(generator)
+            try:
+                architecture = session.bench.architecture(point)
+                figures = session.bench.costs(architecture, session.goals)
+                if session.goals.misses(figures, but=("error", "training")):
+                    continue
+                score = session.bench.scores(architecture).get(session.asked.screen)
+            except Cancelled:
+                raise
+            except OptimError:
+                continue
+            if score is not None:
+                scored.append((score, point))
+        scored.sort(key=lambda pair: -pair[0])
+        session.say(
+            f"Of {len(scored)} networks that keep the limits, the {min(_FIRST, len(scored))} that "
+            f"{proxy.title} thinks most of are trained first."
+        )
+        return [point for _, point in scored[:_FIRST]]
+
+
+def _key(point: Point) -> tuple[tuple[str, Scalar], ...]:
+    return tuple(sorted(point.items()))

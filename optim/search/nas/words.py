@@ -1,0 +1,54 @@
+"""Architectures and figures as a reader sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from optim.fields import Choice, controls
+from optim.models.architecture import Architecture
+from optim.models.zoo import ARCHITECTURES
+from optim.quantity import Quantity
+from optim.search.figures import FIGURES
+from optim.search.goals import Goals
+from optim.search.nas.families import SHARED
+from optim.search.space import Point
+
+__all__ = ["figures_text", "title_of"]
+
+
+def title_of(family: str, point: Point) -> str:
+    """Return what an architecture is, in a few words.
+
+    Example:
+        >>> title_of("mlp", {"mlp.width": 32, "mlp.depth": 2})
+        'depth 2, width 32'
+    """
+    cls: type[Architecture] = ARCHITECTURES[family]
+    words = []
+    for control in controls(cls):
+        value = point.get(f"{family}.{control.name}")
+        if value is None or (control.name in SHARED and value == control.default):
+            continue
+        shown = control.kind.options[value] if isinstance(control.kind, Choice) else value
+        words.append(f"{control.kind.label.lower()} {shown}")
+    return ", ".join(words) or cls.title
+
+
+def figures_text(figures: Mapping[str, Quantity], goals: Goals) -> str:
+    """Return error and costs of a candidate in one line.
+
+    Example:
+        >>> figures = {"error": Quantity.exact(2.5, "points")}
+        >>> figures |= {"bytes": Quantity.exact(4e4, "bytes")}
+        >>> figures_text(figures, Goals(("error", "bytes")))
+        'error 2.50 points, 40.0 kB'
+    """
+    words = []
+    for name in goals.objectives:
+        if name in figures:
+            named = name not in ("bytes", "macs")
+            title = (
+                f"{FIGURES[name].title} " if name == "ram" else f"{FIGURES[name].title.lower()} "
+            )
+            words.append(f"{title if named else ''}{figures[name]}")
+    return ", ".join(words)

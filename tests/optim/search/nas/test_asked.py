@@ -1,0 +1,64 @@
+"""What is asked for is checked before anything is opened."""
+
+import pytest
+
+from optim.errors import ConfigError
+from optim.search.nas.asked import Asked, goals_of
+
+
+def test_it_comes_back_from_plain_data():
+    asked = Asked(
+        "dscnn",
+        "digits",
+        {"ram": 64000},
+        device="cortex-m4",
+        only={"width": (8, 16)},
+        also=("activation",),
+        screen="synflow",
+    )
+    assert asked.space == "ds-cnn"
+    assert Asked.from_json(asked.to_json()).to_json() == asked.to_json()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"space": "transformer"}, "space must be one of"),
+        ({"limits": {"speed": 1}}, "figure must be one of"),
+        ({"limits": {"loss": 1}}, "needs an original"),
+        ({"limits": {"ram": "64kB"}}, "ram must be a number"),
+        ({"limits": {"bytes": -1}}, "positive number"),
+        ({"device": "toaster"}, "toaster"),
+        ({"precision": "int3"}, "precision must be one of int8, float32"),
+        ({"epochs": 0}, "epochs must be from 1"),
+        ({"epochs": 2.5}, "epochs cannot be"),
+        ({"sampler": "magic"}, "sampler must be one of"),
+        ({"screen": "magic"}, "screen must be one of"),
+        ({"also": ["width"]}, "also must be of"),
+        ({"only": {"width": 8}}, "only must name lists"),
+        ({"seconds": 0}, "budget must be more than 0"),
+        ({"data": "generated"}, "can be learned"),
+        ({"budget": 3}, "no field 'budget'"),
+        ({"space": 3}, "space cannot be 3"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        Asked.from_json({"space": "mlp", "data": "wine", **fields})
+
+
+def test_a_search_needs_a_space_and_data():
+    with pytest.raises(ConfigError, match="needs space"):
+        Asked.from_json({"data": "wine"})
+
+
+def test_what_is_limited_is_weighed_and_time_of_training_on_request():
+    asked = Asked("mlp", "wine", {"ram": 1e4, "error": 5.0}, device="cortex-m4")
+    assert goals_of(asked).objectives == ("error", "bytes", "latency", "ram")
+    asked = Asked("mlp", "wine", weighs_training=True)
+    assert goals_of(asked).objectives == ("error", "bytes", "macs", "training")
+
+
+def test_memory_is_that_of_a_device():
+    with pytest.raises(ConfigError, match="RAM is that of a device"):
+        goals_of(Asked("mlp", "wine", {"ram": 1e4}))

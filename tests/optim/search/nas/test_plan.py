@@ -1,0 +1,185 @@
+"""The search for architectures on tables of a moment: trains, goes on, says what cannot be."""
+
+import json
+
+import pytest
+
+from optim.errors import CalibrationError, Cancelled, ConfigError
+from optim.models.checkpoint import load_checkpoint
+from optim.models.open import open_model
+from optim.recipe import Recipe
+from optim.search.nas.answer import answer_json, files_of, save
+from optim.search.nas.asked import Asked
+from optim.search.nas.bench import Bench
+from optim.search.nas.plan import ArchitectureSearch
+from optim.search.watch import Watch
+from optim.stored import remove_stored
+from tests.optim.test_cli import obeys_schema
+
+ONLY = {"width": [4, 8, 16], "depth": [1, 2]}
+
+
+class Clock:
+    """Goes on by itself, the same on every machine."""
+
+    def __init__(self, step=0.01):
+        self.now, self.step = 0.0, step
+
+    def __call__(self):
+        self.now += self.step
+        return self.now
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'studies.db'}"
+
+
+@pytest.fixture
+def search(url):
+    def search(limits=None, *, watch=None, step=0.01, **fields):
+        fields = {"seconds": 30.0, "only": ONLY, "epochs": 3, "precision": "float32", **fields}
+        asked = Asked("mlp", "wine", limits or {}, **fields)
+        return ArchitectureSearch(asked, watch, url=url, clock=Clock(step))
+
+    return search
+
+
+def answered(search):
+    answer = search.run()
+    return answer, answer_json(answer, search.session.asked, search.session.state())
+
+
+def test_all_of_a_small_space_is_trained_and_the_best_has_a_verified_file(search, tmp_path):
+    shown = []
+    found = search({"params": 220.0}, watch=Watch(publish=shown.append))
+    answer, state = answered(found)
+    assert obeys_schema(json.loads(json.dumps(state)))
+    assert state["ended"] == "Nothing is left to try."
+    rows = state["candidates"]
+    assert len({str(row["point"]) for row in rows}) == state["space"]["networks"] == 6
+    # 13 features and 3 classes: width 16 has 275 parameters and more, width 8 at most 211.
+    sized = {row["point"]["mlp.width"] for row in rows if row["outcome"] == "sized"}
+    assert sized == {16}
+    assert all(row["epochs"] == 0 for row in rows if row["outcome"] == "sized")
+    lengths = [row["epochs"] for row in rows if row["outcome"] == "measured"]
+    assert sorted(set(lengths)) == [1, 3]
+    assert state["chosen"] in state["front"]
+    assert set(state["tests"]) == {str(number) for number in state["front"]}
+    assert state["verification"]["passed"]
+    assert shown[-1]["candidates"] == rows
+    files = files_of(answer, state)
+    save(tmp_path / "out", answer, state)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files.keys()
+    assert {"nas.json", "model.onnx", "model.safetensors", "recipe.yaml"} <= files.keys()
+    chosen = next(row for row in rows if row["number"] == state["chosen"])
+    weights = load_checkpoint(tmp_path / "out" / "model.safetensors")
+    assert sum(p.numel() for p in weights.module.parameters()) == sum(
+        layer["params"] for layer in chosen["layers"]
+    )
+    recipe = Recipe.load(tmp_path / "out" / "recipe.yaml")
+    assert open_model(recipe.model, base=tmp_path / "out").spec == weights.spec
+
+
+def test_what_is_deployed_with_integers_is_measured_with_integers(search):
+    found = search(precision="int8", only={"width": [8], "depth": [1]}, epochs=2)
+    _, state = answered(found)
+    (row,) = state["candidates"]
+    assert row["epochs"] == 2  # a single network is trained at full length
+    assert row["figures"]["error"]["how"] == "simulated"
+    assert row["figures"]["bytes"]["how"] == "estimated"
+    assert state["verification"]["bytes"]["value"] > 0
+    assert found.session.bench.recipe("model").active[0].step.title == "Quantize"
+
+
+def test_limits_that_the_smallest_network_misses_are_said_before_time_is_spent(search):
+    answer, state = answered(search({"params": 50.0}))
+    # Width 4: 13 * 4 + 4 + 4 * 3 + 3.
+    assert "out of reach: the smallest network of the space takes 71" in answer.impossible
+    assert (state["candidates"], state["satisfied"]) == ([], False)
+    assert obeys_schema(json.loads(json.dumps(state)))
+
+
+def test_an_error_that_nothing_reaches_ends_with_the_closest(search):
+    _, state = answered(search({"error": 0.0, "macs": 80.0}, epochs=1))
+    assert not state["satisfied"]
+    assert "error up to" in state["closest"]["text"]
+    assert state["verification"]["passed"]
+
+
+def test_a_search_that_was_stopped_goes_on_and_trains_nothing_twice(search, monkeypatch):
+    trained, train = [], Bench.train
+
+    def counted(bench, architecture, epochs, **options):
+        if len(trained) == 2:
+            trained.append(None)
+            raise Cancelled
+        trained.append((architecture.width, architecture.depth, epochs))
+        return train(bench, architecture, epochs, **options)
+
+    monkeypatch.setattr(Bench, "train", counted)
+    with pytest.raises(Cancelled):
+        search(study="mine").run()
+    first = [one for one in trained if one]
+    again = search(study="mine")
+    _, state = answered(again)
+    assert again.session.was_resumed
+    all_trained = [one for one in trained if one]
+    assert len(all_trained) == len(set(all_trained)) > len(first) == 2
+    assert [row["number"] for row in state["candidates"]] == list(
+        range(1, len(state["candidates"]) + 1)
+    )
+
+
+def test_a_trained_network_whose_file_is_gone_is_trained_again(search):
+    found = search(only={"width": [4], "depth": [1]}, epochs=1, study="gone")
+    answered(found)
+    (candidate,) = found.session.candidates
+    architecture = found.session.bench.architecture(candidate.point)
+    assert remove_stored(found.session.bench.key(architecture, 1)) > 0
+    again = search(only={"width": [4], "depth": [1]}, epochs=1, study="gone")
+    answer, _ = answered(again)
+    assert answer.weights
+
+
+def test_training_is_the_same_again_and_stored_under_its_key(search):
+    bench = search().session.bench
+    architecture = bench.architecture(bench.space.clean({"mlp.width": 8}))
+    one, _ = bench.train(architecture, 1)
+    other, _ = bench.train(architecture, 1)
+    assert one.hash == other.hash
+    assert bench.key(architecture, 1) != bench.key(architecture, 2)
+
+
+def test_when_it_is_asked_to_take_what_it_has_it_ends_with_that(search):
+    done = []
+    watch = Watch(trained=done.append, is_enough=lambda: len(done) >= 1)
+    _, state = answered(search(watch=watch, epochs=1))
+    assert state["ended"] == "It was asked to take what it has."
+    assert len(state["front"]) == 1
+    assert state["verification"]["passed"]
+
+
+def test_time_of_training_is_weighed_on_request(search):
+    _, state = answered(search(weighs_training=True, epochs=1))
+    assert state["goals"]["objectives"] == ["error", "bytes", "macs", "training"]
+    assert all(row["figures"]["training"]["value"] > 0 for row in state["candidates"])
+
+
+def test_a_proxy_chooses_what_is_trained_first(search):
+    found = search(screen="params", epochs=1, only={"width": [4, 8, 64], "depth": [1]})
+    _, state = answered(found)
+    widths = [row["point"]["mlp.width"] for row in state["candidates"]]
+    assert widths == [4, 64, 8]  # the smallest; then what the proxy thinks most of
+    assert any("Parameters thinks most of" in one["text"] for one in state["story"])
+
+
+def test_data_without_classes_cannot_be_searched_for(url):
+    with pytest.raises(CalibrationError, match="have no classes"):
+        ArchitectureSearch(Asked("mlp", "digit-scenes"), url=url)
+
+
+def test_two_searches_of_one_name_are_refused(search):
+    answered(search(study="same", epochs=1, only={"width": [4], "depth": [1]}))
+    with pytest.raises(ConfigError, match="searches for something else"):
+        search(study="same", epochs=1, only={"width": [8], "depth": [1]}).run()

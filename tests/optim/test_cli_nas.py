@@ -1,0 +1,80 @@
+"""The search for architectures from the command line: JSON, files in a folder, exit codes."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from optim.cli import main
+from tests.optim.test_cli import obeys_schema
+
+ONLY = ("width=4,8", "depth=1")
+
+
+@pytest.fixture
+def optim(monkeypatch, capsys, tmp_path):
+    """Return a function that runs a search: ``(exit code, stdout, stderr)``."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPTIM_STORE", f"sqlite:///{tmp_path / 'runs.db'}")
+
+    def run(*arguments, space="mlp", data="wine"):
+        only = [part for text in ONLY for part in ("--only", text)]
+        start = ["optim", "nas", "--space", space, "--data", data, "--epochs", "1"]
+        monkeypatch.setattr(sys, "argv", [*start, *only, *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def test_it_prints_json_alone_and_writes_the_folder(optim):
+    code, out, err = optim("--max-params", "1k", "--out", "found", "--json")
+    found = json.loads(out)
+    assert (code, found["satisfied"]) == (0, True), found["story"]
+    assert obeys_schema(found)
+    assert "Taken: " in err
+    names = {path.name for path in Path("found").iterdir()}
+    assert {"nas.json", "recipe.yaml", "model.onnx", "model.safetensors"} <= names
+    assert Path("found/model.onnx").stat().st_size == found["verification"]["bytes"]["value"]
+    assert json.loads(Path("found/nas.json").read_text()) == found
+
+
+def test_it_prints_the_front_for_a_reader(optim):
+    code, out, _ = optim("--precision", "float32")
+    assert code == 0
+    assert "The front, cheapest first" in out
+    assert "Verified in ONNX Runtime" in out
+
+
+def test_limits_out_of_reach_are_refused_at_once_and_said(optim):
+    code, out, _ = optim("--max-params", "50", "--json")
+    assert code == 1
+    assert "out of reach" in json.loads(out)["impossible"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--max-bytes", "10%"), "must be a number, with a unit"),
+        (("--max-ram", "64kB"), "none is named"),
+        (("--sampler", "magic"), "sampler must be one of"),
+        (("--screen", "magic"), "screen must be one of"),
+        (("--only", "colour=3"), "no dimension"),
+        (("--minutes", "0"), "budget must be more than 0"),
+    ],
+)
+def test_unusable_input_is_a_sentence_and_code_2(optim, arguments, message):
+    code, out, err = optim(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_space_that_does_not_take_the_data_is_refused(optim, monkeypatch):
+    monkeypatch.setattr("tests.optim.test_cli_nas.ONLY", ("width=8",))
+    code, _, err = optim(space="dscnn")
+    assert code == 2
+    assert "takes inputs of shape" in err
