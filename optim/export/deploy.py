@@ -9,6 +9,7 @@ from optim.data.task import Classification, ModelTask, task_to_json
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.onnx_file import METADATA_KEY
 from optim.runtime.deployed import deployed_graph
+from optim.runtime.onnx_graph import shorten_names_
 
 __all__ = ["onnx_bytes", "properties_of"]
 
@@ -26,7 +27,10 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
     content = bundle.content
     if isinstance(content, GraphModel) and not (recipe or bundle.table.is_quantized):
         return content.onnx
-    return deployed_graph(bundle, properties_of(bundle, recipe)).SerializeToString()
+    model = deployed_graph(bundle, properties_of(bundle, recipe))
+    if not isinstance(content, GraphModel):  # names of a file from outside are its own
+        shorten_names_(model, layers=True)
+    return model.SerializeToString()
 
 
 def properties_of(bundle: ModelBundle, recipe: str = "") -> dict[str, str]:

@@ -305,12 +305,15 @@ class _GraphSide:
         interface = content.interface
         kept = interface.inside if interface else ()
         model = content.read() if content.is_folded else fold(content.read(), kept)
-        run = emit_graph(model, table, kept) if table.weights or table.edges else model
-        made = {v.name for v in run.graph.input} | {o for n in run.graph.node for o in n.output}
         types = value_types(model, interface.sizes(shape) if interface else None)
         floats = {name for name, kind in types.items() if kind.kind == TensorProto.FLOAT}
-        self.spots: Mapping[str, _Spots] = _graph_spots(model, table, made & floats)
+        constants = {tensor.name for tensor in model.graph.initializer}
+        self.spots: Mapping[str, _Spots] = _graph_spots(model, table, floats - constants)
         self._names = sorted({name for spots in self.spots.values() for name in spots.names})
+        run = model
+        if table.weights or table.edges:
+            # Activation functions that a quantizer takes over stay where somebody looks.
+            run = emit_graph(model, table, (*kept, *self._names))
         opened = InferenceSession.open(
             exposed(run, self._names),
             torch.get_num_threads(),

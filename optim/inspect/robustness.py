@@ -302,15 +302,24 @@ def _average(
 
 def _compared(shares: np.ndarray, how: How) -> tuple[Quantity, Quantity, Comparison]:
     before, after = shares
-    difference, low, high = mean_interval(100 * (after - before))
-    change = Quantity(difference, "points", low, high, len(after), how)
-    return _share(before, How.MEASURED), _share(after, how), Comparison(change, "higher")
+    change = _mean(100 * (after - before), "points", (-100.0, 100.0), how)
+    return (
+        _mean(before, "fraction", (0.0, 1.0), How.MEASURED),
+        _mean(after, "fraction", (0.0, 1.0), how),
+        Comparison(change, "higher"),
+    )
 
 
-def _share(values: np.ndarray, how: How) -> Quantity:
-    mean, low, high = mean_interval(values)
-    low, high = min(mean, max(0.0, low)), max(mean, min(1.0, high))
-    return Quantity(mean, "fraction", low, high, len(values), how)
+def _mean(values: np.ndarray, unit: str, ends: tuple[float, float], how: How) -> Quantity:
+    """Return a mean with the interval it has with one sample more at each end.
+
+    A few samples that are all alike do not prove that all would be; as Bonett and Price do for the
+    difference of two shares.
+    """
+    value = float(values.mean())
+    _, low, high = mean_interval(np.append(values, ends))
+    low, high = max(ends[0], min(value, low)), min(ends[1], max(value, high))
+    return Quantity(value, unit, low, high, len(values), how)
 
 
 def _pictures(samples: Samples, name: str, seed: int) -> dict[str, tuple[str, ...]]:

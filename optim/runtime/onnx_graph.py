@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "container_for",
     "file_bytes",
     "opset_for",
+    "shorten_names_",
     "unknown",
 ]
 
@@ -148,6 +150,55 @@ class OnnxGraph:
         )
         helper.set_model_props(model, metadata)
         return model
+
+
+def shorten_names_(
+    model: onnx.ModelProto, kept: Collection[str] = (), *, layers: bool = False
+) -> None:
+    """Give the values of a graph names of a letter or two, and its nodes none, in place.
+
+    Of a small network whose weights are integers, names would take more bytes than all biases and
+    scales. A graph with branches or loops is left as it is: their bodies refer to its values by
+    name.
+
+    Args:
+        model: What is changed.
+        kept: Names that stay, besides those of inputs and outputs.
+        layers: Whether layers, and the constants of more than one number that they read, keep
+            their names: a reader and a profiler tell them apart by those.
+    """
+    graph = model.graph
+    if any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):
+        return
+    fixed = {"", *kept, *(value.name for value in (*graph.input, *graph.output))}
+    if layers:
+        fixed |= {tensor.name for tensor in graph.initializer if prod(tensor.dims) != 1}
+    fresh = (name for name in _names() if name not in fixed)
+    short: dict[str, str] = {name: name for name in fixed}
+    for node in graph.node:
+        if not layers or node.op_type in _BETWEEN_LAYERS:
+            node.ClearField("name")
+        node.ClearField("doc_string")
+        for field_ in (node.input, node.output):
+            for i, name in enumerate(field_):
+                if name not in short:
+                    short[name] = next(fresh)
+                field_[i] = short[name]
+    for tensor in graph.initializer:
+        tensor.name = short.get(tensor.name, tensor.name)
+    del graph.value_info[:]
+
+
+_BETWEEN_LAYERS = frozenset({"Cast", "Clip", "DequantizeLinear", "QuantizeLinear"})
+"""Operators that belong to no layer of a reader's network."""
+
+
+def _names() -> Iterator[str]:
+    """Return short names without end."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    yield from letters
+    for first in _names():
+        yield from (first + letter for letter in letters)
 
 
 def _pack(values: np.ndarray, bits: int) -> bytes:

@@ -17,8 +17,8 @@ from optim.whatif.engine import Engine, Prepared, Workbench
 
 __all__ = ["flipped", "inspection"]
 
-_MOST_MACS = 4e11
-"""Work that one question may take: about ten seconds on two cores of today."""
+_MOST_MACS = 2e11
+"""Work that one question may take: about five seconds on two cores of today."""
 _MOST = 48
 """Samples that are handed over at once."""
 

@@ -401,7 +401,11 @@ def architecture(info: Mapping[str, Any], colour: Mapping[str, Any]) -> go.Figur
     hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "fixedrange": False}
     room = 0.6 if small else 1.6
     found.update_xaxes(
-        title={"text": "Input at the top; columns go on from left to right", "font": {"size": 11}},
+        title={
+            "text": "Input at the top; columns go on from left to right",
+            "font": {"size": 11},
+            "standoff": 14,
+        },
         range=[-0.6, info["width"] - 1 + room],
         **hidden,
     )

@@ -51,18 +51,18 @@ def tile(
         more: What stands below it besides.
         judged: Whether one direction is better than the other.
     """
-    how = f" :gray-badge[{after['how']}]" if after else ""
-    with st.container(border=True, gap="xxsmall"):
+    how = f":gray-badge[{after['how']}] " if after else ""
+    with st.container(border=True, gap="xxsmall", height="stretch"):
         st.metric(
-            f"{title}{how}",
+            title,
             text(after),
             change_text(change) if change else None,
             delta_color=COLORS[change["direction"]] if change and judged else "off",
             delta_arrow="off",
             help=about,
         )
-        was = f"was {text(before)}" if before else ""
-        st.caption(", ".join(part for part in (more, was) if part) or " ")
+        was = f"was {together(before)}" if before else ""
+        st.caption(how + ", ".join(part for part in (more, was) if part))
 
 
 def samples_words(n: int, part: str, of: int = 0) -> str:

@@ -17,7 +17,7 @@ from optim.search.figures import FIGURES
 from pages.components import access, charts, state
 from pages.components.runs import actions
 from pages.components.runs.polled import polled
-from pages.components.runs.words import STATES, duration
+from pages.components.runs.words import STATES, duration, plain
 from pages.components.search.shown import (
     axis_title,
     budget_text,
@@ -96,17 +96,17 @@ def _drawn(run: Run) -> None:
             _answer(run, found)
     if not found:
         return
-    with st.container(border=True, key="autopilot_front"):
-        _front(found)
     if not found["candidates"]:
         with st.container(border=True, key="autopilot_story"):
             _story(found)
         return
-    left, right = st.columns([3, 2])
-    with left, st.container(border=True, key="autopilot_candidates"):
-        _candidates(run, found)
+    left, right = st.columns([5, 3])
+    with left, st.container(border=True, key="autopilot_front"):
+        _front(found)
     with right, st.container(border=True, key="autopilot_story"):
         _story(found)
+    with st.container(border=True, key="autopilot_candidates"):
+        _candidates(run, found)
 
 
 def header(run: Run, found: dict[str, Any]) -> None:
@@ -167,7 +167,7 @@ def _answer(run: Run, found: dict[str, Any]) -> None:
         st.caption("Nothing was measured to the end yet.")
         return
     if found["chosen"] is not None:
-        st.markdown(f"**{row['title']}** keeps all limits.")
+        st.markdown(f"**{plain(row['title'])}** keeps all limits.")
     else:
         st.markdown(
             f"**No candidate keeps all limits{' yet' if run.state in ACTIVE else ''}.** "
@@ -196,11 +196,16 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
             with st.container(border=True, gap="xxsmall", height="stretch"):
                 st.metric(
                     f"{FIGURES[cost].title} :gray-badge[{after['how']}]",
-                    after["text"].split(" ±")[0] if cost == "latency" else after["text"],
+                    _figure_text(cost, after["text"]),
                     help=FIGURES[cost].about,
                 )
                 before = original.get(cost)
                 st.caption(f"was {before['text']}" if before else "not known before")
+
+
+def _figure_text(cost: str, text: str) -> str:
+    """Return a figure without what its label says, and without an interval that has no room."""
+    return text.removesuffix(" MACs") if cost == "macs" else text.split(" ±")[0]
 
 
 def verified_file(run: Run) -> None:
@@ -333,6 +338,6 @@ def _picked(found: dict[str, Any]) -> int | None:
 
 def _story(found: dict[str, Any]) -> None:
     st.markdown("**What it does, and why**, newest first")
-    with st.container(height=420, border=False):
+    with st.container(height=470, border=False):
         for one in reversed(found["story"]):
-            st.caption(f"{duration(one['at'])} · {one['text']}")
+            st.caption(f"{duration(one['at'])} · {plain(one['text'])}")

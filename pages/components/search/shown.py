@@ -87,7 +87,6 @@ def table_rows(found: Found, numbers: Sequence[int] | None = None) -> list[dict[
     costs = found["goals"]["objectives"][1:]
     return [
         {
-            "Recipe": row["title"],
             "Loss": _text(row, "loss"),
             **(
                 {
@@ -99,6 +98,7 @@ def table_rows(found: Found, numbers: Sequence[int] | None = None) -> list[dict[
                 else {}
             ),
             **{FIGURES[cost].title: _text(row, cost) for cost in costs},
+            "Recipe": row["title"],
             "Stage": row["stage"],
             "Limits": "kept" if row["keeps_limits"] else row["note"] or "missed",
         }

@@ -155,6 +155,14 @@ def test_graphs_show_the_same(graph):
     assert inside.inputs["out"].edge is not None
 
 
+def test_what_a_quantizer_takes_over_is_still_seen():
+    bundle = replace(kept(tiny_bundle("resnet")), name="graph")
+    found = layers_of(pair(bundle, Quantize(samples=32)), samples=8)
+    assert [row.activation_bits for row in found.rows] == [8] * len(found.rows)
+    for one in found.distributions.values():
+        assert one.inputs_grid.bits == 8
+
+
 def test_a_graph_and_the_module_it_was_made_of_have_the_same_errors():
     bundle = tiny_bundle("lenet-5")
     steps = (PruneWeights(sparsity=0.5, scope="local"),)

@@ -8,8 +8,9 @@ import pytest
 from optim.errors import ConfigError
 from optim.inspect.corruptions import corrupted
 from optim.inspect.pair import Pair, pair_of
-from optim.inspect.robustness import under_corruption
+from optim.inspect.robustness import _compared, under_corruption
 from optim.measure.evaluate import predict
+from optim.quantity import How
 from optim.recipe import Recipe
 from optim.subject import open_subject, subject_of
 from optim.techniques.prune_weights import PruneWeights
@@ -76,6 +77,17 @@ def test_averages_are_means_over_severities_and_the_worst_class_is_among_them(lo
         difference = np.mean([cell.change.difference.value for cell in cells])
         assert average.change.difference.value == pytest.approx(difference)
         assert average.worst.after.value <= average.after.value
+
+
+def test_a_class_that_is_always_missed_has_an_interval_all_the_same():
+    shares = np.zeros((2, 36))
+    before, after, change = _compared(shares, How.MEASURED)
+    assert before.value == after.value == change.difference.value == 0
+    assert before.low == 0
+    assert 0.05 < before.high < 0.15
+    assert not change.difference.is_exact
+    both = _compared(np.ones((2, 36)), How.MEASURED)[0]
+    assert both.high == 1 > both.low > 0.85
 
 
 def test_series_get_noise_and_the_others_say_why_not():

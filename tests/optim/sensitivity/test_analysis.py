@@ -58,6 +58,14 @@ def test_coupled_layers_are_one_row_named_by_one_of_them(resnet):
     assert len(everyone) == len(set(everyone))
 
 
+def test_harms_are_those_of_the_strongest_level_and_coupled_layers_share_one(resnet):
+    harms = resnet.harms("prune_channels")
+    assert harms["layer1.0.conv2"] == harms["conv1"]
+    (last,) = [c for c in resnet.cells_of("prune_channels") if c.layer == "conv1"][-1:]
+    assert harms["conv1"] == last.harm
+    assert "linear" not in harms
+
+
 def test_what_cannot_be_changed_says_why_and_has_no_cell(resnet):
     assert "outputs" in resnet.left_out["prune_channels"]["linear"]
     assert all(cell.layer != "linear" for cell in resnet.cells_of("prune_channels"))

@@ -10,6 +10,11 @@ from optim.inspect import child
 from optim.inspect.kept import SAMPLES, SHELF, key_of
 from optim.processes import refusal
 from optim.recipe import Recipe
+from optim.sensitivity.analysis import analyse
+from optim.sensitivity.kept import SHELF as SENSITIVITIES
+from optim.sensitivity.kept import key_of as sensitivity_key
+from optim.sensitivity.profile import SAMPLES as SENSITIVITY_SAMPLES
+from optim.subject import open_subject
 from pages.components import aside
 from pages.components.server import evaluator
 from tests.pages.helpers import OTHER, click, open_app, small_recipe, texts
@@ -81,7 +86,7 @@ def choose(at, view):
 def test_the_overview_has_the_mean_and_the_worst_class_beside_it():
     at = open_view(small_recipe())
     assert not at.error
-    names = [metric.label.split(" :")[0] for metric in at.metric]
+    names = [metric.label for metric in at.metric]
     assert names == ["Accuracy", "Worst class", "Agreement", "Calibration error", "Confidence"]
     assert "validation samples" in texts(at)
     assert "Change of every class" in texts(at)
@@ -129,6 +134,17 @@ def test_layers_are_drawn_listed_found_and_handed_over(looked):
     assert all(at.dataframe[0].value["Layer"].str.startswith("layer1"))
     at = at.text_input(key="layer_find").set_value("nothing").run()
     assert "No layer has 'nothing'" in texts(at)
+
+
+def test_after_the_sensitivity_analysis_layers_can_be_coloured_by_it(looked):
+    *_, profile = analyse(open_subject(looked), ["prune_weights"], samples=16)
+    SENSITIVITIES.keep(sensitivity_key(looked, SENSITIVITY_SAMPLES), profile.to_json())
+    at = open_view(looked, "Layers")
+    colours = at.selectbox(key="architecture_colour")
+    assert "Sensitivity: Prune weights" in colours.options
+    at = colours.set_value("Sensitivity: Prune weights").run()
+    assert not at.exception
+    assert "at the strongest level" in texts(at)
 
 
 def test_distributions_are_those_of_the_layer_that_is_chosen(looked):
