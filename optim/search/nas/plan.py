@@ -97,8 +97,8 @@ class ArchitectureSearch:
         try:
             session.bench.warm_up(session.watch.check)
             trying.begin(smallest)
-            _search(session, trying)
-            ended = "Nothing is left to try." if session.time() else "The budget is spent."
+            is_left = _search(session, trying)
+            ended = "The budget is spent." if is_left else "Nothing is left to try."
         except OutOfTimeError:
             ended = "The budget is spent."
         if session.watch.is_enough():
@@ -106,8 +106,12 @@ class ArchitectureSearch:
         return finish(session, ended)
 
 
-def _search(session: Session, trying: Trying) -> None:
-    """Try networks, train the best for longer, and at last the front to the end."""
+def _search(session: Session, trying: Trying) -> bool:
+    """Try networks, train the best for longer, and at last the front to the end.
+
+    Returns:
+        Whether there was more to try.
+    """
     lengths = ", ".join(map(str, session.rungs))
     session.say(
         f"Networks are trained for {lengths} epochs: a third of them goes on each time."
@@ -125,6 +129,7 @@ def _search(session: Session, trying: Trying) -> None:
         if known == 0 and session.candidates:
             session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
     _finish_front(session, trying)
+    return is_left
 
 
 def _for_the_end(session: Session) -> float:
