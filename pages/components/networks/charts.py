@@ -130,12 +130,13 @@ def parallel(axes: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any
                 showarrow=False,
                 xanchor="left",
                 xshift=5,
+                yshift=9,
                 font={"size": 11},
             )
     found.update_xaxes(
         tickvals=list(range(len(axes))),
         ticktext=[plain(axis["title"]) for axis in axes],
-        range=[-0.15, len(axes) - 0.4],
+        range=[-0.15, len(axes) - 0.2],
         showgrid=False,
         zeroline=False,
     )

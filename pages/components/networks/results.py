@@ -147,7 +147,7 @@ def _bounds(figure: dict[str, Any], most: float | None) -> str:
     if figure["low"] < figure["high"]:
         low, high = (format_value(max(0.0, figure[end]), unit) for end in ("low", "high"))
         words.append(f"{low} to {high}")
-    return "; ".join(words) or "exact"
+    return "; ".join(words) or "no limit"
 
 
 def _front(found: dict[str, Any]) -> None:
@@ -184,7 +184,8 @@ def _front(found: dict[str, Any]) -> None:
     )
     sized = sum(row["outcome"] == "sized" for row in found["candidates"])
     others = f" {sized} more would miss a limit of cost and were not trained." if sized else ""
-    st.caption(f"Dashed: the limits. Darker and larger: trained for longer.{others}")
+    dashed = "Dashed: the limits. " if {view, "error"} & limits.keys() else ""
+    st.caption(f"{dashed}Darker and larger: trained for longer.{others}")
 
 
 def _trust(found: dict[str, Any]) -> None:
