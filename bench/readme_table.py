@@ -144,6 +144,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
+COMPARED = ("ours", "reference", "fine-tuning")
+
+
 def recovered() -> list[tuple[str, str]]:
     """Return what training won back at each size, after each length that was run."""
     from recover import EPOCHS, TARGETS, gain, group, mean_accuracy, read
@@ -152,8 +155,10 @@ def recovered() -> list[tuple[str, str]]:
     rows = []
     for target in TARGETS:
         for epochs in EPOCHS:
-            if not (ours := group(kept, "ours", target, epochs)):
-                continue
+            every = {name: group(kept, name, target, epochs) for name in COMPARED}
+            if not all(every.values()):
+                continue  # a figure that stands alone says little
+            ours = every["ours"]
             fewer = kept["original"]["macs"] / max(result["macs"] for result in ours.values())
             before = 100 * kept["original"]["accuracy_test"]["value"]
             accuracy, *seeds = mean_accuracy(ours).partition(" (")
