@@ -200,8 +200,10 @@ def as_a_graph(file: bytes) -> bytes:
         node.output[:] = ["exact" if name == output else name for name in node.output]
     model.graph.node.extend(
         [
-            helper.make_node("DynamicQuantizeLinear", ["exact"], ["q", "s", "z"], name="rounded"),
-            helper.make_node("DequantizeLinear", ["q", "s", "z"], [output]),
+            helper.make_node(
+                "DynamicQuantizeLinear", ["exact"], ["whole", "step", "zero"], name="rounded"
+            ),
+            helper.make_node("DequantizeLinear", ["whole", "step", "zero"], [output]),
         ]
     )
     return model.SerializeToString()

@@ -40,8 +40,12 @@ def variant_costs(costs: Sequence[LayerCost], bundle: ModelBundle) -> list[Layer
         for name, parameter in bundle.module.named_parameters()
         if name.endswith(".weight")
     }
-    if any(cost.shape and cost.name not in weights for cost in costs):
+    shapes = {cost.name: cost.shape for cost in costs if cost.shape}
+    if shapes.keys() - weights.keys():
         return model_costs(bundle)
+    products = len(shapes) < len(costs)
+    if products and any(tuple(weights[name].shape) != shape for name, shape in shapes.items()):
+        return model_costs(bundle)  # products of activations have no weights to tell their size
     found = []
     for cost in costs:
         shape = tuple(weights[cost.name].shape) if cost.shape else ()

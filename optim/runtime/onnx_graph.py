@@ -164,8 +164,9 @@ def shorten_names_(
     Args:
         model: What is changed.
         kept: Names that stay, besides those of inputs and outputs.
-        layers: Whether layers, and the constants of more than one number that they read, keep
-            their names: a reader and a profiler tell them apart by those.
+        layers: Whether only what lies between layers is renamed: grids, and single numbers. A
+            reader and a profiler tell layers apart by their own names, and by those of the values
+            they write.
     """
     graph = model.graph
     if any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):
@@ -173,6 +174,8 @@ def shorten_names_(
     fixed = {"", *kept, *(value.name for value in (*graph.input, *graph.output))}
     if layers:
         fixed |= {tensor.name for tensor in graph.initializer if prod(tensor.dims) != 1}
+        written = (node.output for node in graph.node if node.op_type not in _BETWEEN_LAYERS)
+        fixed |= {name for names in written for name in names}
     fresh = (name for name in _names() if name not in fixed)
     short: dict[str, str] = {name: name for name in fixed}
     for node in graph.node:

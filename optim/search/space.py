@@ -185,7 +185,7 @@ def dimensions_of(
     Example:
         >>> from optim.models.mlp import MLP
         >>> [d.name for d in dimensions_of(MLP, "mlp")][:2]
-        ['mlp.width', 'mlp.depth']
+        ['mlp.depth', 'mlp.width']
     """
     found: list[Dimension] = []
     for control in controls(config):

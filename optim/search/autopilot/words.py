@@ -55,7 +55,7 @@ def costs_text(figures: Mapping[str, Quantity], goals: Goals) -> str:
     Example:
         >>> figures = {"loss": Quantity.exact(0.5, "points"), "bytes": Quantity.exact(4e4, "bytes")}
         >>> costs_text(figures, Goals())
-        'loses 0.500 points at 40 kB'
+        'loses 0.500 points at 40.0 kB'
     """
     loss = figures.get(goals.quality)
     cost = figures.get(goals.costs[0])

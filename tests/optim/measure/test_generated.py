@@ -193,4 +193,4 @@ def test_ranges_from_matched_inputs_fit_real_data_better_than_those_from_noise(s
         model = step.apply(bundle, Context(data=some, reference=bundle)).bundle
         said, expected = (predict(m, samples["real"]) for m in (model, bundle))
         agreement[name] = said.agreement(expected).value
-    assert agreement["matched"] > agreement["noise"] + 0.1
+    assert agreement["matched"] > agreement["noise"] + 0.03

@@ -75,7 +75,9 @@ def test_an_exported_model_comes_back_with_its_layers(bundle, exported):
     after = [cost.macs for cost in layer_costs(module, shape)]
     # What this program emits writes the parameter-free shortcut as a convolution.
     assert set(before) <= set(after)
-    sizes = sorted(group.size for group in find_channels(bundle.module, shape).groups)
+    # A file states how many attention heads there are: none can leave it.
+    groups = find_channels(bundle.module, shape).groups
+    sizes = sorted(group.size for group in groups if group.together == 1)
     assert sorted(group.size for group in find_channels(module, shape).groups) == sizes
 
 
