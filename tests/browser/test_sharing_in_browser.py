@@ -167,8 +167,14 @@ def test_the_guard_notices_who_asks_outside(guarded, code):
     assert not log.exists()
 
 
+_RESOLVER = 53
+
+
 class Watch(threading.Thread):
     """Looks at the connections of a process and all its children: also those of native code.
+
+    A library that looks up a name asks the resolver of the machine. That reaches nobody yet, and
+    whom it went on to ask would be seen; what Python looks up is noted by the guard.
 
     Args:
         pid: Of the first process.
@@ -185,8 +191,11 @@ class Watch(threading.Thread):
                 try:
                     self.seen.add(" ".join(process.cmdline())[:200])
                     for connection in process.net_connections("inet"):
-                        if connection.raddr and not connection.raddr.ip.startswith(("127.", "::1")):
-                            self.found.add(f"{connection.raddr.ip} by {process.pid}")
+                        there = connection.raddr
+                        if not there or there.port == _RESOLVER:
+                            continue
+                        if not there.ip.startswith(("127.", "::1")):
+                            self.found.add(f"{there.ip}:{there.port} by {process.cmdline()}")
                 except psutil.Error:
                     continue
 
