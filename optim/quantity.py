@@ -96,6 +96,10 @@ class Quantity:
         """Return the stable JSON form: ``value, low, high, n, unit, how``."""
         return {**asdict(self), "how": str(self.how)}
 
+    def shown(self) -> dict[str, Any]:
+        """Return the JSON form with the ``text`` a reader sees."""
+        return {**self.to_json(), "text": str(self)}
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote.

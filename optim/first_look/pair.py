@@ -15,7 +15,6 @@ from optim.measure.chance import Check, quick_check
 from optim.models.bundle import ModelBundle
 from optim.models.open import file_ref, open_model, open_registered_model
 from optim.models.programs import uploads_are_trusted
-from optim.quantity import Quantity
 from optim.subject import Subject, subject_of
 
 __all__ = ["Pair", "check_pair", "open_pair"]
@@ -95,7 +94,7 @@ def check_pair(pair: Pair) -> dict[str, Any]:
     found = quick_check(subject.bundle, subject.data, some, seconds=_SECONDS)
     return {
         "part": subject.part,
-        "accuracy": _shown(found.accuracy),
+        "accuracy": found.accuracy.shown(),
         "is_near_chance": found.is_near_chance,
         "suggestions": [_suggestion(check, pair.how) for check in found.suggestions],
         "remarks": [check.sentence for check in found.remarks],
@@ -107,10 +106,6 @@ def _is_judged_by_classes(subject: Subject) -> bool:
     return all(isinstance(task, Classification) for task in tasks)
 
 
-def _shown(value: Quantity) -> dict[str, Any]:
-    return {**value.to_json(), "text": str(value)}
-
-
 def _suggestion(check: Check, how: DataOptions) -> dict[str, Any]:
     """Return a check for a page; channels that are turned round already are turned back."""
     options = dict(check.options)
@@ -120,6 +115,6 @@ def _suggestion(check: Check, how: DataOptions) -> dict[str, Any]:
     return {
         "name": check.name,
         "sentence": check.sentence,
-        "accuracy": _shown(check.accuracy),
+        "accuracy": check.accuracy.shown(),
         "options": options,
     }

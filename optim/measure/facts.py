@@ -50,8 +50,8 @@ class ModelFacts:
             "n_classes": self.task.n_classes,
             "input_shape": list(self.spec.shape),
             "input": self.spec.to_json(),
-            "params": _shown(self.params),
-            "macs": _shown(self.macs),
+            "params": self.params.shown(),
+            "macs": self.macs.shown(),
             "lane": self.lane,
             "note": self.note,
             "file": self.file.to_json() if self.file else None,
@@ -95,10 +95,6 @@ def facts(bundle: ModelBundle) -> ModelFacts:
         macs=macs,
         file=bundle.provenance.file,
     )
-
-
-def _shown(value: Quantity) -> dict[str, Any]:
-    return {**value.to_json(), "text": str(value)}
 
 
 def _task_words(task: ModelTask) -> str:

@@ -8,9 +8,13 @@
 ``candidate``  what was tried, and what came of it
 ``front``      what nothing else beats; hypervolume; knee
 ``choosing``   the answer: front, the one to take, the closest miss
+``found``      what was found, as plain data and as files
 ``samplers``   which point is tried next
 ``study``      what is kept in a database, so that a search can be stopped and gone on with
+``session``    what every search shares while it goes on
 ``budget``     seconds that outlive the process which spends them
+``watch``      who hears what is done, sees what there is, and may stop it
 ``autopilot``  the search for recipes
+``nas``        the search for architectures
 =============  =================================================================================
 """

@@ -76,6 +76,15 @@ class Closest:
     misses: tuple[Miss, ...]
     relaxations: dict[str, float]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "number": self.candidate.number,
+            "text": self.text,
+            "misses": [miss.to_json() for miss in self.misses],
+            "relaxations": self.relaxations,
+        }
+
     @property
     def text(self) -> str:
         """What failed, by how much, and what to relax."""
@@ -85,15 +94,6 @@ class Closest:
             for name, value in self.relaxations.items()
         ]
         return f"{missed} What would do: allow {', or '.join(ways)}." if ways else missed
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data."""
-        return {
-            "candidate": self.candidate.to_json(),
-            "misses": [miss.to_json() for miss in self.misses],
-            "relaxations": self.relaxations,
-            "text": self.text,
-        }
 
 
 def closest_miss(candidates: Sequence[Candidate], goals: Goals) -> Closest | None:

@@ -19,7 +19,7 @@ __all__ = ["answer", "change", "shown", "sizes_of", "sketched_sizes"]
 
 def shown(value: Quantity | None) -> dict[str, Any] | None:
     """Return a quantity with the text a reader sees."""
-    return None if value is None else {**value.to_json(), "text": str(value)}
+    return None if value is None else value.shown()
 
 
 def change(value: Comparison | None) -> dict[str, Any] | None:

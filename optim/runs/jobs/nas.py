@@ -9,9 +9,9 @@ is being trained in its checkpoints: a run whose worker was killed goes on with 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from optim.runs.jobs.searching import search_options, watch_of
 from optim.runs.work import Kind, Work
 
 __all__ = ["KIND", "NAS"]
@@ -29,37 +29,14 @@ def _work(work: Work) -> Mapping[str, Any]:
     """Search, keep what was found, and return it."""
     import torch
 
-    from optim.runs.store import store_url
     from optim.search.nas.answer import answer_json, files_of
     from optim.search.nas.asked import Asked
     from optim.search.nas.plan import ArchitectureSearch
-    from optim.search.study import studies_url
-    from optim.search.watch import Watch
-
-    def keep(name: str, content: bytes) -> None:
-        work.keep(name, content)
 
     torch.set_num_threads(work.threads)
-    spec = dict(work.run.spec)
-    base = spec.pop("base", None)
-    asked = Asked.from_json({**spec, "study": f"run {work.run.id}"})
-    search = ArchitectureSearch(
-        asked,
-        Watch(
-            progress=work.progress,
-            check=work.check,
-            say=work.event,
-            publish=work.publish,
-            states=work.checkpoint,
-            record=work.record,
-            trained=work.trained,
-            keep=keep,
-            is_enough=work.is_enough,
-        ),
-        folder=Path(base or "."),
-        registered_only=base is None,
-        url=studies_url(store_url()),
-    )
+    spec, where = search_options(work)
+    asked = Asked.from_json(spec)
+    search = ArchitectureSearch(asked, watch_of(work), **where)
     answer = search.run()
     found = answer_json(answer, asked, search.session.state())
     for name, content in files_of(answer, found).items():

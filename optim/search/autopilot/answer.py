@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optim.errors import ExportError
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.search.autopilot.asked import Asked
 from optim.search.autopilot.words import costs_text
 from optim.search.candidate import Candidate
 from optim.search.choosing import chosen, closest_miss, front_of, knee_of
+from optim.search.found import candidate_row, write_files
 from optim.search.goals import Goals
-from optim.storage import write_atomic
 
 if TYPE_CHECKING:
     from optim.search.autopilot.ending import Answer
@@ -53,8 +52,8 @@ def state_of(
     return {
         "goals": goals.to_json(),
         "limits": [limit.text for limit in goals.limits],
-        "original": {name: _shown(value) for name, value in original.items()},
-        "original_quality": _shown(original_quality),
+        "original": {name: value.shown() for name, value in original.items()},
+        "original_quality": original_quality.shown() if original_quality else None,
         "candidates": [_row(candidate, goals) for candidate in candidates],
         "front": [candidate.number for candidate in front],
         "knee": knee.number if knee else None,
@@ -90,15 +89,8 @@ def answer_json(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]
         "ended": answer.ended,
         **state,
         "chosen": answer.chosen.number if answer.chosen else None,
-        "closest": {
-            "number": answer.closest.candidate.number,
-            "text": answer.closest.text,
-            "misses": [miss.to_json() for miss in answer.closest.misses],
-            "relaxations": answer.closest.relaxations,
-        }
-        if answer.closest
-        else None,
-        "tests": {str(number): _shown(value) for number, value in answer.tests.items()},
+        "closest": answer.closest.to_json() if answer.closest else None,
+        "tests": {str(number): value.shown() for number, value in answer.tests.items()},
         "verification": delivered.verification.to_json() if delivered else None,
     }
 
@@ -123,38 +115,13 @@ def save(folder: Path, answer: Answer, asked: Asked, story: Sequence[Mapping[str
     Raises:
         ExportError: If the folder cannot be written.
     """
-    try:
-        for stale in ("model.onnx", "model.opack"):
-            # What an earlier search left there must not pass for this result.
-            (folder / stale).unlink(missing_ok=True)
-        for name, content in files_of(answer, asked, story).items():
-            write_atomic(folder / name, content)
-    except OSError as error:
-        raise ExportError(
-            f"{folder.name!r} cannot be written: {error.strerror}.",
-            hint="Choose another folder, or free some space.",
-        ) from error
-    return folder
+    stale = ("model.onnx", "model.opack")
+    return write_files(folder, files_of(answer, asked, story), stale)
 
 
 def _row(candidate: Candidate, goals: Goals) -> dict[str, Any]:
-    recipe = candidate.made.get("recipe")
     return {
-        "number": candidate.number,
-        "parent": candidate.parent,
-        "title": candidate.title,
-        "stage": candidate.stage,
-        "outcome": candidate.outcome,
-        "note": candidate.note,
+        **candidate_row(candidate, goals, costs_text(candidate.figures, goals)),
         "is_baseline": candidate.is_baseline,
-        "keeps_limits": candidate.is_whole and not goals.misses(candidate.figures),
-        "figures": {name: _shown(value) for name, value in candidate.figures.items()},
-        "quality": _shown(candidate.quality),
-        "text": costs_text(candidate.figures, goals),
-        "recipe": recipe,
-        "seconds": candidate.seconds,
+        "recipe": candidate.made.get("recipe"),
     }
-
-
-def _shown(value: Quantity | None) -> dict[str, Any] | None:
-    return None if value is None else {**value.to_json(), "text": str(value)}

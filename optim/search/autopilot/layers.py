@@ -7,7 +7,8 @@ import numpy as np
 from optim.errors import Cancelled, ConfigError, OptimError
 from optim.quantity import format_value
 from optim.search.autopilot.recipes import LAYERS
-from optim.search.autopilot.session import OutOfTimeError, Session
+from optim.search.autopilot.session import Session
+from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
 from optim.sensitivity.analysis import analyse
 from optim.sensitivity.kept import SHELF, kept_profile, key_of

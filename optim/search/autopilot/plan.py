@@ -32,12 +32,13 @@ from optim.search.autopilot.ending import (
 )
 from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.recipes import LAYERS, Recipes, recipes_for
-from optim.search.autopilot.session import OutOfTimeError, Session
+from optim.search.autopilot.session import Session
 from optim.search.autopilot.training import TooSlowError, Training
 from optim.search.autopilot.trying import Trying
 from optim.search.costs import device_named
 from optim.search.figures import FIGURES
 from optim.search.goals import Limit
+from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
 from optim.search.watch import Watch
 from optim.sensitivity.trials import techniques

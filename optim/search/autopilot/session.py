@@ -1,4 +1,4 @@
-"""What all stages of a search share: the bench, the studies, the budget, and who watches."""
+"""What all stages of a search for recipes share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from optim.data.task import Classification, Detection
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
-from optim.quantity import Quantity, format_value
+from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
 from optim.search.autopilot.answer import state_of
@@ -19,14 +19,13 @@ from optim.search.autopilot.asked import Asked, goals_of
 from optim.search.autopilot.bench import Bench
 from optim.search.autopilot.recipes import Recipes
 from optim.search.autopilot.words import costs_text
-from optim.search.budget import Budget
 from optim.search.candidate import Candidate
 from optim.search.choosing import chosen, closest_miss
 from optim.search.goals import Goals
-from optim.search.study import Study
+from optim.search.session import SearchSession
 from optim.search.watch import Watch
 
-__all__ = ["END_SHARE", "STAGES", "OutOfTimeError", "Session", "recipe_of"]
+__all__ = ["END_SHARE", "STAGES", "Session", "recipe_of"]
 
 STAGES = {
     "known": "trained before",
@@ -43,12 +42,6 @@ END_SHARE, END_LEAST_S = 0.1, 4.0
 _END_MOST = 0.4
 _VERIFIED, _TESTED = 6, 6
 """How many times the work of one pass over validation and test samples the end takes."""
-_PUBLISH_EVERY_S = 1.0
-_POPULATION = 8
-
-
-class OutOfTimeError(Exception):
-    """The budget is used up in the middle of something."""
 
 
 def recipe_of(candidate: Candidate) -> Recipe:
@@ -56,7 +49,7 @@ def recipe_of(candidate: Candidate) -> Recipe:
     return Recipe.from_json(candidate.made["recipe"])
 
 
-class Session:
+class Session(SearchSession):
     """One search, while it goes on.
 
     Args:
@@ -71,7 +64,6 @@ class Session:
         original: Figures of the original.
         goals: What is asked for, shares worked out.
         trained: Models that were trained in this process, by the hash of their recipe.
-        was_resumed: Whether an earlier attempt has begun it.
     """
 
     def __init__(
@@ -84,13 +76,8 @@ class Session:
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(asked.seconds, "opening model and data", watch, url=url, clock=clock)
         self.asked = asked
-        self.watch = watch
-        self.clock = clock
-        self.budget = Budget(asked.seconds, clock=clock)
-        self.story: list[dict[str, Any]] = []
-        self.stage = "opening model and data"
-        watch.progress(0.0, self.stage)
         self.bench = Bench(asked.base, folder=folder, registered_only=registered_only)
         first = ("loss", "bytes", "latency") if asked.device else ("loss", "bytes")
         self.original: Mapping[str, Quantity] = self.bench.original_figures(
@@ -99,10 +86,6 @@ class Session:
         self.goals = goals_of(asked, self.original)
         self.original_quality = self.bench.original_quality()
         self.trained: dict[str, ModelBundle] = {}
-        self.was_resumed = False
-        self._url = url
-        self._published = float("-inf")
-        self._studies: tuple[Study, Study] | None = None
 
     # --- what was tried ---------------------------------------------------------------------
 
@@ -121,52 +104,7 @@ class Session:
             "seed": seed,
         }
         name = self.asked.study or f"autopilot-{digest(self.asked.to_json())[:12]}"
-        options: dict[str, Any] = {"about": about, "seed": seed, "url": self._url}
-        points = Study.open(
-            name,
-            recipes.space,
-            self.goals,
-            sampler=self.asked.sampler,
-            population=_POPULATION,
-            **options,
-        )
-        others = Study.open(
-            f"{name} and beyond",
-            recipes.space,
-            self.goals,
-            sampler="random",
-            beside=points,
-            **options,
-        )
-        points.beside(others)
-        self._studies = points, others
-        if spent := points.spent_s:
-            self.was_resumed = True
-            self.budget = Budget(self.asked.seconds, min(spent, self.asked.seconds), self.clock)
-            self.say(
-                f"This search goes on: {len(self.candidates)} candidates are known, "
-                f"{format_value(spent, 's')} are spent."
-            )
-
-    @property
-    def points(self) -> Study:
-        """Candidates of the space: what a sampler learns from."""
-        assert self._studies is not None
-        return self._studies[0]
-
-    @property
-    def others(self) -> Study:
-        """Candidates beyond it: refined, trained, baselines."""
-        assert self._studies is not None
-        return self._studies[1]
-
-    @property
-    def candidates(self) -> list[Candidate]:
-        """All that was kept, in the order in which it was."""
-        if self._studies is None:
-            return []
-        both = (c for study in self._studies for c in study.candidates())
-        return sorted(both, key=lambda candidate: candidate.number)
+        self.begin_studies(name, recipes.space, about, self.asked.sampler, seed, "candidates")
 
     def known(self, recipe: Recipe) -> Candidate | None:
         """Return what was kept of a recipe."""
@@ -186,12 +124,6 @@ class Session:
 
     # --- time -------------------------------------------------------------------------------
 
-    def time(self) -> float:
-        """Return the seconds left before the end has to begin; 0 if it is time to end."""
-        if self.watch.is_enough():
-            return 0.0
-        return max(0.0, self.budget.left - self.kept_back)
-
     @cached_property
     def kept_back(self) -> float:
         """Seconds that the end may take: for the file and the test samples."""
@@ -200,17 +132,6 @@ class Session:
         thought = samples * self.bench.bench.macs * self.seconds_per_mac
         share = END_SHARE * self.budget.seconds
         return min(max(END_LEAST_S, share, thought), _END_MOST * self.budget.seconds)
-
-    def check(self) -> None:
-        """Stop if whoever watches wants that, or the budget is used up.
-
-        Raises:
-            Cancelled: In the first case.
-            OutOfTimeError: In the second.
-        """
-        self.watch.check()
-        if not self.time():
-            raise OutOfTimeError
 
     @cached_property
     def seconds_per_mac(self) -> float:
@@ -224,41 +145,17 @@ class Session:
 
     # --- telling ----------------------------------------------------------------------------
 
-    def say(self, text: str) -> None:
-        """Say what is done, and why."""
-        self.story.append({"at": round(self.budget.spent, 1), "text": text})
-        self.watch.say(text)
-        self.publish(at_once=True)
-
-    def begin(self, stage: str) -> None:
-        """Say what is being done from now on."""
-        self.stage = stage
-        self.tell()
-
-    def tell(self) -> None:
-        """Say how far it is."""
-        self.watch.progress(min(0.99, self.budget.share), self.stage)
-        self.publish()
-
-    def publish(self, *, at_once: bool = False) -> None:
-        """Show what was found so far, once a second at most."""
-        now = self.clock()
-        if not at_once and now - self._published < _PUBLISH_EVERY_S:
-            return
-        self._published = now
-        if self._studies is not None:
-            self.points.note_spent(self.budget.spent)
-        self.watch.publish(
-            state_of(
-                self.candidates,
-                self.goals,
-                self.original,
-                self.original_quality,
-                story=self.story,
-                stage=self.stage,
-                spent_s=self.budget.spent,
-                seconds=self.budget.seconds,
-            )
+    def state(self) -> dict[str, Any]:
+        """Return what there is so far, as plain data."""
+        return state_of(
+            self.candidates,
+            self.goals,
+            self.original,
+            self.original_quality,
+            story=self.story,
+            stage=self.stage,
+            spent_s=self.budget.spent,
+            seconds=self.budget.seconds,
         )
 
     def best_so_far(self) -> str:

@@ -18,16 +18,11 @@ from optim.search.autopilot.recoveries import (
     split_epochs,
     trained_recipe,
 )
-from optim.search.autopilot.session import (
-    END_SHARE,
-    STAGES,
-    OutOfTimeError,
-    Session,
-    recipe_of,
-)
+from optim.search.autopilot.session import END_SHARE, STAGES, Session, recipe_of
 from optim.search.autopilot.trying import Trying
 from optim.search.autopilot.words import costs_text, short_title
 from optim.search.candidate import Candidate
+from optim.search.session import OutOfTimeError
 from optim.step import Resume
 
 __all__ = ["TooSlowError", "Training"]

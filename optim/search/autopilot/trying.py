@@ -10,11 +10,12 @@ from optim.recipe import Recipe
 from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.recipes import Recipes, refined
 from optim.search.autopilot.recoveries import promising
-from optim.search.autopilot.session import STAGES, OutOfTimeError, Session, recipe_of
+from optim.search.autopilot.session import STAGES, Session, recipe_of
 from optim.search.autopilot.starts import enqueue_starts, presets, trained_before
 from optim.search.autopilot.words import short_title
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
+from optim.search.session import OutOfTimeError
 from optim.techniques import TECHNIQUES
 
 __all__ = ["Trying"]

@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optim.errors import ExportError
 from optim.models.architecture import Architecture
 from optim.models.zoo import ARCHITECTURES
-from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss, front_of, knee_of
+from optim.search.found import candidate_row, write_files
 from optim.search.goals import Goals
 from optim.search.nas.asked import Asked
 from optim.search.nas.halving import taken
 from optim.search.nas.trust import trust_of
 from optim.search.nas.words import figures_text
 from optim.search.space import Space
-from optim.storage import write_atomic
 
 if TYPE_CHECKING:
     from optim.search.nas.ending import Answer
@@ -110,15 +108,8 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         **state,
         "stage": "",
         "chosen": answer.chosen.number if answer.chosen else None,
-        "closest": {
-            "number": answer.closest.candidate.number,
-            "text": answer.closest.text,
-            "misses": [miss.to_json() for miss in answer.closest.misses],
-            "relaxations": answer.closest.relaxations,
-        }
-        if answer.closest
-        else None,
-        "tests": {str(number): _shown(value) for number, value in answer.tests.items()},
+        "closest": answer.closest.to_json() if answer.closest else None,
+        "tests": {str(number): value.shown() for number, value in answer.tests.items()},
         "verification": delivered.verification.to_json() if delivered else None,
     }
 
@@ -149,40 +140,16 @@ def save(folder: Path, answer: Answer, found: Mapping[str, Any]) -> Path:
     Raises:
         ExportError: If the folder cannot be written.
     """
-    try:
-        for stale in ("model.onnx", WEIGHTS, "recipe.yaml"):
-            # What an earlier search left there must not pass for this result.
-            (folder / stale).unlink(missing_ok=True)
-        for name, content in files_of(answer, found).items():
-            write_atomic(folder / name, content)
-    except OSError as error:
-        raise ExportError(
-            f"{folder.name!r} cannot be written: {error.strerror}.",
-            hint="Choose another folder, or free some space.",
-        ) from error
-    return folder
+    stale = ("model.onnx", WEIGHTS, "recipe.yaml")
+    return write_files(folder, files_of(answer, found), stale)
 
 
 def _row(candidate: Candidate, goals: Goals, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
-        "number": candidate.number,
-        "parent": candidate.parent,
-        "title": candidate.title,
-        "stage": candidate.stage,
-        "outcome": candidate.outcome,
-        "note": candidate.note,
-        "keeps_limits": candidate.is_whole and not goals.misses(candidate.figures),
-        "figures": {name: _shown(value) for name, value in candidate.figures.items()},
-        "quality": _shown(candidate.quality),
-        "text": figures_text(candidate.figures, goals),
+        **candidate_row(candidate, goals, figures_text(candidate.figures, goals)),
         "point": dict(candidate.point),
         "architecture": candidate.made.get("architecture"),
         "epochs": candidate.made.get("epochs", 0),
         "scores": dict(candidate.scores),
         "layers": [dict(layer) for layer in layers],
-        "seconds": candidate.seconds,
     }
-
-
-def _shown(value: Quantity | None) -> dict[str, Any] | None:
-    return None if value is None else {**value.to_json(), "text": str(value)}

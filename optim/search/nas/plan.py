@@ -27,8 +27,9 @@ from optim.search.goals import Goals, Limit
 from optim.search.nas.asked import Asked
 from optim.search.nas.ending import Answer, finish, impossible_answer
 from optim.search.nas.halving import newest, promotion, ranked
-from optim.search.nas.session import OutOfTimeError, Session
+from optim.search.nas.session import Session
 from optim.search.nas.trying import Trying
+from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
 from optim.search.watch import Watch
 

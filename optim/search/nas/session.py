@@ -1,4 +1,4 @@
-"""What all stages of a search share: the bench, the studies, the budget, and who watches."""
+"""What all stages of a search for architectures share."""
 
 from __future__ import annotations
 
@@ -10,31 +10,21 @@ from typing import Any
 
 from optim.errors import ConfigError
 from optim.hashing import digest
-from optim.quantity import format_value
-from optim.search.budget import Budget
-from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss
 from optim.search.figures import FIGURES
-from optim.search.goals import Goals
 from optim.search.nas.answer import state_of
 from optim.search.nas.asked import Asked, goals_of
 from optim.search.nas.bench import Bench
 from optim.search.nas.halving import taken
 from optim.search.nas.words import figures_text
-from optim.search.study import Study
+from optim.search.session import SearchSession
 from optim.search.watch import Watch
 
-__all__ = ["OutOfTimeError", "Session", "rungs_of"]
+__all__ = ["Session", "rungs_of"]
 
 _FEWER = 3
 """Every round trains a third of the networks three times as long."""
-_POPULATION = 8
 _END_SHARE, _END_LEAST_S, _END_MOST = 0.1, 3.0, 0.4
-_PUBLISH_EVERY_S = 1.0
-
-
-class OutOfTimeError(Exception):
-    """The budget is used up in the middle of something."""
 
 
 def rungs_of(epochs: int, networks: int) -> tuple[int, ...]:
@@ -56,7 +46,7 @@ def rungs_of(epochs: int, networks: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-class Session:
+class Session(SearchSession):
     """One search, while it goes on.
 
     Args:
@@ -70,7 +60,6 @@ class Session:
     Attributes:
         goals: What is weighed and limited.
         rungs: Lengths of trainings in epochs, shortest first.
-        was_resumed: Whether an earlier attempt has begun it.
 
     Raises:
         OptimError: If what is asked for cannot be searched for.
@@ -86,22 +75,13 @@ class Session:
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(asked.seconds, "opening the data", watch, url=url, clock=clock)
         self.asked = asked
-        self.watch = watch
-        self.clock = clock
-        self.budget = Budget(asked.seconds, clock=clock)
-        self.story: list[dict[str, Any]] = []
-        self.stage = "opening the data"
-        self.goals: Goals = goals_of(asked)
-        watch.progress(0.0, self.stage)
+        self.goals = goals_of(asked)
         self.bench = Bench(asked, folder=folder, registered_only=registered_only)
         self.networks = self.bench.space.count()
         self.rungs = rungs_of(asked.epochs, self.networks)
-        self.was_resumed = False
         self.layers: dict[str, list[dict[str, Any]]] = {}
-        self._url = url
-        self._published = float("-inf")
-        self._studies: tuple[Study, Study] | None = None
 
     # --- what was tried ---------------------------------------------------------------------
 
@@ -121,68 +101,15 @@ class Session:
             "seed": asked.seed,
         }
         name = asked.study or f"nas-{digest(asked.to_json())[:12]}"
-        options: dict[str, Any] = {"about": about, "seed": asked.seed, "url": self._url}
-        space = self.bench.space
-        points = Study.open(
-            name, space, self.goals, sampler=asked.sampler, population=_POPULATION, **options
-        )
-        others = Study.open(
-            f"{name} and beyond", space, self.goals, sampler="random", beside=points, **options
-        )
-        points.beside(others)
-        self._studies = points, others
-        if spent := points.spent_s:
-            self.was_resumed = True
-            self.budget = Budget(asked.seconds, min(spent, asked.seconds), self.clock)
-            self.say(
-                f"This search goes on: {len(self.candidates)} networks are known, "
-                f"{format_value(spent, 's')} are spent."
-            )
-
-    @property
-    def points(self) -> Study:
-        """Networks trained for short: what a sampler learns from."""
-        assert self._studies is not None
-        return self._studies[0]
-
-    @property
-    def others(self) -> Study:
-        """The same ones trained for longer."""
-        assert self._studies is not None
-        return self._studies[1]
-
-    @property
-    def candidates(self) -> list[Candidate]:
-        """All that was kept, in the order in which it was."""
-        if self._studies is None:
-            return []
-        both = (c for study in self._studies for c in study.candidates())
-        return sorted(both, key=lambda candidate: candidate.number)
+        self.begin_studies(name, self.bench.space, about, asked.sampler, asked.seed, "networks")
 
     # --- time -------------------------------------------------------------------------------
-
-    def time(self) -> float:
-        """Return the seconds left before the end has to begin; 0 if it is time to end."""
-        if self.watch.is_enough():
-            return 0.0
-        return max(0.0, self.budget.left - self.kept_back)
 
     @cached_property
     def kept_back(self) -> float:
         """Seconds that the end may take: for the file and the test samples."""
         seconds = self.budget.seconds
         return min(max(_END_LEAST_S, _END_SHARE * seconds), _END_MOST * seconds)
-
-    def check(self) -> None:
-        """Stop if whoever watches wants that, or the budget is used up.
-
-        Raises:
-            Cancelled: In the first case.
-            OutOfTimeError: In the second.
-        """
-        self.watch.check()
-        if not self.time():
-            raise OutOfTimeError
 
     def refuse_budget(self, needed_s: float, what: str) -> None:
         """Refuse a budget that is too small for one training.
@@ -198,32 +125,6 @@ class Session:
         )
 
     # --- telling ----------------------------------------------------------------------------
-
-    def say(self, text: str) -> None:
-        """Say what is done, and why."""
-        self.story.append({"at": round(self.budget.spent, 1), "text": text})
-        self.watch.say(text)
-        self.publish(at_once=True)
-
-    def begin(self, stage: str) -> None:
-        """Say what is being done from now on."""
-        self.stage = stage
-        self.tell()
-
-    def tell(self) -> None:
-        """Say how far it is."""
-        self.watch.progress(min(0.99, self.budget.share), self.stage)
-        self.publish()
-
-    def publish(self, *, at_once: bool = False) -> None:
-        """Show what was found so far, once a second at most."""
-        now = self.clock()
-        if not at_once and now - self._published < _PUBLISH_EVERY_S:
-            return
-        self._published = now
-        if self._studies is not None:
-            self.points.note_spent(self.budget.spent)
-        self.watch.publish(self.state())
 
     def state(self) -> dict[str, Any]:
         """Return what there is so far, as plain data."""

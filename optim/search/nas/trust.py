@@ -45,7 +45,7 @@ class Trust:
             "title": proxy.title,
             "about": proxy.about,
             "paper": proxy.paper,
-            "tau": {**self.tau.to_json(), "text": str(self.tau)},
+            "tau": self.tau.shown(),
         }
 
 

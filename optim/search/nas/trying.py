@@ -17,8 +17,9 @@ from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
 from optim.search.nas.proxies import PROXIES
-from optim.search.nas.session import OutOfTimeError, Session
+from optim.search.nas.session import Session
 from optim.search.nas.words import title_of
+from optim.search.session import OutOfTimeError
 from optim.search.space import Point, Scalar
 from optim.train import Epoch
 

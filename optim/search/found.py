@@ -1,0 +1,61 @@
+"""What a search has found, as plain data and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from optim.errors import ExportError
+from optim.search.candidate import Candidate
+from optim.search.goals import Goals
+from optim.storage import write_atomic
+
+__all__ = ["candidate_row", "write_files"]
+
+
+def candidate_row(candidate: Candidate, goals: Goals, text: str) -> dict[str, Any]:
+    """Return what every search tells of a candidate.
+
+    Args:
+        candidate: What was tried.
+        goals: What is asked for.
+        text: Its figures in words.
+    """
+    return {
+        "number": candidate.number,
+        "parent": candidate.parent,
+        "title": candidate.title,
+        "stage": candidate.stage,
+        "outcome": candidate.outcome,
+        "note": candidate.note,
+        "keeps_limits": candidate.is_whole and not goals.misses(candidate.figures),
+        "figures": {name: value.shown() for name, value in candidate.figures.items()},
+        "quality": candidate.quality.shown() if candidate.quality else None,
+        "text": text,
+        "seconds": candidate.seconds,
+    }
+
+
+def write_files(folder: Path, files: Mapping[str, bytes], stale: Iterable[str]) -> Path:
+    """Write the files of a finished search into a folder.
+
+    Args:
+        folder: Made where there is none.
+        files: Content by name.
+        stale: Names that an earlier search may have left, which must not pass for this result.
+
+    Raises:
+        ExportError: If the folder cannot be written.
+    """
+    try:
+        for name in stale:
+            (folder / name).unlink(missing_ok=True)
+        for name, content in files.items():
+            write_atomic(folder / name, content)
+    except OSError as error:
+        raise ExportError(
+            f"{folder.name!r} cannot be written: {error.strerror}.",
+            hint="Choose another folder, or free some space.",
+        ) from error
+    return folder
