@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +9,17 @@ import typer
 
 from optim.cli._app import cli
 from optim.cli._options import Json, Seed
-from optim.cli._output import REFUSED, print_json, print_table, progress_bar, say_notes
-from optim.cli.searching import bound, narrowed
-from optim.errors import ConfigError
+from optim.cli._output import print_table, progress_bar
+from optim.cli._searching import (
+    MaxFlash,
+    MaxJoules,
+    MaxMs,
+    MaxRam,
+    front_rows,
+    narrowed,
+    numbers,
+    tell,
+)
 from optim.search.nas.asked import PRECISIONS
 from optim.search.nas.families import FAMILIES, SHARED
 from optim.search.nas.proxies import PROXIES
@@ -34,16 +41,10 @@ def nas(
     device: Annotated[
         str, typer.Option(help="Of the catalogue, or a word of its title, such as cortex-m4.")
     ] = "",
-    max_ms: Annotated[
-        str | None, typer.Option(help="Longest estimated inference on the device, in ms.")
-    ] = None,
-    max_ram: Annotated[
-        str | None, typer.Option(help="Most RAM on the device: 64kB, or 64KiB.")
-    ] = None,
-    max_flash: Annotated[str | None, typer.Option(help="Most flash for weights.")] = None,
-    max_joules: Annotated[
-        str | None, typer.Option(help="Most energy of an inference on the device, in joules.")
-    ] = None,
+    max_ms: MaxMs = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
+    max_joules: MaxJoules = None,
     max_macs: Annotated[str | None, typer.Option(help="Most multiply-accumulates: 2M.")] = None,
     max_params: Annotated[str | None, typer.Option(help="Most parameters.")] = None,
     max_training_s: Annotated[
@@ -104,20 +105,16 @@ def nas(
     from optim.search.study import studies_url
     from optim.search.watch import Watch
 
-    limits = {
-        figure: _amount(option, text)
-        for figure, option, text in (
-            ("bytes", "--max-bytes", max_bytes),
-            ("latency", "--max-ms", max_ms),
-            ("ram", "--max-ram", max_ram),
-            ("flash", "--max-flash", max_flash),
-            ("energy", "--max-joules", max_joules),
-            ("macs", "--max-macs", max_macs),
-            ("params", "--max-params", max_params),
-            ("training", "--max-training-s", max_training_s),
-        )
-        if text is not None
-    }
+    limits = numbers(
+        bytes=("--max-bytes", max_bytes),
+        latency=("--max-ms", max_ms),
+        ram=("--max-ram", max_ram),
+        flash=("--max-flash", max_flash),
+        energy=("--max-joules", max_joules),
+        macs=("--max-macs", max_macs),
+        params=("--max-params", max_params),
+        training=("--max-training-s", max_training_s),
+    )
     if max_error_points is not None:
         limits["error"] = max_error_points
     asked = Asked(
@@ -144,45 +141,15 @@ def nas(
     found = answer_json(answer, asked, search.session.state())
     if out is not None:
         save(out, answer, found)
-    if as_json:
-        print_json(found)
-    else:
-        _print(found)
-    if not found["satisfied"]:
-        sys.stdout.flush()
-        sys.exit(REFUSED)
-
-
-def _amount(option: str, text: str) -> float:
-    """Return a number, its unit worked out.
-
-    Raises:
-        ConfigError: If it is none: there is no original that it could be a share of.
-    """
-    value = bound(option, text)
-    if isinstance(value, str):
-        raise ConfigError(f"{option} must be a number, with a unit as in 40kB: got {text!r}.")
-    return value
+    tell(found, _print, as_json=as_json)
 
 
 def _print(found: dict[str, Any]) -> None:
-    by_number = {row["number"]: row for row in found["candidates"]}
     costs = found["goals"]["objectives"][1:]
-    rows = []
-    for number in found["front"]:
-        row = by_number[number]
-        mark = "taken" if number == found["chosen"] else "knee" if number == found["knee"] else ""
-        test = found["tests"].get(str(number))
-        rows.append(
-            (
-                row["title"],
-                str(row["epochs"]),
-                row["figures"]["error"]["text"],
-                test["text"] if test else "",
-                *(row["figures"][name]["text"] for name in costs),
-                mark,
-            )
-        )
+    rows = [
+        (row["title"], str(row["epochs"]), row["figures"]["error"]["text"], test, *figures, mark)
+        for row, test, figures, mark in front_rows(found)
+    ]
     if rows:
         columns = ("network", "epochs", "error", "on test", *costs, "")
         print_table("\nThe front, cheapest first", columns, rows)
@@ -190,7 +157,3 @@ def _print(found: dict[str, Any]) -> None:
         lines = [(one["title"], one["tau"]["text"]) for one in found["trust"]]
         n = found["trust"][0]["tau"]["n"]
         print_table(f"\nProxies against {n} short trainings", ("proxy", "Kendall's tau"), lines)
-    if found["verification"]:
-        checked = found["verification"]
-        typer.echo(f"Verified in {checked['runtime']}: {checked['bytes']['value']:,} bytes.")
-    say_notes([found["closest"]["text"]] if found["closest"] else [])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,16 +9,22 @@ import typer
 
 from optim.cli._app import cli
 from optim.cli._options import Data, Json, Model, Seed
-from optim.cli._output import REFUSED, print_json, print_table, progress_bar, say_notes
+from optim.cli._output import print_table, progress_bar
+from optim.cli._searching import (
+    MaxFlash,
+    MaxJoules,
+    MaxMs,
+    MaxRam,
+    bounds,
+    front_rows,
+    narrowed,
+    tell,
+)
 from optim.data.generated import GENERATED
-from optim.errors import ConfigError
 from optim.search.goals import BYTES_OF
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 
-__all__ = ["bound", "narrowed", "search"]
-
-_UNITS = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20}
-_UNITS |= {"k": 1e3, "m": 1e6, "g": 1e9}
+__all__ = ["search"]
 
 
 @cli.command()
@@ -39,16 +43,10 @@ def search(
     device: Annotated[
         str, typer.Option(help="Of the catalogue, or a word of its title, such as cortex-m7.")
     ] = "",
-    max_ms: Annotated[
-        str | None, typer.Option(help="Longest estimated inference on the device, in ms.")
-    ] = None,
-    max_ram: Annotated[
-        str | None, typer.Option(help="Most RAM on the device: 64kB, or 64KiB.")
-    ] = None,
-    max_flash: Annotated[str | None, typer.Option(help="Most flash for weights.")] = None,
-    max_joules: Annotated[
-        str | None, typer.Option(help="Most energy of an inference on the device, in joules.")
-    ] = None,
+    max_ms: MaxMs = None,
+    max_ram: MaxRam = None,
+    max_flash: MaxFlash = None,
+    max_joules: MaxJoules = None,
     max_macs: Annotated[
         str | None, typer.Option(help="Most multiply-accumulates: 2M, or a share, 25%.")
     ] = None,
@@ -97,19 +95,15 @@ def search(
     from optim.search.study import studies_url
     from optim.search.watch import Watch
 
-    limits: dict[str, float | str] = {
-        figure: bound(option, text)
-        for figure, option, text in (
-            ("bytes", "--max-bytes", max_bytes),
-            ("latency", "--max-ms", max_ms),
-            ("ram", "--max-ram", max_ram),
-            ("flash", "--max-flash", max_flash),
-            ("energy", "--max-joules", max_joules),
-            ("macs", "--max-macs", max_macs),
-            ("params", "--max-params", max_params),
-        )
-        if text is not None
-    }
+    limits = bounds(
+        bytes=("--max-bytes", max_bytes),
+        latency=("--max-ms", max_ms),
+        ram=("--max-ram", max_ram),
+        flash=("--max-flash", max_flash),
+        energy=("--max-joules", max_joules),
+        macs=("--max-macs", max_macs),
+        params=("--max-params", max_params),
+    )
     if max_loss_points is not None:
         limits["loss"] = max_loss_points
     asked = Asked(
@@ -126,42 +120,24 @@ def search(
     )
     torch.set_num_threads(available_cores())
     with progress_bar() as progress:
-        watch = Watch(progress=progress, say=_teller(as_json=as_json))
+        watch = Watch(progress=progress, say=lambda text: typer.echo(text, err=as_json))
         autopilot = Autopilot(asked, watch, url=studies_url(store_url()))
         answer = autopilot.run()
     story = autopilot.session.story
     if out is not None:
         save(out, answer, asked, story)
     found = answer_json(answer, asked, story)
-    if as_json:
-        print_json(found)
-    else:
-        _print(found)
-    if not found["satisfied"]:
-        sys.stdout.flush()
-        sys.exit(REFUSED)
-
-
-def _teller(*, as_json: bool) -> Callable[[str], None]:
-    """Return what tells the story: on standard error where JSON has the standard output."""
-    return lambda text: typer.echo(text, err=as_json)
+    tell(found, _print, as_json=as_json)
 
 
 def _print(found: dict[str, Any]) -> None:
-    by_number = {row["number"]: row for row in found["candidates"]}
-    rows = []
-    for number in found["front"]:
-        row = by_number[number]
-        mark = "taken" if number == found["chosen"] else "knee" if number == found["knee"] else ""
-        test = found["tests"].get(str(number))
-        figures = row["figures"]
-        costs = [figures[name]["text"] for name in found["goals"]["objectives"][1:]]
-        rows.append(
-            (row["title"], figures["loss"]["text"], test["text"] if test else "", *costs, mark)
-        )
-    costs_of = found["goals"]["objectives"][1:]
+    costs = found["goals"]["objectives"][1:]
+    rows = [
+        (row["title"], row["figures"]["loss"]["text"], test, *figures, mark)
+        for row, test, figures, mark in front_rows(found)
+    ]
     if rows:
-        columns = ("recipe", "loss", "on test", *costs_of, "")
+        columns = ("recipe", "loss", "on test", *costs, "")
         print_table("\nThe front, cheapest first", columns, rows)
     others = [row for row in found["candidates"] if row["is_baseline"]]
     if others:
@@ -170,53 +146,3 @@ def _print(found: dict[str, Any]) -> None:
             for row in others
         ]
         print_table("\nWhat else could be done", ("baseline", "loss", "bytes"), lines)
-    if found["verification"]:
-        checked = found["verification"]
-        typer.echo(f"Verified in {checked['runtime']}: {checked['bytes']['value']:,} bytes.")
-    say_notes([found["closest"]["text"]] if found["closest"] else [])
-
-
-def bound(option: str, text: str) -> float | str:
-    """Return a number, its unit worked out, or a share as it is written.
-
-    Raises:
-        ConfigError: If it is neither.
-    """
-    if text.strip().endswith("%"):
-        return text.strip()
-    number = text.strip().rstrip("BbGgIiKkMm")
-    unit = text.strip()[len(number) :].lower()
-    try:
-        if unit not in _UNITS:
-            raise ValueError(text)
-        return float(number) * _UNITS[unit]
-    except ValueError as error:
-        raise ConfigError(
-            f"{option} must be a number, with a unit as in 40kB, or a share as in 10%: "
-            f"got {text!r}."
-        ) from error
-
-
-def narrowed(text: str) -> tuple[str, tuple[bool | int | float | str, ...]]:
-    """Return a dimension and its values.
-
-    Raises:
-        ConfigError: If it is not written as ``name=value,value``.
-    """
-    name, equals, values = text.partition("=")
-    if not equals or not name or not values:
-        raise ConfigError(
-            f"--only must be written as quantize.weight_bits=4,8: got {text!r}.", field="only"
-        )
-    return name.strip(), tuple(_scalar(value.strip()) for value in values.split(","))
-
-
-def _scalar(text: str) -> bool | int | float | str:
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

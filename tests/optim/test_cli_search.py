@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from optim.cli import main
-from optim.cli.searching import bound, narrowed
+from optim.cli._searching import bound, narrowed
 from optim.errors import ConfigError
 from optim.recipe import Recipe
 from optim.sensitivity.analysis import analyse
