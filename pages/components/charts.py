@@ -10,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pages.components.drawing import JUST_ABOVE as _JUST_ABOVE
 from pages.components.drawing import OF as _OF
 from pages.components.drawing import figure as _figure
 from pages.components.drawing import plain as _plain
@@ -27,7 +28,6 @@ __all__ = [
     "noise_curves",
     "played",
     "scene",
-    "search_front",
     "sensitivities",
     "series",
     "side_by_side",
@@ -615,10 +615,6 @@ def noise_curves(points: Sequence[Mapping[str, Any]], level: float) -> go.Figure
     return figure
 
 
-_JUST_ABOVE = {"y": 1, "yanchor": "bottom"}
-"""Where the legend of a high chart stands: a share of its height would leave a gap."""
-
-
 def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure:
     """Draw the latency of one model on devices, original and now; where it does not fit, why.
 
@@ -868,91 +864,4 @@ def sensitivities(
     )
     figure.update_xaxes(type="category", showgrid=False, side="top")
     figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
-    return figure
-
-
-_STAGES = {
-    "without training": ("Without training", "#8fa3bf", "circle"),
-    "refined": ("Refined", "#5f6b7a", "circle"),
-    "trained before": ("Trained", _OF["after"], "circle"),
-    "short training": ("Trained", _OF["after"], "circle"),
-    "long training": ("Trained", _OF["after"], "circle"),
-    "baseline": ("Baselines", "#e0872b", "x-thin"),
-}
-"""Name, colour and mark of candidates by the stage of a search."""
-
-
-def search_front(
-    points: Sequence[Mapping[str, Any]],
-    limits: Mapping[str, float | None],
-    titles: Mapping[str, str],
-) -> go.Figure:
-    """Draw candidates of a search: what each costs and loses, the front, and the limits.
-
-    Args:
-        points: ``x``, ``y``, ``low``, ``high`` (of ``y``), ``stage``, ``text`` (told on hover),
-            ``is_front``, ``is_taken``.
-        limits: Of ``x`` and ``y``; None for none.
-        titles: Of the axes ``x`` and ``y``.
-    """
-    figure = _figure(titles["x"], titles["y"], 400)
-    for name in dict.fromkeys(title for title, _, _ in _STAGES.values()):
-        own = [p for p in points if _STAGES.get(p["stage"], ("", "", ""))[0] == name]
-        if not own:
-            continue
-        _, color, symbol = _STAGES[own[0]["stage"]]
-        figure.add_scatter(
-            x=[p["x"] for p in own],
-            y=[p["y"] for p in own],
-            mode="markers",
-            name=name,
-            marker={
-                "color": color,
-                "symbol": symbol,
-                "size": 8,
-                "line": {"width": 2 if symbol == "x-thin" else 0, "color": color},
-            },
-            text=[_plain(p["text"]) for p in own],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    front = sorted((p for p in points if p["is_front"]), key=lambda p: p["x"])
-    if front:
-        figure.add_scatter(
-            x=[p["x"] for p in front],
-            y=[p["y"] for p in front],
-            mode="lines",
-            name="Front",
-            line={"color": _OF["after"], "width": 1.5, "shape": "hv"},
-            hoverinfo="skip",
-        )
-    taken = [p for p in points if p["is_taken"]]
-    if taken:
-        figure.add_scatter(
-            x=[p["x"] for p in taken],
-            y=[p["y"] for p in taken],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [p["high"] - p["y"] for p in taken],
-                "arrayminus": [p["y"] - p["low"] for p in taken],
-                "thickness": 1.5,
-            },
-            mode="markers",
-            name="Taken",
-            marker={"color": "#1a8f5a", "symbol": "star", "size": 16},
-            text=[_plain(p["text"]) for p in taken],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    line = {"color": "#c0392b", "dash": "dash", "width": 1.5}
-    if limits.get("x") is not None:
-        figure.add_vline(x=limits["x"], line=line)
-    if limits.get("y") is not None:
-        figure.add_hline(y=limits["y"], line=line)
-    figure.update_layout(legend=_JUST_ABOVE)
-    figure.update_xaxes(type="log", dtick="D2", tickformat="~s")
-    if points:
-        # What loses everything would leave no room for what matters.
-        top = max(10.0, 4 * (limits.get("y") or 0.0), *(1.5 * p["high"] for p in taken))
-        lowest = min(p["y"] for p in points)
-        figure.update_yaxes(range=[min(-0.08 * top, 1.2 * lowest), top])
     return figure

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pages.components.drawing import OF, figure, plain
+from pages.components.drawing import JUST_ABOVE, OF, figure, plain
 
 __all__ = [
     "FEW",
@@ -225,7 +225,7 @@ def layer_errors(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     found.update_xaxes(
         type="category", categoryorder="array", categoryarray=names, tickangle=-60, nticks=40
     )
-    found.update_layout(legend={"y": 1, "yanchor": "bottom"})
+    found.update_layout(legend=JUST_ABOVE)
     return found
 
 
@@ -273,7 +273,7 @@ def norm_scales(norms: Sequence[Mapping[str, Any]]) -> go.Figure:
         range=[len(names) - 0.4, -0.6],
         showgrid=False,
     )
-    found.update_layout(legend={"y": 1, "yanchor": "bottom"})
+    found.update_layout(legend=JUST_ABOVE)
     return found
 
 

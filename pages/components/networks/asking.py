@@ -9,32 +9,28 @@ import streamlit as st
 from optim.data.added import open_registered_data
 from optim.data.generated import GENERATED
 from optim.data.task import Classification
-from optim.devices.profile import catalogue
 from optim.errors import ConfigError, OptimError
-from optim.hashing import digest
 from optim.models.zoo import ARCHITECTURES
 from optim.runs.jobs.nas import KIND
 from optim.search.nas.asked import PRECISIONS, Asked
 from optim.search.nas.families import families_for
 from optim.search.nas.proxies import PROXIES
-from optim.search.samplers import SAMPLERS
-from pages.components import access, state
 from pages.components.errors import show_error
-from pages.components.server import run_store, wake_engine
+from pages.components.search.common import (
+    SAMPLER_TITLES,
+    device,
+    limit,
+    minutes,
+    start_button,
+    submit,
+)
 
 __all__ = ["asking", "start"]
 
-_MINUTES = (1, 2, 3, 5, 10, 15, 30, 60, 120, 240)
 _EPOCHS = (9, 18, 27, 36, 54, 72, 108, 180)
-_NO_DEVICE = "none"
 _NO_PROXY = "none"
-_SAMPLERS = {
-    "nsga2": "Evolution (NSGA-II)",
-    "nsga3": "Evolution (NSGA-III)",
-    "tpe": "TPE",
-    "gp": "Gaussian process",
-    "random": "Random",
-}
+_NAME = "networks"
+_SAMPLERS = ("nsga2", "nsga3", "tpe", "gp", "random")
 
 
 def asking(data: str) -> None:
@@ -58,8 +54,13 @@ def asking(data: str) -> None:
     st.caption(ARCHITECTURES[space].about)
     st.markdown("**What must hold**")
     limits: dict[str, float] = {}
-    _limit(limits, "bytes", "File at most, kB", 1000.0)
-    device = _device(limits)
+    limit(_NAME, limits, "bytes")
+    device_name = device(
+        _NAME,
+        limits,
+        ("ram", "flash", "latency"),
+        "Latency, memory and energy are estimated for it before anything is trained.",
+    )
     accuracy: float | None = st.number_input(
         "Accuracy at least, %",
         min_value=0.0,
@@ -72,45 +73,19 @@ def asking(data: str) -> None:
     )
     if accuracy is not None:
         limits["error"] = 100.0 - accuracy
-    minutes = st.select_slider(
-        "Time",
-        _MINUTES,
-        5,
-        format_func=lambda count: f"{count} min" if count < 60 else f"{count // 60} h",
-        key="networks_minutes",
-        persist_state="session",
-        help="Wall-clock time. The best so far is there from the first training on.",
-    )
+    seconds = minutes(_NAME, 5, "The best so far is there from the first training on.")
     more = _more()
     try:
-        asked = Asked(space, data, limits, seconds=60.0 * minutes, device=device, **more)
+        asked = Asked(space, data, limits, seconds=seconds, device=device_name, **more)
     except OptimError as error:
         show_error(error)
         return
-    if access.is_presentation():
-        return
-    st.button(
-        "Start",
-        type="primary",
-        icon=":material/rocket_launch:",
-        on_click=start,
-        args=(asked,),
-        width="stretch",
-        key="networks_start",
-    )
+    start_button(_NAME, start, asked)
 
 
 def start(asked: Asked) -> None:
     """Start the run of a search."""
-    try:
-        access.check_run()
-        spec = asked.to_json()
-        title = f"Architecture search: {ARCHITECTURES[asked.space].title}"
-        run = run_store().submit(KIND, spec, title=title, owner=access.owner())
-        access.note("ran", digest(spec), run=run.id)
-        wake_engine()
-    except OptimError as error:
-        state.notice(error)
+    submit(KIND, asked.to_json(), f"Architecture search: {ARCHITECTURES[asked.space].title}")
 
 
 def _families(data: str) -> list[str]:
@@ -129,41 +104,6 @@ def _families(data: str) -> list[str]:
     if not found:
         raise ConfigError(f"No family of the zoo takes inputs of shape {opened.input_shape}.")
     return found
-
-
-def _limit(limits: dict[str, float], figure: str, label: str, factor: float) -> None:
-    value: float | None = st.number_input(
-        label,
-        min_value=0.0,
-        value=None,
-        placeholder="no limit",
-        key=f"networks_{figure}",
-        persist_state="session",
-    )
-    if value:
-        limits[figure] = factor * value
-
-
-def _device(limits: dict[str, float]) -> str:
-    """Draw the device and its limits; return its name, or an empty text."""
-    devices = {_NO_DEVICE: "No device", **{n: d.title for n, d in catalogue().items()}}
-    device = st.selectbox(
-        "Device",
-        list(devices),
-        format_func=devices.__getitem__,
-        key="networks_device",
-        persist_state="session",
-        help="Latency, memory and energy are estimated for it before anything is trained.",
-    )
-    if device == _NO_DEVICE:
-        return ""
-    for figure, label, factor in (
-        ("ram", "RAM at most, kB", 1000.0),
-        ("flash", "Flash at most, kB", 1000.0),
-        ("latency", "Latency at most, ms", 1.0),
-    ):
-        _limit(limits, figure, label, factor)
-    return str(device)
 
 
 def _more() -> dict[str, Any]:
@@ -186,8 +126,8 @@ def _more() -> dict[str, Any]:
         )
         sampler = st.selectbox(
             "What thinks of networks",
-            list(_SAMPLERS),
-            format_func=lambda name: _SAMPLERS[name] if name in SAMPLERS else name,
+            _SAMPLERS,
+            format_func=SAMPLER_TITLES.__getitem__,
             key="networks_sampler",
             persist_state="session",
         )

@@ -7,14 +7,12 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pages.components.drawing import OF, figure, plain
+from pages.components.drawing import JUST_ABOVE, OF, TAKEN, add_answer_, figure, plain
 
 __all__ = ["layers", "network_front", "parallel", "trust_meter"]
 
 _FAINT = "rgba(128,140,155,0.45)"
 _SHADES = ("#8fa3bf", "#6c8fd0", OF["after"])
-_TAKEN = "#1a8f5a"
-_LIMIT = {"color": "#c0392b", "dash": "dash", "width": 1.5}
 _MOST_LABELS = 6
 _KINDS = {"conv": "Convolution", "linear": "Dense", "matmul": "Matrix product"}
 
@@ -48,39 +46,7 @@ def network_front(
         )
     front = sorted((p for p in points if p["is_front"]), key=lambda p: p["x"])
     lower = [p for i, p in enumerate(front) if all(p["y"] < q["y"] for q in front[:i])]
-    if lower:
-        found.add_scatter(
-            x=[p["x"] for p in lower],
-            y=[p["y"] for p in lower],
-            mode="lines",
-            name="Front",
-            line={"color": OF["after"], "width": 1.5, "shape": "hv"},
-            hoverinfo="skip",
-        )
-    taken = [p for p in points if p["is_taken"]]
-    if taken:
-        found.add_scatter(
-            x=[p["x"] for p in taken],
-            y=[p["y"] for p in taken],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [p["high"] - p["y"] for p in taken],
-                "arrayminus": [p["y"] - p["low"] for p in taken],
-                "thickness": 1.5,
-            },
-            mode="markers",
-            name="Taken",
-            marker={"color": _TAKEN, "symbol": "star", "size": 16},
-            text=[plain(p["text"]) for p in taken],
-            hovertemplate="%{text}<extra></extra>",
-        )
-    if limits.get("x") is not None:
-        found.add_vline(x=limits["x"], line=_LIMIT)
-    if limits.get("y") is not None:
-        found.add_hline(y=limits["y"], line=_LIMIT)
-    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
-    found.update_xaxes(type="log", dtick="D2", tickformat="~s")
+    add_answer_(found, lower, points, limits)
     found.update_yaxes(rangemode="tozero")
     return found
 
@@ -98,7 +64,7 @@ def parallel(axes: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any
     named: set[str] = set()
     for line in order:
         name, color, width = (
-            ("Taken", _TAKEN, 3.5)
+            ("Taken", TAKEN, 3.5)
             if line["is_taken"]
             else ("Front", OF["after"], 2)
             if line["is_front"]
@@ -141,7 +107,7 @@ def parallel(axes: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any
         zeroline=False,
     )
     found.update_yaxes(visible=False, range=[-0.06, 1.06])
-    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    found.update_layout(legend=JUST_ABOVE)
     return found
 
 
@@ -181,7 +147,7 @@ def trust_meter(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     found.update_yaxes(
         categoryorder="array", categoryarray=[row["title"] for row in reversed(rows)]
     )
-    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    found.update_layout(legend=JUST_ABOVE)
     return found
 
 
@@ -215,5 +181,5 @@ def layers(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         categoryorder="array",
         categoryarray=[row["name"] for row in reversed(rows)],
     )
-    found.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+    found.update_layout(legend=JUST_ABOVE)
     return found

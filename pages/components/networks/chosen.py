@@ -15,7 +15,7 @@ from optim.search.nas.asked import Asked
 from pages.components import access, state
 from pages.components.networks import charts
 from pages.components.networks.asking import start
-from pages.components.networks.shown import taken_of
+from pages.components.search.shown import taken_of
 from pages.components.server import run_store
 
 __all__ = ["network"]

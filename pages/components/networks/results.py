@@ -19,18 +19,19 @@ from pages.components.networks.shown import (
     axes_and_lines,
     points_of,
     table_rows,
-    taken_of,
     trust_rows,
 )
 from pages.components.runs.polled import polled
-from pages.components.runs.words import STATES, duration
+from pages.components.runs.words import STATES
+from pages.components.search.common import chosen_run, limits_text, story
 from pages.components.search.results import header, verified_file
-from pages.components.search.shown import axis_title, found_of, row_of
+from pages.components.search.shown import axis_title, found_of, row_of, taken_of
 from pages.components.server import run_store
 
 __all__ = ["results"]
 
 _PLOT = {"displayModeBar": False}
+_STORY = 340
 
 
 def results(data: str) -> None:
@@ -52,27 +53,12 @@ def results(data: str) -> None:
                 "is here in seconds."
             )
         return
-    run = found[0]
-    if len(found) > 1:
-        by_id = {run.id: run for run in found}
-        chosen = st.selectbox(
-            "Search",
-            list(by_id),
-            format_func=lambda run_id: _label(by_id[run_id]),
-            key=f"networks_search_{len(found)}",
-        )
-        run = by_id[chosen]
+    run = chosen_run("networks", found, _label)
     polled(lambda: [run_store().get(run.id)], lambda runs: _drawn(runs[0]))
 
 
 def _label(run: Run) -> str:
-    limits = [
-        f"{FIGURES[name].title} ≤ {format_value(float(most), FIGURES[name].unit)}"
-        for name, most in (run.spec.get("limits") or {}).items()
-        if name in FIGURES
-    ]
-    words = [str(run.spec.get("space")), *limits, STATES[run.state].title]
-    return " · ".join(words)
+    return " · ".join([str(run.spec.get("space")), *limits_text(run), STATES[run.state].title])
 
 
 def _drawn(run: Run) -> None:
@@ -90,7 +76,7 @@ def _drawn(run: Run) -> None:
     with left, st.container(border=True, key="networks_trust"):
         _trust(found)
     with right, st.container(border=True, key="networks_story"):
-        _story(found)
+        story(found, _STORY)
     with st.container(border=True, key="networks_network"):
         st.markdown("**One network**")
         with shown_errors():
@@ -203,13 +189,6 @@ def _trust(found: dict[str, Any]) -> None:
         f"1: the order of the {n} networks that were trained for short; 0: no relation. A proxy "
         "that is not beyond the plain counts is not worth its time. Bars: 95 % intervals."
     )
-
-
-def _story(found: dict[str, Any]) -> None:
-    st.markdown("**What it does, and why**, newest first")
-    with st.container(height=340, border=False):
-        for one in reversed(found["story"]):
-            st.caption(f"{duration(one['at'])} · {one['text']}")
 
 
 def _table(found: dict[str, Any]) -> None:

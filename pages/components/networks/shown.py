@@ -7,18 +7,12 @@ from typing import Any
 
 from optim.quantity import format_value
 from optim.search.figures import FIGURES
+from pages.components.search.shown import figure_cells, limits_cell, rows_of, taken_of
 
-__all__ = ["axes_and_lines", "points_of", "table_rows", "taken_of", "trust_rows"]
+__all__ = ["axes_and_lines", "points_of", "table_rows", "trust_rows"]
 
 Found = Mapping[str, Any]
 _COUNTS = ("params", "macs")
-
-
-def taken_of(found: Found) -> int | None:
-    """Return the number of the network that is taken, or came closest; None if none was trained."""
-    if found["chosen"] is not None:
-        return int(found["chosen"])
-    return int(found["closest"]["number"]) if found["closest"] else None
 
 
 def _trained(found: Found) -> list[dict[str, Any]]:
@@ -101,32 +95,12 @@ def trust_rows(found: Found) -> list[dict[str, Any]]:
 
 def table_rows(found: Found, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """Return rows of a table: of the front, cheapest first, or of all, newest first."""
-    by_number = {row["number"]: row for row in found["candidates"]}
-    rows = (
-        list(reversed(found["candidates"]))
-        if numbers is None
-        else [by_number[number] for number in numbers]
-    )
-    tests = found.get("tests", {})
-    costs = found["goals"]["objectives"][1:]
     return [
         {
             "Network": row["title"],
             "Epochs": str(row["epochs"] or "–"),
-            "Error": _text(row, "error"),
-            **({"Error on test": _test(tests, row)} if tests else {}),
-            **{FIGURES[cost].title: _text(row, cost) for cost in costs},
-            "Limits": "kept" if row["keeps_limits"] else row["note"] or "missed",
+            **figure_cells(found, row, "error", "Error"),
+            "Limits": limits_cell(row),
         }
-        for row in rows
+        for row in rows_of(found, numbers)
     ]
-
-
-def _test(tests: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    found = tests.get(str(row["number"]))
-    return str(found["text"]) if found else "–"
-
-
-def _text(row: Mapping[str, Any], figure: str) -> str:
-    found = row["figures"].get(figure)
-    return str(found["text"]) if found else "–"

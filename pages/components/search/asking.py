@@ -7,32 +7,26 @@ from typing import Any
 
 import streamlit as st
 
-from optim.devices.profile import catalogue
 from optim.errors import OptimError
-from optim.hashing import digest
 from optim.models.cards import model_cards
 from optim.recipe import Recipe
 from optim.runs.jobs.search import KIND
 from optim.search.autopilot.asked import Asked
 from optim.search.goals import BYTES_OF
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
-from pages.components import access, state
 from pages.components.errors import show_error
-from pages.components.server import run_store, wake_engine
+from pages.components.search.common import (
+    SAMPLER_TITLES,
+    device,
+    minutes,
+    start_button,
+    submit,
+)
 
 __all__ = ["asking", "start_search"]
 
 _SHARES = (2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100)
 _POINTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
-_MINUTES = (1, 2, 3, 5, 10, 15, 30, 60, 120, 240)
-_NO_DEVICE = "none"
-_SAMPLERS = {
-    "tpe": "TPE",
-    "nsga2": "Evolution (NSGA-II)",
-    "nsga3": "Evolution (NSGA-III)",
-    "gp": "Gaussian process",
-    "random": "Random",
-}
 
 
 def asking(recipe: Recipe) -> None:
@@ -56,60 +50,31 @@ def asking(recipe: Recipe) -> None:
             persist_state="session",
             help="Percentage points of accuracy or mAP, on the same validation samples.",
         )
-    device = _device(limits)
-    minutes = st.select_slider(
-        "Time",
-        _MINUTES,
-        3,
-        format_func=lambda count: f"{count} min" if count < 60 else f"{count // 60} h",
-        key="autopilot_minutes",
-        persist_state="session",
-        help="Wall-clock time. The best so far is there from the first trial on.",
+    device_name = device(
+        "autopilot", limits, ("latency", "ram"), "Latency, memory and energy are estimated for it."
     )
+    seconds = minutes("autopilot", 3, "The best so far is there from the first trial on.")
     more = _more()
     try:
         asked = Asked(
             replace(recipe, entries=()),
             limits,
-            seconds=60.0 * minutes,
+            seconds=seconds,
             bytes_of=bytes_of,
-            device=device,
+            device=device_name,
             **more,
         )
     except OptimError as error:
         show_error(error)
         return
-    if access.is_presentation():
-        return
-    st.button(
-        "Start",
-        type="primary",
-        icon=":material/rocket_launch:",
-        on_click=start_search,
-        args=(asked,),
-        width="stretch",
-        key="autopilot_start",
-    )
+    start_button("autopilot", start_search, asked)
 
 
 def start_search(asked: Asked) -> None:
     """Start the run of a search."""
-    base = asked.base
-    card = model_cards().get(base.model)
-    try:
-        access.check_run()
-        spec = asked.to_json()
-        run = run_store().submit(
-            KIND,
-            spec,
-            title=f"Autopilot: {card.title if card else base.model}",
-            owner=access.owner(),
-        )
-        access.note("ran", digest(spec), run=run.id)
-        st.session_state["autopilot_run"] = run.id
-        wake_engine()
-    except OptimError as error:
-        state.notice(error)
+    card = model_cards().get(asked.base.model)
+    title = f"Autopilot: {card.title if card else asked.base.model}"
+    submit(KIND, asked.to_json(), title)
 
 
 def _size(limits: dict[str, float | str]) -> str:
@@ -156,43 +121,13 @@ def _size(limits: dict[str, float | str]) -> str:
     )
 
 
-def _device(limits: dict[str, float | str]) -> str:
-    """Draw the device and its limits; return its name, or an empty text."""
-    devices = {_NO_DEVICE: "No device", **{n: d.title for n, d in catalogue().items()}}
-    device = st.selectbox(
-        "Device",
-        list(devices),
-        format_func=devices.__getitem__,
-        key="autopilot_device",
-        persist_state="session",
-        help="Latency, memory and energy are estimated for it.",
-    )
-    if device == _NO_DEVICE:
-        return ""
-    for figure, label, factor in (
-        ("latency", "Latency at most, ms", 1.0),
-        ("ram", "RAM at most, kB", 1000.0),
-    ):
-        value: float | None = st.number_input(
-            label,
-            min_value=0.0,
-            value=None,
-            placeholder="no limit",
-            key=f"autopilot_{figure}",
-            persist_state="session",
-        )
-        if value:
-            limits[figure] = factor * value
-    return str(device)
-
-
 def _more() -> dict[str, Any]:
     with st.expander("More"):
         sampler = st.selectbox(
             "What thinks of recipes",
             list(SAMPLERS),
             index=list(SAMPLERS).index(DEFAULT_SAMPLER),
-            format_func=_SAMPLERS.__getitem__,
+            format_func=SAMPLER_TITLES.__getitem__,
             key="autopilot_sampler",
             persist_state="session",
         )

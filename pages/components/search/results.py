@@ -9,15 +9,16 @@ import pandas as pd
 import streamlit as st
 
 from optim.errors import OptimError
-from optim.quantity import format_value
 from optim.recipe import Recipe
 from optim.runs.jobs.search import KIND
 from optim.runs.run import ACTIVE, Run, State
 from optim.search.figures import FIGURES
-from pages.components import access, charts, state
+from pages.components import access, state
 from pages.components.runs import actions
 from pages.components.runs.polled import polled
 from pages.components.runs.words import STATES, duration, plain
+from pages.components.search.charts import search_front
+from pages.components.search.common import chosen_run, limits_text, story
 from pages.components.search.shown import (
     axis_title,
     budget_text,
@@ -33,6 +34,7 @@ __all__ = ["header", "results", "searches", "verified_file"]
 
 _LAB, _RUN = "pages/lab/lab.py", "pages/runs/run.py"
 _PLOT = {"displayModeBar": False}
+_STORY = 470
 _PICKS = {"taken": "Taken", "knee": "Knee of the front", "under": "Best under a budget"}
 
 
@@ -60,31 +62,12 @@ def results(recipe: Recipe) -> None:
                 "Say what must hold, and press *Start*. The first candidates are here in seconds."
             )
         return
-    run = found[0]
-    if len(found) > 1:
-        by_id = {run.id: run for run in found}
-        chosen = st.selectbox(
-            "Search",
-            list(by_id),
-            format_func=lambda run_id: _label(by_id[run_id]),
-            key=f"autopilot_search_{len(found)}",
-        )
-        run = by_id[chosen]
+    run = chosen_run("autopilot", found, _label)
     polled(lambda: [run_store().get(run.id)], lambda runs: _drawn(runs[0]))
 
 
 def _label(run: Run) -> str:
-    limits = run.spec.get("limits") or {}
-    words = [
-        f"{FIGURES[name].title} ≤ {bound if isinstance(bound, str) else _bound(name, bound)}"
-        for name, bound in limits.items()
-        if name in FIGURES
-    ]
-    return f"{', '.join(words) or 'no limits'} · {STATES[run.state].title}"
-
-
-def _bound(name: str, value: float) -> str:
-    return format_value(float(value), FIGURES[name].unit)
+    return f"{', '.join(limits_text(run)) or 'no limits'} · {STATES[run.state].title}"
 
 
 def _drawn(run: Run) -> None:
@@ -98,13 +81,13 @@ def _drawn(run: Run) -> None:
         return
     if not found["candidates"]:
         with st.container(border=True, key="autopilot_story"):
-            _story(found)
+            story(found, _STORY)
         return
     left, right = st.columns([5, 3])
     with left, st.container(border=True, key="autopilot_front"):
         _front(found)
     with right, st.container(border=True, key="autopilot_story"):
-        _story(found)
+        story(found, _STORY)
     with st.container(border=True, key="autopilot_candidates"):
         _candidates(run, found)
 
@@ -257,7 +240,7 @@ def _front(found: dict[str, Any]) -> None:
         return
     limits = found["goals"]["limits"]
     st.plotly_chart(
-        charts.search_front(
+        search_front(
             points,
             {"x": limits.get(cost), "y": limits.get("loss")},
             {"x": axis_title(cost), "y": "Loss, points"},
@@ -331,13 +314,3 @@ def _picked(found: dict[str, Any]) -> int | None:
         return under(found, cost, most)
     closest = found["closest"]
     return found["chosen"] if found["chosen"] is not None else closest and closest["number"]
-
-
-# --- the story ------------------------------------------------------------------------------------
-
-
-def _story(found: dict[str, Any]) -> None:
-    st.markdown("**What it does, and why**, newest first")
-    with st.container(height=470, border=False):
-        for one in reversed(found["story"]):
-            st.caption(f"{duration(one['at'])} · {plain(one['text'])}")

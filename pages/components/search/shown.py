@@ -9,7 +9,19 @@ from optim.quantity import format_value
 from optim.runs.run import Run
 from optim.search.figures import FIGURES
 
-__all__ = ["axis_title", "budget_text", "found_of", "points_of", "row_of", "table_rows", "under"]
+__all__ = [
+    "axis_title",
+    "budget_text",
+    "figure_cells",
+    "found_of",
+    "limits_cell",
+    "points_of",
+    "row_of",
+    "rows_of",
+    "table_rows",
+    "taken_of",
+    "under",
+]
 
 Found = Mapping[str, Any]
 
@@ -39,7 +51,7 @@ def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
         found: What a search has.
         cost: Name of the figure.
     """
-    taken = _taken(found)
+    taken = taken_of(found)
     return [
         {
             "x": row["figures"][cost]["value"],
@@ -57,7 +69,8 @@ def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
     ]
 
 
-def _taken(found: Found) -> int | None:
+def taken_of(found: Found) -> int | None:
+    """Return the number of what is taken, or came closest; None if nothing was measured."""
     if found["chosen"] is not None:
         return int(found["chosen"])
     closest = found["closest"]
@@ -79,31 +92,38 @@ def under(found: Found, cost: str, most: float) -> int | None:
 
 def table_rows(found: Found, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """Return rows of a table: of the front, cheapest first, or of all, newest first."""
-    if numbers is None:
-        rows = list(reversed(found["candidates"]))
-    else:
-        rows = [row for n in numbers if (row := row_of(found, n)) is not None]
-    tests = found.get("tests", {})
-    costs = found["goals"]["objectives"][1:]
     return [
         {
-            "Loss": _text(row, "loss"),
-            **(
-                {
-                    "Loss on test": tests[str(row["number"])]["text"]
-                    if str(row["number"]) in tests
-                    else "–"
-                }
-                if tests
-                else {}
-            ),
-            **{FIGURES[cost].title: _text(row, cost) for cost in costs},
+            **figure_cells(found, row, "loss", "Loss"),
             "Recipe": row["title"],
             "Stage": row["stage"],
-            "Limits": "kept" if row["keeps_limits"] else row["note"] or "missed",
+            "Limits": limits_cell(row),
         }
-        for row in rows
+        for row in rows_of(found, numbers)
     ]
+
+
+def rows_of(found: Found, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """Return candidates of these numbers, or all, newest first."""
+    if numbers is None:
+        return list(reversed(found["candidates"]))
+    return [row for n in numbers if (row := row_of(found, n)) is not None]
+
+
+def figure_cells(found: Found, row: Mapping[str, Any], judged: str, title: str) -> dict[str, str]:
+    """Return cells of the figure that judges, on test samples too where any were, and of costs."""
+    tests = found.get("tests", {})
+    test = tests.get(str(row["number"]))
+    return {
+        title: _text(row, judged),
+        **({f"{title} on test": str(test["text"]) if test else "–"} if tests else {}),
+        **{FIGURES[cost].title: _text(row, cost) for cost in found["goals"]["objectives"][1:]},
+    }
+
+
+def limits_cell(row: Mapping[str, Any]) -> str:
+    """Say whether a candidate keeps the limits, or why it was not looked at."""
+    return "kept" if row["keeps_limits"] else str(row["note"] or "missed")
 
 
 def _text(row: Mapping[str, Any], figure: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from pages.components import charts
 from pages.components.inspect import charts as inside
 from pages.components.networks import charts as networks
+from pages.components.search import charts as searches
 
 
 def figure(value, text=""):
@@ -218,7 +219,7 @@ EVERY = [
     pytest.param(networks.trust_meter, (TRUST,), id="trust_meter"),
     pytest.param(networks.layers, (NETWORK_LAYERS,), id="layers"),
     pytest.param(
-        charts.search_front,
+        searches.search_front,
         (CANDIDATES, {"x": 70_000.0, "y": 1.0}, {"x": "Size, bytes", "y": "Loss, points"}),
         id="search_front",
     ),
@@ -285,7 +286,7 @@ def test_a_chart_names_what_its_numbers_are_and_lets_the_page_colour_it(chart, d
 
 
 def test_every_chart_that_is_public_is_covered_here():
-    every = {*charts.__all__, *inside.__all__, *networks.__all__}
+    every = {*charts.__all__, *inside.__all__, *networks.__all__, *searches.__all__}
     assert {param.id for param in EVERY} == every - {"FEW"}
 
 
@@ -484,7 +485,7 @@ def test_nodes_of_which_nothing_is_known_are_grey_and_the_others_on_the_scale():
 
 
 def test_the_front_of_a_search_shows_limits_front_and_what_is_taken():
-    found = charts.search_front(
+    found = searches.search_front(
         CANDIDATES, {"x": 70_000.0, "y": None}, {"x": "Size, bytes", "y": "Loss, points"}
     )
     by_name = {trace.name: trace for trace in found.data}
@@ -493,5 +494,5 @@ def test_the_front_of_a_search_shows_limits_front_and_what_is_taken():
     assert by_name["Taken"].error_y.array == (1.0,)
     assert "&lt;1&gt;" in by_name["Taken"].text[0]
     assert len(found.layout.shapes) == 1, "one limit, one line"
-    empty = charts.search_front([], {"x": None, "y": None}, {"x": "a", "y": "b"})
+    empty = searches.search_front([], {"x": None, "y": None}, {"x": "a", "y": "b"})
     assert len(empty.data) == 0

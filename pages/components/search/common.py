@@ -1,0 +1,157 @@
+"""What the pages of both searches have in common: controls, the choice of a search, its story.
+
+Keys of widgets begin with the name of the search, so that each keeps its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from optim.devices.profile import catalogue
+from optim.errors import OptimError
+from optim.hashing import digest
+from optim.quantity import format_value
+from optim.runs.run import Run
+from optim.search.figures import FIGURES
+from pages.components import access, state
+from pages.components.runs.words import duration, plain
+from pages.components.server import run_store, wake_engine
+
+__all__ = [
+    "SAMPLER_TITLES",
+    "chosen_run",
+    "device",
+    "limit",
+    "limits_text",
+    "minutes",
+    "start_button",
+    "story",
+    "submit",
+]
+
+SAMPLER_TITLES = {
+    "tpe": "TPE",
+    "nsga2": "Evolution (NSGA-II)",
+    "nsga3": "Evolution (NSGA-III)",
+    "gp": "Gaussian process",
+    "random": "Random",
+}
+"""Names of the samplers for a reader."""
+
+_MINUTES = (1, 2, 3, 5, 10, 15, 30, 60, 120, 240)
+_NO_DEVICE = "none"
+_LIMITS = {
+    "bytes": ("File at most, kB", 1000.0),
+    "ram": ("RAM at most, kB", 1000.0),
+    "flash": ("Flash at most, kB", 1000.0),
+    "latency": ("Latency at most, ms", 1.0),
+}
+"""Label of a limit, and what its unit is times that of the figure."""
+
+
+def minutes(name: str, default: int, about: str) -> float:
+    """Draw the budget of time and return its seconds."""
+    chosen = st.select_slider(
+        "Time",
+        _MINUTES,
+        default,
+        format_func=lambda count: f"{count} min" if count < 60 else f"{count // 60} h",
+        key=f"{name}_minutes",
+        persist_state="session",
+        help=f"Wall-clock time. {about}",
+    )
+    return 60.0 * chosen
+
+
+def limit(name: str, limits: MutableMapping[str, Any], figure: str) -> None:
+    """Draw a limit and note it, if there is one."""
+    label, factor = _LIMITS[figure]
+    value: float | None = st.number_input(
+        label,
+        min_value=0.0,
+        value=None,
+        placeholder="no limit",
+        key=f"{name}_{figure}",
+        persist_state="session",
+    )
+    if value:
+        limits[figure] = factor * value
+
+
+def device(name: str, limits: MutableMapping[str, Any], figures: Sequence[str], about: str) -> str:
+    """Draw the device and its limits; return its name, or an empty text."""
+    devices = {_NO_DEVICE: "No device", **{n: d.title for n, d in catalogue().items()}}
+    chosen = st.selectbox(
+        "Device",
+        list(devices),
+        format_func=devices.__getitem__,
+        key=f"{name}_device",
+        persist_state="session",
+        help=about,
+    )
+    if chosen == _NO_DEVICE:
+        return ""
+    for figure in figures:
+        limit(name, limits, figure)
+    return str(chosen)
+
+
+def start_button(name: str, start: Callable[..., None], asked: Any) -> None:
+    """Draw the button that starts a search; nothing where nothing may be started."""
+    if access.is_presentation():
+        return
+    st.button(
+        "Start",
+        type="primary",
+        icon=":material/rocket_launch:",
+        on_click=start,
+        args=(asked,),
+        width="stretch",
+        key=f"{name}_start",
+    )
+
+
+def submit(kind: str, spec: dict[str, Any], title: str) -> None:
+    """Start the run of a search, or say why not."""
+    try:
+        access.check_run()
+        run = run_store().submit(kind, spec, title=title, owner=access.owner())
+        access.note("ran", digest(spec), run=run.id)
+        wake_engine()
+    except OptimError as error:
+        state.notice(error)
+
+
+def chosen_run(name: str, runs: Sequence[Run], label: Callable[[Run], str]) -> Run:
+    """Draw the choice among several searches, the newest first, and return the chosen one."""
+    if len(runs) == 1:
+        return runs[0]
+    by_id = {run.id: run for run in runs}
+    chosen = st.selectbox(
+        "Search",
+        list(by_id),
+        format_func=lambda run_id: label(by_id[run_id]),
+        key=f"{name}_search_{len(runs)}",
+    )
+    return by_id[chosen]
+
+
+def limits_text(run: Run) -> list[str]:
+    """Return the limits of a search in words."""
+    return [
+        f"{FIGURES[name].title} ≤ "
+        f"{most if isinstance(most, str) else format_value(float(most), FIGURES[name].unit)}"
+        for name, most in (run.spec.get("limits") or {}).items()
+        if name in FIGURES
+    ]
+
+
+def story(found: dict[str, Any], height: int) -> None:
+    """Draw what a search said, newest first."""
+    st.markdown("**What it does, and why**, newest first")
+    with st.container(height=height, border=False):
+        for one in reversed(found["story"]):
+            st.caption(f"{duration(one['at'])} · {plain(one['text'])}")
