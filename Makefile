@@ -24,7 +24,7 @@ TORCH_PIN := $(shell sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 BENCHES := default_pair devices evaluate interactive startup runs one_click train cluster real_size \
-	probe memory sensitivity prune_weights
+	probe memory sensitivity prune_weights drop_blocks
 
 .PHONY: app test test-all fuzz check style bench recover browser ray clean
 

@@ -135,10 +135,10 @@ def influence_of(
     """
     names = {name for block in blocks for name in (block.addition, block.shortcut)}
     total = dict.fromkeys((block.name for block in blocks), 0.0)
+    seen = _Watching(as_program(module), names)
     for batch in x.split(128):
         check()
         with torch.no_grad():
-            seen = _Watching(as_program(module), names)
             seen.run(batch)
             for block in blocks:
                 before, behind = (

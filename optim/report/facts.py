@@ -21,7 +21,7 @@ from optim.runs.figures import Figure, conditions_of, figures_of, verdict_of
 from optim.runs.run import Run, State
 from optim.step import Step
 
-__all__ = ["DeviceLine", "Facts", "Point", "StepLine", "facts_of", "settings_of"]
+__all__ = ["DeviceLine", "Facts", "Point", "StepLine", "facts_of", "flattened", "settings_of"]
 
 _MOST_POINTS = 20
 """Other runs in the trade-off, the newest."""
@@ -175,7 +175,7 @@ def facts_of(
         devices=tuple(_device_line(row) for row in (ladder or {}).get("devices", ())),
         verified=_verified(card.get("verification") or {}),
         limits=tuple(_limits(card, after, bool(ladder))),
-        environment=_flat(run.environment),
+        environment=flattened(run.environment),
         energy=energy_of_run(run),
         finished=_date(run.finished_at),
         run=run.id,
@@ -305,11 +305,12 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested plain data as text by name, names of a mapping before those in it."""
     found: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name} ")
+            found |= flattened(value, f"{prefix}{name} ")
         else:
             found[f"{prefix}{name}"] = str(value)
     return found

@@ -1,5 +1,6 @@
 """One evaluator and one store for all tests of the pages; runs are worked on by nobody."""
 
+import io
 from functools import partial
 
 import pytest
@@ -7,7 +8,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 from streamlit.testing.v1 import app_test, local_script_runner
 
-from pages.components import server
+from pages.components import aside, server
 from pages.components.server import evaluator
 from tests.pages.helpers import open_app, serving, small_recipe
 from tests.pages.worked import Worked
@@ -72,6 +73,39 @@ def no_store(monkeypatch, tmp_path):
     """A store of runs that cannot be opened."""
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("OPTIM_STORE", f"sqlite:///{tmp_path / 'file' / 'runs.db'}")
+
+
+class Job:
+    """Stands for a process beside a page; nothing is really computed."""
+
+    def __init__(self, command, *, stdin, **options):
+        self.command, self.options, self.code = command, options, None
+        self.stdin = io.StringIO()
+        self.stdin.close = lambda: None
+
+    def poll(self):
+        return self.code
+
+    @property
+    def returncode(self):
+        return self.code
+
+    def terminate(self):
+        self.code = -15
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    """The processes that pages started beside them."""
+    started = []
+
+    def start(*args, **options):
+        started.append(Job(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(aside.subprocess, "Popen", start)
+    yield started
+    aside._jobs_of.cache_clear()
 
 
 class Timers:

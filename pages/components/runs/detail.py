@@ -14,6 +14,7 @@ from optim.errors import OptimError
 from optim.models.cards import model_cards
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
+from optim.report.facts import flattened
 from optim.report.script import as_command, as_python
 from optim.runs.energy import energy_of_run
 from optim.runs.figures import Figure, figures_of, verdict_of
@@ -389,7 +390,7 @@ def _environment(run: Run, recipe: Recipe | None) -> None:
         st.caption("Known as soon as a worker has started on the run.")
         return
     st.markdown("**Environment** of the last attempt")
-    flat = _flat(run.environment)
+    flat = flattened(run.environment)
     st.table(
         [{"Name": name, "Value": value} for name, value in flat.items()],
         border="horizontal",
@@ -401,16 +402,6 @@ def _environment(run: Run, recipe: Recipe | None) -> None:
         "ended": run.finished_at,
     }
     st.caption(" · ".join(f"{name} {_clock(at)}" for name, at in times.items() if at))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name} ")
-        else:
-            found[f"{prefix}{name}"] = str(value)
-    return found
 
 
 def _clock(at: float) -> str:

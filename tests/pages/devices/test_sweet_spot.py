@@ -1,9 +1,6 @@
 """Sweet spot: a measurement in a process of its own, and the best setting under a limit."""
 
-import io
 import json
-
-import pytest
 
 from optim.errors import MeasurementError
 from optim.processes import refusal
@@ -11,7 +8,6 @@ from optim.quantity import Comparison, Quantity
 from optim.sweet_spot.fusion import Fusion
 from optim.sweet_spot.grid import runtimes_here
 from optim.sweet_spot.kept import SHELF, key_of
-from pages.components import aside
 from tests.optim.sweet_spot.test_grid import LARGE, MIDDLE, OTHER, SMALL, at_level, grid
 from tests.pages.helpers import click, open_app, small_recipe, texts
 
@@ -27,39 +23,6 @@ LEVELLED = grid(
         {"basic": "It knows no such kernel."},
     ),
 )
-
-
-class Job:
-    """Stands for the process that measures."""
-
-    def __init__(self, command, *, stdin, **options):
-        self.command, self.options, self.code = command, options, None
-        self.stdin = io.StringIO()
-        self.stdin.close = lambda: None
-
-    def poll(self):
-        return self.code
-
-    @property
-    def returncode(self):
-        return self.code
-
-    def terminate(self):
-        self.code = -15
-
-
-@pytest.fixture
-def jobs(monkeypatch):
-    """What was started; nothing is really measured."""
-    started = []
-
-    def start(*args, **options):
-        started.append(Job(*args, **options))
-        return started[-1]
-
-    monkeypatch.setattr(aside.subprocess, "Popen", start)
-    yield started
-    aside._jobs_of.cache_clear()
 
 
 def open_page(recipe):

@@ -1,6 +1,5 @@
 """Before and after: every view opens, says what to do while it is empty, and shows what is kept."""
 
-import io
 import json
 
 import pytest
@@ -15,42 +14,8 @@ from optim.sensitivity.kept import SHELF as SENSITIVITIES
 from optim.sensitivity.kept import key_of as sensitivity_key
 from optim.sensitivity.profile import SAMPLES as SENSITIVITY_SAMPLES
 from optim.subject import open_subject
-from pages.components import aside
 from pages.components.server import evaluator
 from tests.pages.helpers import OTHER, click, open_app, small_recipe, texts
-
-
-class Job:
-    """Stands for the process that looks."""
-
-    def __init__(self, command, *, stdin, **options):
-        self.command, self.code = command, None
-        self.stdin = io.StringIO()
-        self.stdin.close = lambda: None
-
-    def poll(self):
-        return self.code
-
-    @property
-    def returncode(self):
-        return self.code
-
-    def terminate(self):
-        self.code = -15
-
-
-@pytest.fixture
-def jobs(monkeypatch):
-    """What was started; nobody really looks."""
-    started = []
-
-    def start(*args, **options):
-        started.append(Job(*args, **options))
-        return started[-1]
-
-    monkeypatch.setattr(aside.subprocess, "Popen", start)
-    yield started
-    aside._jobs_of.cache_clear()
 
 
 @pytest.fixture(scope="module")

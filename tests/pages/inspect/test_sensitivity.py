@@ -1,6 +1,5 @@
 """Sensitivity: the analysis runs aside, its map is drawn, and its settings reach the recipe."""
 
-import io
 import json
 
 import pytest
@@ -12,41 +11,7 @@ from optim.sensitivity.kept import SHELF, key_of
 from optim.sensitivity.profile import SAMPLES
 from optim.subject import open_subject
 from optim.techniques.prune_weights import PruneWeights
-from pages.components import aside
 from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
-
-
-class Job:
-    """Stands for the process that analyses."""
-
-    def __init__(self, command, *, stdin, **options):
-        self.command, self.options, self.code = command, options, None
-        self.stdin = io.StringIO()
-        self.stdin.close = lambda: None
-
-    def poll(self):
-        return self.code
-
-    @property
-    def returncode(self):
-        return self.code
-
-    def terminate(self):
-        self.code = -15
-
-
-@pytest.fixture
-def jobs(monkeypatch):
-    """What was started; nothing is really analysed."""
-    started = []
-
-    def start(*args, **options):
-        started.append(Job(*args, **options))
-        return started[-1]
-
-    monkeypatch.setattr(aside.subprocess, "Popen", start)
-    yield started
-    aside._jobs_of.cache_clear()
 
 
 @pytest.fixture(scope="module")
