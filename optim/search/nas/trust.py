@@ -19,7 +19,7 @@ from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.nas.proxies import PROXIES
 
-__all__ = ["LEAST_NETWORKS", "Trust", "kendall_tau", "trust_of"]
+__all__ = ["LEAST_NETWORKS", "Trust", "kendall_tau", "tau_of", "trust_of"]
 
 LEAST_NETWORKS = 8
 """Trained networks that a correlation is told from, at least."""
@@ -81,10 +81,16 @@ def trust_of(candidates: Sequence[Candidate]) -> list[Trust]:
         if len(known) < LEAST_NETWORKS:
             continue
         accuracy = [-c.figures["error"].value for c in known]
-        tau = kendall_tau([c.scores[name] for c in known], accuracy)
+        tau = tau_of([c.scores[name] for c in known], accuracy)
         if tau is not None:
-            found.append(Trust(name, _with_interval(tau, len(known))))
+            found.append(Trust(name, tau))
     return sorted(found, key=lambda trust: -trust.tau.value)
+
+
+def tau_of(one: Sequence[float], other: Sequence[float]) -> Quantity | None:
+    """Return Kendall's tau-b of at least five pairs with its interval; None where all are tied."""
+    tau = kendall_tau(one, other)
+    return None if tau is None else _with_interval(tau, len(one))
 
 
 def _with_interval(tau: float, n: int) -> Quantity:

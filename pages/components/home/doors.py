@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components import access
 from pages.components.home.links import LAB
+from pages.components.lessons.listing import LEARN
 
 __all__ = ["doors"]
 
@@ -51,6 +52,15 @@ _DOORS = (
         LAB,
         "Open for an audience",
         {access.PRESENTATION: "1"},
+    ),
+    _Door(
+        "Teach",
+        ":material/school:",
+        "Short lessons with one idea and one control each: predict, then look. Live, on networks "
+        "that ship.",
+        LEARN,
+        "Open the lessons",
+        {},
     ),
 )
 
