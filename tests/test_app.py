@@ -18,6 +18,7 @@ PAGES = [
         "home",
         "inspect",
         "lab",
+        "learn",
         "mine",
         "reference",
         "runs",

@@ -68,7 +68,8 @@ def _show(bench: Bench) -> Shown:
         "training. What does that bring?",
         ("Nothing that could be told from noise", "A few points", f"More than {_MUCH:g} points"),
         2 if gained > _MUCH else 1 if gained > 0 else 0,
-        f"Measured: {change.verdict()}. A batch norm subtracts the mean that it saw in training. With "
+        f"Measured: {change.verdict()}. A batch norm subtracts the mean that it saw in training. "
+        f"With "
         "channels gone, every later layer sees other values; measuring mean and variance again "
         "takes one pass and no labels.",
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bench"]
 
-_CHUNKS = 4
+_CHUNKS = 2
 """Chunks of validation samples that a figure is measured on; one is 256 samples, or fewer."""
 
 

@@ -26,7 +26,9 @@ def _show(bench: Bench) -> Shown:
     from optim.techniques.finetune import FineTune
 
     data = few_digits(_SAMPLES)
-    training = FineTune(epochs=_EPOCHS, batch_size=16, learning_rate=0.02, shift=0, weight_decay=0.0)
+    training = FineTune(
+        epochs=_EPOCHS, batch_size=16, learning_rate=0.02, shift=0, weight_decay=0.0
+    )
     ways = [
         Alternative(percent(rate), MLP(depth=1, width=_WIDTH, dropout=rate), training)
         for rate in _RATES
@@ -81,7 +83,8 @@ def _show(bench: Bench) -> Shown:
 
 DROPOUT = Lesson(
     title="Dropout and the gap",
-    idea="A large network learns a few samples by heart. Dropping neurons at random while it trains "
+    idea="A large network learns a few samples by heart. Dropping neurons at random while it "
+    "trains "
     "keeps it from relying on any single one.",
     control="Neurons dropped in training",
     kind="slider",

@@ -19,7 +19,7 @@ __all__ = ["CHIP", "FOR_A_DEVICE"]
 CHIP = "Cortex-M4"
 _LIMITS_KB = (20, 30, 40, 50, 60, 80, 100, 150, 200)
 _ASKED_KB = 60
-_TRIED = (
+_TRIED: tuple[tuple[str, dict[str, int]], ...] = (
     ("gentle", {}),
     ("balanced", {}),
     ("balanced", {"weight_bits": 4}),

@@ -134,7 +134,8 @@ def _question(kept: list[Quantity]) -> Question:
         ("To the largest weight", "Somewhat less far", "Only to a fifth of it, or less"),
         0 if best == 0 else 2 if best >= nearest(_REACH, 0.2) else 1,
         f"{kept[best]} at {percent(_REACH[best])} of the largest weight, {kept[0]} when it reaches "
-        f"all of it and {kept[-1]} at {percent(_REACH[-1])}. A wide grid rounds everything coarsely, "
+        f"all of it and {kept[-1]} at {percent(_REACH[-1])}. A wide grid rounds everything "
+        f"coarsely, "
         "a narrow one cuts the outliers off. The best reach balances both errors.",
     )
 

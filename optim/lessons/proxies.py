@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PROXIES_MISLEAD"]
 
-_SIZES = ((1, 8), (1, 32), (1, 128), (2, 8), (2, 32), (2, 96), (3, 16), (3, 64), (4, 16), (5, 24))
-_SIZES += ((6, 12), (6, 48))
+_SIZES = (
+    *((1, 8), (1, 32), (1, 128), (2, 8), (2, 32), (2, 96)),
+    *((3, 16), (3, 64), (4, 16), (5, 24), (6, 12), (6, 48)),
+)
 """Layers and neurons of each, of the networks that are compared."""
 _SAMPLES, _EPOCHS = 400, 8
 _LOOKED_AT = 64
@@ -96,8 +98,10 @@ def _show(bench: Bench) -> Shown:
         ("None", "Some", "All"),
         0 if not better else 2 if len(better) == len(clever) else 1,
         f"{len(better)} of {len(clever)}. Counting parameters reaches a rank correlation of "
-        f"{taus[_COUNT]}; the most right here is {PROXIES[top].title} with {taus[top]}. What it likes "
-        f"best reaches {chosen[top]}, and the best network {max(reached, key=_value)}. The intervals are wide with {len(networks)} "
+        f"{taus[_COUNT]}; the most right here is {PROXIES[top].title} with {taus[top]}. What it "
+        f"likes "
+        f"best reaches {chosen[top]}, and the best network {max(reached, key=_value)}. The "
+        f"intervals are wide with {len(networks)} "
         "networks, and another space gives another winner: measure the proxy before you trust it.",
     )
     return Shown(
@@ -152,7 +156,8 @@ PROXIES_MISLEAD = Lesson(
     "they are depends on the space, and is seldom measured.",
     control="Proxy",
     kind="choice",
-    paper="Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, 2021, arXiv:2101.08134; White "
+    paper="Abdelfattah et al., Zero-Cost Proxies for Lightweight NAS, 2021, arXiv:2101.08134; "
+    "White "
     "et al., A Deeper Look at Zero-Cost Proxies, 2022, arXiv:2204.03208",
     link="https://arxiv.org/abs/2101.08134",
     source="optim/search/nas/trust.py",

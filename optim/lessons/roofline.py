@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optim.devices.parts import Roofline, precision_of
-from optim.devices.profile import DeviceProfile, catalogue
+from optim.devices.profile import DeviceProfile, Precision, catalogue
 from optim.ladder.rungs import CONSTRAINTS, limit_of, runtime_for
 from optim.lessons.devices import footprint, latency
 from optim.lessons.lesson import Frame, Lesson, Panel, Question, Readout, Series, Shown
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ROOFLINE"]
 
 _RATIO = 0.5
-_PRECISION = "fp32"
+_PRECISION: Precision = "fp32"
 _LEAST, _MOST = 0.03, 3000.0
 """Ends of the axis of intensity, in MACs a byte."""
 _FLAT, _HALFWAY = 1.15, 0.6
@@ -83,7 +83,8 @@ def _show(bench: Bench) -> Shown:
         tuple(frames),
         0,
         question,
-        f"{bench.bundle.name} at {_PRECISION}, one sample; peaks from data sheets, times estimated.",
+        f"{bench.bundle.name} at {_PRECISION}, one sample; peaks from data sheets, times "
+        f"estimated.",
     )
 
 

@@ -104,7 +104,8 @@ def _question(bench: Bench, recipe: object) -> Question:
             "Clearly lower accuracy",
         ),
         right,
-        f"Against one scale for all: {change.verdict()}. The file grows by one number a channel; the "
+        f"Against one scale for all: {change.verdict()}. The file grows by one number a channel; "
+        f"the "
         "arithmetic stays the same, because a channel's scale can be multiplied at the end.",
     )
 

@@ -68,7 +68,8 @@ def _show(bench: Bench) -> Shown:
                     Readout("Channels: ONNX file", bench.file(gone)),
                 ),
                 (gone if share else bench.original).to_link(),
-                "Left, the matrix keeps its size and gets holes. Right, it becomes smaller. Nothing "
+                "Left, the matrix keeps its size and gets holes. Right, it becomes smaller. "
+                "Nothing "
                 "was trained again.",
             )
         )

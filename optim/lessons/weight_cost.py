@@ -64,7 +64,7 @@ def _show(bench: Bench) -> Shown:
                         sizes["dense" if bits == _FLOAT else "bit_width"],
                         "really packed",
                     ),
-                    Readout("ONNX file", bench.file(made), "its smallest container has 4 bits"),
+                    Readout("ONNX file", bench.file(made), "bits widen to what ONNX can store"),
                     Readout("MACs", bench.static(made).macs, "the same at any bits"),
                 ),
                 made.to_link(),
@@ -88,7 +88,8 @@ def _question(bench: Bench) -> Question:
         ("Clearly less than that", "About as much", "Clearly more"),
         right,
         f"It does {does} of the MACs. A weight is stored once and used at every place of the "
-        "image: early layers see many places with few weights, late layers few places with many. To save "
+        "image: early layers see many places with few weights, late layers few places with many. "
+        "To save "
         "bytes, look at the late layers; to save time, at the early ones.",
     )
 

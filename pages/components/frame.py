@@ -175,6 +175,14 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="own-device",
             ),
         ],
+        "Teach": [
+            st.Page(
+                "pages/learn/learn.py",
+                title="Learn",
+                icon=":material/school:",
+                url_path="learn",
+            ),
+        ],
         "Reference": [
             st.Page(
                 "pages/reference/techniques.py",

@@ -74,7 +74,7 @@ def doors() -> None:
     )
     with st.grid(len(_DOORS), min_column_width=260):
         for door in _DOORS:
-            with st.container(border=True, gap="xsmall"):
+            with st.container(border=True, gap="xsmall", height="stretch"):
                 st.markdown(f"{door.icon} **{door.title}**")
                 st.caption(door.about)
                 st.page_link(

@@ -19,5 +19,6 @@ def tour() -> None:
     """Draw what happens to the default model, step by step."""
     st.markdown(f"**{TOUR.title}**")
     st.caption(TOUR.idea)
-    if shown := lesson_content(TOUR_NAME):
-        draw_lesson(TOUR_NAME, TOUR, shown, play_s=_STEP_S)
+    with st.container(key="lesson_tour_place"):
+        if shown := lesson_content(TOUR_NAME):
+            draw_lesson(TOUR_NAME, TOUR, shown, play_s=_STEP_S)

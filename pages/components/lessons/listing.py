@@ -58,14 +58,19 @@ def show_lesson(name: str) -> None:
         if number + 1 < len(names):
             _link("Next", names[number + 1], ":material/arrow_forward:")
     st.markdown(lesson.idea)
-    if shown := lesson_content(name):
-        draw_lesson(name, lesson, shown)
+    with st.container(key="lesson_place"):
+        if shown := lesson_content(name):
+            draw_lesson(name, lesson, shown)
     _more(lesson)
 
 
 def _link(label: str, name: str, icon: str) -> None:
     st.page_link(
-        LEARN, label=label, icon=icon, query_params={LESSON: name} if name else None, width="content"
+        LEARN,
+        label=label,
+        icon=icon,
+        query_params={LESSON: name} if name else None,
+        width="content",
     )
 
 
