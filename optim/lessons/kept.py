@@ -52,8 +52,14 @@ def compute(
         told: Called with a share in 0..1 and what is being done.
         check: Called between lessons; raises to stop.
     """
+    import os
+
+    import torch
+
     from optim.lessons.bench import Bench
 
+    # Small networks do not gain from many threads, and lose where others work beside them.
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
     bench = Bench()
     missing = [name for name in names if not kept_lesson(name)]
     for i, name in enumerate(missing):
@@ -71,11 +77,8 @@ def main() -> None:
     """Compute what one line on standard input asks for."""
     import os
 
-    import torch
-
     if hasattr(os, "nice"):
         os.nice(10)
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
     serve(SHELF, _work, most_s=_MOST_S, late="The lesson took too long to compute.")
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from optim.devices.parts import Roofline, precision_of
 from optim.devices.profile import DeviceProfile, Precision, catalogue
-from optim.ladder.rungs import CONSTRAINTS, limit_of, runtime_for
 from optim.lessons.devices import footprint, latency
 from optim.lessons.lesson import Frame, Lesson, Panel, Question, Readout, Series, Shown
 from optim.quantity import How, Quantity
@@ -35,6 +34,7 @@ def _devices() -> list[DeviceProfile]:
 
 
 def _show(bench: Bench) -> Shown:
+    from optim.ladder.rungs import CONSTRAINTS, limit_of, runtime_for
     from optim.techniques.prune_channels import PruneChannels
 
     recipe = bench.recipe(PruneChannels(pruning_ratio=_RATIO))
@@ -120,6 +120,8 @@ def _panel(profile: DeviceProfile, whole: Footprint, pruned: Footprint) -> Panel
 
 
 def _dots(name: str, found: Footprint, profile: DeviceProfile, role: object) -> Series:
+    from optim.ladder.rungs import runtime_for
+
     runtime = runtime_for(found, profile)
     roofline = Roofline(profile, runtime)
     rows = []
