@@ -17,7 +17,10 @@ from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
 from optim.search.target import device_named
 
-__all__ = ["PRECISIONS", "Asked", "goals_of"]
+__all__ = ["METHODS", "PRECISIONS", "Asked", "goals_of"]
+
+METHODS: dict[str, str] = {"trainings": "One by one", "supernet": "A supernet first"}
+"""How networks are compared: each is trained, or they share weights before the best are."""
 
 PRECISIONS: dict[str, str] = {"int8": "8-bit integers", "float32": "32-bit floats"}
 """What a network computes with where it is deployed."""
@@ -40,6 +43,7 @@ class Asked:
         device: Of the catalogue; empty if no figure is of a device.
         precision: What networks are deployed with, a key of :data:`PRECISIONS`.
         epochs: Of a whole training; the shorter ones are thirds of it.
+        method: How networks are compared, a key of :data:`METHODS`.
         sampler: A key of ``optim.search.samplers.SAMPLERS``.
         screen: A proxy that chooses the networks that are trained first; none if empty.
         weighs_training: Whether seconds of training are an objective as well.
@@ -59,6 +63,7 @@ class Asked:
     device: str = ""
     precision: str = "int8"
     epochs: int = 36
+    method: str = "trainings"
     sampler: str = "nsga2"
     screen: str = ""
     weighs_training: bool = False
@@ -89,6 +94,7 @@ class Asked:
             device_named(self.device)
         for name, options in (
             ("precision", PRECISIONS),
+            ("method", METHODS),
             ("sampler", SAMPLERS),
             ("screen", {"": None, **PROXIES}),
         ):
@@ -134,7 +140,8 @@ class Asked:
         fields = dict(data)
         kinds: dict[str, type | tuple[type, ...]] = {
             **dict.fromkeys(
-                ("space", "data", "device", "precision", "sampler", "screen", "study"), str
+                ("space", "data", "device", "precision", "method", "sampler", "screen", "study"),
+                str,
             ),
             **dict.fromkeys(("limits", "only"), Mapping),
             "also": (list, tuple),
