@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
-    from optuna.samplers.nsgaii import NSGAIIChildGenerationStrategy
+    from optuna.samplers.nsgaii._child_generation_strategy import NSGAIIChildGenerationStrategy
     from optuna.trial import FrozenTrial
 
 __all__ = ["Crossing", "parents_in", "remembering"]

@@ -143,15 +143,19 @@ class Bench:
             for cost in layer_costs(bundle.module, bundle.spec.shape)
         ]
 
+    def outline(self, architecture: Architecture) -> torch.nn.Module:
+        """Return a network without values: names, shapes, and what is called when."""
+        task = self.subject.bundle.task
+        assert isinstance(task, Classification)
+        with torch.device("meta"):
+            return architecture.build(self._shape, task.n_classes)
+
     def work(self, point: Point) -> float:
         """Return the MACs of one inference; infinite where there is no such network."""
         key = digest(dict(point))
         if key not in self._work:
             try:
-                architecture, bundle = self.architecture(point), self.subject.bundle
-                with torch.device("meta"):
-                    module = architecture.build(bundle.spec.shape, bundle.task.n_outputs)
-                costs = layer_costs(module, bundle.spec.shape)
+                costs = layer_costs(self.outline(self.architecture(point)), self._shape)
                 self._work[key] = float(sum(cost.macs for cost in costs))
             except OptimError:
                 self._work[key] = float("inf")
@@ -389,6 +393,10 @@ class Bench:
         file = onnx_bytes(bundle, link)
         found = cheap_figures(bundle, goals, lambda: file, how)
         return {**found, **device_figures(bundle, goals, file, self._one)}
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.subject.bundle.spec.shape
 
     @cached_property
     def _one(self) -> np.ndarray:

@@ -25,6 +25,7 @@ from optim.search.nas.trust import SUPERNET
 from optim.search.nas.words import figures_text
 from optim.search.session import SearchSession
 from optim.search.space import Point
+from optim.search.target import device_named
 from optim.search.watch import Watch
 
 __all__ = ["Session", "rungs_of"]
@@ -195,7 +196,9 @@ class Session(SearchSession):
             f"{parts['train']:,} training and {parts['validation']:,} validation samples."
         )
         if self.goals.limits:
-            self.say(f"Asked for: {'; '.join(limit.text for limit in self.goals.limits)}.")
+            device = self.asked.device
+            on = f" On {device_named(device).title}." if device else ""
+            self.say(f"Asked for: {'; '.join(limit.text for limit in self.goals.limits)}.{on}")
         else:
             named = ", ".join(FIGURES[name].title.lower() for name in self.goals.objectives)
             self.say(f"No limit was set: the compromise of {named} will be taken.")

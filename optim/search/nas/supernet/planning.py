@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from optim.errors import Cancelled, OptimError
@@ -61,7 +62,7 @@ def fitting(
         if len(values) < 2:
             continue
         if dimension.is_ordered:
-            able = values[: _first_false(lambda i, d=dimension: keeps(d, d.values[i]), len(values))]
+            able = values[: _first_false(partial(_at, keeps, dimension), len(values))]
         else:
             able = tuple(value for value in values if keeps(dimension, value))
         kept[dimension.name] = able or (base.get(dimension.name, values[0]),)
@@ -125,6 +126,10 @@ def _largest(space: Space, before: Point) -> dict[str, Any]:
     values = {d.name: before[d.name] for d in space if before.get(d.name) in d.values}
     last = {d.name: d.values[-1] for d in space if d.name not in values}
     return space.clean({**values, **last})
+
+
+def _at(keeps: Callable[[Dimension, Scalar], bool], dimension: Dimension, position: int) -> bool:
+    return keeps(dimension, dimension.values[position])
 
 
 def _first_false(holds: Callable[[int], bool], count: int) -> int:

@@ -85,7 +85,7 @@ def rank(session: Session, supernet: Supernet, until: float) -> list[Ranked]:
     points = list(thinned(supernet.space).points())
     # In any order but that of the space, so that what time leaves out is no part of it.
     random.Random(session.asked.seed).shuffle(points)
-    found = []
+    found: list[Ranked] = []
     for number, point in enumerate(points):
         session.watch.check()
         if session.budget.spent > until and found:

@@ -11,7 +11,7 @@ field after the other (progressive shrinking: Cai et al., Once-for-All, 2019, ar
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,18 +39,15 @@ class Templates:
 
     Args:
         architecture: Returns the architecture of a point; raises where there is none.
-        input_shape: Of one sample.
-        outputs: Of the networks.
+        outline: Returns a network without values.
     """
 
     def __init__(
         self,
         architecture: Callable[[Point], Architecture],
-        input_shape: tuple[int, ...],
-        outputs: int,
+        outline: Callable[[Architecture], nn.Module],
     ) -> None:
-        self._architecture = architecture
-        self._shape, self._outputs = input_shape, outputs
+        self._architecture, self._outline = architecture, outline
         self._known: dict[Architecture, tuple[nn.Module, dict[str, Tensor]]] = {}
 
     def __call__(self, point: Point) -> tuple[nn.Module, dict[str, Tensor]]:
@@ -63,8 +60,7 @@ class Templates:
         if architecture not in self._known:
             if len(self._known) >= _MOST_TEMPLATES:
                 self._known.clear()
-            with torch.device("meta"):
-                module = architecture.build(self._shape, self._outputs)
+            module = self._outline(architecture)
             statistics = {
                 name: torch.zeros(buffer.shape)
                 for name, buffer in module.named_buffers()
@@ -161,7 +157,7 @@ class Sandwich(nn.Module):
                 )
         return hard + torch.stack(losses).mean() if losses else hard
 
-    def outputs(self, point: Point, weights: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    def outputs(self, point: Point, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         """Return what a network answers in training mode."""
         template, statistics = self._templates(point)
         template.train()
@@ -181,7 +177,8 @@ class Sandwich(nn.Module):
 
     def _drawn(self, stage: int) -> list[dict[str, bool | int | float | str]]:
         seed = int(torch.randint(2**31, (), generator=self._generator))
-        chance, found = random.Random(seed), []
+        chance = random.Random(seed)
+        found: list[dict[str, bool | int | float | str]] = []
         for _ in range(_MOST_DRAWN):
             if len(found) == BETWEEN:
                 break

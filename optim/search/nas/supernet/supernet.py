@@ -71,11 +71,7 @@ class Supernet:
     def __init__(self, bench: Bench, space: Space) -> None:
         self._bench = bench
         self.space = space
-        self.templates = Templates(
-            bench.architecture,
-            bench.subject.bundle.spec.shape,
-            bench.subject.bundle.task.n_outputs,
-        )
+        self.templates = Templates(bench.architecture, bench.outline)
         _, self.largest = ends_of(space, bench.work)
         self._module = bench.fresh(bench.architecture(self.largest)).module
         self._shared = SharedWeights(self._module, self._variants())

@@ -126,7 +126,7 @@ def test_smaller_networks_imitate_what_the_largest_answers(bench):
     largest = ends_of(bench.space, bench.work)[1]
     module = bench.fresh(bench.architecture(largest)).module.train()
     shared = SharedWeights(module, [])
-    templates = Templates(bench.architecture, (13,), 3)
+    templates = Templates(bench.architecture, bench.outline)
     stages = stages_of(bench.space, largest, ["mlp.depth", "mlp.width"])
     inputs, targets = bench.part("train")
     loss = Sandwich(
