@@ -11,6 +11,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
 from optim.recipe import Recipe
+from pages.components.access import PRESENTATION
 from pages.components.server import evaluator
 from pages.components.state import LINK, RUN
 
@@ -69,13 +70,17 @@ def serving(home: Path, cache: Path):
         evaluator().stop()
 
 
-def open_app(recipe: Recipe | None = None, *, link: str = "", run: str = "") -> AppTest:
-    """Open the app at a recipe's link, following a run, or at its plain address."""
+def open_app(
+    recipe: Recipe | None = None, *, link: str = "", run: str = "", presentation: bool = False
+) -> AppTest:
+    """Open the app at a recipe's link, following a run, for an audience, or at its address."""
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     if recipe is not None or link:
         at.query_params[LINK] = link or recipe.to_link()
     if run:
         at.query_params[RUN] = run
+    if presentation:
+        at.query_params[PRESENTATION] = "1"
     return at.run()
 
 

@@ -1,0 +1,8 @@
+"""Parts of the first page.
+
+==========  ====================================================
+``links``   recipes and runs in an address without a page
+``doors``   what this is, and the three ways in
+``latest``  the runs of last
+==========  ====================================================
+"""
