@@ -1,6 +1,6 @@
 """Train every network of a space, so that ways to search it can be compared without training.
 
-The space: DS-CNN of 8 to 64 channels, 1 to 8 blocks, two kernels and two stems, 256 networks, for
+The space: DS-CNN of 8 to 56 channels, 1 to 8 blocks, two kernels and two stems, 224 networks, for
 the digits. Each is trained for 2, 6 and 18 epochs, each time from fresh weights with a schedule of
 its own, and measured as it would be deployed, with 8-bit integers, on validation and test samples.
 ``nas_table.json`` has one line a network; what is there is not trained again.
@@ -28,7 +28,8 @@ from optim.search.nas.session import rungs_of
 
 RESULTS = ROOT / "bench" / "nas_table.json"
 EPOCHS = 18
-ONLY = {"width": tuple(range(8, 65, 8))}
+ONLY = {"width": tuple(range(8, 57, 8))}
+RUNGS = rungs_of(EPOCHS, 224)
 COSTS = ("bytes", "macs", "params")
 _PROXIES = tuple(name for name in PROXIES if name not in COSTS)
 
@@ -41,7 +42,7 @@ def columns() -> list[str]:
     """Return what a line holds: costs, wrong samples and seconds by epochs, proxies."""
     trained = [
         f"{what}_{epochs}"
-        for epochs in rungs_of(EPOCHS, 256)
+        for epochs in RUNGS
         for what in ("validation_wrong", "test_wrong", "seconds")
     ]
     return [*COSTS, *trained, *_PROXIES]
@@ -53,7 +54,7 @@ def line(bench: Bench, point: dict[str, Any]) -> str:
     costs = bench.costs(architecture, goals_of(bench.asked))
     scores = bench.scores(architecture)
     found = [f"{costs[name].value:.0f}" for name in COSTS]
-    for epochs in rungs_of(EPOCHS, 256):
+    for epochs in RUNGS:
         bundle, seconds = bench.train(architecture, epochs)
         deployed = bench.deployed(bundle)
         for part in ("validation", "test"):
@@ -70,7 +71,7 @@ def name_of(point: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--networks", type=int, default=256)
+    parser.add_argument("--networks", type=int, default=224)
     options = parser.parse_args()
     torch.set_num_threads(1)
     kept = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else {}
