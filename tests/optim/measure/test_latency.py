@@ -41,6 +41,14 @@ def sessions(**seconds):
     return made, clock, order
 
 
+@pytest.fixture(autouse=True)
+def taken(monkeypatch):
+    """Let the system take the core away when a test says so, and never otherwise."""
+    times = [0]
+    monkeypatch.setattr("optim.runtime.latency._interruptions", lambda threads: times[0])
+    return times
+
+
 def test_the_time_of_one_inference_is_found():
     made, clock, _ = sessions(fast=0.0005, slow=0.004)
     found = measure_latency(made, np.zeros((2, 3)), rounds=8, clock=clock)
@@ -75,14 +83,6 @@ def test_a_slow_moment_hits_both_and_leaves_their_ratio():
     assert pair.change.difference.value == pytest.approx(0.5)
     assert pair.change.difference.is_exact or pair.change.difference.half_width < 1e-9
     assert pair.change.direction == "better"
-
-
-@pytest.fixture
-def taken(monkeypatch):
-    """Let the system take the core away whenever a test says so."""
-    times = [0]
-    monkeypatch.setattr("optim.runtime.latency._interruptions", lambda threads: times[0])
-    return times
 
 
 def test_a_block_that_was_interrupted_is_measured_again(taken):
