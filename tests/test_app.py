@@ -14,6 +14,7 @@ from tests.pages.helpers import ROOT, open_app, panel_data, serving, small_recip
 PAGES = [
     path.relative_to(ROOT).as_posix()
     for section in (
+        "compare",
         "devices",
         "home",
         "inspect",

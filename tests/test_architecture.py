@@ -34,7 +34,7 @@ ROOMS = (
     # A recipe opened: its model and data; and recipes to start from.
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},
-    {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect"},
+    {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect", "compare"},
     {"search"},
     # What is shown to who learns, computed live.
     {"lessons"},

@@ -4,6 +4,7 @@
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
 ``inspecting``  inspect, sensitivity, plan
+``comparing``   compare
 ``searching``   search
 ``nas``         nas
 ``operating``   add-model, add-data, pretrain, prepare, app
@@ -24,6 +25,7 @@ import sys
 from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
+    comparing,
     devices,
     inspecting,
     lists,
