@@ -37,7 +37,7 @@ ROOMS = (
     {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect", "compare"},
     {"search"},
     # What is shown to who learns, computed live.
-    {"lessons"},
+    {"lessons", "share"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.

@@ -7,6 +7,7 @@
 ``comparing``   compare
 ``searching``   search
 ``nas``         nas
+``sharing``     share
 ``operating``   add-model, add-data, pretrain, prepare, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
@@ -36,6 +37,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     packing,
     runs,
     searching,
+    sharing,
 )
 from optim.cli._app import cli
 from optim.cli._output import REFUSED, UNUSABLE, fail
