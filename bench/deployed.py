@@ -9,10 +9,10 @@ accuracy is not told of: candidates that lose more than a point there are out.
 Training is kept in the cache, and goes on where it was stopped; a candidate that was not trained is
 not in the table::
 
-    python bench/deployed.py                                 # the table, computes nothing
-    python bench/deployed.py --train "2 of 9 blocks"         # trains one candidate of ResNet-20
-    python bench/deployed.py --run                           # measures all that is there
-    python bench/deployed.py --write                         # the table into docs/benchmarks.md
+    python bench/deployed.py                                    # the table, computes nothing
+    python bench/deployed.py --train "2 of 9 blocks, 1 epoch"    # one candidate of ResNet-20
+    python bench/deployed.py --run                              # measures all that is there
+    python bench/deployed.py --write                            # the table into docs/benchmarks.md
 """
 
 from __future__ import annotations
@@ -75,9 +75,10 @@ def _train(epochs: int) -> Distill:
     return Distill(transfer=recover.ATTENTION, **recover.LOOP).replace(epochs=epochs)
 
 
-def _without_blocks(count: int, epochs: int) -> tuple[Step, ...]:
-    drop = DropBlocks(ratio=round(count / 9, 3), criterion="influence")
-    return (drop, ReestimateBatchNorm(), _train(epochs))
+def _without_blocks(count: int, epochs: int = 0) -> tuple[Step, ...]:
+    """Return a depth pruning whose weights are refitted, and its training if there is any."""
+    drop = DropBlocks(ratio=round(count / 9, 3), reconstruct=True)
+    return (drop, _train(epochs)) if epochs else (drop,)
 
 
 def _aligned(ratio: float, width: int, epochs: int) -> tuple[Step, ...]:
@@ -120,9 +121,11 @@ NETWORKS = {
         recover.DATA,
         recover.SPLIT,
         {
-            "1 of 9 blocks": _without_blocks(1, 1),
-            "2 of 9 blocks": _without_blocks(2, 3),
-            "3 of 9 blocks": _without_blocks(3, 3),
+            "1 of 9 blocks, refitted": _without_blocks(1),
+            "2 of 9 blocks, refitted": _without_blocks(2),
+            "2 of 9 blocks, 1 epoch": _without_blocks(2, 1),
+            "2 of 9 blocks, 3 epochs": _without_blocks(2, 3),
+            "3 of 9 blocks, 3 epochs": _without_blocks(3, 3),
             "channels in 8s": _aligned(0.3, 8, 3),
             "channels in 16s": _aligned(0.3, 16, 3),
         },
@@ -154,29 +157,33 @@ def path_of(network: Network, name: str) -> Path:
 
 
 def train(name: str) -> None:
-    """Train a candidate of ResNet-20, or go on where that was stopped."""
+    """Make a candidate of ResNet-20, or go on where that was stopped."""
     network = NETWORKS["resnet20"]
     path, subject = path_of(network, name), opened(network)
     if path.is_file():
         return
-    *before, last = network.candidates[name]
     bundle = subject.bundle
-    for step in before:
+    for step in network.candidates[name]:
         entry = Recipe(network.model, network.data).with_step(step).entries[0].id
-        bundle = step.apply(bundle, Context(subject.data, subject.bundle, 0, entry)).bundle
-    print(f"{name}: {predict(bundle, subject.samples()).accuracy()} before training", flush=True)
-    settings = path.stem
-    bundle, figures = recover.trained(bundle, subject, "distill", last, 0, settings, FILES)
+        if step.cost == "training":
+            bundle, _ = recover.trained(bundle, subject, entry, step, 0, path.stem, FILES)
+        else:
+            context = Context(subject.data, subject.bundle, 0, entry)
+            bundle = step.apply(bundle, context).bundle
+        print(f"{name}, {entry}: {predict(bundle, subject.samples()).accuracy()}", flush=True)
     save_checkpoint(bundle, path)
-    forget_checkpoints(LocalFiles(FILES), settings)
-    seconds = sum(row["seconds"] for row in figures.values())
-    print(f"{name}: {predict(bundle, subject.samples()).accuracy()}, {seconds:.0f} s", flush=True)
+    forget_checkpoints(LocalFiles(FILES), path.stem)
 
 
 def candidates(network: Network, subject: Subject) -> dict[str, ModelBundle]:
-    """Return the models of ours that are there, by name, before quantization."""
+    """Return the models of ours that are there, by name, before quantization.
+
+    Those that need no training are made.
+    """
     found = {WHOLE: subject.bundle}
-    for name in network.candidates:
+    for name, steps in network.candidates.items():
+        if not any(step.cost == "training" for step in steps):
+            train(name)
         if (path := path_of(network, name)).is_file():
             found[name] = load_checkpoint(path)
     index = json.loads((STUDENTS / "index.json").read_text(encoding="utf-8"))

@@ -207,7 +207,7 @@ def cells(
     peers: Iterable[str],
     widths: Iterable[str],
     draws: Iterable[int],
-    ways: Iterable[str] = WAYS,
+    ways: Iterable[str] | None = None,
 ) -> list[Cell]:
     """Return the cells of a selection: one peer after the other, the first draw of all before."""
     return [
@@ -215,7 +215,7 @@ def cells(
         for peer in peers
         for draw in draws
         for way in PEERS[peer].ways
-        if way in ways
+        if ways is None or way in ways
         for width in widths
     ]
 
@@ -393,7 +393,7 @@ def run(
     peers: list[str],
     widths: list[str],
     draws: list[int],
-    ways: list[str],
+    ways: list[str] | None = None,
     *,
     stay: bool,
     again: bool,
@@ -603,7 +603,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", action="store_true", help="compute the cells that are missing")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS)
     parser.add_argument("--widths", nargs="+", choices=WIDTHS, default=list(WIDTHS))
     parser.add_argument("--draws", nargs="+", type=int, choices=DRAWS, default=list(DRAWS))
     parser.add_argument("--keep", action="store_true", help="leave the environments in place")
