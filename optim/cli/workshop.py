@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from optim.errors import ConfigError
 __all__ = ["workshop"]
 
 _START_S = 90.0
+_TERMINATED = 128 + 15
 _RUNS = "3"
 """Runs of one participant that wait or run, unless the operator says otherwise."""
 
@@ -57,6 +59,8 @@ def workshop(
     url = f"http://{found[0]}:{port}"
     hosts = ["localhost", "127.0.0.1", *found]
     options = [part for host in hosts for part in ("--server.allowedHosts", host)]
+    # Without a name of its own, Streamlit would ask the internet for this machine's address.
+    options += ["--server.address", "0.0.0.0", "--browser.serverAddress", found[0]]
     environment = {
         "OPTIM_MAX_RUNS": _RUNS,
         **os.environ,
@@ -64,10 +68,12 @@ def workshop(
         "OPTIM_WORKSHOP_URL": f"{url}/workshop",
     }
     server = subprocess.Popen(
-        [*command, "--server.address", "0.0.0.0", *options],
+        [*command, *options],
         cwd=APP.parent,
         env=environment,
     )
+    # Whoever ends the command ends the server, also where it is not by Ctrl+C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         deadline = time.monotonic() + _START_S
         while server.poll() is None and time.monotonic() < deadline:

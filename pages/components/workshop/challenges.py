@@ -144,7 +144,7 @@ def _entry(challenge: Challenge, run: Run) -> None:
         elif run.error:
             st.caption(plain(str(run.error.get("message", ""))))
     for sentence in misses_of(run, challenge) if figures_of(run) else ():
-        st.caption(f":orange-badge[limit missed] {sentence}")
+        st.markdown(f":small[:orange-badge[limit missed] {sentence}]")
 
 
 def _score(challenge: Challenge, figures: dict[str, Quantity]) -> str:
