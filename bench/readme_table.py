@@ -120,16 +120,19 @@ def rows() -> list[tuple[str, str, str]]:
                 "devices",
             ),
         ]
-    for model, clicked in results("one_click").items():
-        if isinstance(clicked, dict):
+    for bench in ("one_click", "one_click_detector"):
+        for model, clicked in results(bench).items():
+            if not isinstance(clicked, dict):
+                continue
+            metric, unit = ("map", "% mAP") if "map_recovered" in clicked else ("accuracy", "%")
             before, after = (
-                f"{100 * clicked[f'accuracy_{name}']['value']:.1f}"
+                f"{100 * clicked[f'{metric}_{name}']['value']:.1f}"
                 for name in ("compressed", "recovered")
             )
             found.append(
                 (
                     f"{model}: half the channels and int8, *Recover accuracy*",
-                    f"{before} to {after} % in {_duration(clicked['seconds'])}",
+                    f"{before} to {after} {unit} in {_duration(clicked['seconds'])}",
                     "one_click",
                 )
             )

@@ -17,7 +17,7 @@ def first_chart_s() -> float:
     """Return seconds from starting the server to a chart with the first answer."""
     start = time.perf_counter()
     with running_app() as address, browser_page() as page:
-        page.goto(address)
+        page.goto(f"{address}/lab")
         page.wait_for_selector(".optim-plot .main-svg", timeout=60_000)
         page.wait_for_function(
             "document.querySelector('.optim-verdict').textContent.startsWith('This network')",

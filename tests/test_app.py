@@ -13,7 +13,18 @@ from tests.pages.helpers import ROOT, open_app, panel_data, serving, small_recip
 
 PAGES = [
     path.relative_to(ROOT).as_posix()
-    for section in ("devices", "inspect", "lab", "mine", "reference", "runs", "search", "training")
+    for section in (
+        "devices",
+        "home",
+        "inspect",
+        "lab",
+        "learn",
+        "mine",
+        "reference",
+        "runs",
+        "search",
+        "training",
+    )
     for path in sorted((ROOT / "pages" / section).glob("*.py"))
     if path.name != "__init__.py"
 ]

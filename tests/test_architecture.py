@@ -36,6 +36,8 @@ ROOMS = (
     {"export", "library", "ladder"},
     {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect"},
     {"search"},
+    # What is shown to who learns, computed live.
+    {"lessons"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.

@@ -142,8 +142,9 @@ def pretrain(
 
 @cli.command()
 def prepare() -> None:
-    """Generate the default data once, and keep it."""
+    """Generate the default data, and compute the tour of the first page, once; both are kept."""
     from optim.data import open_data
+    from optim.lessons.kept import TOUR_NAME, compute
     from optim.presets import default_recipe
 
     samples = open_data(default_recipe().data)
@@ -151,6 +152,17 @@ def prepare() -> None:
         for i, part in enumerate(samples.parts):
             progress(i / len(samples.parts), f"{samples.title}: {part}")
             samples.part(part)
+        compute([TOUR_NAME], progress)
+
+
+@cli.command()
+def lessons() -> None:
+    """Compute all lessons that were not opened yet, so that nobody has to wait for them."""
+    from optim.lessons import LESSONS
+    from optim.lessons.kept import TOUR_NAME, compute
+
+    with progress_bar() as progress:
+        compute([TOUR_NAME, *LESSONS], progress)
 
 
 @cli.command()

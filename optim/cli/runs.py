@@ -105,6 +105,37 @@ def report(
     typer.echo(f"{out}: {facts.verdict}")
 
 
+@runs.command()
+def tensorboard(
+    run_id: RunId,
+    out: Annotated[Path, typer.Option("--out", help="A folder; the run gets one in it.")],
+) -> None:
+    """Write the curves of a run for TensorBoard, which tensorboardX has to be installed for."""
+    from optim.report.trackers import to_tensorboard
+
+    store = _store()
+    own = to_tensorboard(store.get(run_id), store.epochs(run_id), out)
+    typer.echo(f"{own}: tensorboard --logdir {out}")
+
+
+@runs.command()
+def mlflow(
+    run_id: RunId,
+    experiment: Annotated[str, typer.Option(help="Where it stands there.")] = "Optim Studio",
+    uri: Annotated[
+        str | None,
+        typer.Option(help="Of the server, or a folder.", show_default="MLflow's own setting"),
+    ] = None,
+) -> None:
+    """Log a finished run and its model to MLflow, which has to be installed."""
+    from optim.report.trackers import to_mlflow
+
+    store = _store()
+    run = store.get(run_id)
+    files = {file.name: store.read(file) for file in store.artefacts(run_id)}
+    typer.echo(to_mlflow(run, store.epochs(run_id), files, experiment, uri))
+
+
 def _ladder(run: Run) -> dict[str, Any] | None:
     """Return what every device would do with the result; None if the model is gone."""
     from optim.whatif.devices import ladder

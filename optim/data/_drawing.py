@@ -1,7 +1,7 @@
 """Scenes drawn from digits: strokes on textured grounds, with the same bytes on every machine.
 
 Operations are integers, sums, products and square roots; angles are rounded before they are used.
-Scenes are ``(N, 3, S, S)`` float32 in about 0..1 until they are turned into pixels.
+Scenes are ``(N, 3, S, S)`` floats in about 0..1 until they are turned into pixels.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ def stamp(
     centres: Centres,
     warp: float,
     reach: float = np.inf,
+    shown: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw ``(N, 8, 8)`` strokes in 0..1 into coverage ``(N, side, side)``, warped and placed.
 
@@ -83,6 +84,7 @@ def stamp(
         warp: Strength of shear and bending.
         reach: Nothing is drawn farther from the middle, in half heights and half widths: bending
             folds a scene that is much larger than its digit.
+        shown: ``(N,)`` whether it is drawn at all; None draws all.
     """
     count = len(digits)
     y, x = _grid(side)
@@ -96,17 +98,23 @@ def stamp(
     dx, dy = x - centre_x[:, None, None], y - centre_y[:, None, None]
     u = (cosine[:, None, None] * dx + sine[:, None, None] * dy) / wide[:, None, None]
     v = (cosine[:, None, None] * dy - sine[:, None, None] * dx) / tall[:, None, None]
+    bend = draw.signed(0.12 * warp, count, 4)
+    threshold, softness = draw.uniform(0.22, 0.48, count), draw.uniform(0.12, 0.3, count)
     is_near = np.maximum(np.abs(u), np.abs(v)) <= reach
-    u = u + shear[:, None, None] * v
-    bend = draw.signed(0.12 * warp, count, 4)[:, :, None, None]
+    if shown is not None:
+        is_near &= shown[:, None, None]
+    # Most of a large scene is far from its digit, where the rest need not be asked.
+    which = np.nonzero(is_near)[0].astype(np.int32)
+    u, v, bend = u[is_near], v[is_near], bend[which]
+    u = u + shear[which] * v
     u, v = (
         u + bend[:, 0] * (v * v - 0.3) + bend[:, 1] * u * v,
         (v + bend[:, 2] * (u * u - 0.3) + bend[:, 3] * u * v),
     )
-    ink = _sample(digits, u, v) * is_near
-    threshold = draw.uniform(0.22, 0.48, count)[:, None, None]
-    softness = draw.uniform(0.12, 0.3, count)[:, None, None]
-    return np.clip((ink - threshold) / softness + np.float32(0.5), 0, 1)
+    ink = _sample(digits, which, u, v)
+    coverage = np.zeros(is_near.shape)
+    coverage[is_near] = np.clip((ink - threshold[which]) / softness[which] + np.float32(0.5), 0, 1)
+    return coverage
 
 
 def band(draw: Draw, scene: np.ndarray, *, width: tuple[float, float], chance: float) -> np.ndarray:
@@ -133,7 +141,13 @@ def band(draw: Draw, scene: np.ndarray, *, width: tuple[float, float], chance: f
 
 def blend(scene: np.ndarray, colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Lay colours ``(N, 3)`` over scenes where coverage ``(N, S, S)`` says so."""
-    return scene + (colour[:, :, None, None] - scene) * alpha[:, None]
+    which, y, x = np.nonzero(alpha)
+    blended = scene.astype(np.float64)
+    for channel in range(3):
+        under = scene[which, channel, y, x]
+        over = (colour[which, channel] - under) * alpha[which, y, x]
+        blended[which, channel, y, x] = under + over
+    return blended
 
 
 def contrasting(draw: Draw, middle: np.ndarray, distance: float) -> np.ndarray:
@@ -161,15 +175,21 @@ def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
     return axis[:, None], axis[None, :]
 
 
-def _sample(digits: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Read ``(N, 8, 8)`` digits bilinearly at ``u, v`` in -1..1; zero outside."""
-    padded = np.pad(digits, ((0, 0), (1, 1), (1, 1)))
+def _sample(digits: np.ndarray, which: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Read ``(N, 8, 8)`` digits bilinearly; zero outside.
+
+    Args:
+        digits: All of them.
+        which: ``(P,)`` the digit of each place.
+        u: ``(P,)`` columns in -1..1.
+        v: ``(P,)`` rows in -1..1.
+    """
+    flat = np.pad(digits, ((0, 0), (1, 1), (1, 1))).reshape(-1)
     column = np.clip((u + 1) * np.float32(4) + np.float32(0.5), 0, 8.999)
     row = np.clip((v + 1) * np.float32(4) + np.float32(0.5), 0, 8.999)
     left, top = np.floor(column).astype(np.int32), np.floor(row).astype(np.int32)
     fx, fy = column - left, row - top
-    flat = padded.reshape(-1)
-    base = np.arange(len(digits), dtype=np.int32)[:, None, None] * 100 + top * 10 + left
+    base = which * 100 + top * 10 + left
     upper = flat[base] * (1 - fx) + flat[base + 1] * fx
     lower = flat[base + 10] * (1 - fx) + flat[base + 11] * fx
     return upper * (1 - fy) + lower * fy

@@ -110,8 +110,7 @@ class DigitScenes(DataConfig):
         wanted = 1 + draw.index(self.digits, count)
         for i in range(self.digits):
             which = draw.index(len(sources), count)
-            alpha = self._stamp(draw, sources[which], _around(places[:, i]))
-            alpha = alpha * (i < wanted)[:, None, None]
+            alpha = self._stamp(draw, sources[which], _around(places[:, i]), i < wanted)
             brightness = (scene.mean(axis=1) * alpha).sum(axis=(1, 2), dtype=np.float64)
             under = brightness / np.maximum(alpha.sum(axis=(1, 2), dtype=np.float64), 1)
             colour = contrasting(draw, under.astype(np.float32), 0.55 - 0.35 * d)
@@ -122,7 +121,9 @@ class DigitScenes(DataConfig):
         scene = band(draw, scene, width=(0.01, 0.02 + 0.05 * d), chance=0.3 + 0.5 * d)
         return noisy_pixels(draw, scene, 0.04 + 0.1 * d), objects
 
-    def _stamp(self, draw: Draw, digits: np.ndarray, centres: Centres) -> np.ndarray:
+    def _stamp(
+        self, draw: Draw, digits: np.ndarray, centres: Centres, shown: np.ndarray | None = None
+    ) -> np.ndarray:
         return stamp(
             draw,
             digits,
@@ -132,6 +133,7 @@ class DigitScenes(DataConfig):
             centres=centres,
             warp=0.4 + self.difficulty,
             reach=1.5,
+            shown=shown,
         )
 
 

@@ -15,6 +15,7 @@ from optim.data.open import generated_by
 from optim.models.cards import ModelCard, model_cards
 from pages.components import access, state
 from pages.components.errors import show_error, shown_errors
+from pages.components.home.links import follow_old_link
 
 __all__ = ["draw"]
 
@@ -34,6 +35,8 @@ def draw() -> None:
     access.begin()
     sections = _sections()
     page = st.navigation(sections, position="hidden")
+    if not page.url_path:
+        follow_old_link()
     with st.sidebar:
         _links(sections)
         with shown_errors():
@@ -48,7 +51,8 @@ def _sections() -> dict[str, list[StreamlitPage]]:
     """Return the pages by section."""
     return {
         "Workspace": [
-            st.Page("pages/lab/lab.py", title="Lab", icon=":material/tune:", default=True),
+            st.Page("pages/home/home.py", title="Home", icon=":material/home:", default=True),
+            st.Page("pages/lab/lab.py", title="Lab", icon=":material/tune:", url_path="lab"),
             st.Page(
                 "pages/lab/use_my_model.py",
                 title="Use my model",
@@ -169,6 +173,14 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 title="Your own device",
                 icon=":material/developer_board:",
                 url_path="own-device",
+            ),
+        ],
+        "Teach": [
+            st.Page(
+                "pages/learn/learn.py",
+                title="Learn",
+                icon=":material/school:",
+                url_path="learn",
             ),
         ],
         "Reference": [

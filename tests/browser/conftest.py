@@ -128,7 +128,7 @@ def open_page(chromium):
 @pytest.fixture
 def lab(app, open_page):
     """Return a Lab whose first answer is on the screen."""
-    page = open_page(app.url)
+    page = open_page(f"{app.url}/lab")
     wait_for_answer(page)
     return page
 

@@ -41,7 +41,7 @@ def percent(text):
 
 
 def test_a_normalised_network_as_plain_onnx_is_read_rightly_with_one_click(app, open_page, files):
-    page = open_page(app.url)
+    page = open_page(f"{app.url}/lab")
     wait_for_answer(page)
     page.get_by_test_id("stSidebar").get_by_role("link", name="Use my model").click()
     page.get_by_text("Bring the model first").wait_for()

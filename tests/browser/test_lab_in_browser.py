@@ -165,7 +165,7 @@ def test_a_broken_link_is_explained_and_the_default_is_shown(app, open_page):
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(app, open_page):
-    page = open_page(app.url, width=400, height=860)
+    page = open_page(f"{app.url}/lab", width=400, height=860)
     wait_for_answer(page)
     main = page.locator("[data-testid=stMain]")
     assert main.evaluate("e => e.scrollWidth <= e.clientWidth + 1")

@@ -25,7 +25,7 @@ def test_pages_ask_nobody_but_their_own_server(app, open_page):
     page = open_page()
     hosts = set()
     page.on("request", lambda request: hosts.add(request.url.split("/")[2].split(":")[0]))
-    page.goto(app.url)
+    page.goto(f"{app.url}/lab")
     wait_for_answer(page)
     page.goto(f"{app.url}/techniques")
     page.get_by_text("What each step of a recipe does").wait_for()
@@ -58,7 +58,7 @@ def test_no_route_leaves_its_folder(app, open_page, path):
 
 
 def test_the_panel_recovers_when_the_evaluator_is_killed(fresh_app, open_page):
-    page = open_page(fresh_app.url)
+    page = open_page(f"{fresh_app.url}/lab")
     wait_for_answer(page)
     found = subprocess.run(
         ["pgrep", "-P", str(fresh_app.process.pid), "-f", "optim.whatif.service"],
@@ -82,7 +82,7 @@ def test_the_panel_recovers_when_the_evaluator_is_killed(fresh_app, open_page):
 def test_a_file_that_is_not_weights_is_refused_in_one_sentence(app, open_page, tmp_path):
     evil = tmp_path / "evil.pth"
     evil.write_bytes(b"cos\nsystem\n(S'touch /tmp/optim-owned'\ntR.")
-    page = open_page(app.url)
+    page = open_page(f"{app.url}/lab")
     wait_for_answer(page)
     page.get_by_test_id("stSidebar").get_by_role("link", name="Use my model").click()
     page.locator("input[type=file]").first.set_input_files(evil)
@@ -94,11 +94,11 @@ def test_a_file_that_is_not_weights_is_refused_in_one_sentence(app, open_page, t
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "place",
-    ["", "steps", "techniques", "runs", "use-my-model", "data", "ladder", "own-device"],
+    ["lab", "steps", "techniques", "runs", "use-my-model", "data", "ladder", "own-device"],
     ids=["lab", "all steps", "techniques", "runs", "use my model", "data", "ladder", "own device"],
 )
 def test_no_serious_accessibility_violation(app, open_page, scheme, place):
-    page = open_page(f"{app.url}/{place if place != 'steps' else ''}", scheme=scheme)
+    page = open_page(f"{app.url}/{place if place != 'steps' else 'lab'}", scheme=scheme)
     if place == "techniques":
         page.get_by_text("What each step of a recipe does").wait_for()
     elif place == "runs":

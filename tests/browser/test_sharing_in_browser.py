@@ -90,12 +90,14 @@ def test_whoever_has_not_signed_in_sees_nothing_and_then_the_lab(closed, open_pa
         socket.recv()
 
     button.click()
+    sidebar(page).get_by_role("link", name="Lab").click(timeout=60_000)
     wait_for_answer(page)
     assert "Ann" in sidebar(page).inner_text()
 
     provider.who = "bob"
     other = open_page(closed.url)
     other.get_by_role("button", name="Sign in").click(timeout=60_000)
+    sidebar(other).get_by_role("link", name="Lab").click(timeout=60_000)
     wait_for_answer(other)
     assert "Bob" in sidebar(other).inner_text()
 

@@ -10,7 +10,9 @@ from streamlit.components.v2.bidi_component.main import _make_trigger_id
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
+from optim.lessons import kept
 from optim.recipe import Recipe
+from pages.components.access import PRESENTATION
 from pages.components.server import evaluator
 from pages.components.state import LINK, RUN
 
@@ -19,6 +21,13 @@ MODEL = "small-resnet"
 """A quick model that stands in the lists beside those that ship."""
 OTHER = "small-mlp"
 """Another one, with other layers, for other data."""
+SHOWN = {
+    "frames": [{"label": "8 bits", "panels": [], "readouts": [], "link": "", "caption": ""}],
+    "start": 0,
+    "question": {"text": "?", "options": ["a", "b"], "right": 0, "why": "w"},
+    "basis": "b",
+}
+"""What a lesson shows, without any picture."""
 
 
 def small_recipe(**fields) -> Recipe:
@@ -62,6 +71,7 @@ def serving(home: Path, cache: Path):
                 open_model("mlp", data=open_data("wine")), home / "other.safetensors"
             )
             add_model(other, data="wine", title="Small MLP", name=OTHER)
+        keep_lesson(kept.TOUR_NAME)
         evaluator().start()
     try:
         yield home
@@ -69,13 +79,22 @@ def serving(home: Path, cache: Path):
         evaluator().stop()
 
 
-def open_app(recipe: Recipe | None = None, *, link: str = "", run: str = "") -> AppTest:
-    """Open the app at a recipe's link, following a run, or at its plain address."""
+def keep_lesson(name: str) -> None:
+    """Keep something under the name of a lesson, as if it had been computed."""
+    kept.SHELF.keep(kept.key_of(name), SHOWN)
+
+
+def open_app(
+    recipe: Recipe | None = None, *, link: str = "", run: str = "", presentation: bool = False
+) -> AppTest:
+    """Open the app at a recipe's link, following a run, for an audience, or at its address."""
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     if recipe is not None or link:
         at.query_params[LINK] = link or recipe.to_link()
     if run:
         at.query_params[RUN] = run
+    if presentation:
+        at.query_params[PRESENTATION] = "1"
     return at.run()
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 import streamlit as st
 
-from optim.data.added import data_cards
-from optim.models.cards import model_cards
+from optim.data.added import DataCard, data_cards
+from optim.models.cards import ModelCard, model_cards
 from optim.runs.figures import highest_of, quality_of
 from optim.runs.run import ACTIVE, Run, State
 from pages.components import access, state
@@ -27,7 +27,7 @@ from pages.components.runs.words import (
 )
 from pages.components.server import run_store
 
-__all__ = ["FILTERS", "LAB", "RUN", "SORTS", "run_list"]
+__all__ = ["FILTERS", "LAB", "RUN", "SORTS", "draw_outcome", "run_list", "runs_seen"]
 
 LAB, RUN = "pages/lab/lab.py", "pages/runs/run.py"
 """Scripts of the pages a run leads to."""
@@ -57,8 +57,6 @@ SORTS: dict[str, Callable[[Run], tuple[float | str, ...]]] = {
 def run_list() -> None:
     """Draw the list with everything that belongs to it."""
     models, data = model_cards(), data_cards()
-    hidden = models.keys() - access.visible(models).keys()
-    hidden |= data.keys() - access.visible(data).keys()
     chosen, text, order = _choices()
     wanted = FILTERS[chosen]
 
@@ -66,12 +64,7 @@ def run_list() -> None:
 
     def read() -> list[Run]:
         """Return what stands in this session's list; the link of a run opens it anyway."""
-        found = run_store().runs(states=wanted, text=text.strip(), deleted=chosen == "Deleted")
-        seen = [
-            run
-            for run in found
-            if access.may_see_run(run) and (run.owner or not names_any(run, hidden))
-        ]
+        seen = runs_seen(models, data, wanted, text.strip(), deleted=chosen == "Deleted")
         if not places:
             seen.sort(key=SORTS[order])
             places.update({run.id: place for place, run in enumerate(seen)})
@@ -84,6 +77,33 @@ def run_list() -> None:
     _undo_line()
     polled(read, lambda runs: _draw(runs, subject, filtered=chosen != "All" or bool(text)))
     show_comparison()
+
+
+def runs_seen(
+    models: Mapping[str, ModelCard],
+    data: Mapping[str, DataCard],
+    states: Collection[State] | None = None,
+    text: str = "",
+    *,
+    deleted: bool = False,
+) -> list[Run]:
+    """Return the runs that stand in this session's lists.
+
+    Args:
+        models: All models.
+        data: All data.
+        states: Only those in one of these.
+        text: Only those that have it in their title, kind or id.
+        deleted: Those in the bin.
+    """
+    hidden = models.keys() - access.visible(models).keys()
+    hidden |= data.keys() - access.visible(data).keys()
+    found = run_store().runs(states=states, text=text, deleted=deleted)
+    return [
+        run
+        for run in found
+        if access.may_see_run(run) and (run.owner or not names_any(run, hidden))
+    ]
 
 
 def _choices() -> tuple[str, str, str]:
@@ -180,14 +200,14 @@ def _row(run: Run, subject: str) -> None:
     with badge:
         st.badge(look.title, color=look.color, icon=look.icon, help=look.about)
     with result:
-        _outcome(run)
+        draw_outcome(run)
     with time_:
         st.caption(left(run) or (f"took {duration(run.seconds)}" if run.seconds else ""))
     with when:
         st.caption(age(time.time() - run.created_at))
 
 
-def _outcome(run: Run) -> None:
+def draw_outcome(run: Run) -> None:
     """Draw how far a run is, what it reached, or why it stopped."""
     figure = quality_of(run)
     if run.state is State.RUNNING:

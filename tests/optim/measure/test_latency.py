@@ -41,6 +41,14 @@ def sessions(**seconds):
     return made, clock, order
 
 
+@pytest.fixture(autouse=True)
+def taken(monkeypatch):
+    """Let the system take the core away when a test says so, and never otherwise."""
+    times = [0]
+    monkeypatch.setattr("optim.runtime.latency._interruptions", lambda threads: times[0])
+    return times
+
+
 def test_the_time_of_one_inference_is_found():
     made, clock, _ = sessions(fast=0.0005, slow=0.004)
     found = measure_latency(made, np.zeros((2, 3)), rounds=8, clock=clock)
@@ -53,7 +61,7 @@ def test_the_time_of_one_inference_is_found():
 def test_files_take_turns_in_blocks_far_longer_than_the_clocks_step():
     made, clock, order = sessions(a=0.0005, b=0.001)
     measure_latency(made, np.zeros((1, 3)), rounds=3, clock=clock)
-    measured = "".join(order[4:])  # after two runs each to settle
+    measured = "".join(order[8:])  # after four runs each to settle
     assert measured == ("aaaa" + "bb") * 3
 
 
@@ -63,9 +71,9 @@ def test_a_slow_moment_hits_both_and_leaves_their_ratio():
     rounds = iter(np.tile([1.0, 1.0, 3.0, 0.5], 10))
 
     def before_round():
-        # Called once before each block: a new pace every second one.
+        # Called once before each of three trials and each block: a new pace every second block.
         before_round.calls += 1
-        if before_round.calls > 2 and before_round.calls % 2:
+        if before_round.calls > 6 and before_round.calls % 2:
             pace[0] = next(rounds)
 
     before_round.calls = 0
@@ -75,6 +83,39 @@ def test_a_slow_moment_hits_both_and_leaves_their_ratio():
     assert pair.change.difference.value == pytest.approx(0.5)
     assert pair.change.difference.is_exact or pair.change.difference.half_width < 1e-9
     assert pair.change.direction == "better"
+
+
+def test_a_block_that_was_interrupted_is_measured_again(taken):
+    calls = [0]
+
+    def seconds():
+        calls[0] += 1
+        if calls[0] % 7:
+            return 0.002
+        taken[0] += 1
+        return 0.050
+
+    made, clock, _ = sessions(a=seconds)
+    found = measure_latency(made, np.zeros((1, 3)), rounds=20, clock=clock)
+    np.testing.assert_allclose(found.blocks_ms["a"], 2.0)
+
+
+def test_on_a_machine_that_is_never_quiet_it_takes_at_most_twice_as_long(taken):
+    def seconds():
+        taken[0] += 1
+        return 0.050
+
+    made, clock, order = sessions(a=seconds, b=seconds)
+    found = measure_latency(made, np.zeros((1, 3)), rounds=20, clock=clock)
+    assert len(order) == 2 * (1 + 3) + 2 * 2 * 20
+    np.testing.assert_allclose(found.blocks_ms["a"], 50.0)
+
+
+def test_one_slow_trial_does_not_make_short_blocks():
+    pace = iter([0.001, 0.5, 0.001, 0.001])
+    made, clock, order = sessions(a=lambda: next(pace, 0.001))
+    measure_latency(made, np.zeros((1, 3)), rounds=1, clock=clock)
+    assert len(order) == 4 + 2
 
 
 def test_medians_and_their_interval():

@@ -26,7 +26,7 @@ def steps_with(recipe, entry, **fields):
 
 
 def test_the_first_visit_shows_a_trained_model_with_a_preset_applied():
-    at = open_app()
+    at = open_app().switch_page("pages/lab/lab.py").run()
     assert not at.exception
     assert not at.error
     data = panel_data(at)
@@ -243,7 +243,7 @@ def test_an_error_is_shown_once(lab):
 def test_without_any_model_the_page_says_how_to_get_one(tmp_path, monkeypatch):
     monkeypatch.setenv("OPTIM_HOME", str(tmp_path))
     monkeypatch.setattr("optim.models.cards.ASSETS", tmp_path)
-    at = open_app()
+    at = open_app().switch_page("pages/lab/lab.py").run()
     assert not at.exception
     assert "python -m optim pretrain" in at.error[0].value
 
