@@ -103,7 +103,8 @@ class TorchProgramSession:
         except Exception as error:
             raise ExportError(f"torch cannot load the program: {first_line(error)}.") from error
         if channels_last:
-            module = module.to(memory_format=torch.channels_last)
+            # The stubs of GraphModule leave this form out.
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compiled:
             made = torch.compile(module, fullgraph=True, dynamic=True)
             return cls(made, threads, True, channels_last)
