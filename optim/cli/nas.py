@@ -20,7 +20,7 @@ from optim.cli._searching import (
     numbers,
     tell,
 )
-from optim.search.nas.asked import PRECISIONS
+from optim.search.nas.asked import METHODS, PRECISIONS
 from optim.search.nas.families import FAMILIES, SHARED
 from optim.search.nas.proxies import PROXIES
 from optim.search.samplers import SAMPLERS
@@ -59,6 +59,10 @@ def nas(
     precision: Annotated[
         str, typer.Option(help=f"What networks are deployed with: {', '.join(PRECISIONS)}.")
     ] = "int8",
+    method: Annotated[
+        str,
+        typer.Option(help=f"How networks are compared: {', '.join(METHODS)}."),
+    ] = "trainings",
     sampler: Annotated[
         str, typer.Option(help=f"What thinks of networks: {', '.join(SAMPLERS)}.")
     ] = "nsga2",
@@ -125,6 +129,7 @@ def nas(
         device=device,
         precision=precision,
         epochs=epochs,
+        method=method,
         sampler=sampler,
         screen=screen,
         weighs_training=weigh_training,
@@ -154,6 +159,7 @@ def _print(found: dict[str, Any]) -> None:
         columns = ("network", "epochs", "error", "on test", *costs, "")
         print_table("\nThe front, cheapest first", columns, rows)
     if found["trust"]:
-        lines = [(one["title"], one["tau"]["text"]) for one in found["trust"]]
+        lines = [(o["title"], o["tau"]["text"], o["rho"]["text"]) for o in found["trust"]]
         n = found["trust"][0]["tau"]["n"]
-        print_table(f"\nProxies against {n} short trainings", ("proxy", "Kendall's tau"), lines)
+        columns = ("told by", "Kendall's tau", "Spearman's rho")
+        print_table(f"\nTold before training, against {n} short trainings", columns, lines)

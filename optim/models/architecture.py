@@ -102,6 +102,8 @@ class Architecture(Config):
     """What models of it are for, the kind of :meth:`task`."""
     spec: ClassVar[InputSpec]
     """The input of the reference configuration."""
+    elastic: ClassVar[tuple[str, ...]] = ()
+    """Fields of networks that can share weights, in the order in which sharing is learned."""
 
     def build(self, input_shape: tuple[int, ...], n_outputs: int, seed: int = 0) -> nn.Module:
         """Return a freshly initialised module.

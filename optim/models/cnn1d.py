@@ -31,6 +31,7 @@ class CNN1D(Architecture):
         "Domain Adaptation Ability on Raw Vibration Signals (WDCNN), 2017, doi:10.3390/s17020425"
     )
     spec: ClassVar[InputSpec] = InputSpec((1, 1024))
+    elastic: ClassVar[tuple[str, ...]] = ("kernel", "stem_kernel", "depth", "width")
 
     width: Annotated[
         int,

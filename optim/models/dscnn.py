@@ -30,6 +30,7 @@ class DSCNN(Architecture):
         "Zhang et al., Hello Edge: Keyword Spotting on Microcontrollers, 2017, arXiv:1711.07128"
     )
     spec: ClassVar[InputSpec] = InputSpec((1, 49, 10))
+    elastic: ClassVar[tuple[str, ...]] = ("kernel", "stem", "depth", "width")
 
     width: Annotated[
         int,

@@ -27,6 +27,7 @@ class MLP(Architecture):
     title: ClassVar[str] = "MLP"
     about: ClassVar[str] = "Fully connected network for tables and very small images."
     spec: ClassVar[InputSpec] = InputSpec((30,))
+    elastic: ClassVar[tuple[str, ...]] = ("depth", "width")
 
     depth: Annotated[
         int,

@@ -34,6 +34,7 @@ class MobileNet(Architecture):
         "arXiv:1801.04381"
     )
     spec: ClassVar[InputSpec] = InputSpec((3, 32, 32), mean=(0.5,), std=(0.25,), scale=255.0)
+    elastic: ClassVar[tuple[str, ...]] = ("kernel", "depth", "expansion", "width")
 
     width: Annotated[
         float,

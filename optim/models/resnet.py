@@ -35,6 +35,7 @@ class ResNet(Architecture):
     spec: ClassVar[InputSpec] = InputSpec(
         (3, 32, 32), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), scale=255.0
     )
+    elastic: ClassVar[tuple[str, ...]] = ("kernel", "stem_stride", "depth", "width")
 
     depth: Annotated[
         Literal[8, 14, 20, 32, 44, 56],

@@ -10,6 +10,7 @@
 ``choosing``   the answer: front, the one to take, the closest miss
 ``found``      what was found, as plain data and as files
 ``samplers``   which point is tried next
+``lineage``    who comes from whom
 ``study``      what is kept in a database, so that a search can be stopped and gone on with
 ``session``    what every search shares while it goes on
 ``budget``     seconds that outlive the process which spends them

@@ -31,6 +31,7 @@ class Candidate:
         note: Why it was stopped or failed, in one sentence.
         number: Of the study, in the order in which they were kept; -1 before.
         parent: Number of the candidate that it was made from; -1 if there is none.
+        parents: Numbers of the candidates whose points evolution crossed or changed to get its own.
         is_baseline: Whether it was drawn to be compared with, and is not chosen.
         quality: The figure of quality itself, such as accuracy; None where it was not measured.
         scores: What proxies said of it before it was trained, by their names.
@@ -46,6 +47,7 @@ class Candidate:
     note: str = ""
     number: int = -1
     parent: int = -1
+    parents: tuple[int, ...] = ()
     is_baseline: bool = False
     quality: Quantity | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class Candidate:
         """Return plain data."""
         return {
             **vars(self),
+            "parents": list(self.parents),
             "point": dict(self.point),
             "made": dict(self.made),
             "scores": dict(self.scores),
@@ -77,4 +80,5 @@ class Candidate:
         """Read what :meth:`to_json` wrote."""
         figures = {name: Quantity.from_json(value) for name, value in data["figures"].items()}
         quality = Quantity.from_json(data["quality"]) if data["quality"] else None
-        return cls(**{**data, "figures": figures, "quality": quality})
+        parents = tuple(data.get("parents", ()))
+        return cls(**{**data, "figures": figures, "quality": quality, "parents": parents})

@@ -25,6 +25,7 @@ def candidate_row(candidate: Candidate, goals: Goals, text: str) -> dict[str, An
     return {
         "number": candidate.number,
         "parent": candidate.parent,
+        "parents": list(candidate.parents),
         "title": candidate.title,
         "stage": candidate.stage,
         "outcome": candidate.outcome,

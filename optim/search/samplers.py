@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from optim.errors import ConfigError
+from optim.search.lineage import remembering
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
@@ -29,13 +30,13 @@ __all__ = ["DEFAULT_SAMPLER", "SAMPLERS", "sampler_of"]
 def _nsga2(seed: int, population: int) -> BaseSampler:
     from optuna.samplers import NSGAIISampler
 
-    return NSGAIISampler(population_size=population, seed=seed)
+    return remembering(NSGAIISampler(population_size=population, seed=seed))
 
 
 def _nsga3(seed: int, population: int) -> BaseSampler:
     from optuna.samplers import NSGAIIISampler
 
-    return NSGAIIISampler(population_size=population, seed=seed)
+    return remembering(NSGAIIISampler(population_size=population, seed=seed))
 
 
 def _tpe(seed: int, population: int) -> BaseSampler:

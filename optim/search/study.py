@@ -22,6 +22,7 @@ from optim.errors import ConfigError, RunError
 from optim.hashing import digest
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals
+from optim.search.lineage import parents_in
 from optim.search.samplers import DEFAULT_SAMPLER, sampler_of
 from optim.search.space import Dimension, Point, Scalar, Space
 from optim.storage import store_home
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
 
 __all__ = ["Asked", "Study", "studies_url"]
 
@@ -62,10 +64,12 @@ class Asked:
     Attributes:
         number: Of the trial.
         point: Its values.
+        parents: Numbers of the candidates that evolution made it from.
     """
 
     number: int
     point: Point
+    parents: tuple[int, ...] = ()
 
 
 class Study:
@@ -86,6 +90,7 @@ class Study:
         self.space = space
         self.goals = goals
         self._asked: dict[int, optuna.Trial] = {}
+        self._parents: dict[int, tuple[int, ...]] = {}
         self._kept: list[Candidate] = []
 
     @classmethod
@@ -174,7 +179,8 @@ class Study:
                 if all(point.get(n) in v for n, v in dimension.when.items()):
                     point[dimension.name] = _quietly(lambda d=dimension: _suggested(trial, d))
             self._asked[trial.number] = trial
-            return Asked(trial.number, point)
+            self._parents[trial.number] = self._numbers(parents_in(self._study.sampler))
+            return Asked(trial.number, point, self._parents[trial.number])
 
     def enqueue(self, point: Point) -> None:
         """Have a point asked for before any that the sampler thinks of.
@@ -208,8 +214,10 @@ class Study:
         """
         from optuna.trial import TrialState
 
-        trial = self._asked.pop(number)
-        kept = replace(candidate, number=self._next()) if keep else candidate
+        trial, parents = self._asked.pop(number), self._parents.pop(number)
+        kept = candidate
+        if keep:
+            kept = replace(candidate, number=self._next(), parents=parents or candidate.parents)
         values = self._values(kept)
         with _faults():
             if keep:
@@ -266,6 +274,7 @@ class Study:
         from optuna.trial import TrialState
 
         trial = self._asked.pop(number)
+        self._parents.pop(number)
         with _faults():
             params = dict(trial.params)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -310,6 +319,11 @@ class Study:
         """Return the number of the next candidate; the first is 1."""
         beside = self._beside._kept if self._beside else []
         return 1 + max((c.number for c in (*self._kept, *beside)), default=0)
+
+    def _numbers(self, trials: Sequence[FrozenTrial]) -> tuple[int, ...]:
+        """Return the numbers of the candidates that trials are."""
+        known = [trial.user_attrs.get(_CANDIDATE) for trial in trials]
+        return tuple(dict.fromkeys(int(one["number"]) for one in known if one))
 
     def _read(self) -> None:
         self._kept = _candidates(self._study)

@@ -7,12 +7,15 @@ wins back most of what pruning cost. Only before quantization: then the norms ar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Range
 from optim.step import Applied, Context, LayerReport, Step, StepReport
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from optim.models.bundle import ModelBundle
 
 __all__ = ["ReestimateBatchNorm"]
@@ -51,9 +54,8 @@ class ReestimateBatchNorm(Step):
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with new batch norm statistics."""
-        import torch
-
         from optim.layers.graph import fork
+        from optim.layers.norms import measure_norms_
         from optim.layers.rewrite import norm_layers
 
         if bundle.hash == context.reference.hash:
@@ -69,19 +71,14 @@ class ReestimateBatchNorm(Step):
             for name, norm in norms.items()
             if norm.running_mean is not None
         }
-        for norm in norms.values():
-            norm._buffers.update({name: b.clone() for name, b in norm.named_buffers()})
-            norm.reset_running_stats()
-            norm.momentum = None  # cumulative average over all batches
-            norm.train()
         x, _ = context.calibration(self.samples)
-        with torch.no_grad():
+
+        def batches() -> Iterator[Tensor]:
             for batch in x.split(256):
                 context.check()
-                module(batch)
-        original = norm_layers(bundle.module)
-        for name, norm in norms.items():
-            norm.momentum = original[name].momentum
+                yield batch
+
+        measure_norms_(module, batches())
         return Applied(bundle.with_module(module), _report(old, norms, len(x)))
 
 

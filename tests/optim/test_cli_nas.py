@@ -59,7 +59,7 @@ def test_limits_out_of_reach_are_refused_at_once_and_said(optim):
     ("arguments", "message"),
     [
         (("--max-bytes", "10%"), "must be a number, with a unit"),
-        (("--max-ram", "64kB"), "none is named"),
+        (("--max-ms", "1"), "none is named"),
         (("--sampler", "magic"), "sampler must be one of"),
         (("--screen", "magic"), "screen must be one of"),
         (("--only", "colour=3"), "no dimension"),

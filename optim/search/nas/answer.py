@@ -35,6 +35,7 @@ def state_of(
     space: Space,
     *,
     layers: Mapping[int, Sequence[Mapping[str, Any]]],
+    supernet: Mapping[str, Any] | None = None,
     story: Sequence[Mapping[str, Any]],
     stage: str,
     spent_s: float,
@@ -47,6 +48,7 @@ def state_of(
         asked: What was asked for.
         space: What may be tried.
         layers: ``{candidate number: layers that multiply}`` of what was trained.
+        supernet: What networks with shared weights reach; None without a supernet.
         story: What was said, with the seconds at which it was.
         stage: What is being done.
         spent_s: Seconds that were spent.
@@ -80,6 +82,7 @@ def state_of(
         "knee": knee.number if knee else None,
         "chosen": best.number if best else None,
         "closest": {"number": closest.candidate.number, "text": closest.text} if closest else None,
+        "supernet": dict(supernet) if supernet else None,
         "trust": [trust.to_json() for trust in trust_of(candidates)],
         "story": [dict(one) for one in story],
         "stage": stage,
@@ -102,6 +105,7 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         "data": asked.data,
         "seed": asked.seed,
         "precision": asked.precision,
+        "method": asked.method,
         "satisfied": answer.chosen is not None and delivered is not None,
         "impossible": answer.impossible,
         "ended": answer.ended,

@@ -17,12 +17,20 @@ from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
 from optim.search.target import device_named
 
-__all__ = ["PRECISIONS", "Asked", "goals_of"]
+__all__ = ["MEMORY_DEVICE", "METHODS", "PRECISIONS", "Asked", "goals_of"]
+
+METHODS: dict[str, str] = {"trainings": "One by one", "supernet": "A supernet first"}
+"""How networks are compared: each is trained, or they share weights before the best are."""
 
 PRECISIONS: dict[str, str] = {"int8": "8-bit integers", "float32": "32-bit floats"}
 """What a network computes with where it is deployed."""
 
+MEMORY_DEVICE = "nrf52840"
+"""Whose RAM and flash are meant where they are limited and no device is named: a Cortex-M4's. They
+are decided by its kind of runtime; latency and energy are each device's own."""
+
 _OF_DEVICE = ("latency", "ram", "flash", "energy")
+_MEMORY = ("ram", "flash")
 _NO_LIMIT = frozenset({"loss"})
 """There is no original that something could be lost against."""
 _MOST_EPOCHS = 1000
@@ -37,9 +45,11 @@ class Asked:
         data: What is to be learned: classes.
         limits: ``{figure: most}``, in the figure's unit.
         seconds: The budget of wall-clock time.
-        device: Of the catalogue; empty if no figure is of a device.
+        device: Of the catalogue; empty if no figure is of a device, :data:`MEMORY_DEVICE` if only
+            memory is.
         precision: What networks are deployed with, a key of :data:`PRECISIONS`.
         epochs: Of a whole training; the shorter ones are thirds of it.
+        method: How networks are compared, a key of :data:`METHODS`.
         sampler: A key of ``optim.search.samplers.SAMPLERS``.
         screen: A proxy that chooses the networks that are trained first; none if empty.
         weighs_training: Whether seconds of training are an objective as well.
@@ -59,6 +69,7 @@ class Asked:
     device: str = ""
     precision: str = "int8"
     epochs: int = 36
+    method: str = "trainings"
     sampler: str = "nsga2"
     screen: str = ""
     weighs_training: bool = False
@@ -85,10 +96,14 @@ class Asked:
                     hint="Limit the error instead.",
                     field=figure,
                 )
+        limited = [figure for figure in self.limits if figure in _OF_DEVICE]
+        if not self.device and limited and set(limited) <= set(_MEMORY):
+            object.__setattr__(self, "device", MEMORY_DEVICE)
         if self.device:
             device_named(self.device)
         for name, options in (
             ("precision", PRECISIONS),
+            ("method", METHODS),
             ("sampler", SAMPLERS),
             ("screen", {"": None, **PROXIES}),
         ):
@@ -134,7 +149,8 @@ class Asked:
         fields = dict(data)
         kinds: dict[str, type | tuple[type, ...]] = {
             **dict.fromkeys(
-                ("space", "data", "device", "precision", "sampler", "screen", "study"), str
+                ("space", "data", "device", "precision", "method", "sampler", "screen", "study"),
+                str,
             ),
             **dict.fromkeys(("limits", "only"), Mapping),
             "also": (list, tuple),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,12 +47,15 @@ from optim.subject import Subject, open_any_data, subject_of
 from optim.techniques.quantize import Quantize
 from optim.train import Augment, Epoch, Schedule, fit, label_loss
 
-__all__ = ["Bench", "Judged"]
+__all__ = ["SMOOTHING", "Bench", "Judged"]
+
+SMOOTHING = 0.05
+"""Share of each label that is spread over all classes."""
 
 _LOG = logging.getLogger(__name__)
 _PROBED = 64
 """Training samples that proxies look at."""
-_SMOOTHING = 0.05
+_TIMED = 3
 _FEW = 5000
 """Training samples below which batches are small."""
 
@@ -103,6 +107,7 @@ class Bench:
         reference = fresh_model(self._some(data.input_shape), data, asked.seed)
         self.subject: Subject = subject_of(reference, data, seed=asked.seed)
         self._costs: dict[str, dict[str, Quantity]] = {}
+        self._work: dict[str, float] = {}
         self._parts: dict[str, tuple[Tensor, Tensor]] = {}
         self._trained: dict[str, ModelBundle] = {}
 
@@ -137,6 +142,24 @@ class Bench:
             }
             for cost in layer_costs(bundle.module, bundle.spec.shape)
         ]
+
+    def outline(self, architecture: Architecture) -> torch.nn.Module:
+        """Return a network without values: names, shapes, and what is called when."""
+        task = self.subject.bundle.task
+        assert isinstance(task, Classification)
+        with torch.device("meta"):
+            return architecture.build(self._shape, task.n_classes)
+
+    def work(self, point: Point) -> float:
+        """Return the MACs of one inference; infinite where there is no such network."""
+        key = digest(dict(point))
+        if key not in self._work:
+            try:
+                costs = layer_costs(self.outline(self.architecture(point)), self._shape)
+                self._work[key] = float(sum(cost.macs for cost in costs))
+            except OptimError:
+                self._work[key] = float("inf")
+        return self._work[key]
 
     # --- before training --------------------------------------------------------------------
 
@@ -191,29 +214,40 @@ class Bench:
         bundle, data = self.fresh(architecture), self.subject.data
         task = bundle.task
         assert isinstance(task, Classification)
-        inputs, targets = self._part("train")
+        inputs, targets = self.part("train")
         done = fit(
             bundle.module,
             inputs,
             targets,
-            label_loss(task, _SMOOTHING),
+            label_loss(task, SMOOTHING),
             self.schedule(epochs),
             generator=torch.Generator().manual_seed(self.asked.seed),
-            augment=self._augment,
+            augment=self.augment,
             resume=resume or NoResume(),
             on_epoch=on_epoch,
             check=check,
         )
         provenance = Provenance(architecture.title, seen=trained_on(data))
         found = replace(bundle, provenance=provenance, name=architecture.title)
-        key = self.key(architecture, epochs)
-        self._trained[key] = found
-        try:
-            store_result(key, found)
+        if key := self.remember(found, {"architecture": architecture, "epochs": epochs}):
             trained(key)
+        return found, sum(epoch.seconds for epoch in done)
+
+    def remember(self, bundle: ModelBundle, made: Mapping[str, Any]) -> str:
+        """Keep a trained network; return its key, or an empty text if it could not be stored.
+
+        Args:
+            bundle: The network.
+            made: What made it; see :meth:`trained`.
+        """
+        key = self.key_of(made)
+        self._trained[key] = bundle
+        try:
+            store_result(key, bundle)
         except OSError as error:
             _LOG.warning("a trained network could not be stored: %s", error)
-        return found, sum(epoch.seconds for epoch in done)
+            return ""
+        return key
 
     def warm_up(self, check: Callable[[], None] = lambda: None) -> None:
         """Train a moment unseen: the first training pays for what all others find ready."""
@@ -227,11 +261,27 @@ class Bench:
                 module,
                 inputs,
                 targets,
-                label_loss(task, _SMOOTHING),
+                label_loss(task, SMOOTHING),
                 Schedule(epochs=1),
                 generator=generator,
                 check=check,
             )
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return max(1, self.subject.data.parts["train"] // self.schedule(1).batch_size)
+
+    def seconds_per_step(self, architecture: Architecture) -> float:
+        """Return how long a step of training takes, by a few of them on a network unseen."""
+        inputs, targets = (one[: self.schedule(1).batch_size] for one in self.part("train"))
+        module = self.fresh(architecture).module.train()
+        times = []
+        for _ in range(_TIMED):
+            began = time.perf_counter()
+            torch.nn.functional.cross_entropy(module(inputs), targets).backward()
+            times.append(time.perf_counter() - began)
+        return min(times)
 
     def schedule(self, epochs: int) -> Schedule:
         """Return how networks of the family are trained."""
@@ -242,29 +292,56 @@ class Bench:
             )
         return Schedule(epochs, batch, learning_rate=0.05 if self.asked.space == "mlp" else 0.1)
 
+    @property
+    def augment(self) -> Augment:
+        """Random changes to the samples that networks of the family learn from."""
+        shape = self.subject.data.input_shape
+        if len(shape) != 3 or self.asked.space == "mlp":
+            return Augment()
+        return Augment(shift=max(1, min(shape[1:]) // 10))
+
+    def part(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return normalised inputs and classes of a part of the data."""
+        if name not in self._parts:
+            samples = self.subject.data.part(name)
+            inputs = self.subject.bundle.spec.normalise(samples.inputs)
+            self._parts[name] = inputs, torch.from_numpy(samples.targets.copy())
+        return self._parts[name]
+
     def key(self, architecture: Architecture, epochs: int) -> str:
         """Return the identity of a training: equal keys have equal results."""
         schedule = vars(self.schedule(epochs))
-        augment = vars(self._augment)
+        augment = vars(self.augment)
         made = architecture_to_json(architecture)
         return digest("nas", made, self.subject.data.hash, schedule, augment, self.asked.seed)
 
+    def key_of(self, made: Mapping[str, Any]) -> str:
+        """Return the identity of a network by what made it: equal keys have equal weights."""
+        architecture = made["architecture"]
+        if not isinstance(architecture, Architecture):
+            architecture = architecture_from_json(architecture)
+        if shared := made.get("supernet"):
+            key = self.key(architecture, int(shared["epochs"]))
+            return digest("shared", key, {name: list(v) for name, v in shared["values"].items()})
+        return self.key(architecture, int(made["epochs"]))
+
     def trained(
-        self, made: dict[str, Any], check: Callable[[], None] = lambda: None
+        self,
+        made: Mapping[str, Any],
+        again: Callable[[Architecture], ModelBundle],
     ) -> ModelBundle:
-        """Return a network that was trained before; trained again if its file is gone.
+        """Return a network that was trained before; made again if its file is gone.
 
         Args:
-            made: ``{"architecture": ..., "epochs": ...}`` of a candidate.
-            check: Called between steps; raises to stop.
+            made: What made it, of a candidate: ``{"architecture": ..., "epochs": ...}``, and
+                ``"supernet"`` where its weights were shared.
+            again: Makes it again.
         """
-        architecture, epochs = architecture_from_json(made["architecture"]), int(made["epochs"])
-        key = self.key(architecture, epochs)
+        key = self.key_of(made)
         if key not in self._trained:
+            architecture = architecture_from_json(made["architecture"])
             kept = self._stored(key, architecture)
-            if kept is None:
-                kept, _ = self.train(architecture, epochs, check=check)
-            self._trained[key] = kept
+            self._trained[key] = kept if kept is not None else again(architecture)
         return self._trained[key]
 
     def deployed(self, bundle: ModelBundle) -> ModelBundle:
@@ -317,6 +394,10 @@ class Bench:
         found = cheap_figures(bundle, goals, lambda: file, how)
         return {**found, **device_figures(bundle, goals, file, self._one)}
 
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.subject.bundle.spec.shape
+
     @cached_property
     def _one(self) -> np.ndarray:
         """``(1, ...)`` float32: one sample as the network takes it."""
@@ -330,20 +411,6 @@ class Bench:
         few = samples.take(np.arange(min(_PROBED, len(samples))))
         inputs = self.subject.bundle.spec.normalise(few.inputs)
         return inputs, torch.from_numpy(few.targets.copy())
-
-    @property
-    def _augment(self) -> Augment:
-        shape = self.subject.data.input_shape
-        if len(shape) != 3 or self.asked.space == "mlp":
-            return Augment()
-        return Augment(shift=max(1, min(shape[1:]) // 10))
-
-    def _part(self, name: str) -> tuple[Tensor, Tensor]:
-        if name not in self._parts:
-            samples = self.subject.data.part(name)
-            inputs = self.subject.bundle.spec.normalise(samples.inputs)
-            self._parts[name] = inputs, torch.from_numpy(samples.targets.copy())
-        return self._parts[name]
 
     def _stored(self, key: str, architecture: Architecture) -> ModelBundle | None:
         path = stored_file(key)

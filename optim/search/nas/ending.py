@@ -75,13 +75,12 @@ def finish(session: Session, ended: str) -> Answer:
     session.begin("measuring the front on test samples")
     tests = _tests(session, wanted)
     session.say(_conclusion(session.goals, best, closest, tests))
-    check, bench = session.watch.check, session.bench
     front = {
-        c.number: serialise(bench.trained(dict(c.made), check))
+        c.number: serialise(session.trained(c))
         for c in front_of(session.candidates, session.goals, whole=True)[:_KEPT]
     }
-    weights = serialise(bench.trained(dict(wanted.made), check))
-    recipe = bench.recipe(WEIGHTS)
+    weights = serialise(session.trained(wanted))
+    recipe = session.bench.recipe(WEIGHTS)
     return replace(answer, tests=tests, weights=weights, recipe=recipe, front=front)
 
 
@@ -112,12 +111,9 @@ def _delivered(session: Session) -> tuple[Delivery | None, Candidate | None, Clo
 
 def _deliver(session: Session, candidate: Candidate) -> Delivery:
     bench, check = session.bench, session.watch.check
-    made = dict(candidate.made)
-    architecture = bench.architecture(candidate.point)
-    name = f"nas-{bench.key(architecture, int(made['epochs']))[:16]}"
     return deliver(
-        bench.deployed(bench.trained(made, check)),
-        bench.recipe(name),
+        bench.deployed(session.trained(candidate)),
+        bench.recipe(f"nas-{bench.key_of(candidate.made)[:16]}"),
         "onnx",
         bench.subject.samples(),
         more=bench.subject.data.part("train"),
@@ -137,7 +133,7 @@ def _tests(session: Session, wanted: Candidate) -> dict[int, Quantity]:
     for candidate in [wanted, *others][:_TESTED]:
         if candidate is not wanted and session.budget.left <= 0:
             break
-        bundle = bench.deployed(bench.trained(dict(candidate.made), check))
+        bundle = bench.deployed(session.trained(candidate))
         found[candidate.number] = bench.judge(bundle, "test", check).error
     return found
 

@@ -80,10 +80,10 @@ def promotion(
 
 
 def newest(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return of each network the candidate that was trained longest."""
+    """Return of each network that was trained by itself the candidate that was so for longest."""
     longest: dict[str, Candidate] = {}
     for candidate in candidates:
-        if not candidate.is_whole:
+        if not candidate.is_whole or not candidate.made.get("epochs"):
             continue
         key = repr(sorted(candidate.point.items()))
         if key not in longest or candidate.made["epochs"] > longest[key].made["epochs"]:

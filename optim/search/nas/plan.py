@@ -2,6 +2,7 @@
 
 =============  ==================================================================================
 proof          whether the smallest network of the space misses a limit; said before time is spent
+supernet       only where it is asked for: networks with shared weights, the best of them first
 short          networks that keep the limits of cost, trained for short
 long           the best third of them for three times as long, and so on
 to the end     the front, for as long as there is time
@@ -28,6 +29,7 @@ from optim.search.nas.asked import Asked
 from optim.search.nas.ending import Answer, finish, impossible_answer
 from optim.search.nas.halving import newest, promotion, ranked
 from optim.search.nas.session import Session
+from optim.search.nas.supernet.stage import learn
 from optim.search.nas.trying import Trying
 from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
@@ -98,6 +100,8 @@ class ArchitectureSearch:
         try:
             session.bench.warm_up(session.watch.check)
             trying.begin(smallest)
+            if session.asked.method == "supernet":
+                _learn(session, trying, smallest)
             is_left = _search(session, trying)
             ended = "The budget is spent." if is_left else "Nothing is left to try."
         except OutOfTimeError:
@@ -131,6 +135,19 @@ def _search(session: Session, trying: Trying) -> bool:
             session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
     _finish_front(session, trying)
     return is_left
+
+
+def _learn(session: Session, trying: Trying, smallest: Mapping[str, Scalar]) -> None:
+    """Train a supernet, and have what it thinks most of trained first."""
+    if not session.candidates:
+        trying.try_next()
+    found = learn(session, smallest)
+    if found is None:
+        return
+    session.supernet, session.learned = found.supernet, found.to_json()
+    for one in found.best:
+        session.points.enqueue(session.bench.space.clean(one.point))
+    session.say(session.best_so_far())
 
 
 def _for_the_end(session: Session) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -10,14 +11,21 @@ from typing import Any
 
 from optim.errors import ConfigError
 from optim.hashing import digest
+from optim.models.architecture import Architecture
+from optim.models.bundle import ModelBundle
+from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss
 from optim.search.figures import FIGURES
 from optim.search.nas.answer import state_of
 from optim.search.nas.asked import Asked, goals_of
 from optim.search.nas.bench import Bench
 from optim.search.nas.halving import taken
+from optim.search.nas.supernet.supernet import Supernet
+from optim.search.nas.trust import SUPERNET
 from optim.search.nas.words import figures_text
 from optim.search.session import SearchSession
+from optim.search.space import Point
+from optim.search.target import device_named
 from optim.search.watch import Watch
 
 __all__ = ["Session", "rungs_of"]
@@ -60,6 +68,8 @@ class Session(SearchSession):
     Attributes:
         goals: What is weighed and limited.
         rungs: Lengths of trainings in epochs, shortest first.
+        supernet: Once one was trained.
+        learned: What its networks reach, as plain data.
 
     Raises:
         OptimError: If what is asked for cannot be searched for.
@@ -82,6 +92,8 @@ class Session(SearchSession):
         self.networks = self.bench.space.count()
         self.rungs = rungs_of(asked.epochs, self.networks)
         self.layers: dict[str, list[dict[str, Any]]] = {}
+        self.supernet: Supernet | None = None
+        self.learned: dict[str, Any] | None = None
 
     # --- what was tried ---------------------------------------------------------------------
 
@@ -102,6 +114,28 @@ class Session(SearchSession):
         }
         name = asked.study or f"nas-{digest(asked.to_json())[:12]}"
         self.begin_studies(name, self.bench.space, about, asked.sampler, asked.seed, "networks")
+
+    def trained(self, candidate: Candidate) -> ModelBundle:
+        """Return the network that a candidate is; made again if its file is gone."""
+        bench, check, made = self.bench, self.watch.check, candidate.made
+
+        def again(architecture: Architecture) -> ModelBundle:
+            shared = made.get("supernet")
+            if shared is None:
+                return bench.train(architecture, int(made["epochs"]), check=check)[0]
+            supernet = Supernet(bench, bench.space.narrowed(shared["values"]))
+            supernet.train(int(shared["epochs"]), check=check)
+            return supernet.network(architecture)
+
+        return bench.trained(made, again)
+
+    def scores(self, point: Point) -> dict[str, float]:
+        """Return what is told of a network before it is trained: by proxies, by the supernet."""
+        found = self.bench.scores(self.bench.architecture(point))
+        if self.supernet is not None:
+            with contextlib.suppress(ConfigError):
+                found[SUPERNET] = self.supernet.accuracy(self.supernet.space.clean(point))
+        return found
 
     # --- time -------------------------------------------------------------------------------
 
@@ -138,6 +172,7 @@ class Session(SearchSession):
             self.asked,
             self.bench.space,
             layers={c.number: self.layers.get(digest(dict(c.point)), []) for c in self.candidates},
+            supernet=self.learned,
             story=self.story,
             stage=self.stage,
             spent_s=self.budget.spent,
@@ -161,7 +196,9 @@ class Session(SearchSession):
             f"{parts['train']:,} training and {parts['validation']:,} validation samples."
         )
         if self.goals.limits:
-            self.say(f"Asked for: {'; '.join(limit.text for limit in self.goals.limits)}.")
+            device = self.asked.device
+            on = f" On {device_named(device).title}." if device else ""
+            self.say(f"Asked for: {'; '.join(limit.text for limit in self.goals.limits)}.{on}")
         else:
             named = ", ".join(FIGURES[name].title.lower() for name in self.goals.objectives)
             self.say(f"No limit was set: the compromise of {named} will be taken.")

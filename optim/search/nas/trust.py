@@ -1,9 +1,12 @@
 """How far proxies can be trusted: their rank correlation with what was trained, in this very space.
 
 Kendall's tau-b, from -1 to 1: how much more often than not a proxy puts two networks in the order
-that training puts them in. Its interval is by Fisher's transformation with the variance
-``0.437 / (n - 4)`` (Bonett and Wright, Sample Size Requirements for Estimating Pearson, Kendall and
-Spearman Correlations, 2000), which is good up to about 0.8.
+that training puts them in. Spearman's rho, from -1 to 1: the correlation of the ranks. Their
+intervals are by Fisher's transformation with the variances ``0.437 / (n - 4)`` and
+``(1 + rho^2 / 2) / (n - 3)`` (Bonett and Wright, Sample Size Requirements for Estimating Pearson,
+Kendall and Spearman Correlations, 2000), which are good up to about 0.8 and 0.9.
+
+What a supernet says of a network stands beside the proxies: it is no cheaper than its training.
 """
 
 from __future__ import annotations
@@ -19,7 +22,27 @@ from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.nas.proxies import PROXIES
 
-__all__ = ["LEAST_NETWORKS", "Trust", "kendall_tau", "trust_of"]
+__all__ = [
+    "LEAST_NETWORKS",
+    "SUPERNET",
+    "Trust",
+    "kendall_tau",
+    "spearman_rho",
+    "tau_of",
+    "trust_of",
+]
+
+SUPERNET = "supernet"
+"""Name of the score that a supernet gives."""
+_TOLD = {
+    SUPERNET: (
+        "Supernet",
+        "Accuracy on validation samples with the weights that networks share.",
+        "Cai et al., Once-for-All: Train One Network and Specialize it for Efficient Deployment, "
+        "2019, arXiv:1908.09791",
+    ),
+    **{name: (proxy.title, proxy.about, proxy.paper) for name, proxy in PROXIES.items()},
+}
 
 LEAST_NETWORKS = 8
 """Trained networks that a correlation is told from, at least."""
@@ -30,22 +53,25 @@ class Trust:
     """How far one proxy can be trusted.
 
     Attributes:
-        proxy: A key of ``PROXIES``.
+        proxy: A key of ``PROXIES``, or :data:`SUPERNET`.
         tau: Kendall's tau-b with the validation accuracy; ``n`` counts networks.
+        rho: Spearman's rho with the same.
     """
 
     proxy: str
     tau: Quantity
+    rho: Quantity
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        proxy = PROXIES[self.proxy]
+        title, about, paper = _TOLD[self.proxy]
         return {
             "proxy": self.proxy,
-            "title": proxy.title,
-            "about": proxy.about,
-            "paper": proxy.paper,
+            "title": title,
+            "about": about,
+            "paper": paper,
             "tau": self.tau.shown(),
+            "rho": self.rho.shown(),
         }
 
 
@@ -62,6 +88,27 @@ def kendall_tau(one: Sequence[float], other: Sequence[float]) -> float | None:
     return float((signs[0] * signs[1]).sum()) / untied if untied else None
 
 
+def spearman_rho(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Return Spearman's rho; None where all values of either are the same.
+
+    Example:
+        >>> spearman_rho([1, 2, 3], [10, 30, 20])
+        0.5
+    """
+    ranks = [_ranks(np.asarray(x)) for x in (one, other)]
+    centred = [r - r.mean() for r in ranks]
+    scale = math.sqrt(math.prod(float((r * r).sum()) for r in centred))
+    return round(float((centred[0] * centred[1]).sum()) / scale, 12) if scale else None
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return ranks from 1; equal values share the mean of theirs."""
+    below = (values[:, None] > values[None, :]).sum(1)
+    equal = (values[:, None] == values[None, :]).sum(1)
+    ranks: np.ndarray = below + (equal + 1) / 2
+    return ranks
+
+
 def trust_of(candidates: Sequence[Candidate]) -> list[Trust]:
     """Return how far each proxy can be trusted, the most trustworthy first.
 
@@ -76,21 +123,39 @@ def trust_of(candidates: Sequence[Candidate]) -> list[Trust]:
     shortest = min(c.made["epochs"] for c in trained)
     equal = [c for c in trained if c.made["epochs"] == shortest]
     found = []
-    for name in PROXIES:
+    for name in _TOLD:
         known = [c for c in equal if name in c.scores]
         if len(known) < LEAST_NETWORKS:
             continue
         accuracy = [-c.figures["error"].value for c in known]
-        tau = kendall_tau([c.scores[name] for c in known], accuracy)
-        if tau is not None:
-            found.append(Trust(name, _with_interval(tau, len(known))))
+        scores = [c.scores[name] for c in known]
+        tau, rho = kendall_tau(scores, accuracy), spearman_rho(scores, accuracy)
+        if tau is not None and rho is not None:
+            n = len(known)
+            found.append(
+                Trust(
+                    name,
+                    _tau(tau, n),
+                    _with_interval(rho, "tau", n, (1 + rho * rho / 2) / (n - 3)),
+                )
+            )
     return sorted(found, key=lambda trust: -trust.tau.value)
 
 
-def _with_interval(tau: float, n: int) -> Quantity:
+def tau_of(one: Sequence[float], other: Sequence[float]) -> Quantity | None:
+    """Return Kendall's tau-b of at least five pairs with its interval; None where all are tied."""
+    tau = kendall_tau(one, other)
+    return None if tau is None else _tau(tau, len(one))
+
+
+def _tau(tau: float, n: int) -> Quantity:
+    return _with_interval(tau, "tau", n, 0.437 / (n - 4))
+
+
+def _with_interval(value: float, unit: str, n: int, variance: float) -> Quantity:
     # A perfect order among few says less than certainty: half a pair may have been luck.
     most = 1 - 1 / (n * (n - 1))
-    middle = math.atanh(max(-most, min(most, tau)))
-    spread = 1.96 * math.sqrt(0.437 / (n - 4))
+    middle = math.atanh(max(-most, min(most, value)))
+    spread = 1.96 * math.sqrt(variance)
     low, high = math.tanh(middle - spread), math.tanh(middle + spread)
-    return Quantity(tau, "tau", min(low, tau), max(high, tau), n)
+    return Quantity(value, unit, min(low, value), max(high, value), n)

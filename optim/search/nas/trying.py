@@ -48,6 +48,8 @@ class Trying:
     def begin(self, smallest: Point) -> None:
         """Have tried first the smallest network, what earlier searches found, and the default.
 
+        A supernet's best networks take the place of the default.
+
         Args:
             smallest: The point that costs least; it keeps the limits if any does.
         """
@@ -60,7 +62,8 @@ class Trying:
             points += earlier
         if session.asked.screen:
             points += self._screened()
-        points.append(session.bench.space.clean({}))
+        if session.asked.method != "supernet":  # it knows better ones
+            points.append(session.bench.space.clean({}))
         for point in points:
             try:
                 study.enqueue(point)
@@ -140,9 +143,7 @@ class Trying:
             return replace(found, note=missed[0].text)
         session.watch.check()
         epochs = session.rungs[0]
-        found = replace(
-            found, made={**made, "epochs": epochs}, scores=session.bench.scores(architecture)
-        )
+        found = replace(found, made={**made, "epochs": epochs}, scores=session.scores(point))
         return self._trained(found, epochs)
 
     def _trained(self, begun: Candidate, epochs: int) -> Candidate:

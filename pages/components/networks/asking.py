@@ -12,7 +12,7 @@ from optim.data.task import Classification
 from optim.errors import ConfigError, OptimError
 from optim.models.zoo import ARCHITECTURES
 from optim.runs.jobs.nas import KIND
-from optim.search.nas.asked import PRECISIONS, Asked
+from optim.search.nas.asked import METHODS, PRECISIONS, Asked
 from optim.search.nas.families import families_for
 from optim.search.nas.proxies import PROXIES
 from pages.components.errors import show_error
@@ -124,6 +124,15 @@ def _more() -> dict[str, Any]:
             persist_state="session",
             help="Most networks are trained for a ninth of it, a third of them for a third.",
         )
+        method = st.selectbox(
+            "How networks are compared",
+            list(METHODS),
+            format_func=METHODS.__getitem__,
+            key="networks_method",
+            persist_state="session",
+            help="Each is trained; or one training gives weights to all of them, and the best are "
+            "then trained on their own. Sliders then say at once what any network reaches.",
+        )
         sampler = st.selectbox(
             "What thinks of networks",
             _SAMPLERS,
@@ -149,6 +158,7 @@ def _more() -> dict[str, Any]:
     return {
         "precision": precision,
         "epochs": epochs,
+        "method": method,
         "sampler": sampler,
         "screen": "" if screen == _NO_PROXY else screen,
         "weighs_training": weighs,

@@ -9,11 +9,12 @@ import plotly.graph_objects as go
 
 from pages.components.drawing import JUST_ABOVE, OF, TAKEN, add_answer_, figure, plain
 
-__all__ = ["layers", "network_front", "parallel", "trust_meter"]
+__all__ = ["layers", "lineage", "network_front", "parallel", "shared_front", "trust_meter"]
 
 _FAINT = "rgba(128,140,155,0.45)"
 _SHADES = ("#8fa3bf", "#6c8fd0", OF["after"])
 _MOST_LABELS = 6
+_SYMBOLS = {"supernet": "square", "proxy": "circle", "count": "diamond"}
 _KINDS = {"conv": "Convolution", "linear": "Dense", "matmul": "Matrix product"}
 
 
@@ -111,18 +112,117 @@ def parallel(axes: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any
     return found
 
 
+def lineage(points: Sequence[Mapping[str, Any]], picked: int | None) -> go.Figure:
+    """Draw which network came from which: crossed or changed by evolution, or trained for longer.
+
+    Args:
+        points: Trained networks: ``number``, ``error``, ``text`` (told on hover), ``parents`` (by
+            evolution), ``parent`` (the same network, trained for shorter; -1 for none),
+            ``is_front``, ``is_taken``.
+        picked: Number of the network whose ancestors are told from others; None for none.
+    """
+    found = figure("Number of the network, in the order in which they were tried", "Error, %", 360)
+    by_number = {p["number"]: p for p in points}
+    family = _ancestors(by_number, picked)
+    for name, color, width, is_own in (
+        ("Descent", _FAINT, 1, False),
+        ("Ancestors of the network that is picked", TAKEN, 2.5, True),
+    ):
+        xs: list[float | None] = []
+        ys: list[float | None] = []
+        for point in points:
+            for number in _parents(point):
+                parent = by_number.get(number)
+                if parent is None or (point["number"] in family) is not is_own:
+                    continue
+                xs += [parent["number"], point["number"], None]
+                ys += [parent["error"], point["error"], None]
+        if xs:
+            line = {"color": color, "width": width}
+            found.add_scatter(x=xs, y=ys, mode="lines", line=line, name=name, hoverinfo="skip")
+    for name, color, size in (("Others", "#8fa3bf", 7), ("Front", OF["after"], 10)):
+        own = [p for p in points if p["is_front"] is (name == "Front")]
+        if not own:
+            continue
+        found.add_scatter(
+            x=[p["number"] for p in own],
+            y=[p["error"] for p in own],
+            mode="markers",
+            name=name,
+            marker={
+                "color": [TAKEN if p["number"] == picked else color for p in own],
+                "size": [size + 3 * (p["number"] == picked) for p in own],
+            },
+            text=[plain(p["text"]) for p in own],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    found.update_yaxes(rangemode="tozero")
+    found.update_layout(legend=JUST_ABOVE)
+    return found
+
+
+def _parents(point: Mapping[str, Any]) -> list[int]:
+    return [*point["parents"], *([point["parent"]] if point["parent"] >= 0 else [])]
+
+
+def _ancestors(by_number: Mapping[int, Mapping[str, Any]], picked: int | None) -> set[int]:
+    """Return the numbers of a network and of all that it came from."""
+    family: set[int] = set()
+    left = [picked] if picked is not None else []
+    while left:
+        number = left.pop()
+        if number in by_number and number not in family:
+            family.add(number)
+            left += _parents(by_number[number])
+    return family
+
+
+def shared_front(
+    points: Sequence[Mapping[str, Any]], limit: float | None, titles: Mapping[str, str]
+) -> go.Figure:
+    """Draw what networks of a supernet reach, and the one that sliders point at.
+
+    Args:
+        points: ``x``, ``y``, ``text`` (told on hover), ``is_picked``.
+        limit: Of ``x``; None for none.
+        titles: Of the axes ``x`` and ``y``.
+    """
+    found = figure(titles["x"], titles["y"], 300)
+    for name, is_picked, color, size in (
+        ("Networks of the supernet", False, "#8fa3bf", 6),
+        ("The sliders", True, TAKEN, 14),
+    ):
+        own = [p for p in points if p["is_picked"] is is_picked]
+        found.add_scatter(
+            x=[p["x"] for p in own],
+            y=[p["y"] for p in own],
+            mode="markers",
+            name=name,
+            marker={"color": color, "size": size},
+            text=[plain(p["text"]) for p in own],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    if limit is not None:
+        found.add_vline(x=limit, line={"color": "#c0392b", "dash": "dash", "width": 1.5})
+    found.update_yaxes(rangemode="tozero")
+    found.update_layout(legend=JUST_ABOVE)
+    return found
+
+
 def trust_meter(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Draw the rank correlation of each proxy with what was trained, with its interval.
 
     Args:
-        rows: ``title``, ``tau`` as JSON with its ``text``, ``is_count``; the best first.
+        rows: ``title``, ``tau`` and ``rho`` as JSON with their ``text``, ``kind`` (supernet, proxy
+            or count); the best first.
     """
     found = figure("Kendall's tau with validation accuracy", "", max(200, 30 * len(rows) + 80))
-    for name, is_count, color in (
-        ("Proxies", False, OF["after"]),
-        ("Plain counts", True, "#e0872b"),
+    for name, kind, color in (
+        ("Supernet", "supernet", TAKEN),
+        ("Proxies", "proxy", OF["after"]),
+        ("Plain counts", "count", "#e0872b"),
     ):
-        own = [row for row in rows if row["is_count"] is is_count]
+        own = [row for row in rows if row["kind"] == kind]
         if not own:
             continue
         values = [row["tau"] for row in own]
@@ -138,8 +238,8 @@ def trust_meter(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             },
             mode="markers",
             name=name,
-            marker={"color": color, "size": 10, "symbol": "diamond" if is_count else "circle"},
-            text=[tau["text"] for tau in values],
+            marker={"color": color, "size": 10, "symbol": _SYMBOLS[kind]},
+            text=[f"{row['tau']['text']}; Spearman's rho {row['rho']['text']}" for row in own],
             hovertemplate="%{y}: %{text}<extra></extra>",
         )
     found.add_vline(x=0, line={"color": _FAINT, "width": 1})

@@ -9,12 +9,15 @@ from typing import Any
 import streamlit as st
 
 from optim.intake import take_model
+from optim.models.cards import ModelCard, model_cards
 from optim.recipe import Recipe
 from optim.runs.run import Run, State
 from optim.search.nas.asked import Asked
+from optim.techniques.distill import Distill
 from pages.components import access, state
 from pages.components.networks import charts
 from pages.components.networks.asking import start
+from pages.components.runs import actions
 from pages.components.search.shown import taken_of
 from pages.components.server import run_store
 
@@ -73,9 +76,24 @@ def network(run: Run, found: Mapping[str, Any]) -> None:
             if weights
             else "Once the search has ended, for the networks of its front.",
         )
-    if wants_lab:
+        teacher = _teacher(run)
+        wants_lesson = st.button(
+            "Distil from my model",
+            icon=":material/school:",
+            disabled=not weights or teacher is None,
+            key="networks_distil",
+            help=f"It learns from {teacher.title} as well as from the labels, as a run of its own."
+            if teacher
+            else "Choose a model on the left that was trained for these data.",
+        )
+    if wants_lab or wants_lesson:
         with st.spinner("Adding it to your models…"):
-            _add(run, weights, f"{found['space']['title']}, {row['title']}"[:80])
+            model = _add(run, weights, f"{found['space']['title']}, {row['title']}"[:80])
+        recipe = Recipe(model, str(run.spec["data"]))
+        if wants_lesson and teacher is not None:
+            recipe = recipe.with_step(Distill(teacher=(teacher.name,)))
+            actions.train_recipe(recipe, f"Distil: {row['title']}"[:80])
+        state.commit(recipe)
         st.switch_page(_LAB)
 
 
@@ -107,8 +125,14 @@ def _weights(run: Run, found: Mapping[str, Any], number: int) -> str:
     return next((n for n in (*names, f"front-{number}.safetensors") if n in kept), "")
 
 
-def _add(run: Run, name: str, title: str) -> None:
-    """Make weights that a run kept a model of the owner, and show it."""
+def _teacher(run: Run) -> ModelCard | None:
+    """Return the model on the left, if it can teach a network of the search's data."""
+    card = model_cards().get(state.recipe().model)
+    return card if card is not None and card.data == run.spec["data"] else None
+
+
+def _add(run: Run, name: str, title: str) -> str:
+    """Make weights that a run kept a model of the owner, and return its name."""
     store = run_store()
     file = next(file for file in store.artefacts(run.id) if file.name == name)
     content = store.read(file)
@@ -116,4 +140,4 @@ def _add(run: Run, name: str, title: str) -> None:
     data = str(run.spec["data"])
     model = take_model(content, name, data=data, title=title, owner=access.owner())
     access.note("uploaded", file.hash, run=run.id)
-    state.commit(Recipe(model, data))
+    return model

@@ -15,8 +15,10 @@ from pages.components import access
 from pages.components.errors import shown_errors
 from pages.components.networks import charts
 from pages.components.networks.chosen import network
+from pages.components.networks.explored import sliders
 from pages.components.networks.shown import (
     axes_and_lines,
+    lineage_points,
     points_of,
     table_rows,
     trust_rows,
@@ -32,6 +34,7 @@ __all__ = ["results"]
 
 _PLOT = {"displayModeBar": False}
 _STORY = 340
+_VIEWS = {"all": "Everything", "lineage": "Lineage"}
 
 
 def results(data: str) -> None:
@@ -77,6 +80,9 @@ def _drawn(run: Run) -> None:
         _trust(found)
     with right, st.container(border=True, key="networks_story"):
         story(found, _STORY)
+    if found.get("supernet"):
+        with st.container(border=True, key="networks_shared"), shown_errors():
+            sliders(found)
     with st.container(border=True, key="networks_network"):
         st.markdown("**One network**")
         with shown_errors():
@@ -143,9 +149,9 @@ def _front(found: dict[str, Any]) -> None:
         st.space("stretch")
         view = st.segmented_control(
             "View",
-            [*costs, "all"],
+            [*costs, *_VIEWS],
             default=costs[0],
-            format_func=lambda name: "Everything" if name == "all" else FIGURES[name].title,
+            format_func=lambda name: _VIEWS[name] if name in _VIEWS else FIGURES[name].title,
             required=True,
             key="networks_view",
             label_visibility="collapsed",
@@ -157,6 +163,18 @@ def _front(found: dict[str, Any]) -> None:
         axes, lines = axes_and_lines(found)
         st.plotly_chart(charts.parallel(axes, lines), key="networks_parallel", config=_PLOT)
         st.caption("One line a network, by its longest training. Costs and error: less is better.")
+        return
+    if view == "lineage":
+        st.plotly_chart(
+            charts.lineage(lineage_points(found), taken_of(found)),
+            key="networks_lineage",
+            config=_PLOT,
+        )
+        st.caption(
+            "Lines lead from a network to those that evolution made of it, by crossing two or "
+            "changing one, and to itself trained for longer. Networks without a line were drawn, "
+            "or asked for at the start."
+        )
         return
     limits = found["goals"]["limits"]
     st.plotly_chart(
@@ -187,7 +205,8 @@ def _trust(found: dict[str, Any]) -> None:
     n = rows[0]["tau"]["n"]
     st.caption(
         f"1: the order of the {n} networks that were trained for short; 0: no relation. A proxy "
-        "that is not beyond the plain counts is not worth its time. Bars: 95 % intervals."
+        "that is not beyond the plain counts is not worth its time. Bars: 95 % intervals; "
+        "Spearman's rho is told on hover."
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from optim.quantity import format_value
+from optim.measure.intervals import wilson
+from optim.quantity import How, Quantity, format_value
 from optim.search.figures import FIGURES
 from pages.components.search.shown import figure_cells, limits_cell, rows_of, taken_of
 
-__all__ = ["axes_and_lines", "points_of", "table_rows", "trust_rows"]
+__all__ = ["Shared", "axes_and_lines", "lineage_points", "points_of", "table_rows", "trust_rows"]
 
 Found = Mapping[str, Any]
 _COUNTS = ("params", "macs")
@@ -89,8 +90,94 @@ def _at(row: Mapping[str, Any], dimension: Mapping[str, Any]) -> Any:
 
 
 def trust_rows(found: Found) -> list[dict[str, Any]]:
-    """Return how far proxies can be trusted, and which of them only count."""
-    return [{**row, "is_count": row["proxy"] in _COUNTS} for row in found["trust"]]
+    """Return how far proxies can be trusted, and of which kind each is."""
+    kinds = {"supernet": "supernet", **dict.fromkeys(_COUNTS, "count")}
+    return [{**row, "kind": kinds.get(row["proxy"], "proxy")} for row in found["trust"]]
+
+
+def lineage_points(found: Found) -> list[dict[str, Any]]:
+    """Return the trained networks by number, with those they came from."""
+    taken = taken_of(found)
+    return [
+        {
+            "number": row["number"],
+            "error": row["figures"]["error"]["value"],
+            "text": f"Number {row['number']}, {row['title']}, {row['epochs']} epochs: "
+            f"error {row['figures']['error']['text']}{_origin(row)}",
+            "parents": row.get("parents", []),
+            "parent": row["parent"],
+            "is_front": row["number"] in found["front"],
+            "is_taken": row["number"] == taken,
+        }
+        for row in _trained(found)
+    ]
+
+
+def _origin(row: Mapping[str, Any]) -> str:
+    if row["parent"] >= 0:
+        return f"; number {row['parent']}, trained for longer"
+    if row.get("parents"):
+        return f"; from number {' and '.join(map(str, row['parents']))}"
+    return ""
+
+
+class Shared:
+    """What the networks of a supernet reach, by what sliders say.
+
+    Args:
+        found: What a search has; its supernet is there.
+    """
+
+    def __init__(self, found: Found) -> None:
+        learned, dimensions = found["supernet"], found["space"]["dimensions"]
+        columns = learned["columns"]
+        rows = [dict(zip(columns, row, strict=True)) for row in learned["rows"]]
+        self.dimensions = [
+            {**d, "values": [v for v in d["values"] if any(row[d["name"]] == v for row in rows)]}
+            for d in dimensions
+            if d["name"] in columns
+        ]
+        self._names = [d["name"] for d in self.dimensions]
+        self._rows = {self._key(row): row for row in rows}
+        self.rows = rows
+        self._samples, self._how = learned["samples"], learned["how"]
+
+    def at(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what a network reaches and costs; None if it was not looked at."""
+        return self._rows.get(self._key(values))
+
+    def error(self, row: Mapping[str, Any]) -> Quantity:
+        """Return the error of a network with shared weights."""
+        n = self._samples
+        wrong = round(row["error"] / 100 * n)
+        low, high = wilson(wrong, n)
+        return Quantity(row["error"], "points", min(100 * low, row["error"]), 100 * high, n)
+
+    def cost(self, row: Mapping[str, Any], name: str) -> Quantity | None:
+        """Return what a network costs; None where that is not known."""
+        if row.get(name) is None:
+            return None
+        return Quantity.exact(row[name], FIGURES[name].unit, How(self._how[name]))
+
+    def points(self, cost: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return all networks by their error and one figure of cost."""
+        return [
+            {
+                "x": row[cost],
+                "y": row["error"],
+                "text": f"{self.text(row)}: error {self.error(row)}, {self.cost(row, cost)}",
+                "is_picked": self._key(row) == self._key(values),
+            }
+            for row in self.rows
+            if row.get(cost) is not None
+        ]
+
+    def text(self, row: Mapping[str, Any]) -> str:
+        """Return what a network is, in a few words."""
+        return ", ".join(f"{d['label'].lower()} {row[d['name']]}" for d in self.dimensions)
+
+    def _key(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(values[name] for name in self._names)
 
 
 def table_rows(found: Found, numbers: Sequence[int] | None = None) -> list[dict[str, Any]]:

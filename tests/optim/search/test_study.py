@@ -153,3 +153,25 @@ def test_studies_lie_beside_the_runs(own_home):
     assert studies_url("") == f"sqlite:///{own_home / 'store' / 'studies.db'}"
     assert studies_url("sqlite:////data/runs.db") == "sqlite:////data/runs-studies.db"
     assert studies_url("postgresql://host/db") == "postgresql://host/db"
+
+
+def test_evolution_remembers_whom_it_crossed(open_study):
+    study = open_study(sampler="nsga2", population=3)
+    for number in range(12):
+        asked = study.ask()
+        assert all(1 <= parent <= number for parent in asked.parents)
+        study.tell(asked.number, told(asked.point, loss=number))
+    first, later = study.candidates()[:3], study.candidates()[3:]
+    assert all(candidate.parents == () for candidate in first)
+    crossed = [candidate.parents for candidate in later if candidate.parents]
+    assert crossed
+    assert all(len(parents) in (1, 2) for parents in crossed)
+    assert open_study(sampler="nsga2", population=3).candidates() == study.candidates()
+
+
+def test_other_samplers_have_no_parents_to_remember(open_study):
+    study = open_study(sampler="random", population=2)
+    for _ in range(4):
+        asked = study.ask()
+        study.tell(asked.number, told(asked.point))
+    assert all(candidate.parents == () for candidate in study.candidates())

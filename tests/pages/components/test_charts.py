@@ -199,10 +199,26 @@ LINES = [
 TRUST = [
     {
         "title": title,
-        "is_count": title == "MACs",
+        "kind": "count" if title == "MACs" else "proxy",
         "tau": {"value": 0.5, "low": 0.1, "high": 0.8, "text": "0.5 ± 0.4"},
+        "rho": {"value": 0.6, "low": 0.1, "high": 0.9, "text": "0.6 ± 0.4"},
     }
     for title in ("SynFlow", "MACs")
+]
+DESCENT = [
+    {
+        "number": n,
+        "error": 30.0 / n,
+        "text": f"width {n}",
+        "parents": parents,
+        "parent": parent,
+        "is_front": n > 2,
+        "is_taken": n == 4,
+    }
+    for n, parents, parent in ((1, [], -1), (2, [], -1), (3, [1, 2], -1), (4, [], 3), (5, [2], -1))
+]
+SHARED = [
+    {"x": 9000.0 * n, "y": 30.0 / n, "text": f"width {n}", "is_picked": n == 2} for n in (1, 2)
 ]
 NETWORK_LAYERS = [
     {"name": "stem", "kind": "conv", "shape": [8, 1, 3, 3], "params": 80, "macs": 1152},
@@ -218,6 +234,12 @@ EVERY = [
     pytest.param(networks.parallel, (AXES, LINES), id="parallel"),
     pytest.param(networks.trust_meter, (TRUST,), id="trust_meter"),
     pytest.param(networks.layers, (NETWORK_LAYERS,), id="layers"),
+    pytest.param(networks.lineage, (DESCENT, 4), id="lineage"),
+    pytest.param(
+        networks.shared_front,
+        (SHARED, 10_000.0, {"x": "Size, bytes", "y": "Error, %"}),
+        id="shared_front",
+    ),
     pytest.param(
         searches.search_front,
         (CANDIDATES, {"x": 70_000.0, "y": 1.0}, {"x": "Size, bytes", "y": "Loss, points"}),
@@ -409,6 +431,14 @@ def test_parts_of_the_time_are_shares_of_each_model_and_add_up():
     found = charts.time_parts([("Original", PARTS), ("Now", {**PARTS, "overhead": 9.0})])
     sums = [sum(trace.x[i] for trace in found.data) for i in (0, 1)]
     assert sums == pytest.approx([100, 100])
+
+
+def test_descent_tells_the_ancestors_of_what_is_picked_from_others():
+    found = networks.lineage(DESCENT, 4)
+    lines = {trace.name: trace.x for trace in found.data if trace.mode == "lines"}
+    assert lines["Ancestors of the network that is picked"] == (1, 3, None, 2, 3, None, 3, 4, None)
+    assert lines["Descent"] == (2, 5, None)
+    assert all(trace.mode == "markers" for trace in networks.lineage(DESCENT[:2], None).data)
 
 
 def test_the_longest_layers_are_drawn_in_their_own_order():

@@ -1,6 +1,7 @@
 """Architecture search: what is asked for becomes a run, and what it has is shown meanwhile."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,7 @@ from optim.search.goals import Goals, Limit
 from optim.search.nas.answer import state_of
 from optim.search.nas.asked import Asked
 from optim.search.nas.families import space_of
-from pages.components.networks.shown import axes_and_lines, points_of, table_rows
+from pages.components.networks.shown import axes_and_lines, lineage_points, points_of, table_rows
 from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
 
 GOALS = Goals(("error", "bytes", "macs"), (Limit("bytes", 20_000.0),))
@@ -54,7 +55,23 @@ LAYERS = [
 ]
 
 
-def state(networks=NETWORKS):
+LEARNED = {
+    "epochs": 12,
+    "seconds": 30.0,
+    "each_s": 0.02,
+    "samples": 362,
+    "how": {"bytes": "estimated", "macs": "measured"},
+    "columns": ["ds-cnn.width", "ds-cnn.depth", "ds-cnn.kernel", "ds-cnn.stem", "error", "bytes"],
+    "rows": [
+        [width, depth, 3, "3x3", 50.0 - width - depth, 900.0 * width * depth]
+        for width in (8, 16, 24)
+        for depth in (1, 2)
+        if width < 24 or depth < 2
+    ],
+}
+
+
+def state(networks=NETWORKS, supernet=None):
     return state_of(
         networks,
         GOALS,
@@ -65,6 +82,7 @@ def state(networks=NETWORKS):
             for n in networks
             if n.is_whole
         },
+        supernet=supernet,
         story=[{"at": 3.0, "text": "Networks are trained for 1, 3, 9 epochs."}],
         stage="short training",
         spent_s=40.0,
@@ -187,6 +205,55 @@ def test_its_trained_network_becomes_a_model_in_the_lab(searching, worked, monke
     assert not at.exception
     assert taken == [(b"weights", "model.safetensors", "digits", "DS-CNN, width 16")]
     assert (recipe_of(at).model, recipe_of(at).entries) == (MODEL, ())
+
+
+def test_sliders_say_at_once_what_a_network_of_the_supernet_reaches(searching):
+    searching(state(supernet=LEARNED))
+    at = open_page()
+    assert not at.exception
+    sliders = {s.label: s for s in at.select_slider}
+    assert list(sliders["Width"].options) == ["8", "16", "24"]
+    assert "Error with shared weights" not in texts(at)
+    assert any(m.value.startswith("32") for m in at.metric)  # width 16, depth 2
+    assert "20.0 kB allowed: missed" in texts(at)
+    at = sliders["Depth"].set_value(1).run()
+    assert any(m.value.startswith("33") for m in at.metric)
+    assert "20.0 kB allowed: kept" in texts(at)
+    at = {s.label: s for s in at.select_slider}["Width"].set_value(24).run()
+    at = {s.label: s for s in at.select_slider}["Depth"].set_value(2).run()
+    assert not at.exception
+    assert "This network was not looked at" in texts(at)
+
+
+def test_descent_is_drawn(searching):
+    grown = [*NETWORKS, network(5, 3.0, 14_000, parents=(1, 2), parent=-1)]
+    searching(state(grown))
+    at = open_page()
+    at = at.segmented_control(key="networks_view").set_value("lineage").run()
+    assert not at.exception
+    assert "crossing two" in texts(at)
+    points = {p["number"]: p for p in lineage_points(state(grown))}
+    assert points[5]["parents"] == [1, 2]
+    assert "from number 1 and 2" in points[5]["text"]
+
+
+def test_a_found_network_is_taught_by_the_model_on_the_left(searching, worked, monkeypatch):
+    from tests.pages.helpers import MODEL
+
+    monkeypatch.setattr("pages.components.networks.chosen.take_model", lambda *a, **k: "taken-in")
+    card = SimpleNamespace(name=MODEL, title="My model", data="digits")
+    monkeypatch.setattr("pages.components.networks.chosen.model_cards", lambda: {MODEL: card})
+    started = []
+    monkeypatch.setattr(
+        "pages.components.networks.chosen.actions.train_recipe",
+        lambda recipe, title: started.append(recipe),
+    )
+    finish(worked, *searching(state()))
+    at = click(open_page(), "Distil from my model")
+    assert not at.exception
+    (recipe,) = started
+    assert (recipe.model, recipe.data) == ("taken-in", "digits")
+    assert recipe.entries[0].step.teacher == (MODEL,)
 
 
 def test_limits_out_of_reach_are_said(searching, worked):

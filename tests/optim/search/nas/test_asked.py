@@ -3,7 +3,7 @@
 import pytest
 
 from optim.errors import ConfigError
-from optim.search.nas.asked import Asked, goals_of
+from optim.search.nas.asked import MEMORY_DEVICE, Asked, goals_of
 
 
 def test_it_comes_back_from_plain_data():
@@ -59,6 +59,16 @@ def test_what_is_limited_is_weighed_and_time_of_training_on_request():
     assert goals_of(asked).objectives == ("error", "bytes", "macs", "training")
 
 
-def test_memory_is_that_of_a_device():
-    with pytest.raises(ConfigError, match="RAM is that of a device"):
-        goals_of(Asked("mlp", "wine", {"ram": 1e4}))
+def test_energy_is_that_of_a_device():
+    with pytest.raises(ConfigError, match="Energy is that of a device"):
+        goals_of(Asked("mlp", "wine", {"energy": 1e4}))
+
+
+def test_memory_without_a_device_is_that_of_a_microcontroller():
+    assert Asked("dscnn", "digits", {"ram": 64_000.0}).device == MEMORY_DEVICE
+    assert (
+        Asked("dscnn", "digits", {"ram": 64_000.0}, device="disco-f746ng").device != MEMORY_DEVICE
+    )
+    assert Asked("dscnn", "digits", {"bytes": 64_000.0}).device == ""
+    with pytest.raises(ConfigError, match="none is named"):
+        goals_of(Asked("dscnn", "digits", {"ram": 64_000.0, "latency": 1.0}))

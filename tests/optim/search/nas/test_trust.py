@@ -1,10 +1,12 @@
 """How far proxies can be trusted: tau by hand, and only among networks that were trained alike."""
 
+from dataclasses import replace
+
 import pytest
 
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
-from optim.search.nas.trust import LEAST_NETWORKS, kendall_tau, trust_of
+from optim.search.nas.trust import LEAST_NETWORKS, SUPERNET, kendall_tau, spearman_rho, trust_of
 
 
 def trained(error, score, epochs=2, outcome="measured"):
@@ -44,3 +46,28 @@ def test_longer_trainings_and_what_was_not_trained_are_not_compared():
 def test_of_few_networks_nothing_is_told():
     assert trust_of([trained(90 - i, i) for i in range(LEAST_NETWORKS - 1)]) == []
     assert trust_of([]) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "rho"),
+    [
+        ([1, 2, 3, 4], [10, 20, 30, 40], 1.0),
+        ([1, 2, 3, 4], [4, 3, 2, 1], -1.0),
+        ([1, 2, 3, 4], [1, 3, 2, 4], 0.8),
+        ([1, 1, 2], [1, 2, 3], 0.75**0.5),
+        ([1, 1, 1], [1, 2, 3], None),
+    ],
+)
+def test_rho_is_the_correlation_of_ranks(one, other, rho):
+    assert spearman_rho(one, other) == (None if rho is None else pytest.approx(rho))
+
+
+def test_a_supernet_stands_beside_the_proxies_with_both_correlations():
+    networks = [trained(90 - i, (i * 5) % 12) for i in range(12)]
+    networks = [replace(n, scores={**n.scores, SUPERNET: i}) for i, n in enumerate(networks)]
+    best, other = trust_of(networks)
+    assert (best.proxy, other.proxy) == (SUPERNET, "snip")
+    assert best.to_json()["title"] == "Supernet"
+    for one in (best, other):
+        assert one.rho.low <= one.rho.value <= one.rho.high
+        assert abs(one.rho.value) >= abs(one.tau.value)
