@@ -9,9 +9,11 @@
 ``nas``         nas
 ``sharing``     share
 ``operating``   add-model, add-data, pretrain, prepare, app
+``operating``   add-model, add-data, pretrain, prepare, lessons, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
 ``devices``     devices list, show, predict
+``workshop``    workshop
 ``runs``        runs list, show, submit, cancel, pause, resume, work
 ==============  ==================================================================
 
@@ -38,6 +40,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     runs,
     searching,
     sharing,
+    workshop,
 )
 from optim.cli._app import cli
 from optim.cli._output import REFUSED, UNUSABLE, fail

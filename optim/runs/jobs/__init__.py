@@ -14,6 +14,8 @@ from optim.runs.jobs.search import KIND as SEARCH_KIND
 from optim.runs.jobs.search import SEARCH
 from optim.runs.jobs.share import KIND as SHARE_KIND
 from optim.runs.jobs.share import SHARE
+from optim.runs.jobs.submission import KIND as SUBMISSION_KIND
+from optim.runs.jobs.submission import SUBMISSION
 from optim.runs.work import Kind
 
 __all__ = ["JOBS"]
@@ -24,4 +26,5 @@ JOBS: dict[str, Kind] = {
     SEARCH_KIND: SEARCH,
     NAS_KIND: NAS,
     SHARE_KIND: SHARE,
+    SUBMISSION_KIND: SUBMISSION,
 }
