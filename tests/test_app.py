@@ -24,6 +24,7 @@ PAGES = [
         "reference",
         "runs",
         "search",
+        "share",
         "training",
         "workshop",
     )
@@ -31,7 +32,7 @@ PAGES = [
     if path.name != "__init__.py"
 ]
 """Page scripts; what they share lies in ``pages/components``."""
-HIDDEN = {"pages/lab/data.py", "pages/runs/run.py"}
+HIDDEN = {"pages/lab/data.py", "pages/runs/run.py", "pages/share/present.py"}
 """Pages that links lead to, and not the navigation."""
 
 

@@ -8,7 +8,6 @@
 ``searching``   search
 ``nas``         nas
 ``sharing``     share
-``operating``   add-model, add-data, pretrain, prepare, app
 ``operating``   add-model, add-data, pretrain, prepare, lessons, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit

@@ -97,6 +97,14 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 icon=":material/compare_arrows:",
                 url_path="compare",
             ),
+            # Opened from the Lab and by its address, which names the snapshots.
+            st.Page(
+                "pages/share/present.py",
+                title="Present",
+                icon=":material/slideshow:",
+                url_path="present",
+                visibility="hidden",
+            ),
             # Opened from the list and by its address, which names the run.
             st.Page(
                 "pages/runs/run.py",
