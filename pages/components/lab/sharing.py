@@ -57,8 +57,8 @@ def _links() -> None:
     address = _address()
     if is_local(address):
         st.caption(
-            "This server answers on this machine only, so that there is no link for others. To have "
-            "one, set `server.address` to `0.0.0.0` and name the machine in `server.allowedHosts` "
+            "This server answers on this machine only: there is no link for others. To have one, "
+            "set `server.address` to `0.0.0.0` and name the machine in `server.allowedHosts` "
             "(`.streamlit/config.toml`), or put a proxy in front; `docs/deploy.md` says how. Here, "
             "this address shows the same numbers:"
         )
