@@ -16,7 +16,7 @@ from pages.components.errors import show_error
 from pages.components.runs.listing import runs_seen
 from pages.components.server import run_store
 
-__all__ = ["MOST", "RUNS", "choose", "choose_reference"]
+__all__ = ["MOST", "RUNS", "choose", "choose_reference", "with_originals"]
 
 RUNS, REFERENCE = "runs", "reference"
 """Query parameters: what is compared, with commas between, and with which of them."""

@@ -44,7 +44,7 @@ def test_without_models_it_says_how_to_choose_some(page, monkeypatch):
     at = page()
     assert "Nothing is chosen yet" in texts(at)
     click(at, "Compare the presets")
-    assert at.query_params["runs"][0].startswith("model:small-resnet,preset:gentle@small-resnet")
+    assert at.query_params["runs"].startswith("model:small-resnet,preset:gentle@small-resnet")
 
 
 def test_models_of_the_address_stand_there_with_paired_changes_in_every_view(page):

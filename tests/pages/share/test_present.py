@@ -39,7 +39,7 @@ def test_slides_step_forth_and_back_and_stop_at_the_ends():
     assert [metric.label for metric in at.main.metric] == ["Accuracy", "File", "MACs"]
     click(at, "Next")
     assert at.header[0].value == "Slide 2"
-    assert at.query_params["at"] == ["2"]
+    assert at.query_params["at"] == "2"
     (button,) = [b for b in at.main.button if b.label == "Next"]
     assert button.disabled
     assert "Delete this snapshot" not in {b.label for b in at.main.button}, "somebody else's"
