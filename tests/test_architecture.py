@@ -23,6 +23,7 @@ ROOMS = (
         "processes",
         "access",
         "optional",
+        "licences",
         "allocation",
         "aside",
     },
