@@ -24,6 +24,7 @@ PAGES = [
         "runs",
         "search",
         "training",
+        "workshop",
     )
     for path in sorted((ROOT / "pages" / section).glob("*.py"))
     if path.name != "__init__.py"

@@ -18,6 +18,7 @@ ROOMS = (
         "quantity",
         "fields",
         "hashing",
+        "instructions",
         "storage",
         "device",
         "processes",
@@ -37,13 +38,13 @@ ROOMS = (
     {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect"},
     {"search"},
     # What is shown to who learns, computed live.
-    {"lessons"},
+    {"lessons", "challenges"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
     {"runs"},
     # Whose all of that is, and what is said of it.
-    {"belongings", "report"},
+    {"belongings", "report", "workshop"},
     {"cli"},
 )
 """The rooms of ``optim`` from the bottom up; a module may import its own room and those below."""

@@ -48,7 +48,7 @@ def _show(bench: Bench) -> Shown:
                             curve("Measured again", stops, new, "after"),
                         ),
                         (Line("x", 100 * ratio, "now"),),
-                        x_range=(-3, 78),
+                        x_range=(-3, 63),
                         y_range=(0, 102),
                     ),
                 ),

@@ -31,7 +31,7 @@ def curve(
     """Return figures along a control as a line with its interval.
 
     Args:
-        name: Of the line, written beside it.
+        name: Of the line.
         x: Where the control stands.
         figures: One for each.
         role: What the line stands for.
@@ -46,7 +46,6 @@ def curve(
         tuple(round(scale * f.low, 3) for f in figures),
         tuple(round(scale * f.high, 3) for f in figures),
         tuple(f"{name}: {f}" for f in figures),
-        is_labelled=True,
     )
 
 

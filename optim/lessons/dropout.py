@@ -50,7 +50,7 @@ def _show(bench: Bench) -> Shown:
                         curve("Samples it never saw", stops, unseen, "after"),
                     ),
                     (Line("x", 100 * rate, "now"),),
-                    x_range=(-4, 118),
+                    x_range=(-4, 84),
                     y_range=(0, 104),
                 ),
             ),

@@ -15,7 +15,7 @@ from optim.presets import default_recipe
 
 __all__ = ["SHELF", "TOUR_NAME", "compute", "kept_lesson", "key_of", "lesson_named", "main"]
 
-SHELF = Shelf("lessons", 1)
+SHELF = Shelf("lessons", 2)
 TOUR_NAME = "tour"
 _MOST_S = 1800.0
 

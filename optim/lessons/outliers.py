@@ -71,7 +71,7 @@ def _show(bench: Bench) -> Shown:
                     ),
                     Panel(
                         "How close the rounded weights are",
-                        "Largest weight that keeps its value, % of the largest",
+                        "Reach of the grid, % of the largest weight",
                         "Signal to error, dB",
                         (curve,),
                         (Line("x", 100 * share, "now"),),
@@ -81,11 +81,11 @@ def _show(bench: Bench) -> Shown:
                     Readout("Signal to error", quality, "higher is closer"),
                     Readout("Cut off", Quantity.exact(cut, "fraction"), "weights beyond the grid"),
                     Readout(
-                        "Weights between two lines",
+                        "Rounded to zero",
                         Quantity.exact(
                             float((values.abs() < scale / 2).float().mean()), "fraction"
                         ),
-                        "rounded to zero",
+                        "below half a step",
                     ),
                 ),
                 link,

@@ -64,7 +64,7 @@ def _show(bench: Bench) -> Shown:
                             curve("One a channel", _BITS, own, "after"),
                         ),
                         (Line("x", bits, "now"),),
-                        x_range=(max(_BITS) + 0.4, min(_BITS) - 1.6),
+                        x_range=(max(_BITS) + 0.4, min(_BITS) - 0.4),
                         y_range=(0, 102),
                     ),
                 ),

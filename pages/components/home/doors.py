@@ -70,7 +70,7 @@ def doors() -> None:
     st.subheader("Make neural networks smaller, and see what it costs", anchor=False)
     st.caption(
         "Optim Studio prunes, quantizes, distils and searches networks in front of your eyes. "
-        "Every number says how it was obtained, and every file is measured before you get it."
+        "Every number says how it was obtained; every file was measured."
     )
     with st.grid(len(_DOORS), min_column_width=260):
         for door in _DOORS:

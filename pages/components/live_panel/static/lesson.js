@@ -7,6 +7,10 @@ import { h, loadScript, setText, uniqueId } from "./dom.js";
 import { NumberCard } from "./numbers.js";
 
 const HEIGHT = 340;
+const ROLES = {
+  before: "--optim-original", after: "--st-primary-color", other: "--optim-front", faint: "--optim-faint",
+  warning: "--st-red-color",
+};
 
 /** Fill the element of a component; called by Streamlit whenever the page runs. */
 export function mount(component) {
@@ -183,14 +187,14 @@ class Lesson {
 
   draw() {
     if (!window.Plotly || !this.root.isConnected) return;
-    const theme = readTheme(this.root);
+    const theme = readTheme(this.root), named = colours(this.root);
     this.frames[this.index].panels.forEach((panel, i) => {
       const { heading, plot } = this.panels[i];
       const width = plot.clientWidth;
       if (!width) return;
       setText(heading, panel.title);
       plot.setAttribute("aria-label", describe(panel));
-      const { data, axes } = figure(theme, panel, width);
+      const { data, axes } = figure(theme, named, panel, width);
       window.Plotly.react(plot, data, { ...axes, width, height: HEIGHT }, CONFIG);
     });
   }
@@ -205,14 +209,20 @@ function describe(panel) {
   return [panel.title, ...series].join(". ");
 }
 
-function colours(theme) {
-  return {
-    before: theme.original, after: theme.primary, other: theme.front, faint: theme.faint,
-    warning: "#c8372d",
-  };
+/** The colours of roles, as the browser resolves them: the theme writes some as mixtures. */
+function colours(root) {
+  const probe = h("span", { hidden: true });
+  root.append(probe);
+  const found = {};
+  for (const [role, name] of Object.entries(ROLES)) {
+    probe.style.color = `var(${name})`;
+    found[role] = hex(getComputedStyle(probe).color);
+  }
+  probe.remove();
+  return found;
 }
 
-function figure(theme, panel, width) {
+function figure(theme, named, panel, width) {
   const axes = layout(theme, panel.x, panel.y);
   for (const letter of ["x", "y"]) {
     const axis = axes[`${letter}axis`];
@@ -231,13 +241,12 @@ function figure(theme, panel, width) {
   axes.barmode = "overlay";
   axes.annotations = [];
   axes.shapes = [];
-  const named = colours(theme);
-  const data = panel.matrix ? [heat(theme, panel.matrix)]
+  const data = panel.matrix ? [heat(named, panel.matrix)]
     : panel.series.flatMap((series) => traces(theme, series, named[series.role]));
   for (const series of panel.series) if (series.is_labelled) axes.annotations.push(label(panel, series, named, width));
   for (const line of panel.lines) {
     axes.shapes.push(shape(line, named[line.role]));
-    if (line.name) axes.annotations.push(lineLabel(panel, line, named[line.role]));
+    if (line.name) axes.annotations.push({ ...lineLabel(panel, line, named[line.role]), bgcolor: theme.background });
   }
   if (panel.matrix) {
     axes.xaxis.showgrid = axes.yaxis.showgrid = false;
@@ -260,41 +269,41 @@ function traces(theme, series, colour) {
   if (series.kind === "bars") {
     const lies = typeof series.y[0] === "string";
     return [{ ...base, type: "bar", orientation: lies ? "h" : "v", textposition: "none",
-      marker: { color: series.role === "faint" ? fade(hex(colour), 0.25) : colour } }];
+      marker: { color: series.role === "faint" ? fade(colour, 0.25) : colour } }];
   }
   if (series.kind === "area") {
     return [{ ...base, type: "scatter", mode: "lines", fill: "tozeroy", line: { color: colour, width: 1.5, shape: "spline" },
-      fillcolor: fade(hex(colour), 0.22) }];
+      fillcolor: fade(colour, 0.22) }];
   }
   if (series.kind === "dots") {
     return [{ ...base, type: "scatter", mode: "markers",
       marker: { color: colour, size: series.is_labelled ? 13 : 9, line: { color: theme.background, width: 1.5 } },
       error_y: series.low.length ? {
-        type: "data", symmetric: false, color: fade(hex(colour), 0.55), thickness: 1.5, width: 0,
+        type: "data", symmetric: false, color: fade(colour, 0.55), thickness: 1.5, width: 0,
         array: series.high.map((v, i) => v - series.y[i]), arrayminus: series.low.map((v, i) => series.y[i] - v),
       } : undefined }];
   }
   const band = series.low.length ? [{
     type: "scatter", mode: "lines", hoverinfo: "skip", fill: "toself", showlegend: false,
     x: [...series.x, ...[...series.x].reverse()], y: [...series.high, ...[...series.low].reverse()],
-    line: { width: 0 }, fillcolor: fade(hex(colour), 0.14),
+    line: { width: 0 }, fillcolor: fade(colour, 0.14),
   }] : [];
   return [...band, { ...base, type: "scatter", mode: series.role === "faint" ? "lines" : "lines+markers",
     line: { color: colour, width: 2, dash: series.role === "faint" ? "dot" : "solid" }, marker: { color: colour, size: 6 } }];
 }
 
-/** Theme colours may be written in other ways than fade reads. */
+/** A colour as six digits, however it is written. */
 function hex(colour) {
   const context = document.createElement("canvas").getContext("2d");
   context.fillStyle = colour;
   return context.fillStyle;
 }
 
-function heat(theme, matrix) {
+function heat(named, matrix) {
   return {
     type: "heatmap", z: matrix.values.map((row) => row.map((value) => (value === 0 ? null : value))),
     zmin: -matrix.most, zmax: matrix.most, showscale: false, hoverongaps: false, xgap: 1, ygap: 1,
-    colorscale: [[0, hex(theme.front)], [0.5, fade(hex(theme.faint), 0.12)], [1, hex(theme.primary)]],
+    colorscale: [[0, named.other], [0.5, fade(named.faint, 0.14)], [1, named.after]],
     hovertemplate: "channel %{y}, weight %{x}: %{z}<extra></extra>",
   };
 }
@@ -318,7 +327,7 @@ function shape(line, colour) {
   const at = across ? { x0: line.at, x1: line.at, yref: "paper", y0: 0, y1: 1 }
     : { y0: line.at, y1: line.at, xref: "paper", x0: 0, x1: 1 };
   return { type: "line", ...at, layer: line.name ? "above" : "below",
-    line: { color: line.name ? colour : fade(hex(colour), 0.7), width: line.name ? 1.5 : 1, dash: line.name ? "dash" : "solid" } };
+    line: { color: line.name ? colour : fade(colour, 0.7), width: line.name ? 1.5 : 1, dash: line.name ? "dash" : "solid" } };
 }
 
 function lineLabel(panel, line, colour) {
