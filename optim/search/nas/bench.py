@@ -123,9 +123,10 @@ class Bench:
         found.check(self.subject.data.input_shape)
         return found
 
-    def fresh(self, architecture: Architecture) -> ModelBundle:
+    def fresh(self, architecture: Architecture, seed: int | None = None) -> ModelBundle:
         """Return a network with fresh weights, for these data."""
-        found = fresh_model(architecture, self.subject.data, self.asked.seed)
+        own = self.asked.seed if seed is None else seed
+        found = fresh_model(architecture, self.subject.data, own)
         return replace(found, spec=self.subject.bundle.spec)
 
     def layers(self, architecture: Architecture) -> list[dict[str, Any]]:
@@ -196,6 +197,7 @@ class Bench:
         architecture: Architecture,
         epochs: int,
         *,
+        seed: int | None = None,
         resume: Resume | None = None,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
         check: Callable[[], None] = lambda: None,
@@ -206,12 +208,15 @@ class Bench:
         Args:
             architecture: What is trained.
             epochs: How long.
+            seed: Of initial weights and order of samples; what was asked for if None. What another
+                one gives is not kept.
             resume: Where states are kept.
             on_epoch: Called after every epoch.
             check: Called between steps; raises to stop.
             trained: Called with the key under which the result was stored.
         """
-        bundle, data = self.fresh(architecture), self.subject.data
+        own = self.asked.seed if seed is None else seed
+        bundle, data = self.fresh(architecture, own), self.subject.data
         task = bundle.task
         assert isinstance(task, Classification)
         inputs, targets = self.part("train")
@@ -221,7 +226,7 @@ class Bench:
             targets,
             label_loss(task, SMOOTHING),
             self.schedule(epochs),
-            generator=torch.Generator().manual_seed(self.asked.seed),
+            generator=torch.Generator().manual_seed(own),
             augment=self.augment,
             resume=resume or NoResume(),
             on_epoch=on_epoch,
@@ -229,6 +234,8 @@ class Bench:
         )
         provenance = Provenance(architecture.title, seen=trained_on(data))
         found = replace(bundle, provenance=provenance, name=architecture.title)
+        if own != self.asked.seed:
+            return found, sum(epoch.seconds for epoch in done)
         if key := self.remember(found, {"architecture": architecture, "epochs": epochs}):
             trained(key)
         return found, sum(epoch.seconds for epoch in done)
