@@ -23,7 +23,6 @@ from common import ROOT, record
 
 from optim.search.nas.asked import Asked, goals_of
 from optim.search.nas.bench import Bench
-from optim.search.nas.proxies import PROXIES
 from optim.search.nas.session import rungs_of
 
 RESULTS = ROOT / "bench" / "nas_table.json"
@@ -31,7 +30,7 @@ EPOCHS = 6
 ONLY = {"width": tuple(range(8, 57, 8))}
 RUNGS = rungs_of(EPOCHS, 224)
 COSTS = ("bytes", "macs", "params")
-_PROXIES = tuple(name for name in PROXIES if name not in COSTS)
+_PROXIES = ("synflow", "naswot")
 
 
 def asked(seed: int = 0) -> Asked:
@@ -52,7 +51,7 @@ def line(bench: Bench, point: dict[str, Any]) -> str:
     """Train one network and return its figures in the order of :func:`columns`."""
     architecture = bench.architecture(point)
     costs = bench.costs(architecture, goals_of(bench.asked))
-    scores = bench.scores(architecture)
+    scores = bench.scores(architecture, _PROXIES)
     found = [f"{costs[name].value:.0f}" for name in COSTS]
     for epochs in RUNGS:
         bundle, seconds = bench.train(architecture, epochs)

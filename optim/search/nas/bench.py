@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,7 @@ from optim.search.costs import cheap_figures, device_figures
 from optim.search.goals import Goals
 from optim.search.nas.asked import Asked
 from optim.search.nas.families import architecture_at, space_of
-from optim.search.nas.proxies import Probe, scores_of
+from optim.search.nas.proxies import PROXIES, Probe, scores_of
 from optim.search.space import Point, Space
 from optim.step import Context, NoResume, Resume
 from optim.stored import load_stored, store_result, stored_file
@@ -175,7 +175,9 @@ class Bench:
             self._costs[key] = self._costs_of(self.fresh(architecture), architecture, goals)
         return self._costs[key]
 
-    def scores(self, architecture: Architecture) -> dict[str, float]:
+    def scores(
+        self, architecture: Architecture, names: Collection[str] = tuple(PROXIES)
+    ) -> dict[str, float]:
         """Return what proxies say of a network."""
         bundle = self.fresh(architecture)
         inputs, targets = self._probed
@@ -188,7 +190,7 @@ class Bench:
             sum(p.numel() for p in bundle.module.parameters()),
             sum(cost.macs for cost in costs),
         )
-        return scores_of(bundle.module, probe)
+        return scores_of(bundle.module, probe, names)
 
     # --- training ---------------------------------------------------------------------------
 
