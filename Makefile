@@ -1,6 +1,7 @@
 # Optim Studio. Everything is reached by these targets; CI runs the same ones.
 #
 #   make app      environment, install, start: http://localhost:8501
+#   make workshop open it to the local network for a workshop: prints address, QR code, room code
 #   make test     the tests, about 20 minutes on two cores
 #   make fuzz     damaged files of every format, a quarter of an hour
 #   make check    format, lint, types
@@ -26,10 +27,13 @@ TORCH_CPU := https://download.pytorch.org/whl/cpu
 BENCHES := default_pair devices evaluate interactive startup runs one_click train cluster real_size \
 	probe memory sensitivity prune_weights drop_blocks
 
-.PHONY: app test test-all fuzz check style bench recover browser ray clean
+.PHONY: app workshop test test-all fuzz check style bench recover browser ray clean
 
 app: $(VENV)/app
 	$(BIN)/streamlit run app.py --server.port $(PORT)
+
+workshop: $(VENV)/app
+	$(BIN)/python -m optim workshop --port $(PORT)
 
 # Every test uses one core, so files are shared out over all of them. What measures time, by killing
 # processes or by looking at a browser, follows alone.

@@ -18,11 +18,13 @@ PAGES = [
         "home",
         "inspect",
         "lab",
+        "learn",
         "mine",
         "reference",
         "runs",
         "search",
         "training",
+        "workshop",
     )
     for path in sorted((ROOT / "pages" / section).glob("*.py"))
     if path.name != "__init__.py"

@@ -36,12 +36,14 @@ ROOMS = (
     {"export", "library", "ladder"},
     {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect"},
     {"search"},
+    # What is shown to who learns, computed live.
+    {"lessons", "challenges"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.
     {"runs"},
     # Whose all of that is, and what is said of it.
-    {"belongings", "report"},
+    {"belongings", "report", "workshop"},
     {"cli"},
 )
 """The rooms of ``optim`` from the bottom up; a module may import its own room and those below."""

@@ -6,6 +6,8 @@
 ``OPTIM_MAX_UPLOADS_MB``    2000     megabytes of them together; 0 for no limit
 ``OPTIM_MAX_RUNS``          10       runs of an owner that wait or run; 0 for no limit
 ``OPTIM_RETENTION_DAYS``    0        days after which what nobody used is removed; 0 for never
+``OPTIM_WORKSHOP``          none     code of the room of the workshop that is held here
+``OPTIM_WORKSHOP_URL``      none     address under which those who take part reach it
 ==========================  =======  ===========================================================
 """
 
@@ -16,7 +18,14 @@ from dataclasses import dataclass
 
 from optim.errors import ConfigError
 
-__all__ = ["Limits", "is_presentation", "limits", "retention_days"]
+__all__ = [
+    "Limits",
+    "is_presentation",
+    "limits",
+    "retention_days",
+    "workshop_code",
+    "workshop_url",
+]
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,16 @@ def retention_days() -> int:
         ConfigError: If the variable is no whole number from 0.
     """
     return _number("OPTIM_RETENTION_DAYS", 0)
+
+
+def workshop_code() -> str:
+    """Return the code of the room of the workshop that is held here; empty if none is."""
+    return os.environ.get("OPTIM_WORKSHOP", "").strip().upper()
+
+
+def workshop_url() -> str:
+    """Return the address under which those who take part reach this server; may be empty."""
+    return os.environ.get("OPTIM_WORKSHOP_URL", "").strip()
 
 
 def _number(variable: str, default: int) -> int:

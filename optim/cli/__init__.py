@@ -6,10 +6,11 @@
 ``inspecting``  inspect, sensitivity, plan
 ``searching``   search
 ``nas``         nas
-``operating``   add-model, add-data, pretrain, prepare, app
+``operating``   add-model, add-data, pretrain, prepare, lessons, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
 ``devices``     devices list, show, predict
+``workshop``    workshop
 ``runs``        runs list, show, submit, cancel, pause, resume, work
 ==============  ==================================================================
 
@@ -34,6 +35,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     packing,
     runs,
     searching,
+    workshop,
 )
 from optim.cli._app import cli
 from optim.cli._output import REFUSED, UNUSABLE, fail

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from optim.data.download import Download
     from optim.train import Epoch
 
-__all__ = ["add_data", "add_model", "app", "download", "prepare", "pretrain"]
+__all__ = [
+    "APP",
+    "add_data",
+    "add_model",
+    "app",
+    "download",
+    "lessons",
+    "pages_command",
+    "prepare",
+    "pretrain",
+]
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
@@ -142,8 +152,9 @@ def pretrain(
 
 @cli.command()
 def prepare() -> None:
-    """Generate the default data once, and keep it."""
+    """Generate the default data, and compute the tour of the first page, once; both are kept."""
     from optim.data import open_data
+    from optim.lessons.kept import TOUR_NAME, compute
     from optim.presets import default_recipe
 
     samples = open_data(default_recipe().data)
@@ -151,11 +162,33 @@ def prepare() -> None:
         for i, part in enumerate(samples.parts):
             progress(i / len(samples.parts), f"{samples.title}: {part}")
             samples.part(part)
+        compute([TOUR_NAME], progress)
+
+
+@cli.command()
+def lessons() -> None:
+    """Compute all lessons that were not opened yet, so that nobody has to wait for them."""
+    from optim.lessons import LESSONS
+    from optim.lessons.kept import TOUR_NAME, compute
+
+    with progress_bar() as progress:
+        compute([TOUR_NAME, *LESSONS], progress)
 
 
 @cli.command()
 def app(port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> None:
     """Start the pages. Needs a source tree and the app's requirements."""
+    command = pages_command(port)
+    raise typer.Exit(subprocess.run(command, cwd=APP.parent, check=False).returncode)
+
+
+def pages_command(port: int) -> list[str]:
+    """Return the command that starts the pages, in the folder of ``APP``.
+
+    Raises:
+        ConfigError: If they are not here.
+        MissingDependencyError: If what they need is not installed.
+    """
     if not APP.is_file():
         raise ConfigError(
             "The pages are not part of the installed library.",
@@ -166,8 +199,7 @@ def app(port: Annotated[int, typer.Option(min=1, max=65535)] = 8501) -> None:
             "The pages need streamlit, which is not installed.",
             hint="Install it: pip install 'optim-studio[app]'",
         )
-    command = [sys.executable, "-m", "streamlit", "run", APP.name, "--server.port", str(port)]
-    raise typer.Exit(subprocess.run(command, cwd=APP.parent, check=False).returncode)
+    return [sys.executable, "-m", "streamlit", "run", APP.name, "--server.port", str(port)]
 
 
 def _epochs(name: str, progress: Callable[[float, str], None]) -> Callable[[Epoch, int], None]:

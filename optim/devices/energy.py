@@ -36,6 +36,8 @@ __all__ = [
     "carbon",
     "energy_of",
     "node_factor",
+    "nodes",
+    "operation_energies",
     "payback",
 ]
 
@@ -142,6 +144,39 @@ def node_factor(process_nm: float) -> float:
     nodes = sorted(_VOLTAGE)
     volts = np.interp(math.log(process_nm), np.log(nodes), [_VOLTAGE[node] for node in nodes])
     return float(process_nm / 45 * (volts / _VOLTAGE[45]) ** 2)
+
+
+def operation_energies(process_nm: float = 45) -> dict[str, Quantity]:
+    """Return the energy of single operations, and of moving one byte, at a node.
+
+    Args:
+        process_nm: Node in nanometres; memory outside of the chip does not follow it.
+
+    Returns:
+        ``{what: joules}``, published at 45 nm and estimated elsewhere.
+
+    Example:
+        >>> print(operation_energies()["MAC, int8"])
+        0.300 pJ
+    """
+    node = node_factor(process_nm)
+    how = How.PUBLISHED if process_nm == 45 else How.ESTIMATED
+    found = {
+        "MAC, int8": node * _MAC_PJ["int8"],
+        "MAC, fp16": node * _MAC_PJ["fp16"],
+        "MAC, fp32": node * _MAC_PJ["fp32"],
+        "One instruction": node * _INSTRUCTION_PJ,
+        "Byte from a small memory on the chip": node * _SRAM_PJ_PER_BYTE,
+        "Byte from a large memory on the chip": node * _FLASH_PJ_PER_BYTE,
+    }
+    joules = {name: Quantity.exact(1e-12 * pj, "j", how) for name, pj in found.items()}
+    outside = Quantity.exact(1e-12 * _DRAM_PJ_PER_BYTE, "j", How.PUBLISHED)
+    return {**joules, "Byte from memory outside": outside}
+
+
+def nodes() -> tuple[int, ...]:
+    """Return the nodes whose voltage is known, in nanometres, the oldest first."""
+    return tuple(sorted(_VOLTAGE, reverse=True))
 
 
 def energy_of(profile: DeviceProfile, precision: Precision, workload: Workload) -> EnergyEstimate:

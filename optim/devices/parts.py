@@ -130,7 +130,7 @@ class Roofline:
             padded *= _filled(operator.inputs, multiple)
         compute = self._compute_ms(operator)
         bandwidth = self.profile.bandwidth_gb_s
-        moving = self._moved_bytes(operator) / (bandwidth * 1e6) if bandwidth else 0.0
+        moving = self.moved_bytes(operator) / (bandwidth * 1e6) if bandwidth else 0.0
         return Parts(
             self._overhead_ms,
             compute,
@@ -148,7 +148,7 @@ class Roofline:
         macs = operator.macs / 2 if skips_zeros(operator, self.runtime) else operator.macs
         return macs / (rate * 1e9 / 2) if rate else 0.0
 
-    def _moved_bytes(self, operator: Operator) -> float:
+    def moved_bytes(self, operator: Operator) -> float:
         """Return all bytes that are read or written, as narrow as the runtime holds values."""
         if not (self.runtime.arbitrary_bits and operator.bits and operator.dtype == "int8"):
             return operator.moved_bytes

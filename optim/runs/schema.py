@@ -26,11 +26,14 @@ __all__ = [
     "events",
     "metadata",
     "parents",
+    "participants",
+    "rooms",
     "runs",
     "students",
+    "submissions",
 ]
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest revision in ``migrations/versions``."""
 VERSION_TABLE = "studio_version"
 
@@ -122,4 +125,41 @@ students = Table(
     metadata,
     Column("owner", String(64), primary_key=True),
     Column("key", String(64), primary_key=True),
+)
+
+rooms = Table(
+    "studio_rooms",
+    metadata,
+    Column("code", String(16), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("challenges", _plain(), nullable=False),
+    Column("created_at", Float(53), nullable=False),
+    # Since then nothing can be entered.
+    Column("frozen_at", Float(53)),
+)
+
+participants = Table(
+    "studio_participants",
+    metadata,
+    Column("room", String(16), ForeignKey("studio_rooms.code"), primary_key=True),
+    # The nickname in small letters.
+    Column("key", String(40), primary_key=True),
+    Column("nickname", Text, nullable=False),
+    # Hash of the code by which they come back.
+    Column("secret", String(64), nullable=False),
+    # Id of the user or guest who was seen last under the name.
+    Column("owner", String(64), nullable=False),
+    Column("joined_at", Float(53), nullable=False),
+)
+
+# What was entered; what it reached is the result of the run, and nowhere else.
+submissions = Table(
+    "studio_submissions",
+    metadata,
+    Column("run_id", String(32), primary_key=True),
+    Column("room", String(16), ForeignKey("studio_rooms.code"), nullable=False),
+    Column("key", String(40), nullable=False),
+    Column("challenge", String(40), nullable=False),
+    Column("at", Float(53), nullable=False),
+    Index("studio_submissions_by_room", "room"),
 )

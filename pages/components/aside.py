@@ -35,6 +35,8 @@ class Aside:
         doing: What it does, as "Measuring".
         failed: What is said where it ended without a word.
         environment: More variables for the child.
+        for_all: Whether what comes out is the same for everybody: then anybody may start it, also
+            where there is only something to look at, and nobody stops it.
     """
 
     module: str
@@ -42,6 +44,7 @@ class Aside:
     doing: str
     failed: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    for_all: bool = False
 
     def start(self, key: str, **request: Any) -> None:
         """Start the work, unless some of this kind is being done.
@@ -50,7 +53,8 @@ class Aside:
             key: Under which the result will be kept.
             request: What the child is asked, besides.
         """
-        access.refuse_presentation()
+        if not self.for_all:
+            access.refuse_presentation()
         if self._jobs:
             return
         job = subprocess.Popen(
@@ -99,7 +103,7 @@ class Aside:
             another = f"another {other}; this one can be afterwards"
             what = another if other else told.get("what", "starting")
             st.progress(told.get("share", 0.0), text=f"{self.doing}: {what}")
-            if not other and not access.is_presentation():
+            if not (other or self.for_all or access.is_presentation()):
                 st.button("Stop", icon=":material/stop:", on_click=job.terminate, key=f"stop_{key}")
 
         progress()

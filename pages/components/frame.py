@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
+from optim.access.settings import workshop_code
 from optim.belongings.found import mark_used
 from optim.data.added import DataCard, data_cards
 from optim.data.generated import GENERATED
@@ -20,6 +21,10 @@ from pages.components.home.links import follow_old_link
 __all__ = ["draw"]
 
 _ROOT = Path(__file__).resolve().parents[2]
+_WORKSHOP = frozenset(
+    {"", "lab", "runs", "before-and-after", "ladder", "why-no-speed-up", "learn", "workshop"}
+)
+"""Addresses of the pages that stand in the navigation of a workshop; all others open by link."""
 
 
 def draw() -> None:
@@ -175,6 +180,20 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 url_path="own-device",
             ),
         ],
+        "Teach": [
+            st.Page(
+                "pages/learn/learn.py",
+                title="Learn",
+                icon=":material/school:",
+                url_path="learn",
+            ),
+            st.Page(
+                "pages/workshop/workshop.py",
+                title="Workshop",
+                icon=":material/groups:",
+                url_path="workshop",
+            ),
+        ],
         "Reference": [
             st.Page(
                 "pages/reference/techniques.py",
@@ -188,12 +207,19 @@ def _sections() -> dict[str, list[StreamlitPage]]:
 
 def _links(sections: dict[str, list[StreamlitPage]]) -> None:
     """Draw the navigation; in Streamlit's own, list items stand outside of their list."""
+    few = _WORKSHOP if workshop_code() else None
     with st.container(gap="xsmall", key="navigation"):
         for section, pages in sections.items():
+            shown = [
+                page
+                for page in pages
+                if page.visibility == "visible" and (few is None or page.url_path in few)
+            ]
+            if not shown:
+                continue
             st.caption(section)
-            for page in pages:
-                if page.visibility == "visible":
-                    st.page_link(page)
+            for page in shown:
+                st.page_link(page)
             st.space("xsmall")
 
 

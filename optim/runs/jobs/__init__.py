@@ -12,6 +12,8 @@ from optim.runs.jobs.nas import NAS
 from optim.runs.jobs.recipe import RECIPE
 from optim.runs.jobs.search import KIND as SEARCH_KIND
 from optim.runs.jobs.search import SEARCH
+from optim.runs.jobs.submission import KIND as SUBMISSION_KIND
+from optim.runs.jobs.submission import SUBMISSION
 from optim.runs.work import Kind
 
 __all__ = ["JOBS"]
@@ -21,4 +23,5 @@ JOBS: dict[str, Kind] = {
     "alternatives": ALTERNATIVES,
     SEARCH_KIND: SEARCH,
     NAS_KIND: NAS,
+    SUBMISSION_KIND: SUBMISSION,
 }

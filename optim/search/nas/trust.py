@@ -22,7 +22,15 @@ from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.nas.proxies import PROXIES
 
-__all__ = ["LEAST_NETWORKS", "SUPERNET", "Trust", "kendall_tau", "spearman_rho", "trust_of"]
+__all__ = [
+    "LEAST_NETWORKS",
+    "SUPERNET",
+    "Trust",
+    "kendall_tau",
+    "spearman_rho",
+    "tau_of",
+    "trust_of",
+]
 
 SUPERNET = "supernet"
 """Name of the score that a supernet gives."""
@@ -127,11 +135,21 @@ def trust_of(candidates: Sequence[Candidate]) -> list[Trust]:
             found.append(
                 Trust(
                     name,
-                    _with_interval(tau, "tau", n, 0.437 / (n - 4)),
+                    _tau(tau, n),
                     _with_interval(rho, "tau", n, (1 + rho * rho / 2) / (n - 3)),
                 )
             )
     return sorted(found, key=lambda trust: -trust.tau.value)
+
+
+def tau_of(one: Sequence[float], other: Sequence[float]) -> Quantity | None:
+    """Return Kendall's tau-b of at least five pairs with its interval; None where all are tied."""
+    tau = kendall_tau(one, other)
+    return None if tau is None else _tau(tau, len(one))
+
+
+def _tau(tau: float, n: int) -> Quantity:
+    return _with_interval(tau, "tau", n, 0.437 / (n - 4))
 
 
 def _with_interval(value: float, unit: str, n: int, variance: float) -> Quantity:

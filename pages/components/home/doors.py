@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components import access
 from pages.components.home.links import LAB
+from pages.components.lessons.listing import LEARN
 
 __all__ = ["doors"]
 
@@ -52,6 +53,15 @@ _DOORS = (
         "Open for an audience",
         {access.PRESENTATION: "1"},
     ),
+    _Door(
+        "Teach",
+        ":material/school:",
+        "Short lessons with one idea and one control each: predict, then look. Live, on networks "
+        "that ship.",
+        LEARN,
+        "Open the lessons",
+        {},
+    ),
 )
 
 
@@ -60,11 +70,11 @@ def doors() -> None:
     st.subheader("Make neural networks smaller, and see what it costs", anchor=False)
     st.caption(
         "Optim Studio prunes, quantizes, distils and searches networks in front of your eyes. "
-        "Every number says how it was obtained, and every file is measured before you get it."
+        "Every number says how it was obtained; every file was measured."
     )
     with st.grid(len(_DOORS), min_column_width=260):
         for door in _DOORS:
-            with st.container(border=True, gap="xsmall"):
+            with st.container(border=True, gap="xsmall", height="stretch"):
                 st.markdown(f"{door.icon} **{door.title}**")
                 st.caption(door.about)
                 st.page_link(

@@ -20,7 +20,8 @@ export function readTheme(element) {
   };
 }
 
-function layout(theme, xTitle, yTitle) {
+/** What every chart has: axes, font, no decoration. */
+export function layout(theme, xTitle, yTitle) {
   const axis = {
     gridcolor: theme.line, zeroline: false, linecolor: theme.line, ticks: "", fixedrange: true,
     tickfont: { color: theme.faint, size: 11 },
@@ -40,7 +41,7 @@ function layout(theme, xTitle, yTitle) {
   };
 }
 
-const CONFIG = { displayModeBar: false, responsive: false };
+export const CONFIG = { displayModeBar: false, responsive: false };
 
 /** A chart in a card. `draw(theme, ...)` is given by the subclasses below. */
 class Chart {
@@ -198,7 +199,8 @@ export class Curve extends Chart {
   }
 }
 
-function fade(colour, alpha) {
+/** A colour that lets through what is behind it. */
+export function fade(colour, alpha) {
   const hex = colour.replace("#", "");
   if (hex.length !== 6) return `rgba(109,155,255,${alpha})`;
   const [r, g, b] = [0, 2, 4].map((i) => parseInt(hex.slice(i, i + 2), 16));

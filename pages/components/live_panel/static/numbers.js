@@ -41,7 +41,8 @@ export class NumberCard {
       setText(this.change, "");
       return;
     }
-    const [value, spread] = splitText(quantity.text.replace(/ MACs$/, ""));
+    const [value, spread] = quantity.spread
+      ? [quantity.text, quantity.spread] : splitText(quantity.text.replace(/ MACs$/, ""));
     setText(this.value, value);
     setText(this.spread, spread);
     setText(this.badge, quantity.how);

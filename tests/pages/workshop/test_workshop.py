@@ -1,0 +1,131 @@
+"""The page of a workshop: joining, entering, who leads, and what only the instructor sees."""
+
+import pytest
+
+from optim.challenges.challenge import Challenge
+from optim.search.goals import Limit
+from optim.workshop.rooms import Rooms, instructor_key
+from tests.optim.workshop.test_workshop import finish
+from tests.pages.helpers import MODEL, click, open_app, small_recipe, texts
+
+PAGE = "pages/workshop/workshop.py"
+CHALLENGE = Challenge("small", "Small", MODEL, "digits", "error", (Limit("bytes", 50_000.0),))
+
+
+@pytest.fixture
+def rooms(worked):
+    return Rooms(worked.store)
+
+
+@pytest.fixture
+def room(rooms, monkeypatch):
+    found = rooms.open("Tuesday", [CHALLENGE])
+    monkeypatch.setenv("OPTIM_WORKSHOP", found.code)
+    monkeypatch.setenv("OPTIM_WORKSHOP_URL", "http://192.168.0.7:8501/workshop")
+    return found
+
+
+def visit():
+    return open_app(small_recipe()).switch_page(PAGE).run()
+
+
+def join(at, room, nickname="Ada"):
+    at.text_input(key="workshop_code").set_value(room.code)
+    at.text_input(key="workshop_nickname").set_value(nickname)
+    return click(at, "Join")
+
+
+def test_without_a_workshop_the_page_says_how_one_is_held(worked):
+    at = visit()
+    assert not at.exception
+    assert "make workshop" in texts(at)
+
+
+def test_joining_shows_the_code_that_brings_one_back(room, rooms):
+    at = join(visit(), room)
+    assert not at.exception
+    (who,) = rooms.participants(room.code)
+    assert who.nickname == "Ada"
+    assert "come back with" in texts(at)
+    assert CHALLENGE.rule in texts(at)
+
+
+def test_a_wrong_room_code_is_said(room, rooms):
+    at = visit()
+    at.text_input(key="workshop_code").set_value("WRONG1")
+    at.text_input(key="workshop_nickname").set_value("Ada")
+    click(at, "Join")
+    assert "There is no room" in at.error[0].value
+    assert rooms.participants(room.code) == []
+
+
+def test_coming_back_from_another_browser(room, rooms):
+    _, own = rooms.join(room.code, "Ada", "guest-elsewhere")
+    at = visit()
+    at.text_input(key="workshop_back_nickname").set_value("ada")
+    at.text_input(key="workshop_back_code").set_value(own)
+    click(at, "Go on")
+    assert not at.error
+    assert CHALLENGE.rule in texts(at)
+
+
+def test_what_is_entered_waits_is_measured_and_leads(room, rooms, woken, worked):
+    at = join(visit(), room)
+    click(at, "Enter what the Lab shows")
+    assert not at.exception
+    assert not at.error
+    assert woken
+    ((entry, run),) = rooms.entries(room.code)
+    assert run.recipe == small_recipe()
+    assert "place 1 of 1 in the queue" in texts(at)
+    click(at, "Enter what the Lab shows")
+    assert "still being measured" in at.error[0].value
+    finish(rooms, run, error=4.0, size=40_000)
+    at.run()
+    assert "accuracy 96" in texts(at)
+    assert "(you)" in texts(at)
+    assert entry.challenge == "small"
+
+
+def test_a_recipe_for_another_model_cannot_be_entered(room):
+    at = join(
+        open_app(small_recipe(model="small-mlp", data="wine", steps=[])).switch_page(PAGE).run(),
+        room,
+    )
+    (button,) = [b for b in at.button if b.label == "Enter what the Lab shows"]
+    assert button.disabled
+
+
+def test_the_instructor_freezes_exports_and_helps(room, rooms):
+    rooms.join(room.code, "Bob", "guest-b")
+    at = visit()
+    at.text_input(key="workshop_key").set_value("wrong").run()
+    assert "not the key" in at.error[0].value
+    at.text_input(key="workshop_key").set_value(instructor_key(room.code)).run()
+    assert not at.exception
+    assert "http://192.168.0.7:8501/workshop" in texts(at)
+    assert "1 in the room" in texts(at)
+    at.selectbox(key="workshop_lost").set_value("bob").run()
+    click(at, "Give a new code")
+    assert "comes back with" in texts(at)
+    click(at, "Freeze")
+    assert rooms.get(room.code).is_frozen
+    click(at, "Open again")
+    assert not rooms.get(room.code).is_frozen
+
+
+def test_nobody_else_sees_what_the_instructor_sees(room):
+    at = join(visit(), room)
+    assert "Freeze" not in [b.label for b in at.button]
+    assert "Results" not in texts(at)
+
+
+def test_the_navigation_of_a_workshop_is_short(room):
+    labels = {link.label for link in visit().sidebar.page_link}
+    assert {"Lab", "Learn", "Workshop", "Runs"} <= labels
+    assert not {"Autopilot", "Use my model", "My data"} & labels
+
+
+def test_a_room_that_is_gone_is_said(worked, monkeypatch):
+    monkeypatch.setenv("OPTIM_WORKSHOP", "GONE42")
+    assert "There is no room" in visit().error[0].value
