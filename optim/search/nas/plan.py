@@ -153,7 +153,7 @@ def _learn(session: Session, trying: Trying, smallest: Mapping[str, Scalar]) -> 
 
 
 def _for_the_end(session: Session) -> float:
-    """Return the seconds that training the best to the end will take."""
+    """Return the seconds that training the best to the end will take; 0 where it takes too long."""
     best = ranked(newest(session.candidates), session.goals)
     if session.budget.share < _FIRST_SHARE:
         return 0.0
@@ -161,7 +161,9 @@ def _for_the_end(session: Session) -> float:
         return 0.0
     is_whole = best[0].made["epochs"] == session.rungs[-1]
     wanted = 0.0 if is_whole else _SURE * _whole_training(session, best[0])
-    return min(_LAST_SHARE * session.budget.seconds, wanted + _again(session))
+    most = _LAST_SHARE * session.budget.seconds
+    # What cannot be trained to the end within its part is no reason to stop trying others.
+    return min(most, wanted + _again(session)) if wanted <= most else 0.0
 
 
 def _again(session: Session) -> float:

@@ -1,17 +1,21 @@
 """The search for architectures on tables of a moment: trains, goes on, says what cannot be."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from optim.errors import CalibrationError, Cancelled, ConfigError
 from optim.models.checkpoint import load_checkpoint
 from optim.models.open import open_model
+from optim.quantity import Quantity
 from optim.recipe import Recipe
+from optim.search.budget import Budget
+from optim.search.candidate import Candidate
 from optim.search.nas.answer import answer_json, files_of, save
 from optim.search.nas.asked import Asked
 from optim.search.nas.bench import Bench
-from optim.search.nas.plan import ArchitectureSearch
+from optim.search.nas.plan import ArchitectureSearch, _for_the_end
 from optim.search.watch import Watch
 from optim.stored import remove_stored
 from tests.optim.test_cli import obeys_schema
@@ -182,6 +186,18 @@ def test_what_is_taken_is_trained_from_other_weights_for_an_interval(search):
     assert error["n"] == 3
     assert error["low"] < error["value"] < error["high"]
     assert len(state["candidates"]) == 1
+
+
+@pytest.mark.parametrize(("epoch_s", "kept"), [(1.0, 43.2), (3.0, 0.0)])
+def test_time_is_kept_for_a_whole_training_only_where_it_fits(search, epoch_s, kept):
+    found = search(seconds=100.0, epochs=36, step=0.0)
+    session = found.session
+    session.budget = Budget(100.0, 50.0, lambda: 0.0)
+    figures = {"error": Quantity.exact(5.0, "points"), "training": Quantity.exact(epoch_s, "s")}
+    figures |= {"bytes": Quantity.exact(1.0, "bytes"), "macs": Quantity.exact(1.0, "macs")}
+    candidate = Candidate({}, {"epochs": 1}, figures, "measured", "short training")
+    session._studies = (SimpleNamespace(candidates=lambda: [candidate]),) * 2
+    assert _for_the_end(session) == pytest.approx(kept)
 
 
 def test_data_without_classes_cannot_be_searched_for(url):
