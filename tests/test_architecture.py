@@ -18,6 +18,7 @@ ROOMS = (
         "quantity",
         "fields",
         "hashing",
+        "instructions",
         "storage",
         "device",
         "processes",
