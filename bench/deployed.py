@@ -62,7 +62,7 @@ RESULTS = ROOT / "bench" / "deployed.json"
 FILES = cache_home() / "bench" / "deployed"
 STUDENTS = ROOT / "assets" / "students"
 MOST_LOST = 0.01
-ROUNDS = 30
+ROUNDS = 15
 NOTHING = "nothing removed"
 WHOLE = f"{NOTHING}, 8 bits"
 """Ours without anything but quantization."""

@@ -259,7 +259,7 @@ def saturation(
     as_json: Json = False,
 ) -> None:
     """Simulate an 8-bit model on x86 processors without VNNI, where sums of products saturate."""
-    from optim.devices.instructions import vnni_here
+    from optim.instructions import vnni_here
     from optim.measure.quality import METRICS
     from optim.recipe import Recipe
     from optim.whatif.engine import Engine
