@@ -126,9 +126,9 @@ def evaluated(
                 "quality": judged.main.shown() if judged.main else None,
                 "change": judged.change.to_json() if judged.change else None,
                 "file": own.file.shown(),
-                "file_change": ratio(card.file, own.file).verdict(),
+                "file_change": ratio(card.file, own.file).to_json(),
                 "macs": own.macs.shown(),
-                "macs_change": ratio(card.macs, own.macs).verdict(),
+                "macs_change": ratio(card.macs, own.macs).to_json(),
                 "params": own.params.shown(),
                 "omitted": list(candidate.omitted),
             }

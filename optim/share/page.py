@@ -219,8 +219,8 @@ _SCRIPT = """
     const change = here.change;
     document.getElementById("figures").replaceChildren(
       tile(found.metric, here.quality, change ? change.verdict : "", change && change.direction),
-      tile("File", here.file, here.file_change, "better"),
-      tile("MACs", here.macs, here.macs_change, "better"),
+      tile("File", here.file, here.file_change.verdict, here.file_change.direction),
+      tile("MACs", here.macs, here.macs_change.verdict, here.macs_change.direction),
       tile("Parameters", here.params));
     document.getElementById("omitted").textContent = here.omitted.length
       ? `At this position without training: nothing is stored for ${here.omitted.join(", ")}.` : "";
