@@ -22,7 +22,8 @@ from common import ROOT, record
 from scipy.optimize import nnls
 
 from optim.devices.energy import energy_of
-from optim.devices.fitting import calibrate, cross_validate, fit, folds_of, members
+from optim.devices.fitting import calibrate, cross_validate, fit
+from optim.devices.folds import folds_of, members
 from optim.devices.law import Evaluated, Law, group_key, terms
 from optim.devices.memory import MEMORY_CONSTANTS, levels_of, memory_interval_names
 from optim.devices.memory_fitting import (

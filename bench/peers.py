@@ -15,6 +15,7 @@ Cells are written as they are done, and those that are there are not computed ag
     python bench/peers.py --write                            # the same into docs/benchmarks.md
     python bench/peers.py --run                              # all that are missing
     python bench/peers.py --run --peers NNCF --draws 0 1
+    python bench/peers.py --files                            # the bytes of our own files, anew
 """
 
 from __future__ import annotations
@@ -199,13 +200,22 @@ def _code(script: str) -> str:
     return ast.unparse(ast.parse((SCRIPTS / f"{script}.py").read_text(encoding="utf-8")))
 
 
-def cells(peers: Iterable[str], widths: Iterable[str], draws: Iterable[int]) -> list[Cell]:
+WAYS = tuple(dict.fromkeys(way for peer in PEERS.values() for way in peer.ways))
+
+
+def cells(
+    peers: Iterable[str],
+    widths: Iterable[str],
+    draws: Iterable[int],
+    ways: Iterable[str] | None = None,
+) -> list[Cell]:
     """Return the cells of a selection: one peer after the other, the first draw of all before."""
     return [
         Cell(peer, way, width, draw)
         for peer in peers
         for draw in draws
         for way in PEERS[peer].ways
+        if ways is None or way in ways
         for width in widths
     ]
 
@@ -357,29 +367,48 @@ _BITS |= dict.fromkeys((onnx.TensorProto.INT2, onnx.TensorProto.UINT2), 2)
 
 
 def file_bytes(file: bytes) -> dict[str, int]:
-    """Return the bytes of an ONNX file, those of its weights, and all others: the overhead."""
+    """Return the bytes of an ONNX file, those of its weights, and all others: the overhead.
+
+    Of the overhead, ``numbers`` are biases, scales and zero points; the rest is graph and names.
+    """
     stored = onnx.load_from_string(file).graph.initializer
-    weights = [tensor for tensor in stored if len(tensor.dims) > 1]
-    count = sum(-(-int(np.prod(t.dims)) * _BITS[t.data_type] // 8) for t in weights)
-    return {"file": len(file), "weights": count, "overhead": len(file) - count}
+
+    def count(tensors: Iterable[onnx.TensorProto]) -> int:
+        return sum(-(-int(np.prod(t.dims)) * _BITS[t.data_type] // 8) for t in tensors)
+
+    weights = count(t for t in stored if len(t.dims) > 1)
+    numbers = count(t for t in stored if len(t.dims) <= 1)
+    return {
+        "file": len(file),
+        "weights": weights,
+        "overhead": len(file) - weights,
+        "numbers": numbers,
+    }
 
 
 # --- all of it ----------------------------------------------------------------------------------
 
 
-def run(peers: list[str], widths: list[str], draws: list[int], *, stay: bool, again: bool) -> None:
+def run(
+    peers: list[str],
+    widths: list[str],
+    draws: list[int],
+    ways: list[str] | None = None,
+    *,
+    stay: bool,
+    again: bool,
+) -> None:
     """Compute the cells that are missing, one peer after the other."""
     results, subject = read(), opened()
     original = predict(subject.bundle, subject.data.part("test"))
     if not results["original"]:
         results["original"] = {"n": len(original), "right": packed(original.correct)}
-        results["files"] = own_files(subject)
         keep(results)
     for peer in peers:
         kept = results["cells"]
         wanted = [
             cell
-            for cell in cells([peer], widths, draws)
+            for cell in cells([peer], widths, draws, ways)
             if cell.key not in kept
             or (again and kept[cell.key]["state"] in ("failed", "does not install"))
         ]
@@ -404,6 +433,12 @@ def run(peers: list[str], widths: list[str], draws: list[int], *, stay: bool, ag
                 print(f"{cell.key}: {said}", file=sys.stderr, flush=True)
         if not stay:
             shutil.rmtree(home)
+
+
+def measure_files() -> None:
+    """Measure the sizes of our own files, and keep them."""
+    files = own_files(opened())
+    keep({**read(), "files": files})
 
 
 def own_files(subject: Subject) -> dict[str, dict[str, int]]:
@@ -536,9 +571,13 @@ def _files(results: dict[str, Any]) -> list[str]:
                     rows.append((f"{peer}, {way}, {width}", found["bytes"]))
     if not rows:
         return []
-    lines = ["| ONNX file | bytes | of weights | all else |", "|:--|--:|--:|--:|"]
+    lines = [
+        "| ONNX file | bytes | of weights | all else | of that biases, scales, zero points |",
+        "|:--|--:|--:|--:|--:|",
+    ]
     for what, size in rows:
-        numbers = (f"{size[part]:,}" for part in ("file", "weights", "overhead"))
+        parts = (size.get(part) for part in ("file", "weights", "overhead", "numbers"))
+        numbers = ("not counted" if part is None else f"{part:,}" for part in parts)
         lines.append(f"| {what} | {' | '.join(numbers)} |")
     return lines
 
@@ -564,16 +603,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", action="store_true", help="compute the cells that are missing")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--ways", nargs="+", choices=WAYS)
     parser.add_argument("--widths", nargs="+", choices=WIDTHS, default=list(WIDTHS))
     parser.add_argument("--draws", nargs="+", type=int, choices=DRAWS, default=list(DRAWS))
     parser.add_argument("--keep", action="store_true", help="leave the environments in place")
     parser.add_argument("--again", action="store_true", help="also what failed before")
+    parser.add_argument("--files", action="store_true", help="measure the bytes of our files anew")
     parser.add_argument("--write", action="store_true", help="the table into docs/benchmarks.md")
     chosen = parser.parse_args()
     if chosen.run:
         if not (ROOT / DATA).is_dir():
             sys.exit(f"This bench needs {DATA} and the weights beside it; they are not here.")
-        run(chosen.peers, chosen.widths, chosen.draws, stay=chosen.keep, again=chosen.again)
+        selection = (chosen.peers, chosen.widths, chosen.draws, chosen.ways)
+        run(*selection, stay=chosen.keep, again=chosen.again)
+    if chosen.files:
+        measure_files()
     text = table(read(), quantize.read())
     if chosen.write:
         write_atomic(DOCS, documented("peers", text).encode())

@@ -27,7 +27,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from common import ROOT, machine, packed, unpacked
 from optim.hashing import digest
 from optim.measure.intervals import mean_interval
 from optim.measure.predictions import accuracy_change
+from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.runs.checkpoint import Checkpoint, checkpoints_of, forget_checkpoints
@@ -282,37 +283,79 @@ def recipe_of(cell: Cell, subject: Subject) -> Recipe:
 
 def compute(cell: Cell, files: Path) -> dict[str, Any]:
     """Train one cell, or go on where it was stopped, and measure it."""
-    import torch
-
-    from optim.measure.evaluate import predict
-
     start = time.perf_counter()
     subject = opened()
     recipe = recipe_of(cell, subject)
     bundle, figures = subject.bundle, {}
+    for entry in recipe.active:
+        if entry.step.cost == "training":
+            if METHODS[cell.method].fresh:
+                bundle = forgotten(bundle, cell.seed)
+            bundle, figures = trained(
+                bundle, subject, entry.id, entry.step, cell.seed, cell.settings, files
+            )
+        else:
+            context = Context(subject.data, subject.bundle, cell.seed, entry.id)
+            bundle = entry.step.apply(bundle, context).bundle
+    return {
+        "settings": cell.settings,
+        "recipe": recipe.to_json(),
+        "fresh_weights": METHODS[cell.method].fresh,
+        **measured(bundle, subject, figures, start),
+    }
+
+
+def trained(
+    bundle: ModelBundle,
+    subject: Subject,
+    entry: str,
+    step: Step,
+    seed: int,
+    settings: str,
+    files: Path,
+) -> tuple[ModelBundle, dict[int, dict[str, Any]]]:
+    """Train a model, or go on where that was stopped.
+
+    Args:
+        bundle: What is trained.
+        subject: Network and data it comes from; the former teaches.
+        entry: Name of the step in its recipe, which decides what is drawn.
+        step: The training.
+        seed: Of the recipe.
+        settings: Identity of all that decides the result.
+        files: Where its states are kept.
+
+    Returns:
+        The trained model, and ``{epoch: figures}``.
+    """
+    figures: dict[int, dict[str, Any]] = {}
 
     def told(share: float, what: str) -> None:
         if "step" not in what:
             print(f"  {share:4.0%} {what}", file=sys.stderr, flush=True)
 
-    for entry in recipe.active:
-        trains = entry.step.cost == "training"
-        if trains and METHODS[cell.method].fresh:
-            bundle = forgotten(bundle, cell.seed)
-        context = Context(
-            subject.data, subject.bundle, cell.seed, entry.id, progress=told if trains else _silent
-        )
-        if trains:
-            states = Checkpoint(checkpoints_of(LocalFiles(files), cell.settings), entry.id)
-            context = replace(
-                context, resume=states, record=lambda row: figures.update({row["epoch"]: row})
-            )
-        bundle = entry.step.apply(bundle, context).bundle
+    context = Context(
+        subject.data,
+        subject.bundle,
+        seed,
+        entry,
+        progress=told,
+        resume=Checkpoint(checkpoints_of(LocalFiles(files), settings), entry),
+        record=lambda row: figures.update({row["epoch"]: row}),
+    )
+    return step.apply(bundle, context).bundle, figures
+
+
+def measured(
+    bundle: ModelBundle, subject: Subject, figures: dict[int, dict[str, Any]], start: float
+) -> dict[str, Any]:
+    """Return what is told of a trained model; only here test images are looked at."""
+    import torch
+
+    from optim.measure.evaluate import predict
+
     test = predict(bundle, subject.data.part("test"))
     return {
-        "settings": cell.settings,
-        "recipe": recipe.to_json(),
-        "fresh_weights": METHODS[cell.method].fresh,
         "macs": macs_of(bundle),
         "params": sum(p.numel() for p in bundle.module.parameters()),
         "validation_by_epoch": [round(row["accuracy"], 4) for row in figures.values()],
@@ -340,34 +383,31 @@ def original() -> dict[str, Any]:
     }
 
 
-def _silent(share: float, what: str) -> None:
-    """Tell nothing."""
-
-
 # --- the file -----------------------------------------------------------------------------------
 
 
-def read() -> dict[str, Any]:
+def read(path: Path | None = None) -> dict[str, Any]:
     """Return ``{"original": ..., "cells": {key: ...}}``; empty before the first cell."""
-    if not RESULTS.is_file():
+    path = path or RESULTS
+    if not path.is_file():
         return {"original": None, "cells": {}}
-    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["results"]
     return results
 
 
-def write(change: Callable[[dict[str, Any]], None], files: Path) -> None:
+def write(change: Callable[[dict[str, Any]], None], files: Path, path: Path | None = None) -> None:
     """Change the results on the disk, whole or not at all, whoever else writes."""
     lock = Lock(files / "results.lock")
     while not lock.take():
         time.sleep(0.1)
+    path = path or RESULTS
     with lock:
-        results = read()
+        results = read(path)
         change(results)
         results["cells"] = dict(sorted(results["cells"].items()))
-        text = json.dumps(
-            {"command": "python bench/recover.py --run", "results": results}, indent=1
-        )
-        write_atomic(RESULTS, f"{text}\n".encode())
+        command = f"python bench/{path.stem}.py --run"
+        text = json.dumps({"command": command, "results": results}, indent=1)
+        write_atomic(path, f"{text}\n".encode())
 
 
 def done(cell: Cell, results: dict[str, Any]) -> dict[str, Any] | None:
@@ -462,6 +502,11 @@ def mean_accuracy(found: dict[int, dict[str, Any]]) -> str:
 def gain(results: dict[str, Any], other: str, target: float, epochs: int) -> str:
     """Return by how many points ours is better, on the seeds that both were run with."""
     ours, theirs = (group(results, name, target, epochs) for name in ("ours", other))
+    return gain_of(ours, theirs)
+
+
+def gain_of(ours: dict[int, dict[str, Any]], theirs: dict[int, dict[str, Any]]) -> str:
+    """Return by how many points the former are better, on the seeds that both were run with."""
     changes = []
     for seed in sorted(ours.keys() & theirs.keys()):
         n = ours[seed]["accuracy_test"]["n"]

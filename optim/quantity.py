@@ -123,7 +123,15 @@ class Quantity:
         return f"{format_value(self.value, self.unit)} ({' to '.join(ends)})"
 
     def __str__(self) -> str:
+        if self._is_lopsided:
+            return self.with_ends()
         return format_value(self.value, self.unit, None if self.is_exact else self.half_width)
+
+    @property
+    def _is_lopsided(self) -> bool:
+        """Whether ± would tell of values that cannot be: "3 ± 10 ms"."""
+        below, above = self.value - self.low, self.high - self.value
+        return self.low > 0 and self.half_width > self.value / 2 and above > 2 * below
 
     def __sub__(self, other: object) -> NoReturn:
         raise TypeError(

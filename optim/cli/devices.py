@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from optim.cli._options import Json
 from optim.cli._output import print_json, print_table, progress_bar, say_notes
 from optim.errors import ConfigError
 from optim.quantity import Comparison, format_value
-from optim.sweet_spot.fusion import LEVELS, Fusion
+from optim.sweet_spot.fusion import LAYOUTS, LEVELS, Fusion, Level
 from optim.sweet_spot.grid import RUNTIMES
 
 if TYPE_CHECKING:
@@ -224,18 +225,20 @@ def sweet_spot(
     ]
     columns = ("runtime", "threads", "batch", "latency", "samples a second", "")
     print_table(f"Measured on {grid.device}", columns, rows)
-    _print_fusion(grid.fusion)
+    _print_fusion("Fusion and layout in ONNX Runtime", LEVELS, grid.fusion)
+    _print_fusion("Layout of images in PyTorch", LAYOUTS, grid.layout)
     refused = [f"{RUNTIMES[name]} was left out: {why}" for name, why in grid.refused.items()]
     levels = [f"{LEVELS[name].title}: {why}" for name, why in grid.fusion.refused.items()]
+    levels += [f"{LAYOUTS[name].title}: {why}" for name, why in grid.layout.refused.items()]
     others = grid.equals_of(best, max_ms) if best else []
     noise = [f"The intervals do not tell {len(others)} others from the best."] if others else []
     say_notes([*noise, *refused, *levels, *grid.notes])
 
 
-def _print_fusion(fusion: Fusion) -> None:
+def _print_fusion(title: str, named: Mapping[str, Level], fusion: Fusion) -> None:
     rows = [
         (
-            LEVELS[one.level].title,
+            named[one.level].title,
             one.threads,
             one.batch,
             one.latency,
@@ -244,8 +247,7 @@ def _print_fusion(fusion: Fusion) -> None:
         for one in fusion.measured
     ]
     if rows:
-        columns = ("level", "threads", "batch", "latency", "against the first")
-        print_table("Fusion and layout in ONNX Runtime", columns, rows)
+        print_table(title, ("level", "threads", "batch", "latency", "against the first"), rows)
 
 
 @devices.command()
@@ -257,7 +259,7 @@ def saturation(
     as_json: Json = False,
 ) -> None:
     """Simulate an 8-bit model on x86 processors without VNNI, where sums of products saturate."""
-    from optim.devices.instructions import vnni_here
+    from optim.instructions import vnni_here
     from optim.measure.quality import METRICS
     from optim.recipe import Recipe
     from optim.whatif.engine import Engine

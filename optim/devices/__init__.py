@@ -8,7 +8,7 @@ checked      predicted against measured on this machine, as it was kept
 calibration  from such measurements to the latency of a network
 parts        what the time of an operator consists of on a device of the catalogue
 predict      latency on a device from what others measured there
-fitting      how the constants behind it are found
+fitting      how the constants behind it are found: fit_roofline, fit_shared, folds
 law          what such a prediction is computed from
 workload     what is asked of a device, as a table of measurements would say it
 tables       files of such questions and answers

@@ -5,28 +5,27 @@ and by dates. What few models tell is drawn towards what many tell:
 
 * a device's roofline towards that of its class, whose shape it takes and whose speed it does not;
 * of the families of runtimes where a few dozen models were measured on hundreds of devices, all
-  rows of one model count as one: a thousand rows of eleven models know eleven models.
+  rows of one model count as one: a thousand rows of eleven models know eleven models. What is left
+  of their rooflines is drawn towards what models do in families where hundreds were measured.
 
 Cross-validation keeps models aside, and the errors of rows whose models were kept aside are what
 intervals are made of.
 
 References:
-    Lawson and Hanson, Solving Least Squares Problems, 1974 (non-negative least squares).
-    Hoerl and Kennard, Ridge Regression, Technometrics 1970, doi:10.1080/00401706.1970.10488634.
     Vovk et al., Algorithmic Learning in a Random World, 2005 (conformal intervals).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from optim.devices.fit_roofline import fit_rooflines
+from optim.devices.fit_shared import ENOUGH_MODELS, Measured, fit_shared
+from optim.devices.folds import members, shares_of
 from optim.devices.law import (
-    N_LINEAR,
     SMALLEST,
     Evaluated,
     Imputation,
@@ -36,7 +35,6 @@ from optim.devices.law import (
     class_key,
     design,
     features,
-    group_key,
     interval_names,
     sizes,
     terms,
@@ -44,7 +42,6 @@ from optim.devices.law import (
 from optim.devices.profile import catalogue
 from optim.devices.roofline import hardware_ms
 from optim.devices.workload import (
-    BYTES,
     UNKNOWN,
     Numbers,
     Workload,
@@ -59,33 +56,10 @@ __all__ = [
     "cross_validate",
     "ends_of",
     "fit",
-    "folds_of",
     "imputation_of",
-    "members",
-    "nonnegative_fit",
-    "shares_of",
 ]
 
-_PULL = 0.3
-"""How much the class counts for in the roofline of one device, in rows."""
-
-_TRUST = 0.1
-"""What a row counts for whose MACs are not known."""
-
-_POINTS = 40
-"""Rows of the class by which its shape is handed on."""
-
-_OF_MANY = [0, 2, 3]
-"""Terms for families of many models: of two to four models, a rate of MACs is all that is told."""
-
-_ROUNDS = 5
 _TREES = 600
-_ENOUGH_MODELS = 300
-"""Fewer models than this and trees learn their names rather than their kinds."""
-
-_DEVIATION = 0.3
-"""How far a class may differ from its family, relative to how far families differ from 0."""
-
 FEWEST_MODELS = 5
 """Models whose errors an interval is made of, at least: fewer tell no ends of four in five."""
 
@@ -110,53 +84,26 @@ def fit(rows: Sequence[Workload], models: Sequence[Hashable], measured_ms: np.nd
     raw = numbers_of(rows)
     imputation = imputation_of(raw, models)
     numbers, gaps = imputation(raw)
-    parts = terms(numbers)
-    few = np.array([family_of(row.runtime) == UNKNOWN for row in rows])
-    for term in _OF_MANY:
-        parts[few, term] = 0
-    trust = np.where(gaps[:, 0] > 0, _TRUST, 1.0)
-    keys = [group_key(row) for row in rows]
-    classes = {
-        name: _roofline_of_class(
-            parts[index], log_ms[index], [keys[i] for i in index], trust[index]
-        )
-        for name, index in members(_class_names(row) for row in rows).items()
-    }
-    groups: dict[str, np.ndarray] = {}
-    for name, index in members([class_key(row)] for row in rows).items():
-        chosen = np.random.default_rng(0).choice(index, min(len(index), _POINTS), replace=False)
-        shape = parts[chosen]
-        for key, position in members([keys[i]] for i in index).items():
-            own = index[position]
-            groups[key] = _roofline_of_group(
-                parts[own], log_ms[own], trust[own], shape, classes[name]
-            )
+    groups, classes = fit_rooflines(rows, numbers, gaps, log_ms)
     law = Law(imputation, groups, classes, {}, {}, {}, _ranges(rows, raw))
     constants = np.array([law.roofline_of(row)[0] for row in rows])
-    base = np.log(np.maximum((parts * constants).sum(axis=1), SMALLEST))
+    base = np.log(np.maximum((terms(numbers) * constants).sum(axis=1), SMALLEST))
+    measured = Measured(rows, models, numbers, gaps, log_ms)
+    shared = fit_shared(measured, base, imputation)
     columns = design(numbers, gaps)
-    shared: dict[str, np.ndarray] = {}
-    by_class: dict[str, np.ndarray] = {}
     trees: dict[str, Trees] = {}
     for family, index in members([family_of(row.runtime)] for row in rows).items():
-        if family == UNKNOWN:
-            continue
-        of_class = [class_key(rows[i]) for i in index]
-        n_models = len({models[i] for i in index})
-        weight = 1.0 if n_models >= _ENOUGH_MODELS else n_models / len(index)
-        common, own = _ridge(
-            columns[index], of_class, (log_ms - base)[index], weight * trust[index]
-        )
-        shared[family] = common
-        by_class |= own
-        if n_models >= _ENOUGH_MODELS:
-            known = columns[index] @ common + np.array(
-                [columns[i, :N_LINEAR] @ own[name] for i, name in zip(index, of_class, strict=True)]
-            )
+        if len({models[i] for i in index}) >= ENOUGH_MODELS and family in shared:
+            known = shared[family].of(columns[index], [rows[i] for i in index])
             seen = features(numbers, gaps, constants, base)[index]
             seen[:, _LOG_MS] += known
             trees[family] = _boost(seen, log_ms[index] - base[index] - known)
-    return Law(imputation, groups, classes, shared, by_class, trees, law.ranges)
+    return replace(
+        law,
+        shared={family: one.common for family, one in shared.items()},
+        by_class={name: own for one in shared.values() for name, own in one.by_class.items()},
+        trees=trees,
+    )
 
 
 def cross_validate(
@@ -240,12 +187,6 @@ def calibrate(
     return replace(law, intervals=intervals, facts=facts)
 
 
-def shares_of(models: Sequence[Hashable]) -> np.ndarray:
-    """Return what each row counts for if every model counts as one."""
-    counts = Counter(models)
-    return np.array([1 / counts[model] for model in models])
-
-
 def ends_of(errors: np.ndarray, models: Sequence[Hashable]) -> tuple[float, float]:
     """Return the 10 % and 90 % points of errors, every model counting as one.
 
@@ -300,40 +241,6 @@ def _hardware(rows: Sequence[Workload], measured_ms: np.ndarray) -> dict[str, fl
     return {"hardware": middle, "hardware_low": low - middle, "hardware_high": high - middle}
 
 
-def folds_of(names: Sequence[Hashable], strata: Sequence[str], n_folds: int) -> np.ndarray:
-    """Deal names out to folds, evenly within each stratum; equal names share a fold.
-
-    Args:
-        names: Of the rows; what must not be torn apart.
-        strata: Of the rows; a name belongs to the first it occurs in.
-        n_folds: How many folds.
-    """
-    first: dict[Hashable, str] = {}
-    for name, stratum in zip(names, strata, strict=True):
-        first.setdefault(name, stratum)
-    fold: dict[Hashable, int] = {}
-    generator = np.random.default_rng(0)
-    for stratum in sorted(set(first.values())):
-        inside = [name for name, where in first.items() if where == stratum]
-        for place, which in enumerate(generator.permutation(len(inside))):
-            fold[inside[which]] = place % n_folds
-    return np.array([fold[name] for name in names])
-
-
-def members(names: Any) -> dict[str, np.ndarray]:
-    """Return which rows carry each name, of rows that may carry several."""
-    found: dict[str, list[int]] = {}
-    for index, several in enumerate(names):
-        for name in several:
-            found.setdefault(name, []).append(index)
-    return {name: np.array(index) for name, index in found.items()}
-
-
-def _class_names(row: Workload) -> tuple[str, ...]:
-    width = f"{BYTES[precision_of(row.precision)]:g}"
-    return class_key(row), f"{row.device_class}|{width}", row.device_class, ""
-
-
 def imputation_of(raw: Numbers, models: Sequence[Hashable]) -> Imputation:
     """Return what stands in for missing numbers, fitted to each model once."""
     first = np.unique([hash(model) for model in models], return_index=True)[1]
@@ -357,75 +264,6 @@ def imputation_of(raw: Numbers, models: Sequence[Hashable]) -> Imputation:
 def _solve(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
     square = columns.T @ columns + 1e-2 * np.eye(columns.shape[1])
     return np.asarray(np.linalg.solve(square, columns.T @ target))
-
-
-def nonnegative_fit(parts: np.ndarray, target_ms: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return non-negative constants of ``(rows, terms)`` by least absolute relative errors."""
-    from scipy.optimize import nnls
-
-    relative = parts / target_ms[:, None]
-    scale = np.sqrt((relative**2).mean(axis=0)) + 1e-30
-    relative = relative / scale
-    factor = weight
-    found = np.zeros(parts.shape[1])
-    for _ in range(_ROUNDS):
-        found, _ = nnls(relative * factor[:, None], factor)
-        error = np.abs(relative @ found - 1)
-        factor = weight / np.sqrt(np.maximum(error, 0.03))
-    return found / scale
-
-
-def _roofline_of_class(
-    parts: np.ndarray, log_ms: np.ndarray, keys: Sequence[str], trust: np.ndarray
-) -> np.ndarray:
-    """Return the constants that devices of different speed share, at their middle speed."""
-    groups = members([key] for key in keys)
-    speed = np.empty(len(keys))
-    for index in groups.values():
-        speed[index] = np.median(log_ms[index])
-    speed -= np.median(speed)
-    found = np.zeros(parts.shape[1])
-    for _ in range(_ROUNDS - 1):
-        found = nonnegative_fit(parts, np.exp(log_ms - speed), trust)
-        rest = log_ms - np.log(np.maximum(parts @ found, SMALLEST))
-        for index in groups.values():
-            speed[index] = np.median(rest[index])
-    return found
-
-
-def _roofline_of_group(
-    parts: np.ndarray,
-    log_ms: np.ndarray,
-    trust: np.ndarray,
-    shape: np.ndarray,
-    of_class: np.ndarray,
-) -> np.ndarray:
-    speed = np.exp(np.median(log_ms - np.log(np.maximum(parts @ of_class, SMALLEST))))
-    drawn = np.maximum(shape @ of_class, SMALLEST) * speed
-    weight = np.concatenate([trust, np.full(len(shape), np.sqrt(_PULL / len(shape)))])
-    return nonnegative_fit(np.concatenate([parts, shape]), np.r_[np.exp(log_ms), drawn], weight)
-
-
-def _ridge(
-    columns: np.ndarray, of_class: Sequence[str], target: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return common coefficients and deviations by class, robust against single rows."""
-    classes = members([name] for name in of_class)
-    blocks = [columns]
-    for index in classes.values():
-        block = np.zeros((len(columns), N_LINEAR))
-        block[index] = _DEVIATION * columns[index, :N_LINEAR]
-        blocks.append(block)
-    whole = np.concatenate(blocks, axis=1)
-    factor = weight
-    found = np.zeros(whole.shape[1])
-    for _ in range(_ROUNDS - 1):
-        weighted = whole * factor[:, None]
-        square = weighted.T @ whole + np.eye(whole.shape[1])
-        found = np.linalg.solve(square, weighted.T @ target)
-        factor = weight / np.maximum(np.abs(target - whole @ found) / 0.1, 1)
-    own = _DEVIATION * found[columns.shape[1] :].reshape(len(classes), N_LINEAR)
-    return found[: columns.shape[1]], dict(zip(classes, own, strict=True))
 
 
 _LOG_MS = 11

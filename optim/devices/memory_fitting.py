@@ -18,14 +18,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from optim.devices.fitting import (
-    FEWEST_MODELS,
-    ends_of,
-    imputation_of,
-    members,
-    nonnegative_fit,
-    shares_of,
-)
+from optim.devices.fit_roofline import nonnegative_fit
+from optim.devices.fitting import FEWEST_MODELS, ends_of, imputation_of
+from optim.devices.folds import members, shares_of
 from optim.devices.law import Origin
 from optim.devices.memory import N_SIZES, MemoryLaw, columns_of, levels_of, memory_interval_names
 from optim.devices.workload import Workload, numbers_of

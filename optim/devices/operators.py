@@ -49,6 +49,7 @@ class Operator:
         read_bytes: Activations that are read.
         written_bytes: Activations that are written.
         weight_bytes: Weights that are read.
+        shared_bytes: Of these, what an operator before this one reads as well.
         fused: Whether the operator before it does the work on runtimes that block channels.
         op: The operator's own name, such as ``QLinearConv``.
         two_of_four: Whether two of every four weights along the inputs are zero.
@@ -68,6 +69,7 @@ class Operator:
     read_bytes: int = 0
     written_bytes: int = 0
     weight_bytes: int = 0
+    shared_bytes: int = 0
     fused: bool = False
     op: str = ""
     two_of_four: bool = False
@@ -77,6 +79,12 @@ class Operator:
     def owner(self) -> str:
         """Its layer, or its own name where it belongs to none."""
         return self.layer or self.name
+
+    @property
+    def weight_count(self) -> int:
+        """Weights that it multiplies with, without biases; 0 where it multiplies activations."""
+        held = self.kind in ("conv", "depthwise", "gemm", "matmul")
+        return self.inputs * self.outputs * self.kernel // self.groups if held else 0
 
     @property
     def is_free(self) -> bool:

@@ -12,7 +12,7 @@ from optim.layers.table import QuantizedWeight
 from optim.models.bundle import ModelBundle
 from optim.models.weighted import model_weights
 
-__all__ = ["GROUP_SIZE", "four_bit_weights"]
+__all__ = ["GROUP_SIZE", "deployed_weights", "four_bit_weights"]
 
 GROUP_SIZE = 32
 """Weights that share a scale."""
@@ -30,12 +30,12 @@ def four_bit_weights(bundle: ModelBundle) -> ModelBundle:
         name: known[name]
         if name in known and known[name].grid.bits <= 4
         else _rounded(weight, Grid.for_weights(4, True, "per_group", GROUP_SIZE))
-        for name, weight in _folded(bundle).items()
+        for name, weight in deployed_weights(bundle).items()
     }
     return bundle.with_table(replace(bundle.table, weights=weights, edges={}))
 
 
-def _folded(bundle: ModelBundle) -> dict[str, Tensor]:
+def deployed_weights(bundle: ModelBundle) -> dict[str, Tensor]:
     """Return the weights with batch norm folded in, as they are deployed."""
     if bundle.lane == "graph":
         return model_weights(bundle)

@@ -112,6 +112,18 @@ def _onnx_half(order: Order) -> bytes:
     return half_precision(_onnx(order))
 
 
+def _check_dense(bundle: ModelBundle) -> None:
+    from optim.export.nbits import check_dense
+
+    check_dense(bundle)
+
+
+def _onnx_nbits(order: Order) -> bytes:
+    from optim.export.nbits import packed_products
+
+    return packed_products(_onnx(order))
+
+
 def _packed(order: Order) -> bytes:
     from optim.export.packed import packed_model
 
@@ -275,6 +287,15 @@ TARGETS: dict[str, Target] = {
         ".onnx",
         _onnx,
         _four_bits,
+    ),
+    "onnx_nbits": Target(
+        "ONNX, int4 products",
+        "Weights in 4 bits, and dense layers that multiply them packed (MatMulNBits): for models "
+        "that are mostly dense, in ONNX Runtime alone.",
+        ".onnx",
+        _onnx_nbits,
+        _four_bits,
+        check=_check_dense,
     ),
     "packed": Target(
         "Packed file",

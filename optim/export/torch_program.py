@@ -71,14 +71,18 @@ class TorchProgramSession:
         module: What the program became.
         threads: Threads one inference may use.
         is_compiled: Whether torch.compile makes kernels for it, on the first batches it meets.
+        is_channels_last: Whether images and the weights that see them are laid out so.
     """
 
     module: Callable[[Tensor], Any]
     threads: int
     is_compiled: bool = False
+    is_channels_last: bool = False
 
     @classmethod
-    def open(cls, file: bytes, threads: int, *, compiled: bool = False) -> TorchProgramSession:
+    def open(
+        cls, file: bytes, threads: int, *, compiled: bool = False, channels_last: bool = False
+    ) -> TorchProgramSession:
         """Load a program that was just made here: loading others would execute what they say.
 
         Args:
@@ -86,6 +90,8 @@ class TorchProgramSession:
             threads: Threads one inference may use.
             compiled: Whether it is run by what torch.compile makes of it, for any number of
                 samples; making that takes seconds.
+            channels_last: Whether weights, and images before the clock starts, are laid out with
+                all channels of a pixel beside each other.
 
         Raises:
             ExportError: If torch refuses it.
@@ -96,9 +102,13 @@ class TorchProgramSession:
                 module = torch.export.load(io.BytesIO(file)).module()
         except Exception as error:
             raise ExportError(f"torch cannot load the program: {first_line(error)}.") from error
+        if channels_last:
+            # The stubs of GraphModule leave this form out.
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if compiled:
-            return cls(torch.compile(module, fullgraph=True, dynamic=True), threads, True)
-        return cls(module, threads)
+            made = torch.compile(module, fullgraph=True, dynamic=True)
+            return cls(made, threads, True, channels_last)
+        return cls(module, threads, False, channels_last)
 
     @property
     def runtime(self) -> str:
@@ -108,16 +118,22 @@ class TorchProgramSession:
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """Return the outputs ``(N, numbers)`` for normalised inputs ``(N, ...)``."""
-        return rows_of([self._computed(torch.from_numpy(x)).numpy()])
+        return rows_of([self._computed(self._laid_out(x)).numpy()])
 
     def timed(self, x: np.ndarray) -> Callable[[], None]:
         """Return a function that runs a batch and reads nothing, as a clock wants it."""
-        inputs = torch.from_numpy(x)
+        inputs = self._laid_out(x)
 
         def run() -> None:
             self._computed(inputs)
 
         return run
+
+    def _laid_out(self, x: np.ndarray) -> Tensor:
+        inputs = torch.from_numpy(x)
+        if not self.is_channels_last:
+            return inputs
+        return inputs.contiguous(memory_format=torch.channels_last)
 
     def _computed(self, inputs: Tensor) -> Any:
         known = torch.get_num_threads()

@@ -73,15 +73,18 @@ def memory_on(
     if is_micro or profile.device_class == "sbc" or profile.device_class.endswith("_cpu"):
         if footprint.arena is None:
             return None, "what activations take is not known before it runs"
-        in_ram = 0 if is_micro and profile.flash_bytes else footprint.weight_bytes_on(runtime)
+        stays = is_micro and bool(profile.flash_bytes)
+        unpacked = footprint.unpacked_bytes_on(runtime) if stays else 0
+        in_ram = 0 if stays else footprint.weight_bytes_on(runtime)
         interpreter: Interpreter = "onnxruntime" if "ONNX Runtime" in runtime.name else "other"
         peak = runtime_memory(
             sum(not operator.is_free for operator in footprint.operators),
             in_ram,
-            int(footprint.arena.value),
+            int(footprint.arena.value) + unpacked,
             "micro" if is_micro else interpreter,
         )
-        held = "weights, arena" if in_ram else "arena (weights stay in flash)"
+        also = ", one unpacked layer" if unpacked else ""
+        held = f"arena{also} (weights stay in flash)" if stays else "weights, arena"
         return peak, f"{held} and what an interpreter keeps"
     asked = workload_of(profile, runtime, _precision(footprint, runtime), _row(footprint))
     (found,) = predict_memory([asked])

@@ -72,8 +72,9 @@ def runtime_for(footprint: Footprint, profile: DeviceProfile) -> Runtime:
 def fit_of(footprint: Footprint, profile: DeviceProfile) -> Fit:
     """Return whether a model fits a device: kernels first, then flash, then RAM.
 
-    A microcontroller holds weights in flash and activations in RAM; code, stack and the runtime's
-    own memory come on top and are not counted. Other devices hold both in RAM.
+    A microcontroller holds weights in flash, as the file stores them, and activations in RAM, with
+    the largest weight that has to be unpacked; code, stack and the runtime's own memory come on
+    top and are not counted. Other devices hold all in RAM.
     """
     runtime = runtime_for(footprint, profile)
     if missing := _missing(footprint, runtime):
@@ -87,9 +88,11 @@ def fit_of(footprint: Footprint, profile: DeviceProfile) -> Fit:
     arena = int(footprint.arena.value) if footprint.arena else 0
     both = "Weights and activations take" if footprint.arena else "Weights take"
     if profile.device_class.startswith("mcu"):
+        unpacked = footprint.unpacked_bytes_on(runtime)
+        what = "Activations and an unpacked layer take" if unpacked else "Activations take"
         checks = [
-            ("flash", weights, profile.flash_bytes, "Weights take"),
-            ("ram", arena, profile.ram_bytes, "Activations take"),
+            ("flash", footprint.flash_bytes_on(runtime), profile.flash_bytes, "Weights take"),
+            ("ram", arena + unpacked, profile.ram_bytes, what),
         ]
         if profile.flash_bytes is None and profile.ram_bytes is not None:
             checks = [("ram", weights + arena, profile.ram_bytes, both)]

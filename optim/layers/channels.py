@@ -34,6 +34,7 @@ __all__ = [
     "keep_channels",
     "kept_positions",
     "resized_layer",
+    "shortcut_pruners",
     "slice_masks",
 ]
 
@@ -147,12 +148,10 @@ def _heads_of(module: nn.Module, attention: Attention) -> ChannelGroup:
 _ROOTS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 
-def _dependency_groups(
-    module: nn.Module, input_shape: tuple[int, ...], protected: Iterable[str]
-) -> list[Any]:
-    """Return torch-pruning's groups without those that pass through protected layers.
+def shortcut_pruners() -> dict[type[nn.Module], Any]:
+    """Return what torch-pruning has to be told of layers that it does not know.
 
-    Where channels are shuffled, following them could take minutes and would lead nowhere.
+    The sides of a parameter-free shortcut are independent; nothing is pruned by what is returned.
     """
     import torch_pruning as tp
 
@@ -171,13 +170,25 @@ def _dependency_groups(
         def get_in_channels(self, layer: ChannelPadShortcut) -> int:
             return layer.in_channels
 
+    return {ChannelPadShortcut: ShortcutSides()}
+
+
+def _dependency_groups(
+    module: nn.Module, input_shape: tuple[int, ...], protected: Iterable[str]
+) -> list[Any]:
+    """Return torch-pruning's groups without those that pass through protected layers.
+
+    Where channels are shuffled, following them could take minutes and would lead nowhere.
+    """
+    import torch_pruning as tp
+
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Unwrapped parameters detected")
             graph = tp.DependencyGraph().build_dependency(
                 module,
                 example_inputs=(torch.zeros(1, *input_shape),),
-                customized_pruners={ChannelPadShortcut: ShortcutSides()},
+                customized_pruners=shortcut_pruners(),
             )
             ignored = [module.get_submodule(name) for name in protected]
             groups = graph.get_all_groups(ignored_layers=ignored, root_module_types=list(_ROOTS))

@@ -62,6 +62,7 @@ def refitted(
     kept: Mapping[tuple[str, str], Tensor],
     masks: Mapping[str, Tensor],
     check: Callable[[], None] = lambda: None,
+    behind: Iterable[str] = (),
 ) -> dict[str, nn.Module]:
     """Return ``{name: layer}`` to put in place of the layers of a pruned module.
 
@@ -74,9 +75,10 @@ def refitted(
         kept: ``{(layer, side): positions}`` of the layers that lost some, side ``in`` or ``out``.
         masks: ``{layer: mask}`` of weights that must stay zero.
         check: Called between layers; raises to stop.
+        behind: Layers whose inputs differ for another reason: they lie behind what is gone.
     """
     traced = trace(pruned, fold=False)
-    layers = _layers_behind(traced, {name for name, _ in kept})
+    layers = _layers_behind(traced, {name for name, _ in kept}, set(behind))
     chosen = {
         name: wanted[name][:, kept[name, "out"]] if (name, "out") in kept else wanted[name]
         for name in layers
@@ -100,14 +102,14 @@ def _fits(layer: nn.Module) -> bool:
     )
 
 
-def _layers_behind(traced: fx.GraphModule, sliced: Iterable[str]) -> list[str]:
+def _layers_behind(traced: fx.GraphModule, sliced: set[str], others: set[str]) -> list[str]:
     """Return the layers with weights whose inputs differ from the original's, called once."""
-    sliced = set(sliced)
     calls = [str(node.target) for node in traced.graph.nodes if node.op == "call_module"]
     differing: set[fx.Node] = set()
     found = []
     for node in traced.graph.nodes:
         behind = any(source in differing for source in node.all_input_nodes)
+        behind = behind or (node.op == "call_module" and str(node.target) in others)
         if behind or str(node.target) in sliced:
             differing.add(node)
         if behind and kind_of(node) in COMPUTE and calls.count(str(node.target)) == 1:

@@ -16,7 +16,14 @@ from torch import Tensor, fx, nn
 
 from optim.layers.graph import COMPUTE, as_program, kind_of, nodes_of, propagate_shapes
 
-__all__ = ["Block", "find_blocks", "influence_of", "output_errors", "without_blocks"]
+__all__ = [
+    "Block",
+    "find_blocks",
+    "influence_of",
+    "layers_behind",
+    "output_errors",
+    "without_blocks",
+]
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,19 @@ def without_blocks(module: nn.Module, blocks: Iterable[Block]) -> fx.GraphModule
     program = fx.GraphModule(module, graph)
     program.eval()
     return program
+
+
+def layers_behind(module: nn.Module, blocks: Iterable[Block]) -> list[str]:
+    """Return the layers with weights that what blocks add to the stream reaches."""
+    additions = {block.addition for block in blocks}
+    reached: set[fx.Node] = set()
+    found = []
+    for node in nodes_of(module):
+        if node.name in additions or any(n in reached for n in node.all_input_nodes):
+            reached.add(node)
+            if kind_of(node) in COMPUTE:
+                found.append(str(node.target))
+    return list(dict.fromkeys(found))
 
 
 def influence_of(

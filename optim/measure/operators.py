@@ -21,7 +21,7 @@ from optim.devices.operators import Operator
 from optim.models.interface import Interface
 from optim.runtime.tracing import trace_operators
 
-__all__ = ["TimedOperator", "operators_of", "timed_operators"]
+__all__ = ["TimedOperator", "constant_bytes", "operators_of", "timed_operators"]
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,12 @@ def operators_of(
     readers = Counter(name for node in graph.node for name in node.input)
     found: list[Operator] = []
     fusible: set[str] = set()
+    seen: set[str] = set()
     for node in graph.node:
         operator = _operator(node, types, weights, widened, owners or {})
+        again = seen.intersection(node.input)
+        operator = replace(operator, shared_bytes=sum(_stored(*weights[n]) for n in again))
+        seen.update(name for name in node.input if name in weights)
         if _continues(node, fusible, readers):
             operator = replace(operator, fused=True)
         is_float_conv = operator.kind in ("conv", "depthwise") and operator.dtype == "float32"
@@ -90,6 +94,12 @@ def operators_of(
             fusible.update(node.output)
         found.append(operator)
     return tuple(found)
+
+
+def constant_bytes(file: bytes) -> int:
+    """Return the bytes of all constants as an ONNX file stores them, each once."""
+    constants = onnx.load_from_string(file).graph.initializer
+    return sum(_stored(list(one.dims), one.data_type) for one in constants)
 
 
 def timed_operators(
@@ -172,6 +182,7 @@ _OPS: dict[str, str] = {
 }  # fmt: skip
 """Kinds of the operators that ONNX and ONNX Runtime name."""
 
+_HALF_BYTES = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
 _BYTES = {"float": 4, "float16": 2, "double": 8, "int64": 8, "int32": 4, "uint8": 1, "int8": 1}
 
 
@@ -201,7 +212,7 @@ def _operator(
         or next((owners[name] for name in node.output if name in owners), ""),
         "read_bytes": read,
         "written_bytes": _size(out),
-        "weight_bytes": sum(prod(dims) * _width(code) for dims, code in held),
+        "weight_bytes": sum(_stored(dims, code) for dims, code in held),
         "op": node.op_type,
     }
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -273,5 +284,8 @@ def _size(value: tuple[str, list[int]]) -> int:
     return _BYTES.get(value[0], 4) * prod(value[1])
 
 
-def _width(code: int) -> int:
-    return int(onnx.helper.tensor_dtype_to_np_dtype(code).itemsize)
+def _stored(dims: list[int], code: int) -> int:
+    """Return the bytes of a constant; two integers of 4 bits share one."""
+    if code in _HALF_BYTES:
+        return -(-prod(dims) // 2)
+    return prod(dims) * int(onnx.helper.tensor_dtype_to_np_dtype(code).itemsize)

@@ -87,6 +87,7 @@ class OnnxGraph:
     opset: int = 21
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
+    _known: dict[tuple[int, tuple[int, ...], bytes], str] = field(default_factory=dict)
 
     def add(
         self, op_type: str, inputs: list[str], output: str, *, name: str = "", **attributes: Any
@@ -109,6 +110,19 @@ class OnnxGraph:
             values = np.asarray(values + values.dtype.type(0), order="C")
             self.initializers[name] = numpy_helper.from_array(values, name)
         return name
+
+    def shared(self, name: str, values: np.ndarray) -> str:
+        """Add an initializer unless the same numbers are there; returns whose name they have.
+
+        For what many grids of activations have in common. Weights keep zero points of their own:
+        where ONNX Runtime widens weights, it would replace a common one twice and give up.
+        """
+        if isinstance(values, Unknown):
+            return self.constant(name, values)
+        key = (helper.np_dtype_to_tensor_dtype(values.dtype), values.shape, values.tobytes())
+        if key not in self._known:
+            self._known[key] = self.constant(name, values)
+        return self._known[key]
 
     def integers(self, name: str, values: np.ndarray, bits: int) -> str:
         """Add signed integers in the smallest container that holds ``bits``; returns the name."""
@@ -164,18 +178,23 @@ def shorten_names_(
     Args:
         model: What is changed.
         kept: Names that stay, besides those of inputs and outputs.
-        layers: Whether only what lies between layers is renamed: grids, and single numbers. A
-            reader and a profiler tell layers apart by their own names, and by those of the values
-            they write.
+        layers: Whether only what lies between layers is renamed: grids with their scales, and
+            single numbers. A reader and a profiler tell layers apart by their own names, by those
+            of their weights, and by those of the values they write.
     """
     graph = model.graph
     if any(a.HasField("g") or a.graphs for node in graph.node for a in node.attribute):
         return
     fixed = {"", *kept, *(value.name for value in (*graph.input, *graph.output))}
     if layers:
-        fixed |= {tensor.name for tensor in graph.initializer if prod(tensor.dims) != 1}
-        written = (node.output for node in graph.node if node.op_type not in _BETWEEN_LAYERS)
-        fixed |= {name for names in written for name in names}
+        others = [node for node in graph.node if node.op_type not in _BETWEEN_LAYERS]
+        read = {name for node in others for name in node.input}
+        fixed |= {
+            tensor.name
+            for tensor in graph.initializer
+            if len(tensor.dims) > 1 or (prod(tensor.dims) != 1 and tensor.name in read)
+        }
+        fixed |= {name for node in others for name in node.output}
     fresh = (name for name in _names() if name not in fixed)
     short: dict[str, str] = {name: name for name in fixed}
     for node in graph.node:

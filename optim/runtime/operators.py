@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from onnx import TensorProto
 from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedLayerError
@@ -47,11 +49,15 @@ def _conv(to: Emission, node: fx.Node) -> str:
         node.name,
         name=str(node.target),
         kernel_shape=list(layer.kernel_size),
-        strides=list(layer.stride),
-        pads=[*layer.padding, *layer.padding],
-        dilations=list(layer.dilation),
-        group=layer.groups,
+        **_unless(1, strides=layer.stride, dilations=layer.dilation),
+        **_unless(0, pads=[*layer.padding, *layer.padding]),
+        **({"group": layer.groups} if layer.groups > 1 else {}),
     )
+
+
+def _unless(default: int, **attributes: Sequence[int]) -> dict[str, list[int]]:
+    """Return the attributes that are not what a runtime takes without them."""
+    return {k: list(v) for k, v in attributes.items() if any(n != default for n in v)}
 
 
 def _linear(to: Emission, node: fx.Node) -> str:
@@ -315,7 +321,8 @@ def _channel_pad(to: Emission, node: fx.Node) -> str:
     weight[live, source[live]] = 1
     name = f"{node.target}.weight"
     if grid_of(node) is not None:
-        stored = to.graph.integers(f"{name}_quantized", weight, 8)
+        stored = to.graph.integers(f"{name}_quantized", weight, 4)
+        stored = to.graph.add("Cast", [stored], f"{name}_int8", to=TensorProto.INT8)
         one = to.graph.constant(f"{name}_scale", np.array(1, dtype=np.float32))
         zero = to.graph.integers(f"{name}_zero_point", np.array(0), 8)
         value = to.graph.add("DequantizeLinear", [stored, one, zero], name)
@@ -327,8 +334,7 @@ def _channel_pad(to: Emission, node: fx.Node) -> str:
         node.name,
         name=str(node.target),
         kernel_shape=[1, 1],
-        strides=[layer.stride] * 2,
-        pads=[0] * 4,
+        **_unless(1, strides=[layer.stride] * 2),
     )
 
 

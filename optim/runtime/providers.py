@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from optim.errors import MissingDependencyError
 
-__all__ = ["GPUS", "PROVIDERS", "Provider", "gpus_here", "provider_of"]
+__all__ = ["GPUS", "PROVIDERS", "Provider", "gpu_words", "gpus_here", "provider_of"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,10 @@ GPUS = ("cuda", "tensorrt")
 """Those that compute on a GPU."""
 
 
+_BENCH = Path(__file__).resolve().parents[2] / "bench" / "gpu.json"
+"""What ``bench/gpu.py`` measured, in a source tree where somebody ran it on a GPU."""
+
+
 def gpus_here() -> tuple[str, ...]:
     """Return which of :data:`GPUS` the installed package has kernels for; a GPU may be missing."""
     offered = _offered()
@@ -56,6 +62,18 @@ def provider_of(name: str) -> Provider:
             hint="Install onnxruntime-gpu instead of onnxruntime.",
         )
     return provider
+
+
+def gpu_words() -> str:
+    """Say whether GPUs can be measured here, and whether this project was tested on one."""
+    there = [PROVIDERS[name].title for name in gpus_here()]
+    here = "ONNX Runtime has neither CUDA nor TensorRT here."
+    if there:
+        here = f"ONNX Runtime has {' and '.join(there)} here, which can be measured."
+    if not _BENCH.is_file():
+        return f"Not tested on GPU. {here}"
+    known = json.loads(_BENCH.read_text(encoding="utf-8"))
+    return f"Tested on {known['results']['gpu']} on {known['date']} (bench/gpu.json). {here}"
 
 
 def _offered() -> list[str]:

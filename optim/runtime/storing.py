@@ -172,11 +172,11 @@ def quantize_edge(graph: OnnxGraph, value: str, name: str, edge: QuantizedEdge) 
     }
     dtype = types[wide, signed]
     scale = graph.constant(f"{name}_scale", np.array(edge.scale, dtype=np.float32))
-    zero = graph.constant(f"{name}_zero_point", np.array(edge.zero_point, dtype=dtype))
+    zero = graph.shared(f"{name}_zero_point", np.array(edge.zero_point, dtype=dtype))
     stored = graph.add("QuantizeLinear", [value, scale, zero], f"{name}_integers")
     limits = np.iinfo(dtype)
     if (grid.qmin, grid.qmax) != (limits.min, limits.max):
-        low = graph.constant(f"{name}_qmin", np.array(grid.qmin, dtype=dtype))
-        high = graph.constant(f"{name}_qmax", np.array(grid.qmax, dtype=dtype))
+        low = graph.shared(f"{name}_qmin", np.array(grid.qmin, dtype=dtype))
+        high = graph.shared(f"{name}_qmax", np.array(grid.qmax, dtype=dtype))
         stored = graph.add("Clip", [stored, low, high], f"{name}_clipped")
     return graph.add("DequantizeLinear", [stored, scale, zero], f"{name}_on_grid")

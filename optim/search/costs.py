@@ -63,7 +63,7 @@ def device_figures(
     footprint = footprint_of(bundle, file, inputs)
     runtime = runtime_for(footprint, profile)
     found: dict[str, Quantity | None] = {
-        "flash": Quantity.exact(footprint.weight_bytes_on(runtime), "bytes", How.ESTIMATED)
+        "flash": Quantity.exact(footprint.flash_bytes_on(runtime), "bytes", How.ESTIMATED)
     }
     if fit_of(footprint, profile).problem != "support":
         found["latency"], _ = latency_on_device(footprint, profile, runtime)

@@ -38,7 +38,7 @@ FIGURES: dict[str, Figure] = {
     "params": Figure("Parameters", "params", "Parameters of the deployed model.", "has"),
     "latency": Figure("Latency", "ms", "Estimated time of an inference on the device."),
     "ram": Figure("RAM", "bytes", "Estimated peak memory of an inference on the device."),
-    "flash": Figure("Flash", "bytes", "Weights as the device's runtime holds them."),
+    "flash": Figure("Flash", "bytes", "Weights as the file stores them."),
     "energy": Figure("Energy", "j", "Estimated energy of an inference on the device."),
     "training": Figure("Training time", "s", "Seconds of training that led to it."),
 }

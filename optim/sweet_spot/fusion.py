@@ -1,4 +1,4 @@
-"""How far ONNX Runtime rewrites a graph before it runs it, and how long it takes then."""
+"""How far ONNX Runtime rewrites a graph, and in which order PyTorch keeps an image's numbers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Self
 
 from optim.quantity import Comparison, Quantity
 
-__all__ = ["LEVELS", "AtLevel", "Fusion", "Level"]
+__all__ = ["LAYOUTS", "LEVELS", "AtLevel", "Fusion", "Level"]
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of rewriting; each does what those before it do, and more.
+    """One level of rewriting, which does what those before it do and more, or one layout.
 
     Attributes:
         title: Name for a reader.
@@ -43,17 +43,27 @@ LEVELS = {
 }
 """Levels by name, growing; others are compared with the first, and the last is the default."""
 
+LAYOUTS = {
+    "channels_first": Level("Channels first", "One channel after the other, NCHW; the default."),
+    "channels_last": Level(
+        "Channels last",
+        "All channels of a pixel beside each other, NHWC: weights are laid out so once, and images "
+        "come so.",
+    ),
+}
+"""Layouts of PyTorch by name; others are compared with the first."""
+
 
 @dataclass(frozen=True)
 class AtLevel:
-    """A model rewritten up to a level, at one setting.
+    """A model rewritten up to a level, or in a layout, at one setting.
 
     Attributes:
-        level: A key of :data:`LEVELS`.
+        level: A key of :data:`LEVELS` or of :data:`LAYOUTS`.
         threads: Threads of one inference.
         batch: Samples in one inference.
         latency: Median of one inference of all of them, in ms, over blocks.
-        change: The latency over that without rewriting, block by block; None for that one and
+        change: The latency over that of the first, block by block; None for that one and
             where it was not measured.
     """
 
@@ -87,7 +97,7 @@ class AtLevel:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Levels side by side.
+    """Levels, or layouts, side by side.
 
     Attributes:
         measured: Setting by setting, levels growing.

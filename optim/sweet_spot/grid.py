@@ -117,6 +117,7 @@ class Grid:
         gpu: What was done about GPUs.
         omitted: Ids of training steps that had no stored result, and were left out.
         fusion: ONNX Runtime by level of rewriting; empty where it was not measured.
+        layout: PyTorch by layout of images; empty where it was not measured.
     """
 
     ran: Mapping[str, Ran]
@@ -128,6 +129,7 @@ class Grid:
     gpu: str = ""
     omitted: tuple[str, ...] = ()
     fusion: Fusion = field(default_factory=Fusion)
+    layout: Fusion = field(default_factory=Fusion)
 
     @property
     def notes(self) -> list[str]:
@@ -177,6 +179,7 @@ class Grid:
             "gpu": self.gpu,
             "omitted": list(self.omitted),
             "fusion": self.fusion.to_json(),
+            "layout": self.layout.to_json(),
         }
 
     @classmethod
@@ -192,4 +195,5 @@ class Grid:
             data["gpu"],
             tuple(data["omitted"]),
             Fusion.from_json(data["fusion"]),
+            Fusion.from_json(data["layout"]),
         )

@@ -8,7 +8,7 @@ from optim.sweet_spot.grid import Grid
 
 __all__ = ["SHELF", "kept_grid", "key_of"]
 
-SHELF = Shelf("sweet-spots", 2)
+SHELF = Shelf("sweet-spots", 3)
 
 
 def key_of(recipe: Recipe) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from optim.data.dataset import Samples
 from optim.devices.probe import about_device
 from optim.errors import ConfigError, MeasurementError, OptimError, first_line
 from optim.measure.latency import median_of
@@ -17,10 +18,11 @@ from optim.processes import available_cores
 from optim.quantity import Comparison
 from optim.recipe import Recipe
 from optim.runtime.latency import LatencySamples, measure_latency
+from optim.runtime.providers import gpu_words
 from optim.runtime.session import Session
-from optim.sweet_spot.fusion import LEVELS, AtLevel, Fusion
+from optim.sweet_spot.fusion import LAYOUTS, LEVELS, AtLevel, Fusion, Level
 from optim.sweet_spot.grid import BATCHES, RUNTIMES, Cell, Grid, Ran, runtimes_here, thread_counts
-from optim.sweet_spot.runtimes import Contender, at_levels, contenders, gpu_words
+from optim.sweet_spot.runtimes import Contender, at_levels, contenders, in_layouts
 from optim.whatif.engine import Engine
 
 __all__ = ["measure_fusion", "measure_grid", "measure_recipe"]
@@ -81,12 +83,14 @@ def measure_recipe(
         told(_GRID_SHARE * share, what)
 
     grid = measure_grid(found, inputs, batches, threads, told=within, check=check)
-    fusion = Fusion()
+    fusion, layout = Fusion(), Fusion()
     if best := grid.best(math.inf, "onnx"):
         told(_GRID_SHARE, "fusion and layout")
+        settings = sorted({(threads[0], batches[0]), (best.threads, best.batch)})
         levels = at_levels(bundle, recipe, bench.samples)
-        settings = {(threads[0], batches[0]), (best.threads, best.batch)}
-        fusion = measure_fusion(levels, inputs, sorted(settings), check=check)
+        fusion = measure_fusion(levels, inputs, settings, check=check)
+        if len(bundle.spec.shape) == 3:
+            layout = _layouts(bundle, recipe, bench.samples, inputs, settings, check)
     return replace(
         grid,
         refused={**refused, **grid.refused},
@@ -94,7 +98,24 @@ def measure_recipe(
         gpu=gpu_words(),
         omitted=prepared.omitted,
         fusion=fusion,
+        layout=layout,
     )
+
+
+def _layouts(
+    bundle: ModelBundle,
+    recipe: Recipe,
+    samples: Samples,
+    inputs: np.ndarray,
+    settings: Sequence[tuple[int, int]],
+    check: Callable[[], None],
+) -> Fusion:
+    """Measure PyTorch by layout, or say why it does not take the model."""
+    try:
+        found = in_layouts(bundle, recipe, samples)
+    except OptimError as error:
+        return Fusion(refused=dict.fromkeys(LAYOUTS, str(error)))
+    return measure_fusion(found, inputs, settings, named=LAYOUTS, check=check)
 
 
 def measure_fusion(
@@ -102,19 +123,21 @@ def measure_fusion(
     inputs: np.ndarray,
     settings: Sequence[tuple[int, int]],
     *,
+    named: Mapping[str, Level] = LEVELS,
     check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Fusion:
-    """Measure levels of rewriting at some settings; at each of them they take turns.
+    """Measure levels of rewriting, or layouts, at some settings; at each of them they take turns.
 
     Args:
-        found: ONNX Runtime by level; the first of ``LEVELS`` is what others are compared with.
+        found: A runtime by level or layout.
         inputs: ``(n, ...)`` normalised samples, repeated where a batch takes more.
         settings: Threads and samples at once.
+        named: What they are called; the first is what others are compared with.
         check: Called between blocks; raises to stop.
         clock: Returns seconds; replaced in tests.
     """
-    titles = {name: level.title for name, level in LEVELS.items()}
+    titles = {name: level.title for name, level in named.items()}
     grids = [
         measure_grid(found, inputs, (batch,), (threads,), titles=titles, check=check, clock=clock)
         for threads, batch in settings

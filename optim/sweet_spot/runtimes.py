@@ -13,14 +13,14 @@ from optim.export.deliver import order_of
 from optim.export.targets import Order, target_of
 from optim.models.bundle import ModelBundle
 from optim.recipe import Recipe
-from optim.runtime.providers import PROVIDERS, gpus_here, provider_of
-from optim.sweet_spot.fusion import LEVELS
+from optim.runtime.providers import provider_of
+from optim.sweet_spot.fusion import LAYOUTS, LEVELS
 
 if TYPE_CHECKING:
     from optim.models.interface import Interface
     from optim.runtime.session import Session
 
-__all__ = ["Contender", "at_levels", "contenders", "gpu_words"]
+__all__ = ["Contender", "at_levels", "contenders", "in_layouts"]
 
 _GPU_NOTE = (
     "Samples go to the GPU and results come back within the time. Operators without a kernel "
@@ -76,15 +76,28 @@ def at_levels(bundle: ModelBundle, recipe: Recipe, samples: Samples) -> dict[str
     return {level: Contender(partial(load, level=level)) for level in LEVELS}
 
 
-def gpu_words() -> str:
-    """Say what is known of the GPUs that ONNX Runtime could use."""
-    there = [PROVIDERS[name].title for name in gpus_here()]
-    if there:
-        return (
-            f"Not tested on GPU: ONNX Runtime has {' and '.join(there)} here and can be measured "
-            "there, but this project has no figures of its own to hold them against."
-        )
-    return "Not tested on GPU: ONNX Runtime has neither CUDA nor TensorRT here."
+def in_layouts(bundle: ModelBundle, recipe: Recipe, samples: Samples) -> dict[str, Contender]:
+    """Return PyTorch by the order in which it keeps an image's numbers, keys of ``LAYOUTS``.
+
+    Args:
+        bundle: The model, compressed.
+        recipe: How it was made.
+        samples: Raw samples, at least one.
+
+    Raises:
+        OptimError: If there is no program of the model.
+    """
+    from optim.export.torch_program import TorchProgramSession
+
+    order = order_of(bundle, recipe, "pt2", samples)
+    file = target_of("pt2").make(order)
+
+    def load(threads: int, *, channels_last: bool) -> Session:
+        return TorchProgramSession.open(file, threads, channels_last=channels_last)
+
+    return {
+        name: Contender(partial(load, channels_last=name == "channels_last")) for name in LAYOUTS
+    }
 
 
 def _from_target(target: str, bundle: ModelBundle, recipe: Recipe, samples: Samples) -> Contender:

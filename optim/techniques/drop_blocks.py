@@ -8,12 +8,14 @@ is decided on a few hundred samples without labels.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.errors import ConfigError
 from optim.fields import Choice, PerLayer, Range
 from optim.hashing import digest
 from optim.step import Applied, Context, LayerReport, Step, StepReport
+from optim.techniques.pruning import REFIT, REFIT_SAMPLES, refitted_to
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +81,7 @@ class DropBlocks(Step):
             expert=True,
         ),
     ] = 128
+    reconstruct: Annotated[bool, REFIT] = False
     layers: Annotated[
         dict[str, float],
         PerLayer(
@@ -97,13 +100,14 @@ class DropBlocks(Step):
 
     @property
     def looks_at_data(self) -> bool:
-        """Whether samples decide which blocks go."""
-        return self.criterion != "random"
+        """Whether samples decide which blocks go, or what weights become."""
+        return self.criterion != "random" or self.reconstruct
 
     @property
     def calibration_passes(self) -> int:
         """Samples that are run: by outputs once for every block and every place."""
-        return {"outputs": 16, "influence": 1, "random": 0}[self.criterion] * self.samples
+        judged = {"outputs": 16, "influence": 1, "random": 0}[self.criterion] * self.samples
+        return judged + REFIT_SAMPLES * self.reconstruct
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return a model with fewer layers, as a traced graph without architecture."""
@@ -114,7 +118,9 @@ class DropBlocks(Step):
         return self._applied(bundle, context, looks=False).bundle
 
     def _applied(self, bundle: ModelBundle, context: Context, *, looks: bool) -> Applied:
-        from optim.layers.residual import find_blocks, without_blocks
+        from torch import fx
+
+        from optim.layers.residual import find_blocks, layers_behind, without_blocks
         from optim.layers.rewrite import check_mentioned, weights_of
 
         blocks = find_blocks(bundle.module, bundle.spec.shape)
@@ -123,7 +129,7 @@ class DropBlocks(Step):
         gone = {name for name, share in single.items() if share >= _GOES}
         free = [block for block in blocks if block.name not in single]
         count = round(self.ratio * len(free))
-        if looks or not self.looks_at_data:
+        if looks or self.criterion == "random":
             gone |= set(self._first(bundle, context, blocks, single, gone, count))
         else:
             gone |= {block.name for block in free[len(free) - count :]}
@@ -137,7 +143,14 @@ class DropBlocks(Step):
         report = StepReport(f"{len(dropped)} of {len(blocks)} blocks removed.", layers, notes)
         if not dropped:
             return Applied(bundle, report)
-        return Applied(bundle.with_program(without_blocks(bundle.module, dropped)), report)
+        left = without_blocks(bundle.module, dropped)
+        if not (looks and self.reconstruct):
+            return Applied(bundle.with_program(left), report)
+        behind = layers_behind(bundle.module, dropped)
+        refitted, note = refitted_to(bundle, left, context, {}, bundle.table.masks, behind)
+        assert isinstance(refitted, fx.GraphModule)
+        report = replace(report, notes=(*notes, note))
+        return Applied(bundle.with_program(refitted), report)
 
     def _block(self, layer: str, blocks: tuple[Block, ...]) -> str:
         """Return the name of the block that a layer is part of."""

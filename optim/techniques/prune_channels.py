@@ -7,7 +7,6 @@ data, except for the Taylor and Hessian importances and for refitting the weight
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -15,10 +14,10 @@ from optim.errors import ConfigError
 from optim.fields import Choice, Method, PerLayer, Range
 from optim.step import Applied, Context, LayerReport, Step, StepReport
 from optim.techniques.importances import IMPORTANCES, ImportanceMethod, Magnitude
-from optim.techniques.pruning import REFIT
+from optim.techniques.pruning import REFIT, REFIT_SAMPLES, refitted_to
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from optim.layers.channels import Channels
     from optim.models.bundle import ModelBundle
@@ -96,7 +95,7 @@ class PruneChannels(Step):
     @property
     def samples(self) -> int:
         """Samples that weights are refitted on."""
-        return 256 if self.reconstruct else 0
+        return REFIT_SAMPLES if self.reconstruct else 0
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return a smaller model; masks in the compression table are sliced with it."""
@@ -121,7 +120,7 @@ class PruneChannels(Step):
         report = self._report(bundle, channels, scores, keep)
         kept = kept_positions(bundle.module, channels.groups, keep)
         if self.reconstruct:
-            module, note = self._refitted(bundle, module, kept, masks, context)
+            module, note = refitted_to(bundle, module, context, kept, masks)
             report = replace(report, notes=(*report.notes, note))
         return Applied(bundle.with_module(module, replace(bundle.table, masks=masks)), report, kept)
 
@@ -132,34 +131,6 @@ class PruneChannels(Step):
         importance = _OfOriginal() if is_sketch(bundle.module) else Magnitude()
         quick = self.model_copy(update={"importance": importance, "reconstruct": False})
         return quick.apply(bundle, context).bundle
-
-    def _refitted(
-        self,
-        bundle: ModelBundle,
-        pruned: nn.Module,
-        kept: Mapping[tuple[str, str], Tensor],
-        masks: Mapping[str, Tensor],
-        context: Context,
-    ) -> tuple[nn.Module, str]:
-        """Return the pruned module with weights fitted to the original's outputs, and a note."""
-        from optim.layers.graph import fork
-        from optim.layers.reconstruction import most_samples, original_outputs, refitted
-        from optim.layers.rewrite import weights_of
-
-        most = context.memo(
-            f"most:{bundle.hash}", lambda: most_samples(bundle.module, bundle.spec.shape)
-        )
-        x, _ = context.calibration(min(self.samples, most))
-        wanted = context.memo(
-            f"outputs:{bundle.hash}:{context.key}:{len(x)}",
-            lambda: original_outputs(bundle.module, x),
-        )
-        layers = refitted(pruned, x, wanted, kept, masks, context.check)
-        module = fork(pruned)
-        for name, layer in layers.items():
-            module.set_submodule(name, layer)
-        count = len(weights_of(module).keys() & layers.keys())
-        return module, f"The weights of {count} layers were refitted on {len(x)} samples."
 
     def _ratios_by_group(self, channels: Channels) -> dict[str, float]:
         """Return the per-layer ratios by group name; any maker of a group may name it."""

@@ -5,7 +5,7 @@ Not a technique itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from optim.errors import CalibrationError
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from optim.models.bundle import ModelBundle
     from optim.step import Context
 
-__all__ = ["LAYERS", "REFIT", "SCOPE", "SPARSITY", "emptied", "losses_on_labels"]
+__all__ = [
+    "LAYERS",
+    "REFIT",
+    "REFIT_SAMPLES",
+    "SCOPE",
+    "SPARSITY",
+    "emptied",
+    "losses_on_labels",
+    "refitted_to",
+]
 
 SPARSITY = Range(
     low=0.0,
@@ -38,6 +47,8 @@ REFIT = Choice(
     help="Fits the weights that stay, layer by layer, so that each gives what it gave before. "
     "Takes seconds, and wins back much of what is lost without training.",
 )
+REFIT_SAMPLES = 256
+"""Samples that the weights of a smaller network are refitted on."""
 LAYERS = PerLayer(
     overrides="sparsity",
     label="Layers",
@@ -75,6 +86,44 @@ def losses_on_labels(
         batch = slice(start, start + at_once)
         loss = objective(module(x[batch]), targets[batch], x[batch])
         yield loss * len(x[batch]) / len(x)
+
+
+def refitted_to(
+    bundle: ModelBundle,
+    pruned: nn.Module,
+    context: Context,
+    kept: Mapping[tuple[str, str], Tensor],
+    masks: Mapping[str, Tensor],
+    behind: Iterable[str] = (),
+) -> tuple[nn.Module, str]:
+    """Return a smaller module with weights fitted to what a model gave, and a note.
+
+    Args:
+        bundle: The model before it was pruned.
+        pruned: What is left of its module.
+        context: Samples.
+        kept: ``{(layer, side): positions}`` of the layers that lost some.
+        masks: ``{layer: mask}`` of weights that must stay zero.
+        behind: Further layers whose inputs are others than before.
+    """
+    from optim.layers.graph import fork
+    from optim.layers.reconstruction import most_samples, original_outputs, refitted
+    from optim.layers.rewrite import weights_of
+
+    most = context.memo(
+        f"most:{bundle.hash}", lambda: most_samples(bundle.module, bundle.spec.shape)
+    )
+    x, _ = context.calibration(min(REFIT_SAMPLES, most))
+    wanted = context.memo(
+        f"outputs:{bundle.hash}:{context.key}:{len(x)}",
+        lambda: original_outputs(bundle.module, x),
+    )
+    layers = refitted(pruned, x, wanted, kept, masks, context.check, behind)
+    module = fork(pruned)
+    for name, layer in layers.items():
+        module.set_submodule(name, layer)
+    count = len(weights_of(module).keys() & layers.keys())
+    return module, f"The weights of {count} layers were refitted on {len(x)} samples."
 
 
 def emptied(masks: Mapping[str, Tensor]) -> tuple[str, ...]:

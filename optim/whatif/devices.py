@@ -215,6 +215,7 @@ def _change(
 def _figures(footprint: Footprint) -> dict[str, Any]:
     return {
         "weight_bytes": footprint.weight_bytes,
+        "stored_bytes": footprint.stored_bytes,
         "arena_bytes": int(footprint.arena.value) if footprint.arena else None,
     }
 

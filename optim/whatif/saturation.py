@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from optim.devices.instructions import vnni_here
+from optim.instructions import vnni_here
 from optim.ladder.changes import Change, reduced_range
 from optim.measure.quality import METRICS
 from optim.measure.saturation import Saturation, saturation_of

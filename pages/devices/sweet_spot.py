@@ -27,6 +27,6 @@ with shown_errors():
         limit_ms = limit(grid)
         heat_map(grid, limit_ms)
         runtimes(grid, limit_ms)
-        fusion_and_layout(grid.fusion)
+        fusion_and_layout(grid)
     elif grid is not None:
         runtimes(grid, 0.0)

@@ -150,7 +150,8 @@ def test_the_judge_compares_with_labels_that_the_script_never_saw(bench, laid_ou
 def test_bytes_of_a_file_are_told_apart(bench, laid_out):
     found = by_width(bench, laid_out)["W8A8"]["bytes"]
     size = (laid_out[0] / "network.onnx").stat().st_size
-    assert found == {"file": size, "weights": 5, "overhead": size - 5}  # nine of 4 bits
+    # Nine weights of 4 bits, three scales of 32.
+    assert found == {"file": size, "weights": 5, "overhead": size - 5, "numbers": 12}
 
 
 def test_a_script_that_cannot_start_is_not_started_again(bench, laid_out):

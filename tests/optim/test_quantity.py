@@ -89,6 +89,18 @@ def difference(value, low, high, unit="points", better="higher"):
 
 
 @pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (3.0, 1.0, 20.0, "3.00 ms (1.00 ms to 20.0 ms)"),
+        (3.0, 2.0, 4.0, "3 ± 1 ms"),
+        (3.0, 1.0, 5.0, "3 ± 2 ms"),
+    ],
+)
+def test_no_interval_reaches_below_what_can_be(value, low, high, text):
+    assert str(Quantity(value, "ms", low, high)) == text
+
+
+@pytest.mark.parametrize(
     ("change", "direction", "words"),
     [
         (difference(-0.1, -0.6, 0.4), "same", "no difference beyond noise (-0.1 ± 0.5 points)"),

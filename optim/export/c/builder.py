@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,11 @@ QUANTIZE = (
     "or for each channel."
 )
 _FINER_BITS = 8
+_CURVES = {"HardSigmoid": 1, "HardSwish": 2}
+"""Curved functions by the number the runner knows them by; RUNNER_... in runner.h."""
+_CURVE_BITS = 26
+"""Of an argument of a curve, without its sign; RUNNER_CURVE_LIMIT in runner.h."""
+_SIGMOID = (("alpha", 0.2), ("beta", 0.5))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +96,40 @@ class Builder:
             "high": high - shift,
             "wide": 0,
         }
-        return numbers, steps / grid.scale
+        curve = self._curve(kernel, grid)
+        if curve is None:
+            return numbers, steps / grid.scale
+        return numbers | curve, steps * 2.0 ** curve["curve_bits"]
+
+    def _curve(self, kernel: Kernel, grid: StoredGrid) -> dict[str, int] | None:
+        """Return the fields of the curved function behind a kernel; None if there is none."""
+        curved = [node for node in kernel.after if node.op_type in _CURVES]
+        if not curved:
+            return None
+        if len(curved) > 1 or curved[0] is not kernel.after[0]:
+            names = " and ".join(node.op_type for node in kernel.after)
+            raise ExportError(f"The C runner computes one curve; {kernel.name!r} has {names}.")
+        (node,) = curved
+        slope, shift = 1 / 6, 0.5
+        if node.op_type == "HardSigmoid":
+            slope, shift = (float(attribute_of(node, n, d)) for n, d in _SIGMOID)
+        if slope <= 0:
+            raise ExportError(
+                f"The C runner needs a rising HardSigmoid; that of {kernel.name!r} falls."
+            )
+        # Beyond its highest value a result is limited, so that an argument need not go further.
+        highest = grid.scale * (grid.qmax - grid.zero_point)
+        reach = max(4.0, highest, 1 / slope, abs(shift) / slope)
+        bits = _CURVE_BITS - math.ceil(math.log2(reach))
+        scaling = Scaling.of(np.array([slope / (2.0**bits * grid.scale)]))
+        return {
+            "curve": _CURVES[node.op_type],
+            "curve_bits": bits,
+            "curve_offset": round(shift / slope * 2**bits),
+            "curve_top": round(1 / slope * 2**bits),
+            "curve_multiplier": int(scaling.multipliers[0]),
+            "curve_shift": int(scaling.shifts[0]),
+        }
 
     def _last(
         self, kernel: Kernel, steps: np.ndarray, reach: int
@@ -113,6 +152,8 @@ class Builder:
         """Return the least and largest integer of a result, clipping functions included."""
         low, high = grid.qmin, grid.qmax
         for node in kernel.after:
+            if node.op_type in _CURVES:
+                continue
             ends = self._ends(kernel, node)
             step = [None if e is None else round(e / grid.scale) + grid.zero_point for e in ends]
             low = low if step[0] is None else min(max(low, step[0]), high)
@@ -126,8 +167,8 @@ class Builder:
         if node.op_type != "Clip":
             raise ExportError(
                 f"The C runner has no {node.op_type} ({kernel.name!r} is followed by one); of "
-                "activation functions it has Relu and Clip.",
-                hint="Choose an ONNX file, or a model with ReLU or ReLU6.",
+                "activation functions it has Relu, Clip, HardSigmoid and HardSwish.",
+                hint="Choose an ONNX file, or a model with ReLU, ReLU6 or hard swish.",
             )
         given = [*node.input[1:], "", ""][:2]
         ends = [self.array(name).item() if name else None for name in given]

@@ -180,6 +180,27 @@ def _add(to: Builder, kernel: Kernel) -> list[Operation]:
     return [Operation("add", kernel.name, numbers, Scaling.joint(factors))]
 
 
+def _mul(to: Builder, kernel: Kernel) -> list[Operation]:
+    """Multiply two activations: of one size, or a number for each channel (squeeze, excitation)."""
+    result = to.flow.values[kernel.outputs[0]]
+    values = sorted((to.flow.values[n] for n in kernel.inputs), key=lambda v: -prod(v.shape))
+    factors = {1: (), 2: tuple(values)}.get(len(values), ())
+    whole, other = factors or (result, result)
+    repeat = prod(result.shape) // max(1, prod(other.shape))
+    by_channel = other.shape[:2] == result.shape[:2] and prod(other.shape[2:]) == 1
+    if not factors or whole.shape != result.shape or not (repeat == 1 or by_channel):
+        raise ExportError(
+            f"The C runner multiplies two activations of one size, or by a number for each "
+            f"channel; {kernel.name!r} multiplies others."
+        )
+    step = to.grid(whole.name).scale * to.grid(other.name).scale
+    numbers, scales = to.result(kernel, step, BYTE * BYTE)
+    numbers |= to.read(whole)
+    numbers |= {"count": prod(result.shape), "repeat": repeat}
+    numbers |= {"other": to.offset(other.name), "other_zero": to.zero(other.name)}
+    return [Operation("mul", kernel.name, numbers, Scaling.of(scales))]
+
+
 def _max_pool(to: Builder, kernel: Kernel) -> list[Operation]:
     source, result = _one_to_one(to, kernel)
     numbers, factors = to.result(kernel, to.grid(source.name).scale)
@@ -207,7 +228,7 @@ def _average_pool(to: Builder, kernel: Kernel) -> list[Operation]:
 
 
 def _rescale(to: Builder, kernel: Kernel) -> list[Operation]:
-    """Put a value on another grid; a clipping function may be all there is to it."""
+    """Put a value on another grid; an activation function may be all there is to it."""
     source, _ = _one_to_one(to, kernel)
     if kernel.node.op_type != "QuantizeLinear":
         kernel = replace(kernel, after=(kernel.node, *kernel.after))
@@ -252,8 +273,11 @@ _OPERATIONS: dict[str, Callable[[Builder, Kernel], list[Operation]]] = {
     "Conv": _conv,
     "Gemm": _linear,
     "GlobalAveragePool": _average_pool,
+    "HardSigmoid": _rescale,
+    "HardSwish": _rescale,
     "MatMul": _linear,
     "MaxPool": _max_pool,
+    "Mul": _mul,
     "QuantizeLinear": _rescale,
     "Relu": _rescale,
 }

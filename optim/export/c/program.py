@@ -2,8 +2,9 @@
 
 Integers are kept as signed bytes: 0..255 becomes -128..127, zero points move along. A result on a
 grid is ``zero + round(accumulator * multiplier / 2^shift)``, limited to the grid; activation
-functions that only clip are part of that limit. What is computed last may stay in floating point in
-the file: here it is an int32 with a step of its own.
+functions that only clip are part of that limit. A hard sigmoid or hard swish is computed of the
+accumulator as a fixed-point number with ``curve_bits`` behind the point, and scaled then. What is
+computed last may stay in floating point in the file: here it is an int32 with a step of its own.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Operation:
     """One call of a function of the runner.
 
     Attributes:
-        kind: ``"conv"``, ``"linear"``, ``"add"``, ``"max_pool"``, ``"average_pool"``,
+        kind: ``"conv"``, ``"linear"``, ``"add"``, ``"mul"``, ``"max_pool"``, ``"average_pool"``,
             ``"rescale"`` or ``"select"``.
         name: Of the kernel it comes from.
         numbers: Sizes, offsets, zero points and limits, by the field's name in C.

@@ -59,7 +59,10 @@ def summary(found: Mapping[str, Any]) -> None:
         )
     if open_:
         text += f" For {open_} more too little is known of memory to tell."
-    st.markdown(f"{text} It needs {_bytes(needs['weight_bytes'])} for weights{memory}.")
+    weights = f"{_bytes(needs['weight_bytes'])} for weights"
+    if needs["stored_bytes"] < 0.9 * needs["weight_bytes"]:
+        weights += f" ({_bytes(needs['stored_bytes'])} as the file stores them, in flash)"
+    st.markdown(f"{text} It needs {weights}{memory}.")
 
 
 def chosen_devices(found: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
 
 from optim.quantity import format_value
 from optim.recipe import Recipe
-from optim.sweet_spot.fusion import LEVELS, AtLevel, Fusion
+from optim.runtime.providers import gpu_words
+from optim.sweet_spot.fusion import LAYOUTS, LEVELS, AtLevel, Fusion, Level
 from optim.sweet_spot.grid import RUNTIMES, Cell, Grid, runtimes_here
 from optim.sweet_spot.kept import SHELF, kept_grid, key_of
 from pages.components import access, charts
@@ -40,6 +42,7 @@ def measured(recipe: Recipe) -> Grid | None:
         grid = kept_grid(key)
         if grid is None and not busy:
             st.markdown("**This model was not measured yet**")
+            st.caption(gpu_words())
         elif grid is not None:
             st.caption(f"Measured on {grid.device}.")
         if not busy and not access.is_presentation():
@@ -171,27 +174,44 @@ def runtimes(grid: Grid, limit_ms: float) -> None:
         st.caption(note)
 
 
-def fusion_and_layout(fusion: Fusion) -> None:
-    """Draw how long the model takes by how far ONNX Runtime rewrites its graph."""
-    by_setting = fusion.by_setting()
-    if not by_setting:
-        return
+def fusion_and_layout(grid: Grid) -> None:
+    """Draw what rewriting the graph brings in ONNX Runtime, and the layout of images in PyTorch."""
+    fusion, layout = grid.fusion, grid.layout
+    if fusion.measured:
+        st.markdown("**Fusion and layout**, each level with what those above it do")
+        _side_by_side("What ONNX Runtime does", LEVELS, fusion)
+        st.caption(
+            "With the fewest threads and samples, and at ONNX Runtime's highest throughput; "
+            "measured in turns and compared with the first level, medians with 95 % intervals. All "
+            "other figures of ONNX Runtime are of the last level."
+        )
+    if layout.measured or layout.refused:
+        st.markdown("**Layout of images**, in PyTorch without a compiler")
+        _side_by_side("Order of an image's numbers", LAYOUTS, layout)
+        st.caption("The same settings. ONNX Runtime and OpenVINO choose layouts by themselves.")
+
+
+def _side_by_side(title: str, named: Mapping[str, Level], fusion: Fusion) -> None:
     rows = []
-    for name, level in LEVELS.items():
-        row = {"What ONNX Runtime does": f"**{level.title}.** {level.about}"}
-        for (threads, batch), found in by_setting.items():
+    for name, level in named.items():
+        row = {title: f"**{level.title}.** {level.about}"}
+        for (threads, batch), found in fusion.by_setting().items():
             setting = f"{_threads(threads)}, batch {batch}"
             row[setting] = _at_level(found[name]) if name in found else "not measured"
         rows.append(row)
-    st.markdown("**Fusion and layout**, each level with what those above it do")
-    st.table(rows, border="horizontal", hide_index=True)
-    st.caption(
-        "With the fewest threads and samples, and at ONNX Runtime's highest throughput; measured "
-        "in turns and compared with the first level, medians with 95 % intervals. All other "
-        "figures of ONNX Runtime are of the last level."
-    )
-    for name, why in fusion.refused.items():
-        st.markdown(f"- **{LEVELS[name].title}** was not measured, or not to the end. {why}")
+    if fusion.measured:
+        st.table(rows, border="horizontal", hide_index=True)
+    for why, names in _by_reason(fusion.refused).items():
+        titles = " and ".join(f"**{named[name].title}**" for name in names)
+        was = "was" if len(names) == 1 else "were"
+        st.markdown(f"- {titles} {was} not measured, or not to the end. {why}")
+
+
+def _by_reason(refused: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, why in refused.items():
+        found.setdefault(why, []).append(name)
+    return found
 
 
 def _at_level(one: AtLevel) -> str:

@@ -12,7 +12,7 @@ from optim.measure.quality import METRICS
 from optim.recipe import Recipe
 from pages.components.inspect import charts
 from pages.components.inspect.looking import looked_into
-from pages.components.inspect.words import text, together
+from pages.components.inspect.words import class_words, text, together
 
 __all__ = ["corruption"]
 
@@ -107,7 +107,7 @@ def _averages(found: Mapping[str, Any]) -> None:
                     "Original": together(row["before"]),
                     "Now": together(row["after"]),
                     "Now, against the original": row["change"]["verdict"],
-                    "Worst class now": f"{row['worst']['name']}: "
+                    "Worst class now": f"{class_words(row['worst']['name'])}: "
                     f"{together(row['worst']['before'])} to {together(row['worst']['after'])}",
                     "Worst class, against the original": row["worst"]["change"]["verdict"],
                 }

@@ -12,7 +12,14 @@ from optim.measure.quality import METRICS
 from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
 from pages.components.inspect import charts
-from pages.components.inspect.words import change_text, omitted_note, samples_words, text, tile
+from pages.components.inspect.words import (
+    change_text,
+    class_words,
+    omitted_note,
+    samples_words,
+    text,
+    tile,
+)
 from pages.components.server import evaluator
 
 __all__ = ["overview"]
@@ -63,7 +70,7 @@ def _tiles(found: Mapping[str, Any]) -> None:
                 worst["change"],
                 "The class of the lowest accuracy in the compressed model. It was picked for being "
                 "the lowest, so that its figure is a little too low.",
-                worst["name"],
+                class_words(worst["name"]),
             )
         if found["metric"] != "agreement" and (same := found["after"].get("agreement")):
             tile("Agreement", same, None, None, METRICS["agreement"].about, "with the original")

@@ -9,7 +9,16 @@ import streamlit as st
 
 from optim.quantity import Comparison, Quantity
 
-__all__ = ["COLORS", "change_text", "omitted_note", "samples_words", "text", "tile", "together"]
+__all__ = [
+    "COLORS",
+    "change_text",
+    "class_words",
+    "omitted_note",
+    "samples_words",
+    "text",
+    "tile",
+    "together",
+]
 
 COLORS: dict[str, Any] = {"better": "green", "worse": "red", "same": "gray"}
 
@@ -22,6 +31,16 @@ def text(quantity: Mapping[str, Any] | None) -> str:
 def together(quantity: Mapping[str, Any] | None) -> str:
     """Return a figure that stays on one line."""
     return text(quantity).replace(" ", "\u00a0")
+
+
+def class_words(name: str) -> str:
+    """Return a class as a reader tells it from a figure: a bare number says nothing.
+
+    Example:
+        >>> class_words("8"), class_words("frog")
+        ('class 8', 'frog')
+    """
+    return f"class {name}" if name.isdecimal() else name
 
 
 def change_text(change: Mapping[str, Any]) -> str:

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from optim.devices.fitting import calibrate, cross_validate, fit, folds_of
+from optim.devices.fitting import calibrate, cross_validate, fit
+from optim.devices.folds import folds_of
 from optim.devices.law import Law
 from optim.devices.predict import interval, predict
 from optim.devices.workload import Workload

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from optim.devices.fitting import ends_of, folds_of
+from optim.devices.fitting import ends_of
+from optim.devices.folds import folds_of
 from optim.devices.memory import MemoryLaw, levels_of, predict_memory, runtime_memory
 from optim.devices.memory_fitting import (
     calibrate_memory,

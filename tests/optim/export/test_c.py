@@ -93,6 +93,90 @@ def test_pruned_shortcuts_agree():
     assert np.abs(found - expected).max() <= quantum
 
 
+@pytest.mark.parametrize("fields", [{}, {"weight_bits": 4, "activation_bits": 6}], ids=["8", "4/6"])
+def test_hard_swish_agrees_behind_convolutions_sums_and_dense_layers(fields):
+    torch.manual_seed(0)
+    bundle = quantized(tiny_bundle("lenet-5").with_module(HardSwishNet().eval()), **fields)
+    curved = [op for op in program_of(bundle).operations if op.numbers.get("curve")]
+    assert [op.kind for op in curved] == ["conv", "conv", "add", "linear"]
+    found, expected, quantum = both(bundle, inputs_for(bundle, 64).numpy())
+    assert np.abs(found - expected).max() <= quantum
+
+
+class HardSwishNet(torch.nn.Module):
+    """What a MobileNetV3 has, without squeeze and excitation."""
+
+    def __init__(self):
+        super().__init__()
+        nn = torch.nn
+        self.stem, self.bn = nn.Conv2d(1, 8, 3, 2, 1), nn.BatchNorm2d(8)
+        self.depthwise, self.point = nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.Conv2d(8, 8, 1)
+        self.pool, self.flat = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        self.dense, self.out = nn.Linear(8, 16), nn.Linear(16, 4)
+        self.acts = nn.ModuleList(nn.Hardswish() for _ in range(4))
+
+    def forward(self, x):
+        x = self.acts[0](self.bn(self.stem(x)))
+        y = self.point(self.acts[1](self.depthwise(x)))
+        x = self.flat(self.pool(self.acts[2](x + y)))
+        return self.out(self.acts[3](self.dense(x)))
+
+
+def gated(function, gate=(4, 1, 1), **attributes):
+    """Return a graph that multiplies (4, 3, 3) by a function of something else."""
+    node = helper.make_node
+    scales = {"s": 0.05, "s2": 1 / 127, "s3": 0.03}
+    constants = {name: np.float32(value) for name, value in scales.items()} | {"z": np.int8(3)}
+    graph = helper.make_graph(
+        [
+            node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+            node("GlobalAveragePool" if gate == (4, 1, 1) else "Relu", ["d"], ["a"]),
+            node("QuantizeLinear", ["a", "s", "z"], ["q1"]),
+            node("DequantizeLinear", ["q1", "s", "z"], ["d1"]),
+            node(function, ["d1"], ["f"], **attributes),
+            node("QuantizeLinear", ["f", "s2", "z"], ["q2"]),
+            node("DequantizeLinear", ["q2", "s2", "z"], ["d2"]),
+            node("Mul", ["d2", "d"], ["m"]),
+            node("QuantizeLinear", ["m", "s3", "z"], ["q3"]),
+            node("DequantizeLinear", ["q3", "s3", "z"], ["d3"]),
+            node("Add", ["d3", "d3"], ["y"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 4, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4, 3, 3])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    return graph_bundle(model, (4, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("function", "gate", "attributes"),
+    [
+        ("HardSigmoid", (4, 1, 1), {"alpha": 1 / 6, "beta": 0.5}),
+        ("HardSigmoid", (4, 1, 1), {}),
+        ("HardSigmoid", (4, 3, 3), {"alpha": 2.0, "beta": -0.25}),
+        ("HardSwish", (4, 3, 3), {}),
+    ],
+)
+def test_gates_of_channels_and_of_all_numbers_agree(function, gate, attributes):
+    bundle = gated(function, gate, **attributes)
+    kinds = [op.kind for op in program_of(bundle).operations]
+    assert "mul" in kinds
+    x = 4 * np.random.default_rng(0).standard_normal((32, 4, 3, 3)).astype(np.float32)
+    found, expected, _ = both(bundle, x)
+    # One step of the product, twice: the graph ends in a sum of it with itself.
+    assert np.abs(found - expected).max() <= 2 * 0.03 + 1e-6
+    assert (np.abs(found - expected) < 1e-6).mean() > 0.99
+    assert np.unique(expected).size > 10
+
+
+def test_a_falling_sigmoid_is_refused():
+    with pytest.raises(ExportError, match="needs a rising HardSigmoid"):
+        program_of(gated("HardSigmoid", alpha=-1.0))
+
+
 @pytest.mark.parametrize(
     ("model", "data"),
     [

@@ -15,9 +15,9 @@ def sized(recipe):
     steps = {type(e.step): e.step for e in recipe.active}
     ratio = steps[PruneChannels].pruning_ratio if PruneChannels in steps else 0.0
     width = 4 if Quantize not in steps else 1
-    return footprint(
-        conv("a", 53, round(53 * (1 - ratio))), weight_bytes=round(width * 25_000 * (1 - ratio))
-    )
+    held = round(width * 25_000 * (1 - ratio))
+    layer = conv("a", 53, round(53 * (1 - ratio)))
+    return footprint(layer, weight_bytes=held, stored_bytes=held)
 
 
 def test_eight_bits_come_first_then_ever_fewer_channels():

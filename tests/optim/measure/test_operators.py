@@ -1,6 +1,7 @@
 """What the runtime makes of a file: kinds, sizes and layers of its operators."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -8,7 +9,7 @@ from optim.errors import ExportError
 from optim.export.deploy import onnx_bytes
 from optim.layers.graph import trace
 from optim.measure.macs import layer_costs
-from optim.measure.operators import operators_of, timed_operators
+from optim.measure.operators import constant_bytes, operators_of, timed_operators
 from optim.models.open import open_model
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
@@ -103,6 +104,25 @@ def test_weights_that_are_widened_anew_for_every_inference_are_multiplied_too():
     found = operators_of(file, np.zeros((1, 4, 20), np.float32))
     assert sum(o.macs for o in found) == 18 * weight.size
     assert {o.dtype for o in found if o.macs} == {"float32"}
+
+
+def test_weights_that_two_operators_read_are_held_once():
+    weight = np.ones((4, 4, 1), np.float32)
+    file = made(
+        helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Sigmoid", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w"], ["y"]), w=weight,
+    )  # fmt: skip
+    found = [o for o in operators_of(file, np.zeros((1, 4, 20), np.float32)) if o.macs]
+    assert [o.weight_bytes for o in found] == [weight.nbytes] * 2
+    assert [o.shared_bytes for o in found] == [0, weight.nbytes]
+    assert constant_bytes(file) == weight.nbytes
+
+
+def test_integers_of_four_bits_share_a_byte():
+    file = made(helper.make_node("Relu", ["x"], ["y"]))
+    model = onnx.load_from_string(file)
+    model.graph.initializer.append(helper.make_tensor("w", TensorProto.INT4, [3, 3], [1] * 9))
+    assert constant_bytes(model.SerializeToString()) == 5
 
 
 def test_operators_know_their_layers():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from optim.devices.instructions import vnni_here
+from optim.instructions import vnni_here
 from optim.runtime import session
 from optim.runtime.deployed import deployed_graph, deployed_sizes
 from optim.runtime.saturation import pairs_at_risk, saturating_graph

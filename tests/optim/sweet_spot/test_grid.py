@@ -21,7 +21,7 @@ def at_level(level, threads, batch, ms, change=None):
     return AtLevel(level, threads, batch, Quantity(ms, "ms", ms * 0.9, ms * 1.1, 21), change)
 
 
-def grid(*cells, refused=None, fusion=None):
+def grid(*cells, refused=None, fusion=None, layout=None):
     names = dict.fromkeys(cell.runtime for cell in cells)
     ran = {name: Ran(f"{name} 1.0") for name in names}
     return Grid(
@@ -34,6 +34,7 @@ def grid(*cells, refused=None, fusion=None):
         "not tested on GPU",
         (),
         fusion or Fusion(),
+        layout or Fusion(),
     )
 
 

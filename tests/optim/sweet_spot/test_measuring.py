@@ -19,10 +19,10 @@ from optim.recipe import Recipe
 from optim.runtime import providers
 from optim.runtime.session import InferenceSession
 from optim.sweet_spot import child, measuring
-from optim.sweet_spot.fusion import LEVELS
+from optim.sweet_spot.fusion import LAYOUTS, LEVELS
 from optim.sweet_spot.kept import SHELF, kept_grid, key_of
 from optim.sweet_spot.measuring import measure_fusion, measure_grid, measure_recipe
-from optim.sweet_spot.runtimes import Contender, contenders, gpu_words
+from optim.sweet_spot.runtimes import Contender, contenders, in_layouts
 from optim.techniques.finetune import FineTune
 from optim.whatif.engine import Engine
 from tests.helpers import assert_similar, data_for, inputs_for, tiny_bundle
@@ -185,6 +185,7 @@ def test_a_recipe_is_measured_in_real_runtimes(monkeypatch):
     best = found.best(math.inf, "onnx")
     assert list(found.fusion.by_setting()) == sorted({(1, 1), (best.threads, best.batch)})
     assert all(list(levels) == list(LEVELS) for levels in found.fusion.by_setting().values())
+    assert found.layout.measured == ()  # its samples are no images
 
 
 def test_a_step_that_was_not_trained_is_left_out_and_named(monkeypatch):
@@ -228,12 +229,26 @@ def test_a_graph_cannot_be_compiled_by_torch_and_says_so():
     assert "kept as an ONNX graph" in refused["compile"]
 
 
-def test_gpu_providers_are_named_where_there_are_any(monkeypatch):
-    offered = list(providers.PROVIDERS["tensorrt"].order)
-    monkeypatch.setattr(providers, "_offered", lambda: offered)
-    assert gpu_words().startswith("Not tested on GPU: ONNX Runtime has CUDA and TensorRT here")
-    monkeypatch.setattr(providers, "_offered", lambda: offered[-1:])
-    assert "neither CUDA nor TensorRT" in gpu_words()
+def test_images_are_measured_in_both_layouts_of_pytorch(monkeypatch):
+    monkeypatch.setattr(measuring, "_ROUNDS", (7, 7))
+    monkeypatch.setattr(measuring, "BATCHES", (1,))
+    found = measure_recipe(Engine(), Recipe("digits-resnet8", "digits"), ("onnx",), cores=1)
+    ((setting, layouts),) = found.layout.by_setting().items()
+    assert setting == (1, 1)
+    assert list(layouts) == list(LAYOUTS)
+    assert layouts["channels_first"].change is None
+    assert layouts["channels_last"].change.difference.n == 7
+
+
+def test_both_layouts_compute_the_same():
+    bundle = tiny_bundle("resnet")
+    x = inputs_for(bundle, 4).numpy()
+    samples = data_for(bundle).part("test")
+    recipe = Recipe("digits-resnet8", "digits")
+    first, last = (c.open(1) for c in in_layouts(bundle, recipe, samples).values())
+    weights = [p for p in last.module.parameters() if p.ndim == 4]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    assert_similar(torch.from_numpy(first.run(x)), torch.from_numpy(last.run(x)))
 
 
 @pytest.mark.parametrize("name", providers.GPUS)

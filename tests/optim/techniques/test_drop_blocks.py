@@ -57,6 +57,28 @@ def test_by_outputs_less_is_lost_than_at_random(residual):
     assert lost(DropBlocks(ratio=0.3)) < 0.1 * lost(DropBlocks(ratio=0.3, criterion="random"))
 
 
+def test_weights_refitted_make_up_for_blocks_that_did_something(residual):
+    context = context_for(residual)
+    x = inputs_for(residual, 64)
+    wanted = outputs_of(residual, x)
+    step = DropBlocks(ratio=0.0, layers={"layer1.0.conv1": 0.9, "layer2.1.conv1": 0.9})
+    plain, refitted = (step.replace(reconstruct=refit) for refit in (False, True))
+
+    def lost(step):
+        return float((outputs_of(step.apply(residual, context).bundle, x) - wanted).square().sum())
+
+    assert lost(refitted) < 0.5 * lost(plain)
+    first, last = residual.module, refitted.apply(residual, context).bundle.module
+    assert torch.equal(first.conv1.weight, last.conv1.weight), "nothing before the block changes"
+    assert not torch.equal(
+        first.get_submodule("layer1.1.conv1").weight, last.get_submodule("layer1.1.conv1").weight
+    )
+    assert refitted.apply(residual, context).report.notes
+    assert static_costs(refitted.outline(residual, context)) == static_costs(
+        plain.apply(residual, context).bundle
+    )
+
+
 def test_single_blocks_are_named_by_any_of_their_layers(residual):
     context = context_for(residual)
     named = DropBlocks(ratio=0.0, layers={"layer2.1.conv2": 0.9, "layer1.1.conv1": 0.0})

@@ -22,6 +22,14 @@ LEVELLED = grid(
         ),
         {"basic": "It knows no such kernel."},
     ),
+    layout=Fusion(
+        (
+            at_level("channels_first", 1, 1, 2.0),
+            at_level(
+                "channels_last", 1, 1, 1.0, Comparison(Quantity(0.5, "x", 0.4, 0.6, 21), "lower")
+            ),
+        )
+    ),
 )
 
 
@@ -33,6 +41,7 @@ def test_a_model_is_measured_in_a_process_of_its_own(jobs):
     recipe = small_recipe(seed=1)
     at = open_page(recipe)
     assert "not measured yet" in texts(at)
+    assert "Not tested on GPU" in texts(at)
     at = click(at, "Measure")
     (job,) = jobs
     assert job.command[1:] == ["-m", "optim.sweet_spot.child"]
@@ -98,12 +107,24 @@ def test_the_best_under_the_limit_is_named_and_the_runtimes_stand_side_by_side()
     assert "Nothing is that fast" in texts(at)
 
 
+def test_a_model_that_pytorch_does_not_take_says_why_its_layouts_were_not_measured():
+    recipe = small_recipe(seed=9)
+    refused = dict.fromkeys(("channels_first", "channels_last"), "It is an ONNX graph.")
+    SHELF.keep(key_of(recipe), grid(SMALL, layout=Fusion(refused=refused)).to_json())
+    at = open_page(recipe)
+    assert not at.table
+    found = "**Channels first** and **Channels last** were not measured, or not to the end. It is"
+    assert found in texts(at)
+
+
 def test_levels_of_fusion_and_layout_stand_side_by_side():
     recipe = small_recipe(seed=8)
     SHELF.keep(key_of(recipe), LEVELLED.to_json())
     at = open_page(recipe)
-    (table,) = at.table
+    table, layouts = at.table
     rows = table.value
+    last = LEVELLED.layout.measured[1]
+    assert list(layouts.value["1 thread, batch 1"])[1] == f"{last.latency}, {last.change.verdict()}"
     assert [text.split(".")[0] for text in rows["What ONNX Runtime does"]] == [
         "**Off",
         "**Basic",

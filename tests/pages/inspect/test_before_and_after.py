@@ -1,6 +1,7 @@
 """Before and after: every view opens, says what to do while it is empty, and shows what is kept."""
 
 import json
+import re
 
 import pytest
 
@@ -54,6 +55,7 @@ def test_the_overview_has_the_mean_and_the_worst_class_beside_it():
     names = [metric.label for metric in at.metric]
     assert names == ["Accuracy", "Worst class", "Agreement", "Calibration error", "Confidence"]
     assert "validation samples" in texts(at)
+    assert re.search(r"class \d, was ", texts(at))
     assert "Change of every class" in texts(at)
     assert "a calibrated model would show up to" in texts(at)
     (table,) = [toggle for toggle in at.toggle if toggle.label == "Table"]

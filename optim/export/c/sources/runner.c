@@ -13,15 +13,25 @@ static int64_t round_shifted(int64_t product, uint8_t shift)
     return product < 0 ? -(int64_t)whole : (int64_t)whole;
 }
 
+static int64_t limited(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static int64_t curved(const runner_operation *op, int64_t x)
+{
+    x = limited(x, -RUNNER_CURVE_LIMIT, RUNNER_CURVE_LIMIT);
+    int64_t ramp = limited(x + op->curve_offset, 0, op->curve_top);
+    if (op->curve == RUNNER_HARD_SWISH) {
+        ramp = round_shifted(x * ramp, (uint8_t)op->curve_bits);
+    }
+    return round_shifted(ramp * op->curve_multiplier, (uint8_t)op->curve_shift);
+}
+
 static void write_result(const runner_operation *op, int8_t *arena, int32_t index, int64_t rounded)
 {
-    int64_t value = rounded + op->output_zero;
-    if (value < op->low) {
-        value = op->low;
-    }
-    if (value > op->high) {
-        value = op->high;
-    }
+    int64_t value = op->curve ? curved(op, rounded) : rounded;
+    value = limited(value + op->output_zero, op->low, op->high);
     if (op->wide) {
         /* Byte by byte: the arena is one of bytes, and need not be aligned. */
         uint32_t bits = (uint32_t)(int32_t)value;
@@ -148,6 +158,15 @@ static void run_add(const runner_operation *op, int8_t *arena)
     }
 }
 
+static void run_mul(const runner_operation *op, int8_t *arena)
+{
+    for (int32_t i = 0; i < op->count; i++) {
+        int32_t first = arena[op->input + (uint32_t)i] - op->input_zero;
+        int32_t second = arena[op->other + (uint32_t)(i / op->repeat)] - op->other_zero;
+        write_scaled(op, arena, i, 0, first * second);
+    }
+}
+
 static void run_pool(const runner_operation *op, int8_t *arena, int is_max)
 {
     const int8_t *input = arena + op->input;
@@ -212,6 +231,7 @@ void runner_run(const runner_operation *operations, uint32_t count, int8_t *aren
         case RUNNER_CONV: run_conv(op, arena); break;
         case RUNNER_LINEAR: run_linear(op, arena); break;
         case RUNNER_ADD: run_add(op, arena); break;
+        case RUNNER_MUL: run_mul(op, arena); break;
         case RUNNER_MAX_POOL: run_pool(op, arena, 1); break;
         case RUNNER_AVERAGE_POOL: run_pool(op, arena, 0); break;
         case RUNNER_RESCALE: run_rescale(op, arena); break;

@@ -199,7 +199,9 @@ def test_sizes_are_those_of_both_models(lab):
     assert [trace["name"] for trace in chart["data"]] == ["Original", "Now"]
 
 
-@pytest.mark.parametrize("target", [n for n in TARGETS if n not in ("openvino", "qonnx")])
+@pytest.mark.parametrize(
+    "target", [n for n in TARGETS if n not in ("onnx_nbits", "openvino", "qonnx")]
+)
 def test_every_kind_of_file_is_verified_before_it_is_handed_over(lab, target):
     """Bytes lie midway between steps here, which those two round otherwise: they may miss 99 %."""
     open_section(lab, "Files")
@@ -214,7 +216,8 @@ def test_what_cannot_be_written_is_refused_at_the_button_with_the_reason(questio
     at = open_app(small_recipe(steps=[]))
     open_section(at, "Files")
     disabled = [name for name in TARGETS if at.button(key=f"file_{name}").disabled]
-    assert disabled == ["c"]
+    assert disabled == ["onnx_nbits", "c"]
+    assert "no such kernel for convolutions" in texts(at)
     assert "input is not quantized" in texts(at)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from optim.devices.instructions import vnni_of
 from optim.devices.profile import catalogue
+from optim.instructions import vnni_of
 
 
 @pytest.mark.parametrize(
