@@ -24,6 +24,7 @@ ROOMS = (
         "processes",
         "access",
         "optional",
+        "licences",
         "allocation",
         "aside",
     },
