@@ -143,7 +143,8 @@ def write_table(rows: list[dict[str, Any]]) -> None:
     ]
     for name in PAGES:
         own = [row for row in rows if row["page"] == name]
-        serious = " / ".join(str(row.get("serious", "not reached")) for row in own)
+        by_scheme = {row["scheme"]: row.get("serious", "not reached") for row in own}
+        serious = " / ".join(str(by_scheme.get(s, "not run")) for s in (*SCHEMES, "phone"))
         shift = max((row["shift"] for row in own if "shift" in row), default=None)
         keys = next((row["keyboard"] for row in own if "keyboard" in row), None)
         lines.append(
