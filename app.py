@@ -15,6 +15,7 @@ if __name__ == "__main__":
 else:
     from starlette.middleware import Middleware
 
+    from pages.components.first_paint import FirstPaint
     from pages.components.guests import GuestCookie
     from pages.components.server import (
         ask_nobody,
@@ -29,5 +30,5 @@ else:
         __file__,
         routes=panel_routes(),
         lifespan=lifespan,
-        middleware=[Middleware(GuestCookie)],
+        middleware=[Middleware(GuestCookie), Middleware(FirstPaint)],
     )

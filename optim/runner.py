@@ -51,6 +51,7 @@ from optim.subject import Subject, check_lanes, check_models, open_subject
 __all__ = [
     "Measured",
     "RunResult",
+    "Tracker",
     "apply_recipe",
     "export_recipe",
     "measure",

@@ -14,6 +14,7 @@ from tests.pages.helpers import ROOT, open_app, panel_data, serving, small_recip
 PAGES = [
     path.relative_to(ROOT).as_posix()
     for section in (
+        "compare",
         "devices",
         "home",
         "inspect",
@@ -23,6 +24,7 @@ PAGES = [
         "reference",
         "runs",
         "search",
+        "share",
         "training",
         "workshop",
     )
@@ -30,7 +32,7 @@ PAGES = [
     if path.name != "__init__.py"
 ]
 """Page scripts; what they share lies in ``pages/components``."""
-HIDDEN = {"pages/lab/data.py", "pages/runs/run.py"}
+HIDDEN = {"pages/lab/data.py", "pages/runs/run.py", "pages/share/present.py"}
 """Pages that links lead to, and not the navigation."""
 
 

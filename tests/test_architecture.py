@@ -24,6 +24,7 @@ ROOMS = (
         "processes",
         "access",
         "optional",
+        "licences",
         "allocation",
         "aside",
     },
@@ -35,10 +36,10 @@ ROOMS = (
     # A recipe opened: its model and data; and recipes to start from.
     {"subject", "presets", "stored", "recovery", "pairs"},
     {"export", "library", "ladder"},
-    {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect"},
+    {"whatif", "runner", "alternatives", "sweet_spot", "sensitivity", "inspect", "compare"},
     {"search"},
     # What is shown to who learns, computed live.
-    {"lessons", "challenges"},
+    {"lessons", "challenges", "share"},
     # Verbs for those who operate it: uploads, shipped checkpoints, the pipeline gate.
     {"first_look", "intake", "pretrain", "gate"},
     # Work that outlives who asked for it.

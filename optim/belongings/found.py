@@ -13,6 +13,7 @@ from optim.devices.own import owners_of_probes, probe_files_of
 from optim.export.downloads import exports_of, owners_of_exports
 from optim.models.cards import ModelCard, model_cards
 from optim.runs.run import Run
+from optim.runs.snapshots import snapshot_files, snapshots
 from optim.runs.store import RunStore
 from optim.storage import card_file
 
@@ -31,6 +32,7 @@ class Belongings:
         runs: Runs, those in the bin included.
         exports: Verified files that wait to be downloaded.
         devices: Files of devices that were probed.
+        snapshots: Files of recipes that were saved.
     """
 
     models: tuple[ModelCard, ...]
@@ -38,6 +40,7 @@ class Belongings:
     runs: tuple[Run, ...]
     exports: tuple[Path, ...]
     devices: tuple[Path, ...] = ()
+    snapshots: tuple[Path, ...] = ()
 
     @property
     def uploads(self) -> int:
@@ -53,7 +56,8 @@ class Belongings:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing."""
-        return not (self.models or self.data or self.runs or self.exports or self.devices)
+        files = (self.exports, self.devices, self.snapshots)
+        return not (self.models or self.data or self.runs or any(files))
 
 
 def belongings(owner: str, store: RunStore) -> Belongings:
@@ -68,6 +72,7 @@ def belongings(owner: str, store: RunStore) -> Belongings:
         runs=tuple(_all_runs(store, owner)),
         exports=tuple(sorted(exports_of(owner).glob("*/*"))),
         devices=tuple(probe_files_of(owner)),
+        snapshots=tuple(snapshot_files(owner)),
     )
 
 
@@ -80,7 +85,7 @@ def owners(store: RunStore) -> list[str]:
     found = {card.owner for card in model_cards().values()}
     found |= {card.owner for card in data_cards().values()}
     found |= {run.owner for run in _all_runs(store)} | set(owners_of_exports())
-    found |= set(owners_of_probes())
+    found |= set(owners_of_probes()) | {saved.owner for saved in snapshots()}
     return sorted(found - {""})
 
 

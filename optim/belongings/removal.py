@@ -12,6 +12,7 @@ from typing import Self
 
 from optim.access import audit
 from optim.belongings.found import belongings, files_of, owners, size_of
+from optim.compare.vectors import forget_predictions
 from optim.data.added import DataCard
 from optim.data.dataset import forget_cached
 from optim.data.open import DATASETS
@@ -46,6 +47,7 @@ class Removed:
         exports: Verified files that waited to be downloaded.
         devices: Devices that were probed.
         students: Results of training steps.
+        snapshots: Recipes that were saved.
         bytes: Of all files, decoded data in the cache included.
     """
 
@@ -55,6 +57,7 @@ class Removed:
     exports: int = 0
     devices: int = 0
     students: int = 0
+    snapshots: int = 0
     bytes: int = 0
 
     def __add__(self, other: Self) -> Removed:
@@ -69,6 +72,7 @@ class Removed:
             "exported file": self.exports,
             "device": self.devices,
             "trained result": self.students,
+            "snapshot": self.snapshots,
         }
         words = [f"{n} {what}{'s' if n != 1 else ''}" for what, n in counts.items() if n]
         return f"{', '.join(words) or 'nothing'}; {Quantity.exact(self.bytes, 'bytes')}"
@@ -97,6 +101,9 @@ def remove_all(owner: str, store: RunStore, by: str = "") -> Removed:
     removed += _remove_uploads(store, mine.models, mine.data)
     removed += _remove_exports(mine.exports)
     removed += _remove_devices(mine.devices)
+    removed += _remove_snapshots(mine.snapshots)
+    if mine.models or mine.data:
+        removed += Removed(bytes=forget_predictions())
     if mine.data:
         built_in = {config().open(name).hash for name, config in DATASETS.items()}
         removed += Removed(bytes=forget_cached(built_in))
@@ -139,10 +146,11 @@ def sweep(store: RunStore, days: int, *, now: float | None = None) -> Removed:
         removed += _remove_uploads(store, models, data)
         removed += _remove_exports(p for p in mine.exports if _used_at([p]) < before)
         removed += _remove_devices(p for p in mine.devices if _used_at([p]) < before)
+        removed += _remove_snapshots(p for p in mine.snapshots if _used_at([p]) < before)
     for path in students_home().glob("*.safetensors"):
         if _used_at([path]) < before:
             removed += Removed(students=1, bytes=remove_stored(path.stem))
-    removed += Removed(bytes=forget_cached(unused_since=before))
+    removed += Removed(bytes=forget_cached(unused_since=before) + forget_predictions(before))
     if removed != Removed():
         audit.record(audit.OPERATOR, "deleted", kind="unused", days=days, bytes=removed.bytes)
     return removed
@@ -179,6 +187,11 @@ def _remove_uploads(
 def _remove_devices(files: Iterable[Path]) -> Removed:
     sizes = [_unlinked(path) for path in files]
     return Removed(devices=len(sizes), bytes=sum(sizes))
+
+
+def _remove_snapshots(files: Iterable[Path]) -> Removed:
+    sizes = [_unlinked(path) for path in files]
+    return Removed(snapshots=len(sizes), bytes=sum(sizes))
 
 
 def _remove_exports(paths: Iterable[Path]) -> Removed:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from optim.devices.profile import catalogue, device
 from optim.errors import ConfigError
-from optim.presets import DEFAULT_MODEL, default_recipe
+from optim.presets import default_recipe
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.search.figures import FIGURES
@@ -170,7 +170,7 @@ class Challenge:
 
 def first_challenges() -> tuple[Challenge, ...]:
     """Return the challenges a new room begins with, on the model that ships."""
-    start = default_recipe(DEFAULT_MODEL)
+    start = default_recipe()
     board = next(name for name, p in catalogue().items() if "Cortex-M4" in p.chip and p.measured_as)
     return (
         Challenge(

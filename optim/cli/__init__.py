@@ -4,8 +4,10 @@
 ``lists``       models, data, techniques
 ``measuring``   measure, verify, run, check
 ``inspecting``  inspect, sensitivity, plan
+``comparing``   compare
 ``searching``   search
 ``nas``         nas
+``sharing``     share
 ``operating``   add-model, add-data, pretrain, prepare, lessons, app
 ``packing``     pack, unpack
 ``owners``      owners list, owners delete, sweep, audit
@@ -25,6 +27,7 @@ import sys
 from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
+    comparing,
     devices,
     inspecting,
     lists,
@@ -35,6 +38,7 @@ from optim.cli import (  # noqa: F401  (commands register here)
     packing,
     runs,
     searching,
+    sharing,
     workshop,
 )
 from optim.cli._app import cli

@@ -11,7 +11,7 @@ from optim.cli._app import cli
 from optim.cli._options import Json, Model, Trust
 from optim.cli._output import print_json, print_table
 
-__all__ = ["card", "data", "models", "techniques"]
+__all__ = ["card", "data", "licences", "models", "techniques"]
 
 _PRIVATE = ("path", "listed", "owner")
 """Fields of a data card that are nobody else's business."""
@@ -118,3 +118,25 @@ def card(
         print_json({"schema": "optim.card/1", "model": model, **known.to_json()})
     else:
         typer.echo(known.text())
+
+
+@cli.command()
+def licences(as_json: Json = False) -> None:
+    """List the licences of everything the program needs or ships."""
+    from optim.licences import SHIPPED, packages
+
+    parts = {"packages": packages(), "shipped": SHIPPED}
+    if as_json:
+        found = {name: [asdict(each) for each in each_part] for name, each_part in parts.items()}
+        print_json({"schema": "optim.licences/1", **found})
+        return
+    print_table(
+        "Packages, as installed here",
+        ("name", "version", "licence"),
+        [(each.name, each.version, each.licence) for each in parts["packages"]],
+    )
+    print_table(
+        "Data and weights that ship",
+        ("name", "licence", "from"),
+        [(each.name, each.licence, each.about) for each in parts["shipped"]],
+    )

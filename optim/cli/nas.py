@@ -20,7 +20,7 @@ from optim.cli._searching import (
     numbers,
     tell,
 )
-from optim.search.nas.asked import METHODS, PRECISIONS
+from optim.search.nas.asked import METHODS, PRECISIONS, PREDICTOR
 from optim.search.nas.families import FAMILIES, SHARED
 from optim.search.nas.proxies import PROXIES
 from optim.search.samplers import SAMPLERS
@@ -64,8 +64,8 @@ def nas(
         typer.Option(help=f"How networks are compared: {', '.join(METHODS)}."),
     ] = "trainings",
     sampler: Annotated[
-        str, typer.Option(help=f"What thinks of networks: {', '.join(SAMPLERS)}.")
-    ] = "nsga2",
+        str, typer.Option(help=f"What thinks of networks: {', '.join((PREDICTOR, *SAMPLERS))}.")
+    ] = PREDICTOR,
     screen: Annotated[
         str,
         typer.Option(
@@ -80,6 +80,9 @@ def nas(
     only: Annotated[
         list[str] | None, typer.Option(help="Narrow the space: width=8,16; may be repeated.")
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Trainings of what is taken, for an interval over them.")
+    ] = 1,
     study: Annotated[
         str,
         typer.Option(
@@ -135,6 +138,7 @@ def nas(
         weighs_training=weigh_training,
         also=tuple(also or ()),
         only=dict(map(narrowed, only or ())),
+        seeds=seeds,
         study=study,
         seed=seed,
     )
@@ -158,6 +162,8 @@ def _print(found: dict[str, Any]) -> None:
     if rows:
         columns = ("network", "epochs", "error", "on test", *costs, "")
         print_table("\nThe front, cheapest first", columns, rows)
+    for error in found["seeds"].values():
+        typer.echo(f"\nTaken, from {error['n']} seeds: error {error['text']}.")
     if found["trust"]:
         lines = [(o["title"], o["tau"]["text"], o["rho"]["text"]) for o in found["trust"]]
         n = found["trust"][0]["tau"]["n"]

@@ -182,6 +182,18 @@ class Study:
             self._parents[trial.number] = self._numbers(parents_in(self._study.sampler))
             return Asked(trial.number, point, self._parents[trial.number])
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether points were enqueued that were not asked for yet.
+
+        Raises:
+            RunError: If the database cannot be used.
+        """
+        from optuna.trial import TrialState
+
+        with _faults():
+            return bool(self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
+
     def enqueue(self, point: Point) -> None:
         """Have a point asked for before any that the sampler thinks of.
 

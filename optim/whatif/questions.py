@@ -31,6 +31,7 @@ from optim.runtime.deployed import deployed_owners
 from optim.runtime.latency import profile_layers
 from optim.subject import refusals
 from optim.whatif.answers import change, shown
+from optim.whatif.comparisons import answered, contest, differing
 from optim.whatif.detections import detections, scene
 from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine, Workbench
@@ -274,6 +275,9 @@ QUESTIONS: dict[str, Question] = {
     "export": export,
     "inspection": inspection,
     "flipped": flipped,
+    "answered": answered,
+    "contest": contest,
+    "differing": differing,
     "imitation": imitation,
     "sample": sample,
     "detections": detections,

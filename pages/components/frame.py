@@ -91,6 +91,20 @@ def _sections() -> dict[str, list[StreamlitPage]]:
                 icon=":material/model_training:",
                 url_path="runs",
             ),
+            st.Page(
+                "pages/compare/compare.py",
+                title="Compare",
+                icon=":material/compare_arrows:",
+                url_path="compare",
+            ),
+            # Opened from the Lab and by its address, which names the snapshots.
+            st.Page(
+                "pages/share/present.py",
+                title="Present",
+                icon=":material/slideshow:",
+                url_path="present",
+                visibility="hidden",
+            ),
             # Opened from the list and by its address, which names the run.
             st.Page(
                 "pages/runs/run.py",

@@ -94,8 +94,10 @@ def test_a_file_that_is_not_weights_is_refused_in_one_sentence(app, open_page, t
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "place",
-    ["lab", "steps", "techniques", "runs", "use-my-model", "data", "ladder", "own-device"],
-    ids=["lab", "all steps", "techniques", "runs", "use my model", "data", "ladder", "own device"],
+    [
+        *("lab", "steps", "techniques", "runs", "use-my-model", "data", "ladder", "own-device"),
+        *("learn", "workshop"),
+    ],
 )
 def test_no_serious_accessibility_violation(app, open_page, scheme, place):
     page = open_page(f"{app.url}/{place if place != 'steps' else 'lab'}", scheme=scheme)
@@ -109,6 +111,10 @@ def test_no_serious_accessibility_violation(app, open_page, scheme, place):
         page.locator(".st-key-rung").wait_for(timeout=60_000)
     elif place == "own-device":
         page.locator(".st-key-own_here").wait_for()
+    elif place == "learn":
+        page.get_by_text("Putting it together for a device").wait_for(timeout=60_000)
+    elif place == "workshop":
+        page.locator(".st-key-workshop_none").wait_for(timeout=60_000)
     else:
         wait_for_answer(page)
     if place == "steps":

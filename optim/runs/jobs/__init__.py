@@ -12,6 +12,8 @@ from optim.runs.jobs.nas import NAS
 from optim.runs.jobs.recipe import RECIPE
 from optim.runs.jobs.search import KIND as SEARCH_KIND
 from optim.runs.jobs.search import SEARCH
+from optim.runs.jobs.share import KIND as SHARE_KIND
+from optim.runs.jobs.share import SHARE
 from optim.runs.jobs.submission import KIND as SUBMISSION_KIND
 from optim.runs.jobs.submission import SUBMISSION
 from optim.runs.work import Kind
@@ -23,5 +25,6 @@ JOBS: dict[str, Kind] = {
     "alternatives": ALTERNATIVES,
     SEARCH_KIND: SEARCH,
     NAS_KIND: NAS,
+    SHARE_KIND: SHARE,
     SUBMISSION_KIND: SUBMISSION,
 }

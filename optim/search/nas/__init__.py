@@ -9,6 +9,9 @@
 ``session``     what the stages share: bench, studies, budget, who watches
 ``trying``      which networks are tried, and trained for short
 ``halving``     which of them are trained for longer
+``predicting``  which network is tried next, by a model of the error
+``supernet``    one training that gives weights to every network
+``repeating``   what is taken, trained again from other weights
 ``plan``        the search itself, from the data to the verified file
 ``ending``      the file and the test samples
 ``answer``      what came of it, as plain data and as files

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optim.models.architecture import Architecture
 from optim.models.zoo import ARCHITECTURES
+from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss, front_of, knee_of
 from optim.search.found import candidate_row, write_files
@@ -36,6 +37,7 @@ def state_of(
     *,
     layers: Mapping[int, Sequence[Mapping[str, Any]]],
     supernet: Mapping[str, Any] | None = None,
+    repeated: Mapping[int, Quantity] | None = None,
     story: Sequence[Mapping[str, Any]],
     stage: str,
     spent_s: float,
@@ -49,6 +51,7 @@ def state_of(
         space: What may be tried.
         layers: ``{candidate number: layers that multiply}`` of what was trained.
         supernet: What networks with shared weights reach; None without a supernet.
+        repeated: ``{candidate number: error over seeds}`` of what was trained again.
         story: What was said, with the seconds at which it was.
         stage: What is being done.
         spent_s: Seconds that were spent.
@@ -83,6 +86,7 @@ def state_of(
         "chosen": best.number if best else None,
         "closest": {"number": closest.candidate.number, "text": closest.text} if closest else None,
         "supernet": dict(supernet) if supernet else None,
+        "seeds": {str(number): value.shown() for number, value in (repeated or {}).items()},
         "trust": [trust.to_json() for trust in trust_of(candidates)],
         "story": [dict(one) for one in story],
         "stage": stage,

@@ -17,13 +17,16 @@ from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
 from optim.search.target import device_named
 
-__all__ = ["MEMORY_DEVICE", "METHODS", "PRECISIONS", "Asked", "goals_of"]
+__all__ = ["MEMORY_DEVICE", "METHODS", "PRECISIONS", "PREDICTOR", "Asked", "goals_of"]
 
 METHODS: dict[str, str] = {"trainings": "One by one", "supernet": "A supernet first"}
 """How networks are compared: each is trained, or they share weights before the best are."""
 
 PRECISIONS: dict[str, str] = {"int8": "8-bit integers", "float32": "32-bit floats"}
 """What a network computes with where it is deployed."""
+
+PREDICTOR = "predictor"
+"""The sampler that is none of Optuna's: :mod:`optim.search.nas.predicting`."""
 
 MEMORY_DEVICE = "nrf52840"
 """Whose RAM and flash are meant where they are limited and no device is named: a Cortex-M4's. They
@@ -34,6 +37,7 @@ _MEMORY = ("ram", "flash")
 _NO_LIMIT = frozenset({"loss"})
 """There is no original that something could be lost against."""
 _MOST_EPOCHS = 1000
+_MOST_SEEDS = 10
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,14 @@ class Asked:
         precision: What networks are deployed with, a key of :data:`PRECISIONS`.
         epochs: Of a whole training; the shorter ones are thirds of it.
         method: How networks are compared, a key of :data:`METHODS`.
-        sampler: A key of ``optim.search.samplers.SAMPLERS``.
+        sampler: What thinks of networks: :data:`PREDICTOR`, or a key of
+            ``optim.search.samplers.SAMPLERS``.
         screen: A proxy that chooses the networks that are trained first; none if empty.
         weighs_training: Whether seconds of training are an objective as well.
         also: Fields that all families share and that are searched as well.
         only: ``{field: values}`` that narrow the space.
+        seeds: Trainings of what is taken, each from other weights: its error has an interval over
+            them. One is the training that it was found by.
         study: Name of the study; made of what is asked for if empty.
         seed: Of initial weights, order of samples, and sampler.
 
@@ -70,11 +77,12 @@ class Asked:
     precision: str = "int8"
     epochs: int = 36
     method: str = "trainings"
-    sampler: str = "nsga2"
+    sampler: str = PREDICTOR
     screen: str = ""
     weighs_training: bool = False
     also: Collection[str] = ()
     only: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
+    seeds: int = 1
     study: str = ""
     seed: int = 0
 
@@ -104,7 +112,7 @@ class Asked:
         for name, options in (
             ("precision", PRECISIONS),
             ("method", METHODS),
-            ("sampler", SAMPLERS),
+            ("sampler", {PREDICTOR: None, **SAMPLERS}),
             ("screen", {"": None, **PROXIES}),
         ):
             if getattr(self, name) not in options:
@@ -115,6 +123,10 @@ class Asked:
         if isinstance(self.epochs, bool) or not 1 <= self.epochs <= _MOST_EPOCHS:
             raise ConfigError(
                 f"epochs must be from 1 to {_MOST_EPOCHS}: got {self.epochs!r}.", field="epochs"
+            )
+        if isinstance(self.seeds, bool) or not 1 <= self.seeds <= _MOST_SEEDS:
+            raise ConfigError(
+                f"seeds must be from 1 to {_MOST_SEEDS}: got {self.seeds!r}.", field="seeds"
             )
         if unknown := sorted(set(self.also) - SHARED):
             raise ConfigError(
@@ -154,7 +166,7 @@ class Asked:
             ),
             **dict.fromkeys(("limits", "only"), Mapping),
             "also": (list, tuple),
-            **dict.fromkeys(("epochs", "seed"), int),
+            **dict.fromkeys(("epochs", "seed", "seeds"), int),
             "weighs_training": bool,
         }
         for name, kind in kinds.items():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,7 @@ from optim.search.costs import cheap_figures, device_figures
 from optim.search.goals import Goals
 from optim.search.nas.asked import Asked
 from optim.search.nas.families import architecture_at, space_of
-from optim.search.nas.proxies import Probe, scores_of
+from optim.search.nas.proxies import PROXIES, Probe, scores_of
 from optim.search.space import Point, Space
 from optim.step import Context, NoResume, Resume
 from optim.stored import load_stored, store_result, stored_file
@@ -123,9 +123,10 @@ class Bench:
         found.check(self.subject.data.input_shape)
         return found
 
-    def fresh(self, architecture: Architecture) -> ModelBundle:
+    def fresh(self, architecture: Architecture, seed: int | None = None) -> ModelBundle:
         """Return a network with fresh weights, for these data."""
-        found = fresh_model(architecture, self.subject.data, self.asked.seed)
+        own = self.asked.seed if seed is None else seed
+        found = fresh_model(architecture, self.subject.data, own)
         return replace(found, spec=self.subject.bundle.spec)
 
     def layers(self, architecture: Architecture) -> list[dict[str, Any]]:
@@ -174,7 +175,9 @@ class Bench:
             self._costs[key] = self._costs_of(self.fresh(architecture), architecture, goals)
         return self._costs[key]
 
-    def scores(self, architecture: Architecture) -> dict[str, float]:
+    def scores(
+        self, architecture: Architecture, names: Collection[str] = tuple(PROXIES)
+    ) -> dict[str, float]:
         """Return what proxies say of a network."""
         bundle = self.fresh(architecture)
         inputs, targets = self._probed
@@ -187,7 +190,7 @@ class Bench:
             sum(p.numel() for p in bundle.module.parameters()),
             sum(cost.macs for cost in costs),
         )
-        return scores_of(bundle.module, probe)
+        return scores_of(bundle.module, probe, names)
 
     # --- training ---------------------------------------------------------------------------
 
@@ -196,6 +199,7 @@ class Bench:
         architecture: Architecture,
         epochs: int,
         *,
+        seed: int | None = None,
         resume: Resume | None = None,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
         check: Callable[[], None] = lambda: None,
@@ -206,12 +210,15 @@ class Bench:
         Args:
             architecture: What is trained.
             epochs: How long.
+            seed: Of initial weights and order of samples; what was asked for if None. What another
+                one gives is not kept.
             resume: Where states are kept.
             on_epoch: Called after every epoch.
             check: Called between steps; raises to stop.
             trained: Called with the key under which the result was stored.
         """
-        bundle, data = self.fresh(architecture), self.subject.data
+        own = self.asked.seed if seed is None else seed
+        bundle, data = self.fresh(architecture, own), self.subject.data
         task = bundle.task
         assert isinstance(task, Classification)
         inputs, targets = self.part("train")
@@ -221,7 +228,7 @@ class Bench:
             targets,
             label_loss(task, SMOOTHING),
             self.schedule(epochs),
-            generator=torch.Generator().manual_seed(self.asked.seed),
+            generator=torch.Generator().manual_seed(own),
             augment=self.augment,
             resume=resume or NoResume(),
             on_epoch=on_epoch,
@@ -229,6 +236,8 @@ class Bench:
         )
         provenance = Provenance(architecture.title, seen=trained_on(data))
         found = replace(bundle, provenance=provenance, name=architecture.title)
+        if own != self.asked.seed:
+            return found, sum(epoch.seconds for epoch in done)
         if key := self.remember(found, {"architecture": architecture, "epochs": epochs}):
             trained(key)
         return found, sum(epoch.seconds for epoch in done)

@@ -28,6 +28,7 @@ from optim.search.goals import Goals, Limit
 from optim.search.nas.asked import Asked
 from optim.search.nas.ending import Answer, finish, impossible_answer
 from optim.search.nas.halving import newest, promotion, ranked
+from optim.search.nas.repeating import repeat
 from optim.search.nas.session import Session
 from optim.search.nas.supernet.stage import learn
 from optim.search.nas.trying import Trying
@@ -134,6 +135,7 @@ def _search(session: Session, trying: Trying) -> bool:
         if known == 0 and session.candidates:
             session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
     _finish_front(session, trying)
+    repeat(session)
     return is_left
 
 
@@ -151,13 +153,25 @@ def _learn(session: Session, trying: Trying, smallest: Mapping[str, Scalar]) -> 
 
 
 def _for_the_end(session: Session) -> float:
-    """Return the seconds that training the best to the end will take."""
+    """Return the seconds that training the best to the end will take; 0 where it takes too long."""
     best = ranked(newest(session.candidates), session.goals)
     if session.budget.share < _FIRST_SHARE:
         return 0.0
-    if not best or best[0].made["epochs"] == session.rungs[-1]:
+    if not best:
         return 0.0
-    return min(_LAST_SHARE * session.budget.seconds, _SURE * _whole_training(session, best[0]))
+    is_whole = best[0].made["epochs"] == session.rungs[-1]
+    wanted = 0.0 if is_whole else _SURE * _whole_training(session, best[0])
+    most = _LAST_SHARE * session.budget.seconds
+    # What cannot be trained to the end within its part is no reason to stop trying others.
+    return min(most, wanted + _again(session)) if wanted <= most else 0.0
+
+
+def _again(session: Session) -> float:
+    """Return the seconds that repetitions of what is taken will take."""
+    best = ranked(newest(session.candidates), session.goals)
+    if not best:
+        return 0.0
+    return (session.asked.seeds - 1) * _SURE * _whole_training(session, best[0])
 
 
 def _whole_training(session: Session, candidate: Candidate) -> float:
@@ -176,7 +190,9 @@ def _finish_front(session: Session, trying: Trying) -> None:
             for c in ranked(front, session.goals)
             if c.made["epochs"] < session.rungs[-1] and c.number not in over
         ]
-        able = [c for c in left if _SURE * _whole_training(session, c) <= session.time()]
+        # What is taken comes first; of the time after that its repetitions have their part.
+        kept = _again(session) if over else 0.0
+        able = [c for c in left if _SURE * _whole_training(session, c) + kept <= session.time()]
         if not able:
             return
         over.add(able[0].number)

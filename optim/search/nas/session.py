@@ -13,11 +13,12 @@ from optim.errors import ConfigError
 from optim.hashing import digest
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle
+from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss
 from optim.search.figures import FIGURES
 from optim.search.nas.answer import state_of
-from optim.search.nas.asked import Asked, goals_of
+from optim.search.nas.asked import PREDICTOR, Asked, goals_of
 from optim.search.nas.bench import Bench
 from optim.search.nas.halving import taken
 from optim.search.nas.supernet.supernet import Supernet
@@ -70,6 +71,7 @@ class Session(SearchSession):
         rungs: Lengths of trainings in epochs, shortest first.
         supernet: Once one was trained.
         learned: What its networks reach, as plain data.
+        repeated: ``{candidate number: error over seeds}``.
 
     Raises:
         OptimError: If what is asked for cannot be searched for.
@@ -94,6 +96,7 @@ class Session(SearchSession):
         self.layers: dict[str, list[dict[str, Any]]] = {}
         self.supernet: Supernet | None = None
         self.learned: dict[str, Any] | None = None
+        self.repeated: dict[int, Quantity] = {}
 
     # --- what was tried ---------------------------------------------------------------------
 
@@ -113,7 +116,8 @@ class Session(SearchSession):
             "seed": asked.seed,
         }
         name = asked.study or f"nas-{digest(asked.to_json())[:12]}"
-        self.begin_studies(name, self.bench.space, about, asked.sampler, asked.seed, "networks")
+        sampler = "random" if asked.sampler == PREDICTOR else asked.sampler
+        self.begin_studies(name, self.bench.space, about, sampler, asked.seed, "networks")
 
     def trained(self, candidate: Candidate) -> ModelBundle:
         """Return the network that a candidate is; made again if its file is gone."""
@@ -173,6 +177,7 @@ class Session(SearchSession):
             self.bench.space,
             layers={c.number: self.layers.get(digest(dict(c.point)), []) for c in self.candidates},
             supernet=self.learned,
+            repeated=self.repeated,
             story=self.story,
             stage=self.stage,
             spent_s=self.budget.spent,

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from optim.errors import Cancelled, ConfigError, OptimError
+from optim.hashing import digest
 from optim.models.zoo import architecture_to_json
 from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
+from optim.search.front import front
+from optim.search.nas.asked import PREDICTOR
+from optim.search.nas.predicting import LEAST_KNOWN, Known, most_promising
 from optim.search.nas.proxies import PROXIES
 from optim.search.nas.session import Session
 from optim.search.nas.words import title_of
 from optim.search.session import OutOfTimeError
-from optim.search.space import Point, Scalar
+from optim.search.space import Point, Scalar, Space
 from optim.train import Epoch
 
 __all__ = ["Trying"]
@@ -32,6 +37,8 @@ _SCREEN_SHARE = 0.15
 _MOST_REPEATS = 40
 """Points in a row that are known already, after which unknown ones are drawn."""
 _MOST_DRAWN = 2000
+_POOL_FIRST, _POOL_STEP = 40, 12
+"""Networks whose costs are computed before the first is predicted, and before each further one."""
 
 
 class Trying:
@@ -44,6 +51,8 @@ class Trying:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._stage = "short training"
+        self._pool: dict[str, Known] = {}
+        self._chance = random.Random(session.asked.seed)
 
     def begin(self, smallest: Point) -> None:
         """Have tried first the smallest network, what earlier searches found, and the default.
@@ -78,6 +87,8 @@ class Trying:
             session.watch.check()
             if len({_key(c.point) for c in study.candidates()}) >= session.networks:
                 return False
+            if (point := self._predicted()) is not None:
+                study.enqueue(point)
             asked = study.ask()
             known = study.find(asked.point)
             if known is None:
@@ -200,6 +211,51 @@ class Trying:
                 study.tell(asked.number, known, keep=False)
         return False
 
+    def _predicted(self) -> Point | None:
+        """Return the network that promises most; None where that is not asked for or not known."""
+        session, study = self._session, self._session.points
+        if session.asked.sampler != PREDICTOR or study.is_waiting:
+            return None
+        costs = [name for name in session.goals.costs if name not in ("error", "training")]
+        trained = [
+            Known(
+                c.point,
+                {name: c.figures[name].value for name in costs},
+                c.figures["error"].value,
+            )
+            for c in study.candidates()
+            if c.is_whole and all(name in c.figures for name in costs)
+        ]
+        if len(trained) < LEAST_KNOWN:
+            return None
+        tried = {digest(dict(c.point)) for c in study.candidates()}
+        self._grow_pool(trained, tried, costs)
+        pool = [one for key, one in self._pool.items() if key not in tried]
+        position = most_promising(session.bench.space, trained, pool)
+        return None if position is None else pool[position].point
+
+    def _grow_pool(self, trained: Sequence[Known], tried: set[str], costs: Sequence[str]) -> None:
+        """Draw networks whose costs keep the limits, and neighbours of the best that are known."""
+        session, space = self._session, self._session.bench.space
+        count = _POOL_STEP if self._pool else _POOL_FIRST
+        points = [space.drawn(self._chance) for _ in range(count)]
+        errors = front([(k.error or 0.0, *k.costs.values()) for k in trained])
+        points += [_changed(space, trained[i].point, self._chance) for i in errors[:_POOL_STEP]]
+        for point in points:
+            key = digest(dict(point))
+            if key in self._pool or key in tried:
+                continue
+            session.watch.check()
+            try:
+                figures = session.bench.costs(session.bench.architecture(point), session.goals)
+            except Cancelled:
+                raise
+            except OptimError:
+                continue
+            known = all(name in figures for name in costs)
+            if known and not session.goals.misses(figures, but=("error", "training")):
+                self._pool[key] = Known(point, {name: figures[name].value for name in costs})
+
     def _screened(self) -> list[dict[str, Scalar]]:
         """Return the networks that a proxy thinks most of, out of some that keep the limits."""
         session = self._session
@@ -231,6 +287,18 @@ class Trying:
             f"{proxy.title} thinks most of are trained first."
         )
         return [point for _, point in scored[:_FIRST]]
+
+
+def _changed(space: Space, point: Point, chance: random.Random) -> dict[str, Scalar]:
+    """Return a neighbour of a point: one dimension goes one value on, or to any other."""
+    able = [d for d in space if d.name in point and len(d.values) > 1]
+    if not able:
+        return space.clean(point)
+    dimension = chance.choice(able)
+    at, last = dimension.index(point[dimension.name]), len(dimension.values) - 1
+    near = [i for i in (at - 1, at + 1) if 0 <= i <= last]
+    others = near if dimension.is_ordered else [i for i in range(last + 1) if i != at]
+    return space.clean({**point, dimension.name: dimension.values[chance.choice(others)]})
 
 
 def _key(point: Point) -> tuple[tuple[str, Scalar], ...]:

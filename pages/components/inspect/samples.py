@@ -14,7 +14,7 @@ from pages.components import charts
 from pages.components.inspect.words import omitted_note, samples_words, text
 from pages.components.server import evaluator
 
-__all__ = ["flipped_samples"]
+__all__ = ["flipped_samples", "show_flips"]
 
 _PAGE = 12
 _KINDS = {
@@ -63,14 +63,15 @@ def flipped_samples(recipe: Recipe) -> None:
     found = first
     if (kind, start) != (first["kind"], 0):
         found = evaluator().ask("flipped", recipe, kind=kind, start=start, count=_PAGE)
-    _shown(found["samples"])
+    show_flips(found["samples"])
     st.caption(
         "Those that lost most of the probability of their old class come first; percent are the "
         "probability of the class that was chosen, and below stands the right one."
     )
 
 
-def _shown(samples: list[dict[str, Any]]) -> None:
+def show_flips(samples: list[dict[str, Any]]) -> None:
+    """Draw samples with the class before, the class now, and the right one."""
     if "image" in samples[0]:
         with st.grid(6, min_column_width=150):
             for sample in samples:

@@ -7,9 +7,10 @@ from typing import Any
 import streamlit as st
 
 from optim.recipe import Recipe
-from pages.components import access, state
+from pages.components import access
 from pages.components.lab.delivery import download_button
 from pages.components.lab.recover import recover_button
+from pages.components.lab.sharing import sharing
 from pages.components.lab.words import samples_of
 
 __all__ = ["header"]
@@ -54,16 +55,8 @@ def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
         ):
             st.switch_page(_DATA)
         with st.popover("Share", icon=":material/link:"):
-            st.caption("Open this address in another browser to see the same numbers.")
-            st.code(_address(), language=None, wrap_lines=True)
-            st.caption("For an audience: the same to look at, with nothing to upload or train.")
-            st.code(f"{_address()}&{access.PRESENTATION}=1", language=None, wrap_lines=True)
+            sharing(recipe, str(info["name"]), confirmed=confirmed)
         if confirmed and not access.is_presentation():
             recover_button(recipe, info)
         if confirmed:
             download_button(recipe)
-
-
-def _address() -> str:
-    base = (st.context.url or "").split("?")[0]
-    return f"{base}?{state.LINK}={state.recipe().to_link()}"

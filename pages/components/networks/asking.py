@@ -12,7 +12,7 @@ from optim.data.task import Classification
 from optim.errors import ConfigError, OptimError
 from optim.models.zoo import ARCHITECTURES
 from optim.runs.jobs.nas import KIND
-from optim.search.nas.asked import METHODS, PRECISIONS, Asked
+from optim.search.nas.asked import METHODS, PRECISIONS, PREDICTOR, Asked
 from optim.search.nas.families import families_for
 from optim.search.nas.proxies import PROXIES
 from pages.components.errors import show_error
@@ -30,7 +30,7 @@ __all__ = ["asking", "start"]
 _EPOCHS = (9, 18, 27, 36, 54, 72, 108, 180)
 _NO_PROXY = "none"
 _NAME = "networks"
-_SAMPLERS = ("nsga2", "nsga3", "tpe", "gp", "random")
+_SAMPLERS = (PREDICTOR, "nsga2", "nsga3", "tpe", "gp", "random")
 
 
 def asking(data: str) -> None:
@@ -133,12 +133,22 @@ def _more() -> dict[str, Any]:
             help="Each is trained; or one training gives weights to all of them, and the best are "
             "then trained on their own. Sliders then say at once what any network reaches.",
         )
+        seeds = st.select_slider(
+            "Trainings of what is taken",
+            (1, 2, 3, 5),
+            1,
+            key="networks_seeds",
+            persist_state="session",
+            help="From other weights each, for an interval of its error over them.",
+        )
         sampler = st.selectbox(
             "What thinks of networks",
             _SAMPLERS,
-            format_func=SAMPLER_TITLES.__getitem__,
+            format_func={PREDICTOR: "Predictor of the error", **SAMPLER_TITLES}.__getitem__,
             key="networks_sampler",
             persist_state="session",
+            help="The predictor learns the error from what was trained, and tries what promises to "
+            "enlarge the front most. Evolution has a lineage.",
         )
         screen = st.selectbox(
             "First networks by",
@@ -159,6 +169,7 @@ def _more() -> dict[str, Any]:
         "precision": precision,
         "epochs": epochs,
         "method": method,
+        "seeds": seeds,
         "sampler": sampler,
         "screen": "" if screen == _NO_PROXY else screen,
         "weighs_training": weighs,

@@ -40,7 +40,7 @@ def network_front(
             x=[p["x"] for p in own],
             y=[p["y"] for p in own],
             mode="markers",
-            name=f"{epochs} epoch{'' if epochs == 1 else 's'}",
+            name=f"{epochs} epoch{'' if epochs == 1 else 's'}" if epochs else "Shared weights",
             marker={"color": shades[min(position, len(shades) - 1)], "size": 6 + 2 * position},
             text=[plain(p["text"]) for p in own],
             hovertemplate="%{text}<extra></extra>",

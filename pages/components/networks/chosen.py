@@ -10,6 +10,7 @@ import streamlit as st
 
 from optim.intake import take_model
 from optim.models.cards import ModelCard, model_cards
+from optim.pairs import confirm_pair, confirmed_check
 from optim.recipe import Recipe
 from optim.runs.run import Run, State
 from optim.search.nas.asked import Asked
@@ -17,6 +18,7 @@ from optim.techniques.distill import Distill
 from pages.components import access, state
 from pages.components.networks import charts
 from pages.components.networks.asking import start
+from pages.components.networks.shown import training_text
 from pages.components.runs import actions
 from pages.components.search.shown import taken_of
 from pages.components.server import run_store
@@ -49,7 +51,7 @@ def network(run: Run, found: Mapping[str, Any]) -> None:
         label_visibility="collapsed",
     )
     row = by_number[number]
-    st.caption(f"Number {number}, {row['epochs']} epochs: {row['text']}.")
+    st.caption(f"Number {number}, {training_text(row)}: {row['text']}.")
     st.plotly_chart(charts.layers(row["layers"]), key="networks_layers", config=_PLOT)
     st.caption("From input to output. In the bars: the shape of each weight.")
     if access.is_presentation():
@@ -99,7 +101,7 @@ def network(run: Run, found: Mapping[str, Any]) -> None:
 
 def _label(row: Mapping[str, Any], is_taken: bool, is_front: bool) -> str:
     where = "taken · " if is_taken else "front · " if is_front else ""
-    return f"{where}{row['title']} · {row['epochs']} epochs"
+    return f"{where}{row['title']} · {training_text(row)}"
 
 
 def _to_the_end(run: Run, row: Mapping[str, Any]) -> Asked:
@@ -140,4 +142,7 @@ def _add(run: Run, name: str, title: str) -> str:
     data = str(run.spec["data"])
     model = take_model(content, name, data=data, title=title, owner=access.owner())
     access.note("uploaded", file.hash, run=run.id)
+    if confirmed_check(model, data) is None:
+        # It was trained here on these data, read as they are read now.
+        confirm_pair(model, data, {"is_near_chance": False, "suggestions": [], "remarks": []})
     return model

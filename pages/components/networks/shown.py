@@ -10,7 +10,15 @@ from optim.quantity import How, Quantity, format_value
 from optim.search.figures import FIGURES
 from pages.components.search.shown import figure_cells, limits_cell, rows_of, taken_of
 
-__all__ = ["Shared", "axes_and_lines", "lineage_points", "points_of", "table_rows", "trust_rows"]
+__all__ = [
+    "Shared",
+    "axes_and_lines",
+    "lineage_points",
+    "points_of",
+    "table_rows",
+    "training_text",
+    "trust_rows",
+]
 
 Found = Mapping[str, Any]
 _COUNTS = ("params", "macs")
@@ -102,7 +110,8 @@ def lineage_points(found: Found) -> list[dict[str, Any]]:
         {
             "number": row["number"],
             "error": row["figures"]["error"]["value"],
-            "text": f"Number {row['number']}, {row['title']}, {row['epochs']} epochs: "
+            "text": f"Number {row['number']}, {row['title']}, "
+            f"{training_text(row)}: "
             f"error {row['figures']['error']['text']}{_origin(row)}",
             "parents": row.get("parents", []),
             "parent": row["parent"],
@@ -111,6 +120,11 @@ def lineage_points(found: Found) -> list[dict[str, Any]]:
         }
         for row in _trained(found)
     ]
+
+
+def training_text(row: Mapping[str, Any]) -> str:
+    """Return how long a network was trained, or that its weights are shared."""
+    return f"{row['epochs']} epochs" if row["epochs"] else "shared weights"
 
 
 def _origin(row: Mapping[str, Any]) -> str:

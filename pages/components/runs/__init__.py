@@ -7,7 +7,7 @@
 ``actions``   start, cancel, pause, resume, delete, restore; a sentence if it cannot be
 ``followed``  the card of the run that is followed
 ``listing``   the list: filter, sort, select
-``compare``   selected runs side by side
+``compare``   from selected runs to the page that puts them side by side
 ``detail``    one run: progress, curves, result, steps, log, files
 ============  ===========================================================================
 """

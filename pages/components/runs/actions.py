@@ -20,6 +20,7 @@ __all__ = [
     "can_resume",
     "cancel",
     "delete",
+    "noticed",
     "pause",
     "restore",
     "resume",
@@ -41,7 +42,7 @@ def train_recipe(wanted: Recipe, title: str) -> None:
         state.follow(same[0].id if same else _submitted(spec, title))
         wake_engine()
 
-    _noticed(start)
+    noticed(start)
 
 
 def can_cancel(run: Run) -> bool:
@@ -87,7 +88,7 @@ def resume(run_ids: Iterable[str]) -> None:
         run_store().resume(run_id)
 
     _each(run_ids, again)
-    _noticed(wake_engine)
+    noticed(wake_engine)
 
 
 def delete(run_ids: Iterable[str]) -> None:
@@ -115,7 +116,7 @@ def _each(run_ids: Iterable[str], act: Callable[[str], None]) -> list[str]:
             )
         act(run_id)
 
-    return [run_id for run_id in run_ids if _noticed(lambda run_id=run_id: permitted(run_id))]
+    return [run_id for run_id in run_ids if noticed(lambda run_id=run_id: permitted(run_id))]
 
 
 def _submitted(spec: dict[str, Any], title: str) -> str:
@@ -125,7 +126,7 @@ def _submitted(spec: dict[str, Any], title: str) -> str:
     return run.id
 
 
-def _noticed(act: Callable[[], None]) -> bool:
+def noticed(act: Callable[[], None]) -> bool:
     """Do something, and keep an error to be shown; return whether there was none."""
     try:
         act()

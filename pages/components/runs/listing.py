@@ -13,7 +13,7 @@ from optim.runs.figures import highest_of, quality_of
 from optim.runs.run import ACTIVE, Run, State
 from pages.components import access, state
 from pages.components.runs import actions
-from pages.components.runs.compare import compare_button, show_comparison
+from pages.components.runs.compare import compare_button
 from pages.components.runs.polled import polled
 from pages.components.runs.words import (
     STATES,
@@ -76,7 +76,6 @@ def run_list() -> None:
 
     _undo_line()
     polled(read, lambda runs: _draw(runs, subject, filtered=chosen != "All" or bool(text)))
-    show_comparison()
 
 
 def runs_seen(

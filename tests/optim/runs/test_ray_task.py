@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -212,3 +213,26 @@ def test_what_was_added_is_there_for_the_run_and_what_was_trained_comes_back(
     assert attempt(data) == ""
     assert (store_home() / "models" / "mine.safetensors").read_bytes() == b"weights"
     assert store.kept.read("students/abc.safetensors") == b"trained"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_architecture_is_searched_on_a_node_and_its_study_lies_beside_the_store(
+    store, order, monkeypatch, tmp_path
+):
+    from optim.search.nas.asked import Asked
+    from optim.search.study import studies_url
+
+    only = {"width": [4], "depth": [1]}
+    asked = Asked("mlp", "wine", seconds=240, only=only, epochs=1, precision="float32")
+    run = store.submit("nas", asked.to_json())
+    sent = json.loads(json.dumps(order(run, jobs="optim.runs.jobs:JOBS")))
+    # The node has a home of its own: what it shares is the store.
+    monkeypatch.setenv("OPTIM_HOME", str(tmp_path / "node"))
+    assert attempt(sent) == ""
+    found = store.get(run.id)
+    assert found.state is State.FINISHED, found.error
+    assert {file.name for file in store.artefacts(run.id)} >= {"nas.json", "model.onnx"}
+    studies = studies_url(str(store.database.url)).partition(":///")[2]
+    assert Path(studies).is_file()
+    assert not list((tmp_path / "node").rglob("*studies*.db"))

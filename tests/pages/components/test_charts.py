@@ -7,9 +7,30 @@ import plotly.graph_objects as go
 import pytest
 
 from pages.components import charts
+from pages.components.compare import charts as compared
 from pages.components.inspect import charts as inside
 from pages.components.networks import charts as networks
 from pages.components.search import charts as searches
+
+COMPARED = [
+    {
+        "number": n,
+        "name": f"model {n}",
+        "x": 100.0 * (n + 1),
+        "y": 80.0 + n,
+        "low": 79.0 + n,
+        "high": 81.0 + n,
+        "text": f"model {n}: {80 + n} %",
+        "is_front": True,
+        "is_knee": n == 1,
+        "is_taken": n == 1,
+    }
+    for n in range(3)
+]
+TREE = [
+    {"id": "m", "title": "Net", "kind": "model", "parents": [], "depth": 0, "compared": False},
+    {"id": "r", "title": "Run", "kind": "run", "parents": ["m"], "depth": 1, "compared": True},
+]
 
 
 def figure(value, text=""):
@@ -232,6 +253,38 @@ EVERY = [
         id="network_front",
     ),
     pytest.param(networks.parallel, (AXES, LINES), id="parallel"),
+    pytest.param(
+        compared.compared_front,
+        (COMPARED, 300.0, {"x": "File", "y": "Accuracy, %"}),
+        id="compared_front",
+    ),
+    pytest.param(
+        compared.parallel_models,
+        (
+            [{"title": "File", "top": "1 kB", "bottom": "2 kB"}],
+            [{"number": 0, "name": "a", "positions": [1.0], "texts": ["a: File 1 kB"]}],
+        ),
+        id="parallel_models",
+    ),
+    pytest.param(
+        compared.class_dots,
+        (
+            [
+                {
+                    "number": 1,
+                    "name": "a",
+                    "classes": [{"name": "7", "value": 1, "low": 0, "high": 2, "text": "7: 1"}],
+                }
+            ],
+        ),
+        id="class_dots",
+    ),
+    pytest.param(
+        compared.layer_lines,
+        (["conv"], [{"number": 0, "name": "a", "values": [3]}], "Output channels"),
+        id="layer_lines",
+    ),
+    pytest.param(compared.descent, (TREE,), id="descent"),
     pytest.param(networks.trust_meter, (TRUST,), id="trust_meter"),
     pytest.param(networks.layers, (NETWORK_LAYERS,), id="layers"),
     pytest.param(networks.lineage, (DESCENT, 4), id="lineage"),
@@ -308,8 +361,14 @@ def test_a_chart_names_what_its_numbers_are_and_lets_the_page_colour_it(chart, d
 
 
 def test_every_chart_that_is_public_is_covered_here():
-    every = {*charts.__all__, *inside.__all__, *networks.__all__, *searches.__all__}
-    assert {param.id for param in EVERY} == every - {"FEW"}
+    every = {
+        *charts.__all__,
+        *compared.__all__,
+        *inside.__all__,
+        *networks.__all__,
+        *searches.__all__,
+    }
+    assert {param.id for param in EVERY} == every - {"FEW", "color_of"}
 
 
 def test_channels_have_one_colour_in_every_sample_and_names_stand_as_they_are_written():

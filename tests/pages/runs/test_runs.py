@@ -238,29 +238,14 @@ def test_deleting_can_be_undone_at_once_and_later(worked, page):
     assert not worked.store.get(first.id).deleted
 
 
-def test_two_runs_are_compared_side_by_side_and_the_address_says_which(worked, page):
+def test_selected_runs_go_to_the_page_that_compares(worked, page):
     first, second = worked.finished("first"), worked.finished("second", accuracy=0.8, change=-11.0)
-    at = click(pick(page(), first, second), "Compare")
-    assert set(at.query_params["compare"].split(",")) == {first.id, second.id}
-    (table,) = at.table
-    assert {"first", "second"} <= set(table.value.columns)
-    assert "loses 11.0 ± 0.9 points" in table.value.to_string()
-    click(at, "Close")
-    assert not at.table
-
-
-def test_one_run_is_not_enough_to_compare(worked, page):
-    run = worked.finished()
-    assert is_off(pick(page(), run), "Compare")
-
-
-def test_a_compared_run_that_is_gone_is_explained_and_the_others_stand(worked, page):
-    run = worked.finished("there")
-    at = open_app(small_recipe()).switch_page(PAGE)
-    at.query_params["compare"] = f"{run.id},nosuchrun"
-    at.run()
-    assert "There is no run 'nosuchrun'" in at.error[0].value
-    assert "there" in at.table[0].value.columns
+    at = page()
+    assert is_off(at, "Compare")
+    at = click(pick(at, first, second), "Compare")
+    assert set(at.query_params["runs"].split(",")) == {first.id, second.id}
+    assert at.subheader[0].value == "Compare"
+    assert set(at.multiselect(key="compare_refs").value) == {first.id, second.id}
 
 
 # --- looks by itself ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from optim.pairs import confirmed_check
 from optim.quantity import How, Quantity
 from optim.runs.artefacts import keep
 from optim.search.candidate import Candidate
@@ -205,6 +206,8 @@ def test_its_trained_network_becomes_a_model_in_the_lab(searching, worked, monke
     assert not at.exception
     assert taken == [(b"weights", "model.safetensors", "digits", "DS-CNN, width 16")]
     assert (recipe_of(at).model, recipe_of(at).entries) == (MODEL, ())
+    # It was trained here on these data: nobody has to confirm how they are read.
+    assert confirmed_check(MODEL, "digits") is not None
 
 
 def test_sliders_say_at_once_what_a_network_of_the_supernet_reaches(searching):

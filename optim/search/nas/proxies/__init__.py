@@ -7,6 +7,7 @@ the networks that a search has trained. A new one is one file and one line below
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
@@ -40,12 +41,15 @@ PROXIES: dict[str, Proxy] = {
 """Proxies by name; the counts that every other one has to beat come first."""
 
 
-def scores_of(module: nn.Module, probe: Probe) -> dict[str, float]:
-    """Return what every proxy says of a network; one without a finite answer is left out.
+def scores_of(
+    module: nn.Module, probe: Probe, names: Collection[str] = tuple(PROXIES)
+) -> dict[str, float]:
+    """Return what proxies say of a network; one without a finite answer is left out.
 
     Args:
         module: Freshly initialised; it stays as it is.
         probe: What may be looked at.
+        names: Of the proxies that are asked.
     """
-    found = {name: proxy.score(deepcopy(module), probe) for name, proxy in PROXIES.items()}
+    found = {name: PROXIES[name].score(deepcopy(module), probe) for name in names}
     return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -1,17 +1,21 @@
 """The search for architectures on tables of a moment: trains, goes on, says what cannot be."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from optim.errors import CalibrationError, Cancelled, ConfigError
 from optim.models.checkpoint import load_checkpoint
 from optim.models.open import open_model
+from optim.quantity import Quantity
 from optim.recipe import Recipe
+from optim.search.budget import Budget
+from optim.search.candidate import Candidate
 from optim.search.nas.answer import answer_json, files_of, save
 from optim.search.nas.asked import Asked
 from optim.search.nas.bench import Bench
-from optim.search.nas.plan import ArchitectureSearch
+from optim.search.nas.plan import ArchitectureSearch, _for_the_end
 from optim.search.watch import Watch
 from optim.stored import remove_stored
 from tests.optim.test_cli import obeys_schema
@@ -174,6 +178,28 @@ def test_a_proxy_chooses_what_is_trained_first(search):
     assert any("Parameters thinks most of" in one["text"] for one in state["story"])
 
 
+def test_what_is_taken_is_trained_from_other_weights_for_an_interval(search):
+    found = search(only={"width": [8], "depth": [1]}, epochs=2, seeds=3)
+    _, state = answered(found)
+    assert obeys_schema(json.loads(json.dumps(state)))
+    (error,) = state["seeds"].values()
+    assert error["n"] == 3
+    assert error["low"] < error["value"] < error["high"]
+    assert len(state["candidates"]) == 1
+
+
+@pytest.mark.parametrize(("epoch_s", "kept"), [(1.0, 43.2), (3.0, 0.0)])
+def test_time_is_kept_for_a_whole_training_only_where_it_fits(search, epoch_s, kept):
+    found = search(seconds=100.0, epochs=36, step=0.0)
+    session = found.session
+    session.budget = Budget(100.0, 50.0, lambda: 0.0)
+    figures = {"error": Quantity.exact(5.0, "points"), "training": Quantity.exact(epoch_s, "s")}
+    figures |= {"bytes": Quantity.exact(1.0, "bytes"), "macs": Quantity.exact(1.0, "macs")}
+    candidate = Candidate({}, {"epochs": 1}, figures, "measured", "short training")
+    session._studies = (SimpleNamespace(candidates=lambda: [candidate]),) * 2
+    assert _for_the_end(session) == pytest.approx(kept)
+
+
 def test_data_without_classes_cannot_be_searched_for(url):
     with pytest.raises(CalibrationError, match="have no classes"):
         ArchitectureSearch(Asked("mlp", "digit-scenes"), url=url)
@@ -183,3 +209,21 @@ def test_two_searches_of_one_name_are_refused(search):
     answered(search(study="same", epochs=1, only={"width": [4], "depth": [1]}))
     with pytest.raises(ConfigError, match="searches for something else"):
         search(study="same", epochs=1, only={"width": [8], "depth": [1]}).run()
+
+
+def test_what_is_tried_next_is_what_promises_most(search, monkeypatch):
+    asked = []
+
+    def last(space, trained, pool):
+        asked.append((len(trained), sorted(known.point["mlp.width"] for known in pool)))
+        return max(range(len(pool)), key=lambda i: pool[i].point["mlp.width"], default=None)
+
+    monkeypatch.setattr("optim.search.nas.trying.most_promising", last)
+    monkeypatch.setattr("optim.search.nas.trying.LEAST_KNOWN", 2)
+    only = {"width": [4, 8, 16, 32], "depth": [1]}
+    _, state = answered(search({"params": 400.0}, only=only, epochs=1))
+    # Width 32 has 547 parameters: it is known to miss the limit, and is never promised.
+    assert asked[0] == (2, [8])
+    assert not any(32 in widths for _, widths in asked)
+    tried = [r["point"]["mlp.width"] for r in state["candidates"] if r["outcome"] == "measured"]
+    assert sorted(tried) == [4, 8, 16]

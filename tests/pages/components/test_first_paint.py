@@ -1,0 +1,52 @@
+"""The place of the sidebar is kept free in documents, and nothing else is changed."""
+
+import asyncio
+
+import httpx
+from starlette.applications import Starlette
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route
+
+from pages.components.first_paint import FirstPaint
+
+DOCUMENT = "<html><head><title>x</title></head><body>" + "y" * 2000 + "</body></html>"
+
+
+def get(path="/", **headers):
+    async def document(request):
+        return HTMLResponse(DOCUMENT)
+
+    async def script(request):
+        return PlainTextResponse("</head>", media_type="text/javascript")
+
+    async def lost(request):
+        return HTMLResponse(DOCUMENT, status_code=404)
+
+    routes = [Route("/", document), Route("/script", script), Route("/lost", lost)]
+    app = FirstPaint(GZipMiddleware(Starlette(routes=routes), minimum_size=10))
+
+    async def fetch():
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(fetch())
+
+
+def test_a_document_brings_the_style_and_its_true_length():
+    answer = get(accept="text/html", **{"accept-encoding": "gzip"})
+    assert answer.text.index("stSidebar") < answer.text.index("</head>")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert answer.text.endswith("</body></html>")
+
+
+def test_scripts_and_errors_are_left_as_they_are():
+    assert get("/script").text == "</head>"
+    assert get("/lost").text == DOCUMENT
+
+
+def test_what_was_asked_for_compressed_stays_so():
+    answer = get(accept="*/*", **{"accept-encoding": "gzip"})
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.text == DOCUMENT
