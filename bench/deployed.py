@@ -398,7 +398,8 @@ def main() -> None:
         train(name)
     for name in chosen.networks if chosen.run else ():
         print(NETWORKS[name].title, flush=True)
-        results = {**read(), name: measure(NETWORKS[name])}
+        found = measure(NETWORKS[name])
+        results = {**read(), name: found}  # another process may have written meanwhile
         data = {"command": "python bench/deployed.py --run", "results": results}
         write_atomic(RESULTS, (json.dumps(data, indent=None) + "\n").encode())
     text = table(read())

@@ -14,7 +14,7 @@ Cells are written as they are done, and a stopped one goes on from its last epoc
 
     python bench/structured.py                               # the table, computes nothing
     python bench/structured.py --run                         # all that are missing
-    python bench/structured.py --run --methods ours taylor --times 3 --epochs 1
+    python bench/structured.py --run --methods ours taylor --times 3 --epochs 0
     python bench/structured.py --write                       # the table into docs/benchmarks.md
 """
 
@@ -48,7 +48,8 @@ from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 RESULTS = ROOT / "bench" / "structured.json"
 TIMES = (2, 3, 4)
 """How many times fewer MACs."""
-EPOCHS = (1, 3, 10)
+EPOCHS = (0, 1, 3, 10)
+"""Lengths of training; without any, what is pruned is measured as it is."""
 SEEDS = (0, 1, 2)
 IMAGES = {"taylor": 2048, "hessian": 256}
 """Labelled training images that torch-pruning is given."""
@@ -213,9 +214,11 @@ def compute(cell: Cell, files: Path) -> dict[str, Any]:
     bundle = pruned(cell, subject)
     before = predict(bundle, subject.samples()).accuracy()
     print(f"  {macs_of(bundle) / 1e6:.2f} M MACs, {before} before training", file=sys.stderr)
-    trained, figures = recover.trained(
-        bundle, subject, "distill", cell.step, cell.seed, cell.settings, files
-    )
+    trained, figures = bundle, {}
+    if cell.epochs:
+        trained, figures = recover.trained(
+            bundle, subject, "distill", cell.step, cell.seed, cell.settings, files
+        )
     return {
         "settings": cell.settings,
         "training": cell.step.changed(),
@@ -262,7 +265,7 @@ def table(results: dict[str, Any]) -> str:
     accuracy = Quantity.from_json(start["accuracy_test"])
     lines = [f"The original: {accuracy} at {start['macs'] / 1e6:.1f} M MACs.", ""]
     for times in TIMES:
-        columns = [f"{epochs} epoch{'s' * (epochs > 1)}" for epochs in EPOCHS]
+        columns = ["untrained" if not e else f"{e} epoch{'s' * (e > 1)}" for e in EPOCHS]
         lines += [
             f"**{times} times fewer MACs**, test accuracy in %",
             "",
