@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from optim.compare.vectors import common
 from optim.data.task import Classification, ModelTask
@@ -151,7 +151,7 @@ def _quality_change(
         return None, f"{METRICS[name].short} is of each to its own original", 0
     if not reference.data or reference.data != side.data:
         return None, "they were measured on different data", 0
-    better = "lower" if name in _LOWER else "higher"
+    better: Literal["lower", "higher"] = "lower" if name in _LOWER else "higher"
     why = "not on the same samples: the interval is that of independent ones"
     return independent_difference(before, after, better), why, min(before.n or 0, after.n or 0)
 
