@@ -100,15 +100,11 @@ def _plain(requirement: str) -> str:
 
 
 def _licence(about: metadata.PackageMetadata) -> str:
-    """Return what a package says of its licence: an expression, its classifiers, or its words."""
-    if stated := about.get("License-Expression"):
-        return str(stated)
-    classified = [
-        line.rpartition(" :: ")[2]
-        for line in about.get_all("Classifier") or ()
-        if line.startswith("License ::")
-    ]
-    words = (about.get("License") or "").strip()
+    """Return what a package says of its licence: an expression, its words, or its classifiers."""
+    if "License-Expression" in about:
+        return str(about["License-Expression"])
+    words = about["License"].strip() if "License" in about else ""
     if words and len(words) <= _SHORT and "\n" not in words:
         return words
-    return ", ".join(classified) or "not stated"
+    classified = (line for line in about.get_all("Classifier") or () if line.startswith("License"))
+    return ", ".join(line.rpartition(" :: ")[2] for line in classified) or "not stated"

@@ -277,5 +277,9 @@ svg circle.result, svg text.result { fill: var(--blue); }
 svg circle.other { fill: var(--dim); opacity: .5; }
 svg .bar { stroke-width: 2; } svg .bar.original { stroke: var(--green); }
 svg .bar.result { stroke: var(--blue); } svg .name { font-weight: 600; font-size: 14px; }
-@media print { body { max-width: none; padding: 0; } pre { white-space: pre-wrap; } }
+@media print {
+  :root { color-scheme: light; --ink: #10151f; --dim: #5b6472; --line: #dfe3ea; --paper: #fff;
+    --soft: #f5f7fb; --blue: #2a5bd7; --green: #15803d; --red: #b42318; }
+  body { max-width: none; padding: 0; } pre { white-space: pre-wrap; }
+  .wide { overflow: visible; } .wide table { min-width: 0; } }
 """

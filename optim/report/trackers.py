@@ -90,8 +90,8 @@ def to_tensorboard(run: Run, epochs: Sequence[EpochRow], folder: Path) -> Path:
         for curve in curves:
             for epoch, value, at in curve.points:
                 writer.add_scalar(curve.name, value, epoch, walltime=at)
-        for name, value in figures.items():
-            writer.add_scalar(f"result/{name}", value.value, 0, walltime=run.finished_at)
+        for name, figure in figures.items():
+            writer.add_scalar(f"result/{name}", figure.value, 0, walltime=run.finished_at)
     return own
 
 

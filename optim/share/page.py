@@ -117,7 +117,10 @@ th, td { text-align: left; padding: 5px 14px 5px 0; border-bottom: 1px solid var
 summary { cursor: pointer; color: var(--blue); }
 pre { background: var(--soft); padding: 12px; overflow-x: auto; font-size: 13px;
   border-radius: 8px; white-space: pre-wrap; }
-@media print { body { max-width: none; padding: 0; } figure, #figures, form { break-inside: avoid; }
+@media print {
+  :root { color-scheme: light; --ink: #10151f; --dim: #5b6472; --line: #dfe3ea; --paper: #fff;
+    --soft: #f5f7fb; --blue: #2a5bd7; --green: #15803d; --red: #b42318; }
+  body { max-width: none; padding: 0; } figure, #figures, form { break-inside: avoid; }
   .wide { overflow: visible; } }
 """
 

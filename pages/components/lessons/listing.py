@@ -32,15 +32,10 @@ def list_lessons() -> None:
         "Each lesson has one idea, one control and one question: predict, then look. Every number "
         "comes from the networks that ship, or from the catalogue of devices."
     )
-    with st.grid(3, min_column_width=280):
+    with st.container(key="lessons"), st.grid(3, min_column_width=280):
         for number, (name, lesson) in enumerate(LESSONS.items(), 1):
             with st.container(border=True, gap="xsmall", height="stretch"):
-                st.page_link(
-                    LEARN,
-                    label=f"{number}. {lesson.title}",
-                    icon=":material/school:",
-                    query_params={LESSON: name},
-                )
+                st.page_link(LEARN, label=f"{number}. {lesson.title}", query_params={LESSON: name})
                 st.caption(lesson.idea)
 
 

@@ -122,3 +122,12 @@ def test_smaller_files_lie_left_and_better_ones_above():
 )
 def test_few_or_equal_points_are_no_trouble(given):
     assert bool(trade_off(points(*given), "Accuracy")) == (len(given) > 1)
+
+
+def test_paper_is_light_whatever_the_screen():
+    from optim.report import page
+    from optim.share import page as shared
+
+    for style in (page._STYLE, shared._STYLE):
+        assert "color-scheme: light;" in style.partition("@media print")[2]
+        assert style.index("prefers-color-scheme: dark") < style.index("@media print")
