@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.components import access
-from pages.components.home.links import LAB
+from pages.components.home.links import LAB, PRESENT
 from pages.components.lessons.listing import LEARN
 
 __all__ = ["doors"]
@@ -47,11 +46,11 @@ _DOORS = (
     _Door(
         "Present",
         ":material/co_present:",
-        "The same to look at, with nothing to upload, train or delete: for a screen, or a link to "
-        "hand out.",
-        LAB,
-        "Open for an audience",
-        {access.PRESENTATION: "1"},
+        "One model a slide, in large type, stepped through with the arrow keys: presets, or what "
+        "you saved in the Lab.",
+        PRESENT,
+        "Open the slides",
+        {},
     ),
     _Door(
         "Teach",

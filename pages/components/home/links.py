@@ -1,4 +1,4 @@
-"""Links from before the Lab had an address of its own."""
+"""Where the doors lead, and links from before the Lab had an address of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import streamlit as st
 
 from pages.components import access, state
 
-__all__ = ["LAB", "follow_old_link"]
+__all__ = ["LAB", "PRESENT", "follow_old_link"]
 
 LAB = "pages/lab/lab.py"
 """Script of the Lab."""
+PRESENT = "pages/share/present.py"
+"""Script of the slides."""
 _OF_LAB = (state.LINK, state.RUN)
 
 

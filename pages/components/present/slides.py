@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from optim.errors import OptimError
+from optim.presets import PRESETS
 from optim.quantity import Comparison
 from optim.recipe import Recipe
 from optim.report.facts import settings_of
-from optim.runs.contenders import contender_of, original_of
+from optim.runs.contenders import Contender, contender_of, original_of
 from optim.runs.snapshots import Snapshot, get_snapshot, remove_snapshot, snapshots
-from pages.components import access
+from pages.components import access, state
 from pages.components.errors import show_error
 from pages.components.inspect.words import omitted_note, samples_words
 from pages.components.present.keys import pressed_key
@@ -22,7 +24,10 @@ from pages.components.server import evaluator, run_store
 __all__ = ["place_after", "slides"]
 
 DECK, AT = "snapshots", "at"
-"""Query parameters: ids of the snapshots in their order, and which of them is shown, from 1."""
+"""Query parameters: what is shown in its order, and which of it is shown now, from 1.
+
+A slide is a snapshot by its id, or anything that can be compared by its short name.
+"""
 _LAB = "pages/lab/lab.py"
 _COLORS = {"better": "green", "worse": "red", "same": "gray"}
 _FIGURES = {"file": "File", "macs": "MACs"}
@@ -35,6 +40,23 @@ _LOOK = """<style>
 .st-key-present [data-testid="stMetricLabel"] p,
 .st-key-present [data-testid="stMetricDelta"] { font-size: 1.25rem; }
 </style>"""
+
+
+@dataclass(frozen=True)
+class _Slide:
+    """One of the deck.
+
+    Attributes:
+        made: What is shown.
+        title: In large type.
+        note: Below it.
+        snapshot: Where it comes from; None for a preset or a model.
+    """
+
+    made: Contender
+    title: str
+    note: str
+    snapshot: Snapshot | None
 
 
 def slides() -> None:
@@ -65,32 +87,45 @@ def place_after(place: int, go: str, count: int) -> int:
     return min(max(wanted.get(go, place), 1), count)
 
 
-def _deck() -> list[Snapshot]:
-    """Return the snapshots that the address names, or all of who looks."""
+def _deck() -> list[_Slide]:
+    """Return what the address names, or all snapshots of who looks."""
     named = [part for part in st.query_params.get(DECK, "").split(",") if part]
     if not named:
-        own = snapshots(access.owner())
-        if own:
-            st.query_params[DECK] = ",".join(one.id for one in own)
-        return own
+        named = [one.id for one in snapshots(access.owner())]
+        if named:
+            st.query_params[DECK] = ",".join(named)
     found = []
-    for snapshot_id in dict.fromkeys(named):
+    for name in dict.fromkeys(named):
         try:
-            found.append(get_snapshot(snapshot_id))
+            found.append(_slide_of(name))
         except OptimError as error:
             show_error(error)
     return found
 
 
-def _slide(shown: Snapshot) -> None:
+def _slide_of(name: str) -> _Slide:
+    if ":" in name:
+        made = contender_of(name, run_store().get)
+        preset = PRESETS.get(name.removeprefix("preset:").partition("@")[0])
+        return _Slide(made, made.title, preset.about if preset else "", None)
+    saved = get_snapshot(name)
+    made = contender_of(f"snapshot:{name}", run_store().get)
+    return _Slide(made, saved.title, saved.note, saved)
+
+
+def _ready(model: str) -> str:
+    """Return a deck that needs no snapshots: a model as it is, then its presets, mildest first."""
+    return ",".join([f"model:{model}", *(f"preset:{name}@{model}" for name in PRESETS)])
+
+
+def _slide(shown: _Slide) -> None:
     st.header(plain(shown.title), anchor=False)
     if shown.note:
         st.markdown(plain(shown.note))
-    contender = contender_of(f"snapshot:{shown.id}", run_store().get)
-    recipe = contender.recipe
+    recipe = shown.made.recipe
     assert recipe is not None
-    original = original_of(contender)
-    asked = [one.asked() for one in (original, contender) if one is not None]
+    original = original_of(shown.made)
+    asked = [one.asked() for one in (original, shown.made) if one is not None]
     with st.spinner("Looking at every sample"):
         first = original.recipe if original and original.recipe else recipe
         found = evaluator().ask("contest", first, contenders=asked, reference=0)
@@ -130,7 +165,7 @@ def _steps(recipe: Recipe) -> str:
     return plain(", then ".join(words) or "The model as it is.")
 
 
-def _ways(deck: list[Snapshot], place: int) -> None:
+def _ways(deck: list[_Slide], place: int) -> None:
     def go(to: int) -> None:
         st.query_params[AT] = str(to)
 
@@ -156,16 +191,17 @@ def _ways(deck: list[Snapshot], place: int) -> None:
         st.page_link(_LAB, label="Leave", icon=":material/close:")
 
 
-def _own(shown: Snapshot) -> None:
+def _own(shown: _Slide) -> None:
     """Draw what only who presents may do."""
     with st.popover("Link", icon=":material/link:"):
         st.caption("To look at only, with nothing to upload or train.")
         base = (st.context.url or "").split("?")[0]
         deck = st.query_params.get(DECK, "")
         st.code(f"{base}?{DECK}={deck}&{access.PRESENTATION}=1", language=None, wrap_lines=True)
-        if shown.owner == access.owner():
+        saved = shown.snapshot
+        if saved is not None and saved.owner == access.owner():
             st.button(
-                "Delete this snapshot", icon=":material/delete:", on_click=_remove, args=(shown,)
+                "Delete this snapshot", icon=":material/delete:", on_click=_remove, args=(saved,)
             )
 
 
@@ -185,6 +221,18 @@ def _nothing() -> None:
         st.markdown("**No snapshots yet**")
         st.caption(
             "In the Lab, open *Share* and press *Save snapshot*; each becomes one slide here, and "
-            "the arrow keys step through them."
+            "the arrow keys step through them. Or begin with what is there."
         )
-        st.page_link(_LAB, label="Open the Lab", icon=":material/tune:")
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            st.button(
+                "Show the presets",
+                icon=":material/slideshow:",
+                type="primary",
+                on_click=_show_presets,
+                help="The model as it is, then each preset: what it reaches and what it costs.",
+            )
+            st.page_link(_LAB, label="Open the Lab", icon=":material/tune:", width="content")
+
+
+def _show_presets() -> None:
+    st.query_params[DECK] = _ready(state.recipe().model)

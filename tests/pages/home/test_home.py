@@ -9,7 +9,7 @@ def test_the_first_visit_shows_ways_in_and_what_would_make_a_run(worked):
     assert not at.exception
     assert not at.error
     assert "What you train stands here" in texts(at)
-    assert {"Open the Lab", "Open for an audience"} <= {link.label for link in at.main.page_link}
+    assert {"Open the Lab", "Open the slides"} <= {link.label for link in at.main.page_link}
 
 
 def test_a_recipe_in_the_plain_address_opens_the_lab():

@@ -28,6 +28,30 @@ def test_without_snapshots_it_says_how_to_save_some():
     assert "No snapshots yet" in texts(at)
 
 
+def test_without_snapshots_the_model_and_its_presets_can_be_shown():
+    at = open_app(small_recipe()).switch_page(PAGE).run()
+    click(at, "Show the presets")
+    assert not at.exception
+    model = small_recipe().model
+    assert at.query_params["snapshots"].split(",")[:2] == [
+        f"model:{model}",
+        f"preset:gentle@{model}",
+    ]
+    assert [metric.label for metric in at.main.metric] == ["Accuracy", "File", "MACs"]
+    assert at.main.metric[0].delta == "", "the original is compared with nothing"
+    click(at, "Next")
+    assert at.header[0].value.startswith("Gentle")
+    assert "points" in at.main.metric[0].delta
+
+
+def test_a_slide_that_is_not_there_is_named():
+    at = open_app(small_recipe()).switch_page(PAGE)
+    at.query_params["snapshots"] = "preset:none@nothing"
+    at.run()
+    assert not at.exception
+    assert "names no preset" in at.error[0].value
+
+
 def test_slides_step_forth_and_back_and_stop_at_the_ends():
     saved = [save_snapshot(f"Slide {n}", small_recipe(), "somebody") for n in (1, 2)]
     at = open_app(small_recipe()).switch_page(PAGE)
