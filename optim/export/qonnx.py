@@ -99,10 +99,17 @@ class _Writer:
     def _node(self, node: onnx.NodeProto) -> None:
         if node.op_type != "DequantizeLinear":
             self.nodes.append(node)
-        elif node.input[0] in self.constants:
-            self._constant(node)
+        elif (integers := self._integers(node.input[0])) is not None:
+            self._constant(node, integers)
         else:
             self._edge(node)
+
+    def _integers(self, name: str) -> np.ndarray | None:
+        """Return stored integers, also where the file widens them first; None if they are made."""
+        maker = self.makers.get(name)
+        if maker is not None and maker.op_type == "Cast":
+            name = maker.input[0]
+        return self._array(name) if name in self.constants else None
 
     def _weight(self, value: str, entry: QuantizedWeight, *, is_transposed: bool) -> None:
         weight = self.traced.get_parameter(value).detach()
@@ -133,11 +140,10 @@ class _Writer:
         grid = Grid(low, high, symmetric=stored.signed)
         self._quant(maker.input[0], node.output[0], scale, zero, grid)
 
-    def _constant(self, node: onnx.NodeProto) -> None:
+    def _constant(self, node: onnx.NodeProto, integers: np.ndarray) -> None:
         """Replace stored integers that are no weights by the floats they stand for."""
-        integers = self._array(node.input[0]).astype(np.float32)
         scale = self._array(node.input[1]).astype(np.float32)
-        self._float(node.output[0], integers * scale)
+        self._float(node.output[0], integers.astype(np.float32) * scale)
 
     def _quant(
         self, source: str, value: str, scale: np.ndarray, zero: np.ndarray, grid: Grid

@@ -479,8 +479,9 @@ def test_check_refuses_a_baseline_of_other_data(optim, tmp_path):
 def test_prepare_makes_the_default_data_and_prints_nothing(optim, monkeypatch):
     made = []
     monkeypatch.setattr("optim.data.dataset.Dataset.part", lambda self, part: made.append(part))
+    monkeypatch.setattr("optim.lessons.kept.compute", lambda names, told: made.extend(names))
     assert optim("prepare")[:2] == (0, "")
-    assert made == ["train", "validation", "test"]
+    assert made == ["train", "validation", "test", "tour"]
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ __all__ = ["is_local", "sharing"]
 
 _RUN, _PRESENT = "pages/runs/run.py", "pages/share/present.py"
 _TITLE = "snapshot_title"
+_ASKED = "offline_pages"
+"""State of the session: hashes of what an offline page was asked for."""
 
 
 def sharing(recipe: Recipe, name: str, *, confirmed: bool) -> None:
@@ -88,12 +90,15 @@ def _snapshot(recipe: Recipe, name: str) -> None:
             on_click=save,
             help="Keeps the recipe as it stands, to present it or to compare it.",
         )
-        st.page_link(_PRESENT, label="Present", icon=":material/slideshow:")
+        if st.button("Present", icon=":material/slideshow:", type="tertiary"):
+            st.switch_page(_PRESENT)
 
 
 def _offline(recipe: Recipe, name: str) -> None:
     spec = {"recipe": recipe.to_json()}
-    run = _latest(spec)
+    asked = st.session_state.setdefault(_ASKED, {})
+    # Whoever never asked for a page needs no store of runs.
+    run = _found(spec) if digest(spec) in asked else None
     st.caption(
         "One HTML file whose sliders work offline, over positions that are computed ahead; the run "
         "says how long it takes."
@@ -121,18 +126,20 @@ def _offline(recipe: Recipe, name: str) -> None:
 
     def start() -> None:
         def submit() -> None:
-            access.check_run()
-            title = f"Offline page of {name}"
-            found = run_store().submit(KIND, spec, title=title, owner=access.owner())
-            access.note("ran", digest(spec), run=found.id)
-            wake_engine()
+            if _found(spec) is None:
+                access.check_run()
+                title = f"Offline page of {name}"
+                found = run_store().submit(KIND, spec, title=title, owner=access.owner())
+                access.note("ran", digest(spec), run=found.id)
+                wake_engine()
+            asked[digest(spec)] = True
 
         actions.noticed(submit)
 
     st.button("Make offline page", icon=":material/web:", on_click=start)
 
 
-def _latest(spec: dict[str, object]) -> Run | None:
+def _found(spec: dict[str, object]) -> Run | None:
     """Return the newest run that makes, or made, the page of this recipe."""
     for run in run_store().runs(states=[*ACTIVE, State.PAUSED, State.FINISHED]):
         if run.kind == KIND and run.spec == spec and access.may_see_run(run):

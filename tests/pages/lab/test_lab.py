@@ -33,7 +33,8 @@ def test_the_first_visit_shows_a_trained_model_with_a_preset_applied():
     assert data["head"]["model"] == "clutter-resnet8"
     assert [p["name"] for p in data["presets"] if p["active"]] == ["balanced"]
     assert "Cluttered digits" in at.subheader[0].value
-    buttons = ["Data", "Recover accuracy", "Download verified file"]
+    shared = ["Save snapshot", "Present", "Make offline page"]
+    buttons = ["Data", *shared, "Recover accuracy", "Download verified file"]
     assert [b.label for b in at.button] == buttons
 
 
