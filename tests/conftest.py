@@ -148,3 +148,11 @@ def trained():
     from tests.helpers import train_on_digits
 
     return train_on_digits()
+
+
+@pytest.fixture(scope="session")
+def several_trained(trained):
+    """Three such networks, for what one of them cannot show: which of two methods is better."""
+    from tests.helpers import train_on_digits
+
+    return [trained, *(train_on_digits(seed) for seed in (1, 2))]

@@ -162,7 +162,7 @@ def assert_unchanged(bundle: ModelBundle, before: dict) -> None:
 
 
 @cache
-def train_on_digits() -> tuple[ModelBundle, Dataset]:
+def train_on_digits(seed: int = 0) -> tuple[ModelBundle, Dataset]:
     """Return a small residual network that knows the plain digits, and its data."""
     from optim.train import Schedule, classification_loss, fit
 
@@ -177,7 +177,7 @@ def train_on_digits() -> tuple[ModelBundle, Dataset]:
         torch.from_numpy(train.targets.copy()),
         classification_loss(),
         Schedule(epochs=6, batch_size=64, learning_rate=0.2),
-        generator=torch.Generator().manual_seed(0),
+        generator=torch.Generator().manual_seed(seed),
     )
     bundle = ModelBundle(
         name="trained",
