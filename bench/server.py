@@ -45,12 +45,20 @@ def running_app(**environment: str) -> Iterator[str]:
     finally:
         # The supervisor of runs would outlive its server.
         children = psutil.Process(process.pid).children()
-        supervisors = [c for c in children if "optim.runs.supervisor" in " ".join(c.cmdline())]
+        supervisors = [child for child in children if _is_supervisor(child)]
         process.terminate()
         process.wait(timeout=10)
         for supervisor in supervisors:
             supervisor.terminate()
         psutil.wait_procs(supervisors, timeout=10)
+
+
+def _is_supervisor(process: psutil.Process) -> bool:
+    """Whether a process works on the queue of runs; one that has ended meanwhile does not."""
+    try:
+        return "optim.runs.supervisor" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 @contextmanager

@@ -60,12 +60,20 @@ class App:
     def stop(self) -> None:
         """End the server, and the supervisor of runs it started, which would outlive it."""
         children = psutil.Process(self.process.pid).children()
-        supervisors = [c for c in children if "optim.runs.supervisor" in " ".join(c.cmdline())]
+        supervisors = [child for child in children if _is_supervisor(child)]
         self.process.terminate()
         self.process.wait(timeout=15)
         for supervisor in supervisors:
             supervisor.terminate()
         psutil.wait_procs(supervisors, timeout=15)
+
+
+def _is_supervisor(process: psutil.Process) -> bool:
+    """Whether a process works on the queue of runs; one that has ended meanwhile does not."""
+    try:
+        return "optim.runs.supervisor" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 @pytest.fixture(scope="session")
