@@ -424,19 +424,32 @@ def claimed(cell: Cell, files: Path) -> Iterator[bool]:
         yield lock.take()
 
 
-def run(wanted: Iterable[Cell]) -> None:
-    """Compute the cells that are missing."""
-    files = cache_home() / "bench" / "recover"
-    if read()["original"] is None:
+def run(
+    wanted: Iterable[Cell],
+    do: Callable[[Cell, Path], dict[str, Any]] | None = None,
+    path: Path | None = None,
+) -> None:
+    """Compute the cells that are missing.
+
+    Args:
+        wanted: The cells.
+        do: Computes one, with a folder for what it keeps meanwhile; :func:`compute` without it.
+        path: Where results are kept; those of this bench without it.
+    """
+    do, path = do or compute, path or RESULTS
+    files = cache_home() / "bench" / path.stem
+    if read(path)["original"] is None:
         found = original()
-        write(lambda results: results.update(original=found), files)
+        write(lambda results: results.update(original=found), files, path)
     for cell in wanted:
         with claimed(cell, files) as mine:
-            if not mine or done(cell, read()):
+            if not mine or done(cell, read(path)):
                 continue
             print(f"{datetime.now():%H:%M:%S} {cell.key}", file=sys.stderr, flush=True)
-            result = compute(cell, files)
-            write(lambda results, c=cell, r=result: results["cells"].update({c.key: r}), files)
+            result = do(cell, files)
+            write(
+                lambda results, c=cell, r=result: results["cells"].update({c.key: r}), files, path
+            )
             forget_checkpoints(LocalFiles(files), cell.settings)
             accuracy = Quantity.from_json(result["accuracy_test"])
             print(f"{datetime.now():%H:%M:%S} {cell.key}: {accuracy}", file=sys.stderr, flush=True)

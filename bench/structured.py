@@ -26,7 +26,6 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +36,8 @@ from recover import ATTENTION, DATA, LOOP, MODEL, SPLIT, by_importance, macs_of,
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
-from optim.runs.checkpoint import forget_checkpoints
-from optim.runs.files import LocalFiles
 from optim.step import Context
-from optim.storage import cache_home, write_atomic
+from optim.storage import write_atomic
 from optim.subject import Subject
 from optim.techniques.distill import Distill
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
@@ -234,24 +231,7 @@ def read() -> dict[str, Any]:
 
 def run(wanted: Iterable[Cell]) -> None:
     """Compute the cells that are missing."""
-    files = cache_home() / "bench" / "structured"
-    if read()["original"] is None:
-        found = recover.original()
-        recover.write(lambda results: results.update(original=found), files, RESULTS)
-    for cell in wanted:
-        with recover.claimed(cell, files) as mine:
-            if not mine or recover.done(cell, read()):
-                continue
-            print(f"{datetime.now():%H:%M:%S} {cell.key}", file=sys.stderr, flush=True)
-            result = compute(cell, files)
-            recover.write(
-                lambda results, c=cell, r=result: results["cells"].update({c.key: r}),
-                files,
-                RESULTS,
-            )
-            forget_checkpoints(LocalFiles(files), cell.settings)
-            accuracy = Quantity.from_json(result["accuracy_test"])
-            print(f"{datetime.now():%H:%M:%S} {cell.key}: {accuracy}", file=sys.stderr, flush=True)
+    recover.run(wanted, compute, RESULTS)
 
 
 # --- the table ----------------------------------------------------------------------------------
