@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from pages.components.drawing import JUST_ABOVE as _JUST_ABOVE
 from pages.components.drawing import OF as _OF
+from pages.components.drawing import bars as _bars
 from pages.components.drawing import figure as _figure
 from pages.components.drawing import plain as _plain
 
@@ -347,7 +348,7 @@ def gaps(outcomes: Sequence[Mapping[str, Any]]) -> go.Figure:
         figure.add_scatter(
             x=[gap["value"]],
             y=[outcome["title"]],
-            error_x=_interval(gap, 1.0),
+            error_x=_bars([gap]),
             mode="markers",
             marker={"size": 11, "color": _color(i)},
             showlegend=False,
@@ -366,8 +367,8 @@ def accuracy_by_time(outcomes: Sequence[Mapping[str, Any]]) -> go.Figure:
         figure.add_scatter(
             x=[seconds["value"]],
             y=[100 * accuracy["value"]],
-            error_x=_interval(seconds, 1.0),
-            error_y=_interval(accuracy, 100.0),
+            error_x=_bars([seconds]),
+            error_y=_bars([accuracy], factor=100),
             mode="markers+text",
             text=[outcome["title"]],
             textposition="top right",
@@ -378,17 +379,6 @@ def accuracy_by_time(outcomes: Sequence[Mapping[str, Any]]) -> go.Figure:
             hovertemplate="%{text}: %{y:.1f} %, %{x:.1f} s<extra></extra>",
         )
     return figure
-
-
-def _interval(quantity: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Return the bars of an interval that need not be symmetric."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [factor * (quantity["high"] - quantity["value"])],
-        "arrayminus": [factor * (quantity["value"] - quantity["low"])],
-        "thickness": 1.5,
-    }
 
 
 _BOXES = {
@@ -598,12 +588,7 @@ def noise_curves(points: Sequence[Mapping[str, Any]], level: float) -> go.Figure
         figure.add_scatter(
             x=[point["level"] for point in points],
             y=[100 * f["value"] for f in of],
-            error_y={
-                "array": [100 * (f["high"] - f["value"]) for f in of],
-                "arrayminus": [100 * (f["value"] - f["low"]) for f in of],
-                "color": colour,
-                "thickness": 1,
-            },
+            error_y=_bars(of, thickness=1, color=colour, factor=100),
             text=[f["text"] for f in of],
             mode="lines+markers",
             marker={"color": colour, "symbol": symbol, "size": 8},
@@ -630,14 +615,7 @@ def ladder(rows: Sequence[Mapping[str, Any]], *, both: bool = True) -> go.Figure
         figure.add_scatter(
             x=[quantity["value"] for _, quantity in there],
             y=[name for name, _ in there],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [q["high"] - q["value"] for _, q in there],
-                "arrayminus": [q["value"] - q["low"] for _, q in there],
-                "thickness": 1.2,
-                "width": 3,
-            },
+            error_x=_bars([q for _, q in there], thickness=1.2, width=3),
             text=[quantity["text"] for _, quantity in there],
             mode="markers",
             name=title,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-__all__ = ["JUST_ABOVE", "OF", "TAKEN", "add_answer_", "figure", "plain"]
+__all__ = ["JUST_ABOVE", "OF", "TAKEN", "add_answer_", "bars", "figure", "plain"]
 
 OF = {"before": "#1a8f5a", "after": "#4678d8"}
 """One colour for the original and one for the compressed model, everywhere."""
@@ -19,6 +19,34 @@ TAKEN = "#1a8f5a"
 _LIMIT = {"color": "#c0392b", "dash": "dash", "width": 1.5}
 JUST_ABOVE = {"y": 1, "yanchor": "bottom"}
 """Where the legend of a high chart stands: a share of its height would leave a gap."""
+
+
+def bars(
+    quantities: Iterable[Mapping[str, Any] | None],
+    *,
+    at: str = "value",
+    factor: float = 1,
+    thickness: float = 1.5,
+    **look: Any,
+) -> dict[str, Any]:
+    """Return error bars of intervals, which need not be symmetric.
+
+    Args:
+        quantities: With ``low`` and ``high``; None has no bar.
+        at: Name of the value in them.
+        factor: What a value is multiplied with to be drawn.
+        thickness: Of the line, in pixels.
+        **look: Further properties of error bars in plotly.
+    """
+    ends = [(q["high"] - q[at], q[at] - q["low"]) if q else (0, 0) for q in quantities]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [factor * above for above, _ in ends],
+        "arrayminus": [factor * below for _, below in ends],
+        "thickness": thickness,
+        **look,
+    }
 
 
 def figure(x_title: str, y_title: str, height: int = 320) -> go.Figure:
@@ -69,13 +97,7 @@ def add_answer_(
         found.add_scatter(
             x=[p["x"] for p in taken],
             y=[p["y"] for p in taken],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [p["high"] - p["y"] for p in taken],
-                "arrayminus": [p["y"] - p["low"] for p in taken],
-                "thickness": 1.5,
-            },
+            error_y=bars(taken, at="y"),
             mode="markers",
             name="Taken",
             marker={"color": TAKEN, "symbol": "star", "size": 16},

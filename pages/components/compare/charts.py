@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pages.components.drawing import JUST_ABOVE, OF, add_answer_, figure, plain
+from pages.components.drawing import JUST_ABOVE, OF, add_answer_, bars, figure, plain
 
 __all__ = ["class_dots", "color_of", "compared_front", "descent", "layer_lines", "parallel_models"]
 
@@ -47,13 +47,7 @@ def compared_front(
         found.add_scatter(
             x=[point["x"]],
             y=[point["y"]],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [point["high"] - point["y"]],
-                "arrayminus": [point["y"] - point["low"]],
-                "thickness": 1.5,
-            },
+            error_y=bars([point], at="y"),
             mode="markers+text" if point["is_knee"] else "markers",
             text=["knee"] if point["is_knee"] else None,
             textposition="bottom right",
@@ -132,13 +126,7 @@ def class_dots(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         found.add_scatter(
             x=[c["value"] for c in own],
             y=[names.index(c["name"]) + shift * (place - (len(rows) - 1) / 2) for c in own],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [c["high"] - c["value"] for c in own],
-                "arrayminus": [c["value"] - c["low"] for c in own],
-                "thickness": 1.2,
-            },
+            error_x=bars(own, thickness=1.2),
             mode="markers",
             name=plain(row["name"]),
             marker={

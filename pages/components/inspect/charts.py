@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pages.components.drawing import JUST_ABOVE, OF, figure, plain
+from pages.components.drawing import JUST_ABOVE, OF, bars, figure, plain
 
 __all__ = [
     "FEW",
@@ -43,14 +43,7 @@ def class_losses(classes: Sequence[Mapping[str, Any]]) -> go.Figure:
     found.add_scatter(
         x=[c["value"] for c in ordered],
         y=[plain(c["name"]) for c in ordered],
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [c["high"] - c["value"] for c in ordered],
-            "arrayminus": [c["value"] - c["low"] for c in ordered],
-            "thickness": 1.5,
-            "color": _FAINT,
-        },
+        error_x=bars(ordered, color=_FAINT),
         customdata=[plain(c["text"]) for c in ordered],
         mode="markers",
         marker={"size": 9, "color": [_VERDICTS[c["direction"]] for c in ordered]},
@@ -207,14 +200,7 @@ def layer_errors(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         found.add_scatter(
             x=names,
             y=[one["value"] if one else None for one in told],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [one["high"] - one["value"] if one else 0 for one in told],
-                "arrayminus": [one["value"] - one["low"] if one else 0 for one in told],
-                "thickness": 1,
-                "width": 2,
-            },
+            error_y=bars(told, thickness=1, width=2),
             mode="lines+markers",
             name=title,
             connectgaps=False,
@@ -294,15 +280,7 @@ def corruption_curve(
         found.add_scatter(
             x=[severity for severity, _ in told],
             y=[q["value"] for _, q in told],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [q["high"] - q["value"] for _, q in told],
-                "arrayminus": [q["value"] - q["low"] for _, q in told],
-                "color": OF[key],
-                "thickness": 1,
-                "width": 3,
-            },
+            error_y=bars([q for _, q in told], thickness=1, width=3, color=OF[key]),
             customdata=[q["text"] for _, q in told],
             mode="lines+markers",
             name=title,

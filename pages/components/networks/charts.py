@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pages.components.drawing import JUST_ABOVE, OF, TAKEN, add_answer_, figure, plain
+from pages.components.drawing import JUST_ABOVE, OF, TAKEN, add_answer_, bars, figure, plain
 
 __all__ = ["layers", "lineage", "network_front", "parallel", "shared_front", "trust_meter"]
 
@@ -229,13 +229,7 @@ def trust_meter(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         found.add_scatter(
             x=[tau["value"] for tau in values],
             y=[row["title"] for row in own],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [tau["high"] - tau["value"] for tau in values],
-                "arrayminus": [tau["value"] - tau["low"] for tau in values],
-                "thickness": 1.5,
-            },
+            error_x=bars(values),
             mode="markers",
             name=name,
             marker={"color": color, "size": 10, "symbol": _SYMBOLS[kind]},
