@@ -2,8 +2,10 @@
 
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 # Two threads that fight over one core can be fifty times slower than one; the models are tiny.
 # Set before torch is imported, and passed on to the processes that tests start.
@@ -52,6 +54,17 @@ def zygote():
 def forked(zygote, monkeypatch):
     """Let files be opened by children that are forked instead of started, and import nothing."""
     monkeypatch.setattr("optim.processes.subprocess.run", zygote.run)
+
+
+@pytest.fixture
+def popen_of(monkeypatch):
+    """Have one module start something else than processes; the others go on starting theirs."""
+
+    def replace(module, start):
+        names = {**vars(subprocess), "Popen": start}
+        monkeypatch.setattr(module, "subprocess", SimpleNamespace(**names))
+
+    return replace
 
 
 @pytest.fixture(autouse=True)

@@ -156,16 +156,19 @@ class EvaluatorClient:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
-                try:
-                    self._take(json.loads(line))
-                except Exception:
-                    # A line cut short by the process's end, or a listener whose tab is gone.
-                    _LOG.exception("a message of the evaluator could not be delivered")
-        # Its output may end before its input does: what is written in between would be lost.
-        process.wait()
-        self._on_death(process)
+        try:
+            with process.stdout:
+                for line in process.stdout:
+                    try:
+                        self._take(json.loads(line))
+                    except Exception:
+                        # A line cut short by the process's end, or a listener whose tab is gone.
+                        _LOG.exception("a message of the evaluator could not be delivered")
+            # Its output may end before its input does: what is written in between would be lost.
+            process.wait()
+        finally:
+            # Whatever ended the reading: nobody would be answered any more.
+            self._on_death(process)
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "reply":

@@ -95,7 +95,7 @@ class Job:
 
 
 @pytest.fixture
-def jobs(monkeypatch):
+def jobs(popen_of):
     """The processes that pages started beside them."""
     started = []
 
@@ -103,7 +103,7 @@ def jobs(monkeypatch):
         started.append(Job(*args, **options))
         return started[-1]
 
-    monkeypatch.setattr(aside.subprocess, "Popen", start)
+    popen_of(aside, start)
     yield started
     aside._jobs_of.cache_clear()
 

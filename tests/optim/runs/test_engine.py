@@ -14,7 +14,7 @@ from optim.runs.lock import Lock
 
 
 @pytest.fixture
-def started(monkeypatch):
+def started(popen_of):
     """Command lines instead of processes."""
     commands = []
 
@@ -25,7 +25,7 @@ def started(monkeypatch):
         def wait(self):
             return 0
 
-    monkeypatch.setattr(subprocess, "Popen", Process)
+    popen_of(module, Process)
     return commands
 
 
@@ -83,11 +83,11 @@ def test_a_folder_that_cannot_be_used_is_a_sentence(tmp_path, monkeypatch):
         LocalEngine().ensure()
 
 
-def test_a_supervisor_that_cannot_be_started_is_a_sentence(store, monkeypatch):
+def test_a_supervisor_that_cannot_be_started_is_a_sentence(store, popen_of):
     def fail(*args, **options):
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr(subprocess, "Popen", fail)
+    popen_of(module, fail)
     with pytest.raises(RunError, match=r"Cannot allocate memory\. Runs wait"):
         LocalEngine().ensure()
 

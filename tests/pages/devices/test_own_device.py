@@ -46,7 +46,7 @@ def test_a_name_with_markup_is_shown_as_text(page):
     assert "(x)(http://evil) board" in texts(at)
 
 
-def test_this_machine_is_probed_in_a_process_of_its_own(page, monkeypatch):
+def test_this_machine_is_probed_in_a_process_of_its_own(page, popen_of):
     started = []
 
     class Job:
@@ -58,7 +58,7 @@ def test_this_machine_is_probed_in_a_process_of_its_own(page, monkeypatch):
         def poll(self):
             return self.returncode
 
-    monkeypatch.setattr(probing.subprocess, "Popen", Job)
+    popen_of(probing, Job)
     (button,) = [b for b in page.button if b.label == "Probe this machine"]
     at = button.click().run()
     assert started[0][1:] == ["-m", "optim", "devices", "probe", "--here"]
