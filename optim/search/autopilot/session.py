@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from optim.data.task import Classification, Detection
-from optim.hashing import digest
 from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
 from optim.recipe import Recipe
@@ -21,6 +20,7 @@ from optim.search.autopilot.recipes import Recipes
 from optim.search.autopilot.words import costs_text
 from optim.search.candidate import Candidate
 from optim.search.choosing import chosen, closest_miss
+from optim.search.executor import Executor
 from optim.search.goals import Goals
 from optim.search.session import SearchSession
 from optim.search.watch import Watch
@@ -59,6 +59,7 @@ class Session(SearchSession):
         registered_only: Whether only registered names are opened.
         url: Of the database of studies; the default one if empty.
         clock: Monotonic seconds.
+        executor: Who trains; this process if None.
 
     Attributes:
         original: Figures of the original.
@@ -75,9 +76,11 @@ class Session(SearchSession):
         registered_only: bool = False,
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
     ) -> None:
         super().__init__(asked.seconds, "opening model and data", watch, url=url, clock=clock)
         self.asked = asked
+        self._executor = executor
         self.bench = Bench(asked.base, folder=folder, registered_only=registered_only)
         first = ("loss", "bytes", "latency") if asked.device else ("loss", "bytes")
         self.original: Mapping[str, Quantity] = self.bench.original_figures(
@@ -103,8 +106,9 @@ class Session(SearchSession):
             "part": subject.part,
             "seed": seed,
         }
-        name = self.asked.study or f"autopilot-{digest(self.asked.to_json())[:12]}"
-        self.begin_studies(name, recipes.space, about, self.asked.sampler, seed, "candidates")
+        self.begin_studies(
+            self.asked.name, recipes.space, about, self.asked.sampler, seed, "candidates"
+        )
 
     def known(self, recipe: Recipe) -> Candidate | None:
         """Return what was kept of a recipe."""
@@ -182,6 +186,11 @@ class Session(SearchSession):
     def is_registered(self) -> bool:
         """Whether model and data have names, under which results can be kept for others."""
         return self.bench.engine.registered_only or not _is_file(self.asked.base.model)
+
+    @property
+    def executor(self) -> Executor | None:
+        """Who trains; None for this process, as for files: what is theirs is kept nowhere."""
+        return self._executor if self.is_registered else None
 
     @property
     def can_train(self) -> bool:
