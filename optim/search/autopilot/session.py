@@ -16,6 +16,7 @@ from optim.runner import apply_recipe
 from optim.search.autopilot.answer import state_of
 from optim.search.autopilot.asked import Asked, goals_of
 from optim.search.autopilot.bench import Bench
+from optim.search.autopilot.narrower import Narrower
 from optim.search.autopilot.recipes import Recipes
 from optim.search.autopilot.words import costs_text
 from optim.search.candidate import Candidate
@@ -40,6 +41,7 @@ STAGES = {
 END_SHARE, END_LEAST_S = 0.1, 4.0
 """What is kept back for the test samples and the file."""
 _END_MOST = 0.4
+_NARROWER_SHARE = 0.08
 _VERIFIED, _TESTED = 6, 6
 """How many times the work of one pass over validation and test samples the end takes."""
 
@@ -135,7 +137,19 @@ class Session(SearchSession):
         samples = _VERIFIED * len(self.bench.bench.samples) + _TESTED * parts.get("test", 0)
         thought = samples * self.bench.bench.macs * self.seconds_per_mac
         share = END_SHARE * self.budget.seconds
-        return min(max(END_LEAST_S, share, thought), _END_MOST * self.budget.seconds)
+        end = min(max(END_LEAST_S, share, thought), _END_MOST * self.budget.seconds)
+        return end + self.narrower_s
+
+    @cached_property
+    def narrower(self) -> Narrower | None:
+        """A network of the same family to compare with; None where there is none."""
+        found = Narrower(self.bench, self.goals) if self.can_train else None
+        return found if found is not None and found.can() else None
+
+    @property
+    def narrower_s(self) -> float:
+        """Seconds that are kept back for training it."""
+        return _NARROWER_SHARE * self.budget.seconds if self.narrower else 0.0
 
     @cached_property
     def seconds_per_mac(self) -> float:
