@@ -13,12 +13,15 @@ a narrower network  of the same family, trained from the start for as long as th
 
 All select on validation samples; loss on test samples is looked at once, for what each takes.
 Nothing that was trained before counts. All have the same wall-clock time; ``cpu_seconds`` says what
-a busy machine gave of it. A cell that is done is kept in ``autopilot.json``, so that a stopped
-bench goes on. Auto-tuners of others (NNCF, Neural Compressor, Olive) are not part of it yet.
+a busy machine gave of it. With ``--clock cpu`` one thread computes and its processor time is what
+all clocks of the process show, so that the load of a shared machine changes nothing. A cell that is
+done is kept in ``autopilot.json``, so that a stopped bench goes on. Auto-tuners of others (NNCF,
+Neural Compressor, Olive) are not part of it yet.
 
     python bench/autopilot.py                             the default model, a tenth of its bytes
     python bench/autopilot.py --model resnet20 --minutes 10 --max-bytes 25% --seeds 5
     python bench/autopilot.py --cells 1                   so many that are missing
+    python bench/autopilot.py --clock cpu --ways presets  one way, on a busy machine
 """
 
 from __future__ import annotations
@@ -80,26 +83,26 @@ class Found:
 
 
 def by_autopilot(request: Asked) -> Found:
-    autopilot = Autopilot(request)
+    autopilot = Autopilot(request, clock=time.monotonic)
     answer = autopilot.run()
     own = [c for c in answer.candidates if not c.is_baseline]
     return found_in(autopilot.session, own)
 
 
 def by_hand(request: Asked) -> Found:
-    session, base = Session(request, Watch()), request.base
+    session, base = Session(request, Watch(), clock=time.monotonic), request.base
     recipes = preset_recipes(base.model, base.data, base.seed).values()
     return found_in(session, trained_until(session, iter(recipes)))
 
 
 def by_integers(request: Asked) -> Found:
-    session = Session(request, Watch())
+    session = Session(request, Watch(), clock=time.monotonic)
     return found_in(session, trained_until(session, iter([request.base.with_step(Quantize())])))
 
 
 def by_optuna(request: Asked) -> Found:
     """Draw from the space as it is, and train each candidate for one epoch."""
-    session = Session(request, Watch())
+    session = Session(request, Watch(), clock=time.monotonic)
     recipes = recipes_of(session)
     session.open_studies(recipes)
     found: list[Candidate] = []
@@ -116,7 +119,7 @@ def by_optuna(request: Asked) -> Found:
 
 
 def by_narrower(request: Asked) -> Found:
-    session = Session(request, Watch())
+    session = Session(request, Watch(), clock=time.monotonic)
     narrower = Narrower(session.bench, session.goals)
     limits = {limit.figure: limit.most for limit in session.goals.limits}
     architecture = narrower.widest({n: most for n, most in limits.items() if n != "loss"})
@@ -251,6 +254,14 @@ def row_text(way: str, cells: list[dict[str, Any]]) -> str:
     )
 
 
+def known() -> dict[str, Any]:
+    """Return the cells that are done."""
+    if not RESULTS.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=["default", "resnet20"], default="default")
@@ -258,19 +269,23 @@ def main() -> None:
     parser.add_argument("--max-loss", type=float, default=1.0)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--cells", type=int, default=10_000)
     options = parser.parse_args()
-    torch.set_num_threads(available_cores())
-    kept = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else {}
+    torch.set_num_threads(available_cores() if options.clock == "wall" else 1)
+    if options.clock == "cpu":
+        time.perf_counter = time.monotonic = time.process_time
+    kept = known()
     name = "resnet20" if options.model == "resnet20" else DEFAULT[0]
     about = (
         f"{name}, {options.max_bytes} of its bytes, {options.max_loss:g} points, "
-        f"{options.minutes:g} minutes"
+        f"{options.minutes:g} minutes{'' if options.clock == 'wall' else ' of one thread'}"
     )
     missing = [
         (seed, way)
         for seed in range(options.seeds)
-        for way in WAYS
+        for way in options.ways
         if f"{about}, seed {seed}, {way}" not in kept
     ]
     for seed, way in missing[: options.cells]:
@@ -289,7 +304,9 @@ def main() -> None:
                 seconds=60 * options.minutes,
                 reuses=False,
             )
-            kept[f"{about}, seed {seed}, {way}"] = cell(way, request)
+            made = cell(way, request)
+        # Ways may run beside each other: each adds its own to what the others have done.
+        kept = {**known(), f"{about}, seed {seed}, {way}": made}
         record("autopilot", kept)
     DOCS.write_text(documented("autopilot", table_text(kept)), encoding="utf-8")
 
