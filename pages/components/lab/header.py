@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from optim.recipe import Recipe
-from pages.components import access
+from pages.components import access, state
 from pages.components.lab.delivery import download_button
 from pages.components.lab.recover import recover_button
-from pages.components.lab.sharing import sharing
 from pages.components.lab.words import samples_of
+from pages.components.sharing import sharing
 
 __all__ = ["header"]
 
@@ -55,7 +55,8 @@ def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
         ):
             st.switch_page(_DATA)
         with st.popover("Share", icon=":material/link:"):
-            sharing(recipe, str(info["name"]), confirmed=confirmed)
+            link = f"{state.LINK}={state.recipe().to_link()}"
+            sharing(recipe, str(info["name"]), link, confirmed=confirmed)
         if confirmed and not access.is_presentation():
             recover_button(recipe, info)
         if confirmed:
