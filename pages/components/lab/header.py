@@ -40,12 +40,10 @@ def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center", key="lab_header"):
         st.subheader(f"{info['name']} · {info['data']}", anchor=False, width="content")
-        words = samples_of(info["part"], generated=info["generated"])
-        st.badge(
-            f"{info['samples']:,} {words}",
-            color="gray",
-            help=" ".join(info["notes"]) if info["generated"] else None,
-        )
+        if info["generated"]:
+            # Of other samples, the verdict below says which and how many.
+            words = samples_of(info["part"], generated=True)
+            st.badge(f"{info['samples']:,} {words}", color="gray", help=" ".join(info["notes"]))
         if info["overlap"] in _OVERLAP:
             text, why = _OVERLAP[info["overlap"]]
             st.badge(text, color="orange", icon=":material/warning:", help=why)
