@@ -1,12 +1,13 @@
-"""Ways to search architectures, replayed on a table in which every network was trained.
+"""Ways to search architectures, replayed on tables in which every network was trained.
 
-``nas_table.py`` makes the table: 224 DS-CNNs for the digits, trained for 2 and for 6 epochs.
-Here ways to search are given the same networks and answered out of the table, seed after seed, and
-the hypervolume of what they have trained to the end is compared with that of all networks: share
-that is missing against the number of trainings. Shorter trainings count by their epochs. The box:
-error from 0 to that of the worst network, bytes and MACs as logarithms from the least to the most.
+``nas_table.py`` makes two tables, of DS-CNNs for the digits and of MLPs for a part of MNIST, each
+network trained for 2 and for 6 epochs. Here ways to search are given the same networks and answered
+out of a table, seed after seed, and the hypervolume of what they have trained to the end is
+compared with that of all networks: share that is missing against the number of trainings. Shorter
+trainings count by their epochs. The box: error from 0 to that of the worst network, bytes and MACs
+as logarithms from the least to the most.
 
-    python bench/nas.py                   all cells that are missing, and the table in the docs
+    python bench/nas.py                   all cells that are missing, and the tables in the docs
     python bench/nas.py --cells 4         so many of them
 """
 
@@ -42,16 +43,24 @@ GOALS = Goals(("error", "bytes", "macs"))
 SEEDS = 5
 CLOSE = 0.01
 """Share of the hypervolume that may be missing."""
+TITLES = {
+    "digits": "224 DS-CNNs for the digits",
+    "mnist": "240 MLPs for 5,000 images of MNIST",
+}
 _MOST = 0.6
 """Share of the table after which a way is no longer followed."""
 
 
 class Table:
-    """What was trained, by point."""
+    """What was trained, by point.
 
-    def __init__(self) -> None:
-        kept = json.loads(nas_table.RESULTS.read_text(encoding="utf-8"))["results"]
-        self.space: Space = space_of("ds-cnn", (1, 8, 8), only=nas_table.ONLY)
+    Args:
+        plan: Which of the tables.
+    """
+
+    def __init__(self, plan: nas_table.Plan) -> None:
+        kept = json.loads(plan.path.read_text(encoding="utf-8"))["results"]
+        self.space: Space = space_of(plan.space, plan.shape, also=plan.also, only=plan.only)
         names, columns = kept["point"], kept["columns"]
         texts = kept["networks"]
         self.validation, self.test = kept["validation_samples"], kept["test_samples"]
@@ -362,30 +371,31 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cells", type=int, default=10_000)
     options = parser.parse_args()
-    table = Table()
-    if not table.is_whole:
-        print(
-            f"{len(table.rows)} of {table.space.count()} networks are trained; first run the rest"
-        )
-        return
-    kept = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else {}
-    cells: dict[str, Any] = kept.get("cells", {})
-    missing = [
-        (way, seed) for seed in range(SEEDS) for way in WAYS if f"{way}, seed {seed}" not in cells
-    ]
-    for way, seed in missing[: options.cells]:
-        cells[f"{way}, seed {seed}"] = curve(table, WAYS[way], seed)
-    record(
-        "nas",
-        {
+    results: dict[str, Any] = (
+        json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.is_file() else {}
+    )
+    texts = []
+    for name, plan in nas_table.TABLES.items():
+        table = Table(plan) if plan.path.is_file() else None
+        if table is None or not table.is_whole:
+            print(f"{name}: not every network is trained; first run bench/nas_table.py")
+            texts.append(f"{TITLES[name]}: not run.")
+            continue
+        cells: dict[str, Any] = results.get(name, {}).get("cells", {})
+        missing = [(w, s) for s in range(SEEDS) for w in WAYS if f"{w}, seed {s}" not in cells]
+        for way, seed in missing[: options.cells]:
+            cells[f"{way}, seed {seed}"] = curve(table, WAYS[way], seed)
+            options.cells -= 1
+        results[name] = {
             "networks": len(table.rows),
-            "front": sum(1 for _ in front([table.values(r) for r in table.rows.values()])),
+            "front": len(front([table.values(r) for r in table.rows.values()])),
             "correlations_tau_rho": trust(table),
             "cells": cells,
-        },
-    )
-    if "<!-- end of nas -->" in DOCS.read_text(encoding="utf-8"):
-        DOCS.write_text(documented("nas", table_text(cells, len(table.rows))), encoding="utf-8")
+        }
+        title = f"{TITLES[name]}, {results[name]['front']} on the front:"
+        texts.append(f"{title}\n\n{table_text(cells, len(table.rows))}")
+    record("nas", results)
+    DOCS.write_text(documented("nas", "\n\n".join(texts)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Which networks are trained for longer: a third of those that were trained as long, the best.
 
 Asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter Tuning,
-2018, arXiv:1810.05934), here with one worker: as soon as a length of training has three networks
-for each that was trained for longer, its best one is; else a new network is tried.
+2018, arXiv:1810.05934), with one worker or several: as soon as a length of training has three
+networks for each that was trained for longer, its best one is; else a new network is tried.
 **Differs from the paper**: each training begins from the start, with a schedule of its own length,
 so that it can be made again; and what is best is told by fronts, not by one figure.
 """

@@ -23,6 +23,7 @@ from optim.errors import Cancelled, ConfigError, OptimError
 from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
+from optim.search.executor import Executor
 from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
 from optim.search.nas.asked import Asked
@@ -58,6 +59,7 @@ class ArchitectureSearch:
         registered_only: Whether only registered data are opened.
         url: Of the database of studies; the default one if empty.
         clock: Monotonic seconds.
+        executor: Who trains; this process if None.
 
     Raises:
         OptimError: If the data or what is asked for cannot be used.
@@ -72,6 +74,7 @@ class ArchitectureSearch:
         registered_only: bool = False,
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
     ) -> None:
         self.session = Session(
             asked,
@@ -80,6 +83,7 @@ class ArchitectureSearch:
             registered_only=registered_only,
             url=url,
             clock=clock,
+            executor=executor,
         )
 
     def run(self) -> Answer:
@@ -107,6 +111,8 @@ class ArchitectureSearch:
             ended = "The budget is spent." if is_left else "Nothing is left to try."
         except OutOfTimeError:
             ended = "The budget is spent."
+        finally:
+            trying.give_up()
         if session.watch.is_enough():
             ended = "It was asked to take what it has."
         return finish(session, ended)
@@ -125,13 +131,21 @@ def _search(session: Session, trying: Trying) -> bool:
         else f"Networks are trained for {lengths} epochs."
     )
     is_left = True
-    while is_left and (session.time() > _for_the_end(session) or not session.candidates):
+    while (is_left or trying.away) and (
+        session.time() > _for_the_end(session) or not session.candidates
+    ):
         known = len(session.candidates)
-        if (found := promotion(session.candidates, session.goals, session.rungs)) is not None:
+        all_begun = [*session.candidates, *trying.away]
+        if trying.is_full:
+            trying.collect()
+        elif (found := promotion(all_begun, session.goals, session.rungs)) is not None:
             trying.train(*found, "longer training")
-            session.say(session.best_so_far())
-        else:
+            if not trying.away:
+                session.say(session.best_so_far())
+        elif is_left:
             is_left = trying.try_next()
+        else:
+            trying.collect()
         if known == 0 and session.candidates:
             session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
     _finish_front(session, trying)
@@ -185,19 +199,25 @@ def _finish_front(session: Session, trying: Trying) -> None:
     over: set[int] = set()
     while session.time():
         front = front_of(newest(session.candidates), session.goals, whole=True)
+        begun = over | {c.parent for c in trying.away if c.made["epochs"] == session.rungs[-1]}
         left = [
             c
             for c in ranked(front, session.goals)
-            if c.made["epochs"] < session.rungs[-1] and c.number not in over
+            if c.made["epochs"] < session.rungs[-1] and c.number not in begun
         ]
         # What is taken comes first; of the time after that its repetitions have their part.
         kept = _again(session) if over else 0.0
         able = [c for c in left if _SURE * _whole_training(session, c) + kept <= session.time()]
-        if not able:
+        if trying.is_full or (trying.away and not able):
+            trying.collect()
+            session.say(session.best_so_far())
+        elif not able:
             return
-        over.add(able[0].number)
-        trying.train(able[0], session.rungs[-1], "whole training")
-        session.say(session.best_so_far())
+        else:
+            over.add(able[0].number)
+            trying.train(able[0], session.rungs[-1], "whole training")
+            if not trying.away:
+                session.say(session.best_so_far())
 
 
 # --- what is out of reach -----------------------------------------------------------------------

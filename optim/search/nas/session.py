@@ -16,6 +16,7 @@ from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss
+from optim.search.executor import Executor
 from optim.search.figures import FIGURES
 from optim.search.nas.answer import state_of
 from optim.search.nas.asked import PREDICTOR, Asked, goals_of
@@ -65,6 +66,7 @@ class Session(SearchSession):
         registered_only: Whether only registered data are opened.
         url: Of the database of studies; the default one if empty.
         clock: Monotonic seconds.
+        executor: Who trains; this process if None.
 
     Attributes:
         goals: What is weighed and limited.
@@ -86,9 +88,11 @@ class Session(SearchSession):
         registered_only: bool = False,
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
     ) -> None:
         super().__init__(asked.seconds, "opening the data", watch, url=url, clock=clock)
         self.asked = asked
+        self.executor = executor
         self.goals = goals_of(asked)
         self.bench = Bench(asked, folder=folder, registered_only=registered_only)
         self.networks = self.bench.space.count()
@@ -115,9 +119,8 @@ class Session(SearchSession):
             "epochs": list(self.rungs),
             "seed": asked.seed,
         }
-        name = asked.study or f"nas-{digest(asked.to_json())[:12]}"
         sampler = "random" if asked.sampler == PREDICTOR else asked.sampler
-        self.begin_studies(name, self.bench.space, about, sampler, asked.seed, "networks")
+        self.begin_studies(asked.name, self.bench.space, about, sampler, asked.seed, "networks")
 
     def trained(self, candidate: Candidate) -> ModelBundle:
         """Return the network that a candidate is; made again if its file is gone."""
