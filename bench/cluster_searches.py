@@ -3,13 +3,16 @@
 Two nodes with one core each on this machine, each with a folder of its own. ``optim nas`` and
 ``optim search`` have two trainings at once done there; as soon as one has trained an epoch its node
 is killed by a SIGKILL of its raylet, and a new node joins. What is asked of the store is asked
-every 50 ms.
+every 50 ms. A search that was recorded with a killed node is not run again.
 
     make ray && .venv/bin/python bench/cluster_searches.py
+    .venv/bin/python bench/cluster_searches.py --only nas
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import tempfile
 from importlib.metadata import version
@@ -18,12 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from cluster import Side
-from common import DOCS, documented, record
+from common import DOCS, ROOT, documented, record
 
 from optim.runs.ray_engine import RayEngine
 from tests.optim.runs.ray_nodes import Held
 from tests.optim.runs.ray_searches import Searched, searched
 from tests.optim.runs.test_ray_nodes import NAS, SEARCH
+
+
+RESULTS = ROOT / "bench" / "cluster_searches.json"
+COMMANDS = {"nas": NAS, "search": SEARCH}
 
 
 def result(found: Searched) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def table_text(results: dict[str, Any]) -> str:
         "| until the training went on elsewhere | failed candidates | verified file |",
         "|:--|--:|:--|--:|--:|--:|:--|",
     ]
-    for name in ("nas", "search"):
+    for name in COMMANDS:
         if (one := results.get(name)) is None:
             lines.append(f"| `optim {name}` | not run | | | | | |")
             continue
@@ -66,14 +73,21 @@ def main() -> None:
     if find_spec("ray") is None:
         print("not run: ray is not installed (make ray)")
         return
-    results: dict[str, Any] = {"ray": version("ray")}
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=list(COMMANDS))
+    options = parser.parse_args()
+    kept = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else {}
+    results: dict[str, Any] = {**kept, "ray": version("ray")}
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         os.environ |= {"OPTIM_HOME": str(home / "web"), "OPTIM_FILES": str(home / "share")}
         nodes = Held(home / "nodes")
         os.environ["RAY_ADDRESS"] = nodes.address
         try:
-            for name, command in (("nas", NAS), ("search", SEARCH)):
+            for name, command in COMMANDS.items():
+                is_done = results.get(name, {}).get("node_killed")
+                if is_done or options.only not in (None, name):
+                    continue
                 os.environ["OPTIM_STORE"] = url = f"sqlite:///{home}/{name}.db"
                 (home / name).mkdir()
                 side = Side(url, RayEngine(url))
