@@ -28,7 +28,6 @@ from tests.optim.runs.ray_nodes import Held
 from tests.optim.runs.ray_searches import Searched, searched
 from tests.optim.runs.test_ray_nodes import NAS, SEARCH
 
-
 RESULTS = ROOT / "bench" / "cluster_searches.json"
 COMMANDS = {"nas": NAS, "search": SEARCH}
 
