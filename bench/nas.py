@@ -334,6 +334,12 @@ def curve(table: Table, way: Way, seed: int) -> dict[str, Any]:
     return {"within_1_percent_after": reached, "missing_by_share": missing, "regret": regret}
 
 
+def is_defined(table: Table, way: str) -> bool:
+    """Whether the proxy that a way begins with says something of every network."""
+    name = {"synflow first": "synflow", "NASWOT first": "naswot"}.get(way.partition(",")[0])
+    return name is None or all(math.isfinite(row[name]) for row in table.rows.values())
+
+
 def trust(table: Table) -> dict[str, Any]:
     """Return the rank correlations of proxies with the error after whole trainings."""
     rows = list(table.rows.values())
@@ -395,7 +401,7 @@ def main() -> None:
             continue
         cells: dict[str, Any] = results.get(name, {}).get("cells", {})
         missing = [
-            (w, s) for s in range(options.seeds) for w in WAYS if f"{w}, seed {s}" not in cells
+            (w, s) for s in range(options.seeds) for w in ways if f"{w}, seed {s}" not in cells
         ]
         for way, seed in missing[: options.cells]:
             cells[f"{way}, seed {seed}"] = curve(table, WAYS[way], seed)
