@@ -1,36 +1,57 @@
 """Autopilot against what a user would do instead, in the same time on the same space.
 
-Cells, one a seed and way: the Autopilot; Optuna alone, drawing from the same space and training
-every candidate for one epoch; the best of the presets, trained as they say. All select on
-validation samples; loss on test samples is looked at once, for what each takes. Nothing that was
-trained before counts. A cell that is done is kept in ``autopilot.json``, so that a stopped bench
-goes on.
+Cells, one a seed and way:
 
-    python bench/autopilot.py                          the default model, a tenth of its bytes
-    python bench/autopilot.py --minutes 10 --seeds 5   as long as it takes
+==================  ==========================================================================
+autopilot           as ``optim search``
+optuna alone        draws from the same space, and trains every candidate for one epoch
+presets             the recipes made by hand, trained as they say
+int8                eight bits and nothing else, as every runtime offers
+a narrower network  of the same family, trained from the start for as long as there is time: the
+                    widest that keeps the limit of bytes
+==================  ==========================================================================
+
+All select on validation samples; loss on test samples is looked at once, for what each takes.
+Nothing that was trained before counts. All have the same wall-clock time; ``cpu_seconds`` says what
+a busy machine gave of it. With ``--clock cpu`` one thread computes and its processor time is what
+all clocks of the process show, so that the load of a shared machine changes nothing. A cell that is
+done is kept in ``autopilot.json``, so that a stopped bench goes on. Auto-tuners of others (NNCF,
+Neural Compressor, Olive) are not part of it yet.
+
+    python bench/autopilot.py                             the default model, a tenth of its bytes
+    python bench/autopilot.py --model resnet20 --minutes 10 --max-bytes 25% --seeds 5
+    python bench/autopilot.py --cells 1                   so many that are missing
+    python bench/autopilot.py --clock cpu --ways presets  one way, on a busy machine
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import ROOT, record
+from cifar import resnet20
+from common import DOCS, ROOT, documented, record
 
 from optim.measure.evaluate import predict
 from optim.measure.quality import quality
+from optim.models.bundle import ModelBundle
 from optim.presets import preset_recipes
 from optim.processes import available_cores
+from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
 from optim.search.autopilot.asked import Asked
+from optim.search.autopilot.narrower import Narrower
 from optim.search.autopilot.plan import Autopilot, recipes_of
 from optim.search.autopilot.recoveries import can_recover, trained_recipe
 from optim.search.autopilot.session import Session
@@ -39,36 +60,51 @@ from optim.search.choosing import chosen, closest_miss, front_of
 from optim.search.front import hypervolume
 from optim.search.loss import loss_of
 from optim.search.watch import Watch
+from optim.techniques.quantize import Quantize
 
 RESULTS = ROOT / "bench" / "autopilot.json"
-LIMITS = {"bytes": "10%", "loss": 1.0}
-WORST = (20.0, 1.0, 1.0)
-"""Corner of the box whose volume a front is measured by: points lost, shares of bytes and MACs."""
+WORST = (20.0, 1.05, 1.05)
+"""Corner of the box whose volume a front is measured by: points lost, shares of bytes and MACs.
+What has all MACs of the original, such as eight bits alone, is inside."""
+DEFAULT = ("clutter-resnet8", "cluttered-digits")
+OTHERS = ("NNCF, Neural Compressor, Olive auto-tuning",)
+"""What should stand beside it and was not run."""
 
 
 class Spent(Exception):
     """The time of a cell is used up."""
 
 
-def asked(model: str, data: str, seconds: float, seed: int) -> Asked:
-    return Asked(Recipe(model, data, seed=seed), LIMITS, seconds=seconds, reuses=False)
+@dataclass
+class Found:
+    """What one way came to."""
+
+    session: Session
+    candidates: list[Candidate]
+    bundle: Callable[[Candidate], ModelBundle]
 
 
-def by_autopilot(request: Asked) -> tuple[Session, list[Candidate]]:
-    autopilot = Autopilot(request)
+def by_autopilot(request: Asked) -> Found:
+    autopilot = Autopilot(request, clock=time.monotonic)
     answer = autopilot.run()
-    return autopilot.session, [c for c in answer.candidates if not c.is_baseline]
+    own = [c for c in answer.candidates if not c.is_baseline]
+    return found_in(autopilot.session, own)
 
 
-def by_hand(request: Asked) -> tuple[Session, list[Candidate]]:
-    session, base = Session(request, Watch()), request.base
+def by_hand(request: Asked) -> Found:
+    session, base = Session(request, Watch(), clock=time.monotonic), request.base
     recipes = preset_recipes(base.model, base.data, base.seed).values()
-    return session, trained_until(session, iter(recipes))
+    return found_in(session, trained_until(session, iter(recipes)))
 
 
-def by_optuna(request: Asked) -> tuple[Session, list[Candidate]]:
+def by_integers(request: Asked) -> Found:
+    session = Session(request, Watch(), clock=time.monotonic)
+    return found_in(session, trained_until(session, iter([request.base.with_step(Quantize())])))
+
+
+def by_optuna(request: Asked) -> Found:
     """Draw from the space as it is, and train each candidate for one epoch."""
-    session = Session(request, Watch())
+    session = Session(request, Watch(), clock=time.monotonic)
     recipes = recipes_of(session)
     session.open_studies(recipes)
     found: list[Candidate] = []
@@ -81,10 +117,31 @@ def by_optuna(request: Asked) -> tuple[Session, list[Candidate]]:
             break
         session.points.tell(point.number, more[0])
         found += more
-    return session, found
+    return found_in(session, found)
 
 
-def trained_until(session: Session, recipes: Any) -> list[Candidate]:
+def by_narrower(request: Asked) -> Found:
+    session = Session(request, Watch(), clock=time.monotonic)
+    narrower = Narrower(session.bench, session.goals)
+    limits = {limit.figure: limit.most for limit in session.goals.limits}
+    architecture = narrower.widest({n: most for n, most in limits.items() if n != "loss"})
+    found: list[Candidate] = []
+    bundles: list[ModelBundle] = []
+    while architecture is not None and not found:
+        epochs = narrower.epochs(architecture, session.budget.left)
+        if epochs < 1:
+            break
+        candidate, bundle = narrower.measured(architecture, epochs, lambda: None)
+        found.append(candidate)
+        bundles.append(bundle)
+    return Found(session, found, lambda candidate: bundles[found.index(candidate)])
+
+
+def found_in(session: Session, candidates: list[Candidate]) -> Found:
+    return Found(session, candidates, lambda c: session.bundle(Recipe.from_json(c.made["recipe"])))
+
+
+def trained_until(session: Session, recipes: Iterator[Recipe]) -> list[Candidate]:
     """Train and measure recipes until the budget is spent."""
 
     def check() -> None:
@@ -106,21 +163,23 @@ def trained_until(session: Session, recipes: Any) -> list[Candidate]:
     return found
 
 
-WAYS: dict[str, Callable[[Asked], tuple[Session, list[Candidate]]]] = {
+WAYS: dict[str, Callable[[Asked], Found]] = {
     "autopilot": by_autopilot,
     "optuna alone": by_optuna,
     "presets": by_hand,
+    "int8": by_integers,
+    "a narrower network": by_narrower,
 }
 
 
 def cell(way: str, request: Asked) -> dict[str, Any]:
     """Return what one way found, and what it does on test samples."""
-    began = time.perf_counter()
-    session, candidates = WAYS[way](request)
-    seconds = time.perf_counter() - began
-    goals, original = session.goals, session.original
-    closest = closest_miss(candidates, goals)
-    best = chosen(candidates, goals)
+    began, busy = time.perf_counter(), time.process_time()
+    got = WAYS[way](request)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+    session, goals, original = got.session, got.session.goals, got.session.original
+    closest = closest_miss(got.candidates, goals)
+    best = chosen(got.candidates, goals)
     taken = best or (closest.candidate if closest else None)
     points = [
         (
@@ -128,51 +187,137 @@ def cell(way: str, request: Asked) -> dict[str, Any]:
             c.figures["bytes"].value / original["bytes"].value,
             c.figures["macs"].value / original["macs"].value,
         )
-        for c in front_of(candidates, goals, whole=True)
+        for c in front_of([c for c in got.candidates if "macs" in c.figures], goals, whole=True)
     ]
     found: dict[str, Any] = {
         "seconds": seconds,
-        "candidates": len(candidates),
+        "cpu_seconds": cpu,
+        "load": os.getloadavg()[1],
+        "candidates": len(got.candidates),
         "satisfied": best is not None,
-        "hypervolume": hypervolume(points, WORST) / WORST[0],
+        "front": points,
+        "hypervolume": volume(points),
     }
     if taken is not None:
-        recipe = Recipe.from_json(taken.made["recipe"])
         samples, subject = session.bench.subject.samples("test"), session.bench.subject
         before = predict(session.bench.original.bundle, samples)
-        after = predict(session.bundle(recipe), samples)
+        after = predict(got.bundle(taken), samples)
         loss = loss_of(quality(after, before, subject.bundle.task, every=False))
         found |= {
-            "recipe": recipe.to_json(),
+            "taken": taken.title,
+            "made": dict(taken.made),
+            "bytes_of_original": original["bytes"].value,
+            "macs_of_original": original["macs"].value,
             "figures": {name: value.to_json() for name, value in taken.figures.items()},
             "test_loss": loss.to_json(),
         }
     return found
 
 
+def volume(points: Iterable[Sequence[float]]) -> float:
+    """Return the share of the box that a front dominates."""
+    return hypervolume([tuple(p) for p in points], WORST) / math.prod(WORST)
+
+
+def table_text(results: dict[str, Any]) -> str:
+    """Return the tables of docs/benchmarks.md, one a model and budget."""
+    tables = []
+    for about in dict.fromkeys(key.partition(", seed ")[0] for key in results):
+        lines = [
+            f"{about}:",
+            "",
+            "| way | seeds | hypervolume of the front | keeps the limits | of the original's bytes "
+            "| of its MACs | loss on validation | on test samples | candidates | CPU seconds |",
+            "|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        ]
+        for way in WAYS:
+            cells = [
+                v
+                for k, v in results.items()
+                if k.startswith(f"{about}, seed ") and k.endswith(f", {way}")
+            ]
+            lines.append(row_text(way, cells))
+        lines += [f"| {way} | not run | | | | | | | | |" for way in OTHERS]
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables) if tables else "not run"
+
+
+def row_text(way: str, cells: list[dict[str, Any]]) -> str:
+    if not cells:
+        return f"| {way} | not run | | | | | | | | |"
+    volume = statistics.mean(c["hypervolume"] for c in cells)
+    kept = sum(c["satisfied"] for c in cells)
+    tried = statistics.mean(c["candidates"] for c in cells)
+    cpu = statistics.mean(c["cpu_seconds"] for c in cells)
+    first = next((c for c in cells if "figures" in c), None)
+    if first is None:
+        return f"| {way} | {len(cells)} | {volume:.3f} | {kept} of {len(cells)} " + "| " * 6 + "|"
+    size = first["figures"]["bytes"]["value"] / first["bytes_of_original"]
+    macs = first["figures"]["macs"]["value"] / first["macs_of_original"]
+    lost = [Quantity.from_json(x) for x in (first["figures"]["loss"], first["test_loss"])]
+    return (
+        f"| {way} | {len(cells)} | {volume:.3f} | {kept} of {len(cells)} | {100 * size:.1f} % | "
+        f"{100 * macs:.0f} % | {lost[0]} | {lost[1]} | {tried:.0f} | {cpu:.0f} |"
+    )
+
+
+def known() -> dict[str, Any]:
+    """Return the cells that are done."""
+    if not RESULTS.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
+    return {name: {**one, "hypervolume": volume(one["front"])} for name, one in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", default="clutter-resnet8")
-    parser.add_argument("--data", default="cluttered-digits")
+    parser.add_argument("--model", choices=["default", "resnet20"], default="default")
+    parser.add_argument("--max-bytes", default="10%")
+    parser.add_argument("--max-loss", type=float, default=1.0)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
+    parser.add_argument("--cells", type=int, default=10_000)
     options = parser.parse_args()
-    torch.set_num_threads(available_cores())
-    kept = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else {}
-    for seed in range(options.seeds):
-        for way in WAYS:
-            name = f"{options.model}, {options.minutes:g} min, seed {seed}, {way}"
-            if name in kept:
-                continue
-            with tempfile.TemporaryDirectory() as home:
-                cache = Path(os.environ.get("OPTIM_HOME", home)) / "cache"
-                os.environ["OPTIM_HOME"] = home
-                if cache.is_dir() and str(cache) != f"{home}/cache":
-                    (Path(home) / "cache").symlink_to(cache)
-                request = asked(options.model, options.data, 60 * options.minutes, seed)
-                kept[name] = cell(way, request)
-            print(name, {k: v for k, v in kept[name].items() if k not in ("recipe", "figures")})
-            record("autopilot", kept)
+    torch.set_num_threads(available_cores() if options.clock == "wall" else 1)
+    if options.clock == "cpu":
+        time.perf_counter = time.monotonic = time.process_time
+    kept = known()
+    name = "resnet20" if options.model == "resnet20" else DEFAULT[0]
+    about = (
+        f"{name}, {options.max_bytes} of its bytes, {options.max_loss:g} points, "
+        f"{options.minutes:g} minutes{'' if options.clock == 'wall' else ' of one thread'}"
+    )
+    missing = [
+        (seed, way)
+        for seed in range(options.seeds)
+        for way in options.ways
+        if f"{about}, seed {seed}, {way}" not in kept
+    ]
+    if options.cells == 0:
+        record("autopilot", kept)
+    for seed, way in missing[: options.cells]:
+        with tempfile.TemporaryDirectory() as home:
+            cache = Path(os.environ.get("OPTIM_HOME", home)) / "cache"
+            os.environ["OPTIM_HOME"] = home
+            if cache.is_dir() and str(cache) != f"{home}/cache":
+                (Path(home) / "cache").symlink_to(cache)
+            names = resnet20() if options.model == "resnet20" else DEFAULT
+            if names is None:
+                print("not run: there is no ../shared/data")
+                return
+            request = Asked(
+                Recipe(*names, seed=seed),
+                {"bytes": options.max_bytes, "loss": options.max_loss},
+                seconds=60 * options.minutes,
+                reuses=False,
+            )
+            made = cell(way, request)
+        # Ways may run beside each other: each adds its own to what the others have done.
+        kept = {**known(), f"{about}, seed {seed}, {way}": made}
+        record("autopilot", kept)
+    DOCS.write_text(documented("autopilot", table_text(kept)), encoding="utf-8")
 
 
 if __name__ == "__main__":

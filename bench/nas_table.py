@@ -1,11 +1,19 @@
 """Train every network of a space, so that ways to search it can be compared without training.
 
-The space: DS-CNN of 8 to 56 channels, 1 to 8 blocks, two kernels and two stems, 224 networks, for
-the digits. Each is trained for 2 and for 6 epochs, each time from fresh weights with a schedule of
-its own, and measured as it would be deployed, with 8-bit integers, on validation and test samples.
-``nas_table.json`` has one line a network; what is there is not trained again.
+======  ==========================================================================================
+digits  DS-CNN of 8 to 56 channels, 1 to 8 blocks, two kernels and two stems: 224 networks for the
+        8x8 digits
+mnist   MLP of 8 to 128 neurons, 1 to 8 layers, batch, layer or no normalisation: 240 networks for
+        the first 500 images of each class of MNIST (``../shared/data/mnist``), tested on as many
+        of its test images
+======  ==========================================================================================
 
-    python bench/nas_table.py                  all that are missing
+Each is trained for 2 and for 6 epochs, each time from fresh weights with a schedule of its own, and
+measured as it would be deployed, with 8-bit integers, on validation and test samples. The results
+have one line a network; what is there is not trained again.
+
+    python bench/nas_table.py                  all that are missing, for the digits
+    python bench/nas_table.py --table mnist    for the other data
     python bench/nas_table.py --networks 16    so many of them
 """
 
@@ -16,6 +24,11 @@ import json
 import os
 import tempfile
 import time
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,16 +38,67 @@ from optim.search.nas.asked import Asked, goals_of
 from optim.search.nas.bench import Bench
 from optim.search.nas.session import rungs_of
 
-RESULTS = ROOT / "bench" / "nas_table.json"
 EPOCHS = 6
-ONLY = {"width": tuple(range(8, 57, 8))}
 RUNGS = rungs_of(EPOCHS, 224)
 COSTS = ("bytes", "macs", "params")
 _PROXIES = ("synflow", "naswot")
+MNIST = ROOT.parent / "shared" / "data" / "mnist"
+_OF_A_CLASS = 500
 
 
-def asked(seed: int = 0) -> Asked:
-    return Asked("ds-cnn", "digits", epochs=EPOCHS, only=ONLY, seed=seed)
+@dataclass(frozen=True)
+class Plan:
+    """Which networks are trained, and for which data."""
+
+    results: str
+    space: str
+    shape: tuple[int, ...]
+    only: Mapping[str, Any]
+    also: tuple[str, ...] = field(default=())
+
+    @property
+    def path(self) -> Path:
+        """Where the table is kept."""
+        return ROOT / "bench" / f"{self.results}.json"
+
+
+TABLES = {
+    "digits": Plan("nas_table", "ds-cnn", (1, 8, 8), {"width": tuple(range(8, 57, 8))}),
+    "mnist": Plan(
+        "nas_table_mnist",
+        "mlp",
+        (1, 28, 28),
+        {
+            "width": (8, 16, 24, 32, 48, 64, 80, 96, 112, 128),
+            "normalisation": ("batch", "layer", "none"),
+        },
+        ("normalisation",),
+    ),
+}
+
+
+def asked(table: str, home: Path, seed: int = 0) -> Asked:
+    plan = TABLES[table]
+    data = str(first_of_mnist(home)) if table == "mnist" else table
+    return Asked(plan.space, data, epochs=EPOCHS, only=plan.only, also=plan.also, seed=seed)
+
+
+def first_of_mnist(home: Path) -> Path:
+    """Write a folder with the first images of each class; return it."""
+    for name in ("train.zip", "test.zip"):
+        found: Counter[str] = Counter()
+        (home / "mnist").mkdir(exist_ok=True)
+        with (
+            zipfile.ZipFile(MNIST / name) as whole,
+            zipfile.ZipFile(home / "mnist" / name, "w") as part,
+        ):
+            for image in sorted(whole.namelist()):
+                folder = image.rpartition("/")[0]
+                if image.endswith("/") or found[folder] == _OF_A_CLASS:
+                    continue
+                found[folder] += 1
+                part.writestr(zipfile.ZipInfo(image), whole.read(image))
+    return home / "mnist"
 
 
 def columns() -> list[str]:
@@ -77,14 +141,19 @@ def in_columns(kept: dict[str, Any]) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--networks", type=int, default=224)
+    parser.add_argument("--table", choices=list(TABLES), default="digits")
+    parser.add_argument("--networks", type=int, default=240)
     options = parser.parse_args()
+    plan = TABLES[options.table]
+    if options.table == "mnist" and not MNIST.is_dir():
+        print(f"not run: there is no {MNIST.relative_to(ROOT.parent)}")
+        return
     torch.set_num_threads(1)
-    kept = json.loads(RESULTS.read_text())["results"] if RESULTS.is_file() else {}
+    kept = json.loads(plan.path.read_text())["results"] if plan.path.is_file() else {}
     networks = in_columns(kept) if kept else {}
     with tempfile.TemporaryDirectory() as home:
         os.environ["OPTIM_HOME"] = home
-        bench = Bench(asked())
+        bench = Bench(asked(options.table, Path(home)))
         parts = bench.subject.data.parts
         missing = [p for p in bench.space.points() if name_of(p) not in networks]
         bench.warm_up()
@@ -93,7 +162,7 @@ def main() -> None:
             networks[name_of(point)] = line(bench, point)
     spent = kept.get("cpu_seconds", 0.0) + time.process_time() - began
     record(
-        "nas_table",
+        plan.results,
         {
             "point": [dimension.name for dimension in bench.space],
             "columns": columns(),

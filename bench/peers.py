@@ -31,6 +31,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +198,12 @@ class Cell:
 
 def _code(script: str) -> str:
     """Return what a script does, without comments and layout."""
-    return ast.unparse(ast.parse((SCRIPTS / f"{script}.py").read_text(encoding="utf-8")))
+    return _bare((SCRIPTS / f"{script}.py").read_text(encoding="utf-8"))
+
+
+@cache
+def _bare(code: str) -> str:
+    return ast.unparse(ast.parse(code))
 
 
 WAYS = tuple(dict.fromkeys(way for peer in PEERS.values() for way in peer.ways))

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from optim.cli._output import REFUSED, print_json, say_notes
+from optim.cli._output import REFUSED, print_json, progress_bar, say_notes
 from optim.errors import ConfigError
+from optim.hashing import digest
+
+if TYPE_CHECKING:
+    from optim.search.executor import Executor
+    from optim.search.watch import Watch
 
 __all__ = [
     "MaxFlash",
     "MaxJoules",
     "MaxMs",
     "MaxRam",
+    "Parallel",
     "bound",
     "bounds",
+    "executor_of",
     "front_rows",
     "narrowed",
     "numbers",
     "tell",
+    "watched",
 ]
 
 MaxMs = Annotated[
@@ -33,8 +43,64 @@ MaxJoules = Annotated[
     str | None, typer.Option(help="Most energy of an inference on the device, in joules.")
 ]
 
+Parallel = Annotated[
+    int,
+    typer.Option(
+        help="Trainings at once, given to the engine of runs: on this machine, or on the nodes of "
+        "a cluster (OPTIM_ENGINE=ray). 0: one after the other, in this process."
+    ),
+]
+
 _UNITS = {"": 1.0, "b": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20}
 _UNITS |= {"k": 1e3, "m": 1e6, "g": 1e9}
+
+
+@contextlib.contextmanager
+def watched(name: str, *, to_stderr: bool) -> Iterator[Watch]:
+    """Yield who watches a search from the terminal; states of trainings outlive a kill.
+
+    Args:
+        name: Tells the search from others: its states are kept under this name until it has ended.
+        to_stderr: Whether its story goes to standard error.
+    """
+    from optim.runs.checkpoint import Checkpoint
+    from optim.runs.files import LocalFiles
+    from optim.search.watch import Watch
+    from optim.storage import store_home
+
+    kept = LocalFiles(store_home() / "searching").within(digest(name)[:16])
+
+    def say(text: str) -> None:
+        typer.echo(text, err=to_stderr)
+
+    def states(step: str) -> Checkpoint:
+        return Checkpoint(kept.within(digest(step)[:16]), step, on_damage=say)
+
+    with progress_bar() as progress:
+        yield Watch(progress=progress, say=say, states=states)
+    kept.remove("")
+
+
+def executor_of(parallel: int, refs: Sequence[str], say: Callable[[str], None]) -> Executor | None:
+    """Return who trains for a search; None for this process.
+
+    Args:
+        parallel: How many trainings at once; 0 for this process.
+        refs: What model and data are called: files are looked up in the present folder.
+        say: Told what happens to trainings.
+
+    Raises:
+        ConfigError: If there are no so many places.
+        RunError: If the engine cannot be started.
+    """
+    if parallel == 0:
+        return None
+    from optim.runs.store import RunStore
+    from optim.runs.trainings import QueuedTrainings
+
+    are_files = any(Path(ref.partition("?")[0]).exists() for ref in refs)
+    base = str(Path.cwd()) if are_files else ""
+    return QueuedTrainings(RunStore.open(), parallel, base=base, say=say)
 
 
 def bounds(**given: tuple[str, str | None]) -> dict[str, float | str]:

@@ -9,16 +9,19 @@ import typer
 
 from optim.cli._app import cli
 from optim.cli._options import Json, Seed
-from optim.cli._output import print_table, progress_bar
+from optim.cli._output import print_table
 from optim.cli._searching import (
     MaxFlash,
     MaxJoules,
     MaxMs,
     MaxRam,
+    Parallel,
+    executor_of,
     front_rows,
     narrowed,
     numbers,
     tell,
+    watched,
 )
 from optim.search.nas.asked import METHODS, PRECISIONS, PREDICTOR
 from optim.search.nas.families import FAMILIES, SHARED
@@ -90,6 +93,7 @@ def nas(
             show_default="made of what is asked for",
         ),
     ] = "",
+    parallel: Parallel = 0,
     seed: Seed = 0,
     out: Annotated[
         Path | None,
@@ -110,7 +114,6 @@ def nas(
     from optim.search.nas.asked import Asked
     from optim.search.nas.plan import ArchitectureSearch
     from optim.search.study import studies_url
-    from optim.search.watch import Watch
 
     limits = numbers(
         bytes=("--max-bytes", max_bytes),
@@ -143,9 +146,13 @@ def nas(
         seed=seed,
     )
     torch.set_num_threads(available_cores())
-    with progress_bar() as progress:
-        watch = Watch(progress=progress, say=lambda text: typer.echo(text, err=as_json))
-        search = ArchitectureSearch(asked, watch, url=studies_url(store_url()))
+    with watched(asked.name, to_stderr=as_json) as watch:
+        search = ArchitectureSearch(
+            asked,
+            watch,
+            url=studies_url(store_url()),
+            executor=executor_of(parallel, (data,), watch.say),
+        )
         answer = search.run()
     found = answer_json(answer, asked, search.session.state())
     if out is not None:

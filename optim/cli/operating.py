@@ -39,7 +39,9 @@ APP = Path(__file__).resolve().parents[2] / "app.py"
 
 @cli.command("add-model")
 def add_model(
-    file: Annotated[Path, typer.Argument(help="Weights, a checkpoint or an ONNX file.")],
+    file: Annotated[
+        str, typer.Argument(help="Weights, a checkpoint or an ONNX file, or its hf:// address.")
+    ],
     data: Annotated[
         str,
         typer.Option(
@@ -56,9 +58,10 @@ def add_model(
 ) -> None:
     """Add a model to those that the pages list."""
     from optim import library
+    from optim.models.hub import located
 
     made = library.add_model(
-        file,
+        located(file),
         data=data,
         architecture=architecture,
         title=title,

@@ -9,16 +9,19 @@ import typer
 
 from optim.cli._app import cli
 from optim.cli._options import Data, Json, Model, Seed
-from optim.cli._output import print_table, progress_bar
+from optim.cli._output import print_table
 from optim.cli._searching import (
     MaxFlash,
     MaxJoules,
     MaxMs,
     MaxRam,
+    Parallel,
     bounds,
+    executor_of,
     front_rows,
     narrowed,
     tell,
+    watched,
 )
 from optim.data.generated import GENERATED
 from optim.search.goals import BYTES_OF
@@ -73,6 +76,7 @@ def search(
             show_default="made of what is asked for",
         ),
     ] = "",
+    parallel: Parallel = 0,
     seed: Seed = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the answer, the recipes and the verified file.")
@@ -93,7 +97,6 @@ def search(
     from optim.search.autopilot.asked import Asked
     from optim.search.autopilot.plan import Autopilot
     from optim.search.study import studies_url
-    from optim.search.watch import Watch
 
     limits = bounds(
         bytes=("--max-bytes", max_bytes),
@@ -119,9 +122,13 @@ def search(
         only=dict(map(narrowed, only or ())),
     )
     torch.set_num_threads(available_cores())
-    with progress_bar() as progress:
-        watch = Watch(progress=progress, say=lambda text: typer.echo(text, err=as_json))
-        autopilot = Autopilot(asked, watch, url=studies_url(store_url()))
+    with watched(asked.name, to_stderr=as_json) as watch:
+        autopilot = Autopilot(
+            asked,
+            watch,
+            url=studies_url(store_url()),
+            executor=executor_of(parallel, (model, data), watch.say),
+        )
         answer = autopilot.run()
     story = autopilot.session.story
     if out is not None:

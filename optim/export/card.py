@@ -1,6 +1,11 @@
-"""The model card of a file: what it is and what was measured, each figure with its origin."""
+"""The model card of a file: what it is and what was measured, each figure with its origin.
+
+Its first lines are those that the Hugging Face Hub reads from a card.
+"""
 
 from __future__ import annotations
+
+import json
 
 from optim.data.task import Classification
 from optim.errors import UnsupportedModelError
@@ -25,7 +30,13 @@ def model_card(bundle: ModelBundle, recipe: Recipe, verification: Verification) 
     shape = " x ".join(map(str, bundle.spec.shape))
     classes = bundle.task.class_names if isinstance(bundle.task, Classification) else ()
     steps = [entry.step.title for entry in recipe.active]
-    return f"""# {_plain(bundle.name)}
+    tags = json.dumps(["model-compression", *dict.fromkeys(_plain(title) for title in steps)])
+    return f"""---
+library_name: onnx
+tags: {tags}
+---
+
+# {_plain(bundle.name)}
 
 | | |
 |:--|:--|

@@ -17,6 +17,7 @@ from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.cards import model_cards
 from optim.models.checkpoint import load_checkpoint
+from optim.models.hub import located
 from optim.models.input_spec import InputSpec
 from optim.models.onnx_file import open_onnx
 from optim.models.programs import is_factory, is_program, open_program
@@ -48,6 +49,7 @@ def open_model(
             ``architecture:weights-file``, a checkpoint, an ONNX file, packed or not (with
             ``?task=`` behind it if its outputs mean something else than it seems), a weights file
             that fits one architecture of the zoo, or a program (see ``optim.models.programs``).
+            A file may lie on the Hugging Face Hub (see ``optim.models.hub``).
         base: Folder that relative files are looked up in.
         data: Data set the model shall take; gives input size and class names where the model does
             not say them itself.
@@ -57,7 +59,8 @@ def open_model(
 
     Raises:
         UnsupportedModelError: If there is no such model, or it cannot be opened safely.
-        MissingDependencyError: If a program needs a package that is not installed.
+        AccessError: If it would have to be fetched, and that is not switched on.
+        MissingDependencyError: If a program, or fetching, needs a package that is not installed.
     """
     if ref in model_cards():
         return open_registered_model(ref)
@@ -65,10 +68,10 @@ def open_model(
         return fresh_model(ZOO[ref], data, seed, source=ref)
     architecture, separator, file = ref.partition(":")
     if separator and architecture in ZOO:
-        return _from_weights(base / Path(file).expanduser(), architecture, data)
+        return _from_weights(located(file, base), architecture, data)
     file, _, query = ref.partition("?")
     options = _options(query)
-    path = base / Path(file).expanduser()
+    path = located(file, base)
     if not path.is_file() and is_factory(file):
         return open_program(file, data, trust=trust, as_graph=as_graph, **options)
     if not path.is_file():

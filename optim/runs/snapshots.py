@@ -119,8 +119,18 @@ def snapshot_files(owner: str) -> list[Path]:
 
 
 def remove_snapshot(snapshot_id: str) -> None:
-    """Delete a snapshot; nothing happens if there is none."""
-    _file(snapshot_id).unlink(missing_ok=True)
+    """Delete a snapshot; nothing happens if there is none.
+
+    Raises:
+        RunError: If it cannot be deleted.
+    """
+    try:
+        _file(snapshot_id).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"The snapshot cannot be deleted: {error.strerror or error}.",
+            hint="Make the folder writable.",
+        ) from error
 
 
 def _read(path: Path) -> Snapshot:

@@ -27,6 +27,8 @@ __all__ = ["EvaluatorClient"]
 
 _LOG = logging.getLogger(__name__)
 Listener = Callable[[dict[str, Any]], None]
+_GRACE_S = 3.0
+"""For a process that was asked to end; then it is killed."""
 
 
 class EvaluatorClient:
@@ -68,7 +70,7 @@ class EvaluatorClient:
         with contextlib.suppress(OSError):
             process.stdin.close()
         try:
-            process.wait(timeout=3)
+            process.wait(timeout=_GRACE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -11,10 +11,15 @@ from optim.data.added import DataCard
 from optim.errors import OptimError
 from optim.models.cards import ModelCard
 from optim.quantity import Quantity
+from optim.runs.snapshots import remove_snapshot, snapshots
 from pages.components import access, state
+from pages.components.present.slides import DECK
+from pages.components.runs.words import plain
 from pages.components.server import evaluator, run_store
 
 __all__ = ["my_data"]
+
+_PRESENT = "pages/share/present.py"
 
 
 def my_data() -> None:
@@ -36,6 +41,7 @@ def my_data() -> None:
         st.markdown(f"**{_summary(mine)}**")
         if mine.uploads:
             st.table(_rows(mine), border="horizontal", hide_index=True)
+        _snapshots()
         if days := retention_days():
             st.caption(f"What is not used for {days} days is removed by itself.")
         _delete_button()
@@ -56,7 +62,38 @@ def _summary(mine: Belongings) -> str:
         f"{_count(mine.uploads, 'upload')}, {size} · {_count(len(mine.runs), 'run')} · "
         f"{_count(len(mine.exports), 'exported file')}"
         + (f" · {_count(len(mine.devices), 'probed device')}" if mine.devices else "")
+        + (f" · {_count(len(mine.snapshots), 'snapshot')}" if mine.snapshots else "")
     )
+
+
+def _snapshots() -> None:
+    """Draw what was saved to be presented, each with its own way out."""
+    for saved in snapshots(access.owner()):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link(
+                _PRESENT,
+                label=plain(saved.title),
+                icon=":material/photo_camera:",
+                query_params={DECK: saved.id},
+                width="stretch",
+            )
+            if not access.is_presentation():
+                st.button(
+                    "Delete",
+                    icon=":material/delete:",
+                    type="tertiary",
+                    key=f"delete_{saved.id}",
+                    on_click=_remove,
+                    args=(saved.id,),
+                )
+
+
+def _remove(snapshot_id: str) -> None:
+    try:
+        access.refuse_presentation()
+        remove_snapshot(snapshot_id)
+    except OptimError as error:
+        state.notice(error)
 
 
 def _rows(mine: Belongings) -> list[dict[str, str]]:

@@ -78,3 +78,37 @@ def test_a_space_that_does_not_take_the_data_is_refused(optim, monkeypatch):
     code, _, err = optim(space="dscnn")
     assert code == 2
     assert "takes inputs of shape" in err
+
+
+def test_a_supernet_that_was_half_trained_when_it_was_killed_goes_on(optim, monkeypatch):
+    from optim.runs.checkpoint import Checkpoint
+    from optim.storage import store_home
+
+    save, load = Checkpoint.save, Checkpoint.load
+    saved, loaded = [], []
+
+    def saves(self, state):
+        save(self, state)
+        if self.step == "supernet":
+            saved.append(state)
+            if len(saved) == 2:
+                raise KeyboardInterrupt
+
+    def loads(self):
+        state = load(self)
+        if self.step == "supernet":
+            loaded.append(state)
+        return state
+
+    monkeypatch.setattr(Checkpoint, "save", saves)
+    monkeypatch.setattr(Checkpoint, "load", loads)
+    asked = ("--method", "supernet", "--epochs", "3", "--minutes", "2", "--json")
+    code, _, _ = optim(*asked)
+    assert code != 0
+    assert list((store_home() / "searching").iterdir())
+    code, out, _ = optim(*asked)
+    assert code == 0
+    assert json.loads(out)["supernet"]["epochs"] == 6
+    assert loaded[0] is None
+    assert loaded[1] is not None, "it began anew"
+    assert not list((store_home() / "searching").iterdir())

@@ -16,6 +16,12 @@ from optim.runs.jobs.share import KIND as SHARE_KIND
 from optim.runs.jobs.share import SHARE
 from optim.runs.jobs.submission import KIND as SUBMISSION_KIND
 from optim.runs.jobs.submission import SUBMISSION
+from optim.runs.jobs.training import (
+    NETWORK_KIND,
+    NETWORK_TRAINING,
+    RECIPE_KIND,
+    RECIPE_TRAINING,
+)
 from optim.runs.work import Kind
 
 __all__ = ["JOBS"]
@@ -27,4 +33,6 @@ JOBS: dict[str, Kind] = {
     NAS_KIND: NAS,
     SHARE_KIND: SHARE,
     SUBMISSION_KIND: SUBMISSION,
+    RECIPE_KIND: RECIPE_TRAINING,
+    NETWORK_KIND: NETWORK_TRAINING,
 }

@@ -12,6 +12,7 @@
 ``recoveries``  which candidates are worth training, and how long that takes
 ``training``    trains them
 ``baselines``   what a search has to be better than
+``narrower``    one of them: a narrower network, trained from the start
 ``ending``      the file and the test samples
 ``answer``      what came of it, as plain data and as files
 ``words``       recipes and figures as a reader sees them

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from optim.errors import ConfigError
+from optim.hashing import digest
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.search.budget import checked_seconds
@@ -75,6 +76,11 @@ class Asked:
                 f"study must be a name of at most 100 characters: got {self.study!r}.",
                 field="study",
             )
+
+    @property
+    def name(self) -> str:
+        """Of its study."""
+        return self.study or f"autopilot-{digest(self.to_json())[:12]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that :meth:`from_json` reads back."""

@@ -6,6 +6,8 @@ presets                          recipes made by hand, with students where some 
 channels or weights at random    the found recipe without training, and the same with chance in
                                  place of its importance or criterion
 smaller trained models           those of this machine for the same data, as they are and in 8 bits
+a narrower network               of the same family, trained from the start for as long as there is
+                                 time (:mod:`optim.search.autopilot.narrower`)
 ===============================  ================================================================
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from optim.errors import OptimError
+from optim.errors import Cancelled, OptimError
 from optim.export.deliver import Delivery, deliver
 from optim.measure.evaluate import predict
 from optim.measure.quality import quality
@@ -73,8 +73,8 @@ def measure_baselines(session: Session) -> None:
     closest = closest_miss(session.candidates, session.goals)
     about = best or (closest.candidate if closest else None)
     for title, measure in baselines_of(session.bench, session.goals, about, session.watch.check):
-        if session.budget.left < 0.5 * session.kept_back:
-            return
+        if session.budget.left < _for_the_file(session) + session.narrower_s:
+            break
         candidate = measure()
         if candidate.outcome == "failed" or candidate.made in known:
             continue
@@ -82,6 +82,40 @@ def measure_baselines(session: Session) -> None:
             replace(candidate, is_baseline=True, stage=STAGES["baseline"], title=title)
         )
         session.tell()
+    _measure_narrower(session, about)
+
+
+def _measure_narrower(session: Session, about: Candidate | None) -> None:
+    """Train a narrower network that costs no more than what was found, for as long as is left."""
+    narrower = session.narrower
+    if about is None or narrower is None or session.watch.is_enough():
+        return
+    if any("architecture" in c.made for c in session.others.candidates()):
+        return  # an earlier attempt did
+    costs = {n: q.value for n, q in about.figures.items() if n in session.goals.costs}
+    architecture = narrower.widest(costs)
+    if architecture is None:
+        return
+    seconds = session.budget.left - _for_the_file(session)
+    epochs = narrower.epochs(architecture, seconds)
+    if epochs < 1:
+        session.say("There was no time left to train a narrower network to compare with.")
+        return
+    session.begin("training a narrower network to compare with")
+    try:
+        candidate, _ = narrower.measured(architecture, epochs, session.watch.check)
+    except Cancelled:
+        raise
+    except OptimError as error:
+        session.say(f"A narrower network could not be compared with. {error}")
+        return
+    session.others.add(replace(candidate, is_baseline=True, stage=STAGES["baseline"]))
+    session.say(f"{candidate.title}: {costs_text(candidate.figures, session.goals)}.")
+
+
+def _for_the_file(session: Session) -> float:
+    """Return the seconds that the file and the test samples need at least."""
+    return 0.5 * (session.kept_back - session.narrower_s)
 
 
 def impossible_answer(session: Session, why: str) -> Answer:

@@ -36,6 +36,7 @@ from optim.search.autopilot.session import Session
 from optim.search.autopilot.training import TooSlowError, Training
 from optim.search.autopilot.trying import Trying
 from optim.search.costs import device_named
+from optim.search.executor import Executor
 from optim.search.figures import FIGURES
 from optim.search.goals import Limit
 from optim.search.session import OutOfTimeError
@@ -63,6 +64,7 @@ class Autopilot:
         registered_only: Whether only registered names are opened.
         url: Of the database of studies; the default one if empty.
         clock: Monotonic seconds.
+        executor: Who trains; this process if None.
 
     Raises:
         OptimError: If the model, its data or what is asked for cannot be used.
@@ -77,6 +79,7 @@ class Autopilot:
         registered_only: bool = False,
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
     ) -> None:
         self.session = Session(
             asked,
@@ -85,6 +88,7 @@ class Autopilot:
             registered_only=registered_only,
             url=url,
             clock=clock,
+            executor=executor,
         )
 
     def run(self) -> Answer:
@@ -158,6 +162,8 @@ def _introduce(session: Session) -> None:
         session.say("No limit was set: the compromise of the front will be taken.")
     if session.asked.trains and session.why_not_trained:
         session.say(f"Nothing is trained. {session.why_not_trained}")
+    elif session.asked.trains and session.executor is not None:
+        session.say(f"Up to {session.executor.places} candidates are trained at once.")
     if session.asked.device:
         session.say(f"The device is {device_named(session.asked.device).title}.")
 

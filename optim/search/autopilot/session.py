@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from optim.data.task import Classification, Detection
-from optim.hashing import digest
 from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
 from optim.recipe import Recipe
@@ -17,10 +16,12 @@ from optim.runner import apply_recipe
 from optim.search.autopilot.answer import state_of
 from optim.search.autopilot.asked import Asked, goals_of
 from optim.search.autopilot.bench import Bench
+from optim.search.autopilot.narrower import Narrower
 from optim.search.autopilot.recipes import Recipes
 from optim.search.autopilot.words import costs_text
 from optim.search.candidate import Candidate
 from optim.search.choosing import chosen, closest_miss
+from optim.search.executor import Executor
 from optim.search.goals import Goals
 from optim.search.session import SearchSession
 from optim.search.watch import Watch
@@ -40,6 +41,7 @@ STAGES = {
 END_SHARE, END_LEAST_S = 0.1, 4.0
 """What is kept back for the test samples and the file."""
 _END_MOST = 0.4
+_NARROWER_SHARE = 0.08
 _VERIFIED, _TESTED = 6, 6
 """How many times the work of one pass over validation and test samples the end takes."""
 
@@ -59,6 +61,7 @@ class Session(SearchSession):
         registered_only: Whether only registered names are opened.
         url: Of the database of studies; the default one if empty.
         clock: Monotonic seconds.
+        executor: Who trains; this process if None.
 
     Attributes:
         original: Figures of the original.
@@ -75,9 +78,11 @@ class Session(SearchSession):
         registered_only: bool = False,
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
     ) -> None:
         super().__init__(asked.seconds, "opening model and data", watch, url=url, clock=clock)
         self.asked = asked
+        self._executor = executor
         self.bench = Bench(asked.base, folder=folder, registered_only=registered_only)
         first = ("loss", "bytes", "latency") if asked.device else ("loss", "bytes")
         self.original: Mapping[str, Quantity] = self.bench.original_figures(
@@ -103,8 +108,9 @@ class Session(SearchSession):
             "part": subject.part,
             "seed": seed,
         }
-        name = self.asked.study or f"autopilot-{digest(self.asked.to_json())[:12]}"
-        self.begin_studies(name, recipes.space, about, self.asked.sampler, seed, "candidates")
+        self.begin_studies(
+            self.asked.name, recipes.space, about, self.asked.sampler, seed, "candidates"
+        )
 
     def known(self, recipe: Recipe) -> Candidate | None:
         """Return what was kept of a recipe."""
@@ -131,7 +137,19 @@ class Session(SearchSession):
         samples = _VERIFIED * len(self.bench.bench.samples) + _TESTED * parts.get("test", 0)
         thought = samples * self.bench.bench.macs * self.seconds_per_mac
         share = END_SHARE * self.budget.seconds
-        return min(max(END_LEAST_S, share, thought), _END_MOST * self.budget.seconds)
+        end = min(max(END_LEAST_S, share, thought), _END_MOST * self.budget.seconds)
+        return end + self.narrower_s
+
+    @cached_property
+    def narrower(self) -> Narrower | None:
+        """A network of the same family to compare with; None where there is none."""
+        found = Narrower(self.bench, self.goals) if self.can_train else None
+        return found if found is not None and found.can() else None
+
+    @property
+    def narrower_s(self) -> float:
+        """Seconds that are kept back for training it."""
+        return _NARROWER_SHARE * self.budget.seconds if self.narrower else 0.0
 
     @cached_property
     def seconds_per_mac(self) -> float:
@@ -182,6 +200,11 @@ class Session(SearchSession):
     def is_registered(self) -> bool:
         """Whether model and data have names, under which results can be kept for others."""
         return self.bench.engine.registered_only or not _is_file(self.asked.base.model)
+
+    @property
+    def executor(self) -> Executor | None:
+        """Who trains; None for this process, as for files: what is theirs is kept nowhere."""
+        return self._executor if self.is_registered else None
 
     @property
     def can_train(self) -> bool:

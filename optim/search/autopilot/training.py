@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,12 +23,17 @@ from optim.search.autopilot.session import END_SHARE, STAGES, Session, recipe_of
 from optim.search.autopilot.trying import Trying
 from optim.search.autopilot.words import costs_text, short_title
 from optim.search.candidate import Candidate
+from optim.search.executor import Order
 from optim.search.session import OutOfTimeError
 from optim.step import Resume
 
 __all__ = ["TooSlowError", "Training"]
 
 _MOST = 9
+_AWAY_S = 10.0
+"""What a training elsewhere takes besides its epochs, before one was seen."""
+_LOOK_EVERY_S = 1.0
+"""How long to wait for trainings elsewhere before looking whether to stop."""
 _SURE_OF_PACE, _UNSURE_OF_PACE = 1.1, 1.3
 """How much longer than thought a training may take, once one was seen and before."""
 _FROM_THE_END = 0.5
@@ -59,6 +65,8 @@ class Training:
         self._trying = trying
         self._has_seen = False
         self._told_why_not = False
+        self._seconds: dict[str, float] = {}
+        self._away_s = _AWAY_S
 
     @cached_property
     def _pace(self) -> Pace:
@@ -94,22 +102,25 @@ class Training:
     def _rounds(self, able: list[Candidate]) -> None:
         """Train many for short, fewer for longer, one to the end; plan anew after each round."""
         session = self._session
-        epochs = 1
-        running = able[: short_round(len(able), self._epoch_s(able[0]), session.time())]
-        while len(running) > 1:
+        epochs, places = 1, self._places
+        short = short_round(len(able), self._epoch_s(able[0]) / places, session.time())
+        running = able[: max(places, short)]
+        while len(running) > places:
             found = self._round(running, epochs, STAGES["short"])
             running = [parent for _, parent in sorted(found, key=lambda pair: self._rank(pair[0]))]
             epochs *= 3
-            running = running[: max(1, len(running) // 3)]
-            if running and epochs * len(running) > self._epochs_for(running[0]) / 2:
-                running = running[:1]
+            running = running[: max(places, len(running) // 3)]
+            turns = math.ceil(len(running) / places)
+            if running and epochs * turns > self._epochs_for(running[0]) / 2:
+                running = running[:places]
         while running and (epochs := self._epochs_for(running[0])):
             try:
                 found = self._round(running, epochs, STAGES["long"])
             except TooSlowError:
                 continue  # planned anew, now that the pace is known
             if found and session.time():
-                self._trying.refine_trained(found[0][0])
+                best = min((trained for trained, _ in found), key=self._rank)
+                self._trying.refine_trained(best)
             return
 
     def _round(
@@ -122,9 +133,51 @@ class Training:
         session.begin(f"{stage}, {each}")
         many = f"{len(parents)} candidates are" if len(parents) > 1 else "The best candidate is"
         session.say(f"{many} trained for {each}; an epoch takes about {about}.")
-        found = [(self._train(parent, epochs, stage), parent) for parent in parents]
+        found = [
+            (self._train(parent, epochs, stage), parent) for parent in self._done(parents, epochs)
+        ]
         session.say(session.best_so_far())
         return [(trained, parent) for trained, parent in found if trained is not None]
+
+    @property
+    def _places(self) -> int:
+        """How many candidates are trained at once."""
+        return self._session.executor.places if self._session.executor else 1
+
+    def _done(self, parents: Sequence[Candidate], epochs: int) -> Iterator[Candidate]:
+        """Yield candidates as somebody else has trained them; as they come if nobody does.
+
+        What is not trained by others, whatever the reason, is trained here.
+        """
+        session, executor = self._session, self._session.executor
+        if executor is None:
+            yield from parents
+            return
+        waiting, away = list(parents), dict[str, tuple[Candidate, float]]()
+        try:
+            while waiting or away:
+                while waiting and len(away) < executor.places:
+                    parent = waiting.pop(0)
+                    recipe = trained_recipe(recipe_of(parent), epochs)
+                    known = session.known(recipe)
+                    if known is not None and known.outcome != "failed":
+                        yield parent
+                        continue
+                    spec = {"recipe": recipe.to_json()}
+                    executor.begin(Order(recipe.hash, "recipe training", spec, short_title(recipe)))
+                    away[recipe.hash] = parent, session.clock()
+                for outcome in executor.ended(_LOOK_EVERY_S) if away else ():
+                    parent, began = away.pop(outcome.key)
+                    if outcome.problem:
+                        session.say(f"{outcome.problem} It is trained here.")
+                    elif outcome.seconds:
+                        self._seconds[outcome.key] = outcome.seconds
+                        self._away_s = session.clock() - began - outcome.seconds
+                    yield parent
+                session.tell()
+                session.check()
+        finally:
+            executor.withdraw()
 
     def _rank(self, candidate: Candidate) -> tuple[float, ...]:
         """Return what says which candidates go on: limits first, then what is chosen by."""
@@ -142,7 +195,8 @@ class Training:
         """Return for how many epochs a candidate can be trained in the time that is left."""
         sure = _SURE_OF_PACE if self._has_seen else _UNSURE_OF_PACE
         macs = candidate.figures["macs"].value
-        return most_epochs(recipe_of(candidate), macs, self._pace, self._session.time() / sure)
+        left = self._session.time() - (self._away_s if self._session.executor else 0.0)
+        return most_epochs(recipe_of(candidate), macs, self._pace, left / sure)
 
     # --- one training -----------------------------------------------------------------------
 
@@ -153,7 +207,7 @@ class Training:
         known = session.known(recipe)
         if known is not None and known.outcome != "failed":
             return known
-        title, lesson = short_title(recipe), _Lesson()
+        title, lesson = short_title(recipe), _Lesson(self._seconds.get(recipe.hash, 0.0))
         try:
             bundle, _ = apply_recipe(
                 recipe,

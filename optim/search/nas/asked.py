@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from optim.data.generated import GENERATED
 from optim.errors import ConfigError
+from optim.hashing import digest
 from optim.search.budget import checked_seconds
 from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
@@ -134,6 +135,11 @@ class Asked:
             )
         if len(self.study) > 100:
             raise ConfigError("study must be a name of at most 100 characters.", field="study")
+
+    @property
+    def name(self) -> str:
+        """Of its study."""
+        return self.study or f"nas-{digest(self.to_json())[:12]}"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that :meth:`from_json` reads back."""

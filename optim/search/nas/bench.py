@@ -162,6 +162,12 @@ class Bench:
                 self._work[key] = float("inf")
         return self._work[key]
 
+    @property
+    def about_training(self) -> dict[str, Any]:
+        """What of a search tells how a network is trained, plain data: another bench's asked."""
+        own = self.asked
+        return Asked(own.space, own.data, seed=own.seed).to_json()
+
     # --- before training --------------------------------------------------------------------
 
     def costs(self, architecture: Architecture, goals: Goals) -> dict[str, Quantity]:

@@ -23,11 +23,12 @@ from optim.errors import Cancelled, ConfigError, OptimError
 from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
+from optim.search.executor import Executor
 from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
 from optim.search.nas.asked import Asked
 from optim.search.nas.ending import Answer, finish, impossible_answer
-from optim.search.nas.halving import newest, promotion, ranked
+from optim.search.nas.halving import LEARNED, newest, promotion, ranked
 from optim.search.nas.repeating import repeat
 from optim.search.nas.session import Session
 from optim.search.nas.supernet.stage import learn
@@ -58,6 +59,7 @@ class ArchitectureSearch:
         registered_only: Whether only registered data are opened.
         url: Of the database of studies; the default one if empty.
         clock: Monotonic seconds.
+        executor: Who trains; this process if None.
 
     Raises:
         OptimError: If the data or what is asked for cannot be used.
@@ -72,6 +74,7 @@ class ArchitectureSearch:
         registered_only: bool = False,
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
     ) -> None:
         self.session = Session(
             asked,
@@ -80,6 +83,7 @@ class ArchitectureSearch:
             registered_only=registered_only,
             url=url,
             clock=clock,
+            executor=executor,
         )
 
     def run(self) -> Answer:
@@ -107,6 +111,8 @@ class ArchitectureSearch:
             ended = "The budget is spent." if is_left else "Nothing is left to try."
         except OutOfTimeError:
             ended = "The budget is spent."
+        finally:
+            trying.give_up()
         if session.watch.is_enough():
             ended = "It was asked to take what it has."
         return finish(session, ended)
@@ -118,25 +124,45 @@ def _search(session: Session, trying: Trying) -> bool:
     Returns:
         Whether there was more to try.
     """
-    lengths = ", ".join(map(str, session.rungs))
+    words = ", ".join(map(str, session.rungs))
     session.say(
-        f"Networks are trained for {lengths} epochs: a third of them goes on each time."
+        f"Networks are trained for {words} epochs: a third of them goes on each time."
         if len(session.rungs) > 1
-        else f"Networks are trained for {lengths} epochs."
+        else f"Networks are trained for {words} epochs."
     )
-    is_left = True
-    while is_left and (session.time() > _for_the_end(session) or not session.candidates):
+    is_left, known_lengths = True, session.rungs
+    while (is_left or trying.away) and (
+        session.time() > _for_the_end(session) or not session.candidates
+    ):
         known = len(session.candidates)
-        if (found := promotion(session.candidates, session.goals, session.rungs)) is not None:
+        all_begun, lengths = [*session.candidates, *trying.away], session.lengths
+        if lengths != known_lengths:
+            known_lengths = lengths
+            _tell_lengths(session)
+        if trying.is_full:
+            trying.collect()
+        elif found := promotion(all_begun, session.goals, lengths, first=session.learns_lengths):
             trying.train(*found, "longer training")
-            session.say(session.best_so_far())
-        else:
+            if not trying.away:
+                session.say(session.best_so_far())
+        elif is_left:
             is_left = trying.try_next()
+        else:
+            trying.collect()
         if known == 0 and session.candidates:
             session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
     _finish_front(session, trying)
     repeat(session)
     return is_left
+
+
+def _tell_lengths(session: Session) -> None:
+    """Say which lengths of training are left out, and why."""
+    out = " and ".join(str(n) for n in session.rungs if n not in session.lengths)
+    session.say(
+        f"Trainings of {out} epochs rank the first {LEARNED} networks unlike those of "
+        f"{session.rungs[-1]}: they are left out."
+    )
 
 
 def _learn(session: Session, trying: Trying, smallest: Mapping[str, Scalar]) -> None:
@@ -185,19 +211,25 @@ def _finish_front(session: Session, trying: Trying) -> None:
     over: set[int] = set()
     while session.time():
         front = front_of(newest(session.candidates), session.goals, whole=True)
+        begun = over | {c.parent for c in trying.away if c.made["epochs"] == session.rungs[-1]}
         left = [
             c
             for c in ranked(front, session.goals)
-            if c.made["epochs"] < session.rungs[-1] and c.number not in over
+            if c.made["epochs"] < session.rungs[-1] and c.number not in begun
         ]
         # What is taken comes first; of the time after that its repetitions have their part.
         kept = _again(session) if over else 0.0
         able = [c for c in left if _SURE * _whole_training(session, c) + kept <= session.time()]
-        if not able:
+        if trying.is_full or (trying.away and not able):
+            trying.collect()
+            session.say(session.best_so_far())
+        elif not able:
             return
-        over.add(able[0].number)
-        trying.train(able[0], session.rungs[-1], "whole training")
-        session.say(session.best_so_far())
+        else:
+            over.add(able[0].number)
+            trying.train(able[0], session.rungs[-1], "whole training")
+            if not trying.away:
+                session.say(session.best_so_far())
 
 
 # --- what is out of reach -----------------------------------------------------------------------

@@ -67,11 +67,10 @@ def most_promising(space: Space, trained: Sequence[Known], pool: Sequence[Known]
     own = [((e - best) / span, *c) for e, c in zip(errors, costs[: len(trained)], strict=True)]
     corner = (1 + _MARGIN,) * len(own[0])
     own = [own[i] for i in front(own)]
-    before = hypervolume(own, corner)
     gains = []
     for m, s, c in zip(mean, spread, costs[len(trained) :], strict=True):
         guessed = [((m + q * s - best) / span, *c) for q in _QUANTILES]
-        gains.append(sum(_gain(own, values, before, corner) for values in guessed))
+        gains.append(sum(_gain(own, values, corner) for values in guessed))
     top = max(gains)
     if top <= 0:
         # Nothing promises more: whatever is least known.
@@ -80,14 +79,17 @@ def most_promising(space: Space, trained: Sequence[Known], pool: Sequence[Known]
 
 
 def _gain(
-    own: Sequence[tuple[float, ...]],
-    values: tuple[float, ...],
-    before: float,
-    corner: tuple[float, ...],
+    own: Sequence[tuple[float, ...]], values: tuple[float, ...], corner: tuple[float, ...]
 ) -> float:
+    """Return what a point adds to a volume: its own box without what others dominate of it."""
     if any(all(a <= b for a, b in zip(known, values, strict=True)) for known in own):
         return 0.0
-    return hypervolume([*own, values], corner) - before
+    if any(v >= c for v, c in zip(values, corner, strict=True)):
+        return 0.0
+    inside = [tuple(map(max, known, values)) for known in own]
+    inside = [inside[i] for i in front(inside)]
+    box = math.prod(c - v for v, c in zip(values, corner, strict=True))
+    return box - hypervolume(inside, corner)
 
 
 def _features(space: Space, networks: Sequence[Known]) -> np.ndarray:

@@ -16,11 +16,12 @@ from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss
+from optim.search.executor import Executor
 from optim.search.figures import FIGURES
 from optim.search.nas.answer import state_of
 from optim.search.nas.asked import PREDICTOR, Asked, goals_of
 from optim.search.nas.bench import Bench
-from optim.search.nas.halving import taken
+from optim.search.nas.halving import LEARNED, taken, telling
 from optim.search.nas.supernet.supernet import Supernet
 from optim.search.nas.trust import SUPERNET
 from optim.search.nas.words import figures_text
@@ -33,6 +34,8 @@ __all__ = ["Session", "rungs_of"]
 
 _FEWER = 3
 """Every round trains a third of the networks three times as long."""
+_LEARNED_SHARE = 0.35
+"""Of the budget, at most, for learning which lengths of training tell something."""
 _END_SHARE, _END_LEAST_S, _END_MOST = 0.1, 3.0, 0.4
 
 
@@ -65,6 +68,7 @@ class Session(SearchSession):
         registered_only: Whether only registered data are opened.
         url: Of the database of studies; the default one if empty.
         clock: Monotonic seconds.
+        executor: Who trains; this process if None.
 
     Attributes:
         goals: What is weighed and limited.
@@ -86,9 +90,11 @@ class Session(SearchSession):
         registered_only: bool = False,
         url: str = "",
         clock: Callable[[], float] = time.monotonic,
+        executor: Executor | None = None,
     ) -> None:
         super().__init__(asked.seconds, "opening the data", watch, url=url, clock=clock)
         self.asked = asked
+        self.executor = executor
         self.goals = goals_of(asked)
         self.bench = Bench(asked, folder=folder, registered_only=registered_only)
         self.networks = self.bench.space.count()
@@ -97,6 +103,29 @@ class Session(SearchSession):
         self.supernet: Supernet | None = None
         self.learned: dict[str, Any] | None = None
         self.repeated: dict[int, Quantity] = {}
+
+    # --- how long networks are trained ------------------------------------------------------
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of trainings in epochs that are made, shortest first."""
+        if self.asked.sampler != PREDICTOR:
+            return self.rungs
+        return telling(self.candidates, self.rungs)
+
+    @property
+    def learns_lengths(self) -> int:
+        """How many networks are trained for every length; 0 where there is no time for that."""
+        if self.asked.sampler != PREDICTOR:
+            return 0
+        each = [
+            c.figures["training"].value / c.made["epochs"] * self.rungs[-1]
+            for c in self.candidates
+            if c.is_whole and c.made.get("epochs")
+        ]
+        if not each or LEARNED * max(each) > _LEARNED_SHARE * self.budget.seconds:
+            return 0
+        return LEARNED
 
     # --- what was tried ---------------------------------------------------------------------
 
@@ -115,9 +144,8 @@ class Session(SearchSession):
             "epochs": list(self.rungs),
             "seed": asked.seed,
         }
-        name = asked.study or f"nas-{digest(asked.to_json())[:12]}"
         sampler = "random" if asked.sampler == PREDICTOR else asked.sampler
-        self.begin_studies(name, self.bench.space, about, sampler, asked.seed, "networks")
+        self.begin_studies(asked.name, self.bench.space, about, sampler, asked.seed, "networks")
 
     def trained(self, candidate: Candidate) -> ModelBundle:
         """Return the network that a candidate is; made again if its file is gone."""

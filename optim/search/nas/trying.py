@@ -9,15 +9,17 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from optim.errors import Cancelled, ConfigError, OptimError
 from optim.hashing import digest
+from optim.models.bundle import ModelBundle
 from optim.models.zoo import architecture_to_json
 from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
+from optim.search.executor import Order
 from optim.search.front import front
 from optim.search.nas.asked import PREDICTOR
 from optim.search.nas.predicting import LEAST_KNOWN, Known, most_promising
@@ -41,6 +43,27 @@ _POOL_FIRST, _POOL_STEP = 40, 12
 """Networks whose costs are computed before the first is predicted, and before each further one."""
 
 
+_LOOK_EVERY_S = 1.0
+"""How long to wait for trainings elsewhere before looking whether to stop."""
+
+
+@dataclass(frozen=True)
+class _Away:
+    """A network that is trained elsewhere.
+
+    Attributes:
+        begun: It, as far as it is known.
+        epochs: How long it is trained.
+        number: By which its study is told; None if no study has asked for it.
+        began: When it was given away.
+    """
+
+    begun: Candidate
+    epochs: int
+    number: int | None
+    began: float
+
+
 class Trying:
     """Tries networks.
 
@@ -50,9 +73,86 @@ class Trying:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._stage = "short training"
         self._pool: dict[str, Known] = {}
         self._chance = random.Random(session.asked.seed)
+        self._away: dict[str, _Away] = {}
+
+    # --- elsewhere --------------------------------------------------------------------------
+
+    @property
+    def away(self) -> list[Candidate]:
+        """Networks that are trained elsewhere at this moment, with the epochs they will have."""
+        return [one.begun for one in self._away.values()]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether everybody who trains for the search is busy."""
+        executor = self._session.executor
+        return executor is not None and len(self._away) >= executor.places
+
+    def collect(self) -> None:
+        """Wait until a network that is trained elsewhere is, and judge it.
+
+        Raises:
+            Cancelled: If whoever watches wants it to stop.
+            OutOfTimeError: If the budget is used up before.
+        """
+        session = self._session
+        assert session.executor is not None
+        while self._away:
+            ended = session.executor.ended(_LOOK_EVERY_S)
+            for outcome in ended:
+                away = self._away.pop(outcome.key)
+                begun = replace(away.begun, outcome="failed")
+                if outcome.problem:
+                    found = replace(begun, note=outcome.problem)
+                else:
+                    session.watch.trained(outcome.key)
+                    bundle = session.trained(begun)
+                    found = self._judged(begun, bundle, outcome.seconds)
+                self._keep(replace(found, seconds=time.monotonic() - away.began), away.number)
+            session.tell()
+            if ended:
+                return
+            session.check()
+
+    def give_up(self) -> None:
+        """Take back what is trained elsewhere; another attempt asks for it again."""
+        session = self._session
+        if session.executor is not None:
+            session.executor.withdraw()
+        for away in self._away.values():
+            if away.number is not None:
+                session.points.give_back(away.number)
+        self._away.clear()
+
+    def _send(self, begun: Candidate, epochs: int, number: int | None) -> None:
+        """Have a network trained elsewhere."""
+        session, bench = self._session, self._session.bench
+        assert session.executor is not None
+        order = Order(
+            bench.key_of(begun.made),
+            "network training",
+            {
+                "search": bench.about_training,
+                "architecture": begun.made["architecture"],
+                "epochs": epochs,
+            },
+            f"{begun.title}, {epochs} epochs",
+        )
+        session.executor.begin(order)
+        self._away[order.key] = _Away(begun, epochs, number, time.monotonic())
+        session.begin(f"{len(self._away)} networks are trained at once")
+
+    def _keep(self, found: Candidate, number: int | None) -> None:
+        session = self._session
+        if number is None:
+            session.others.add(found)
+        else:
+            session.points.tell(number, found, soft=("error", "training"))
+        session.tell()
+
+    # --- one after the other ----------------------------------------------------------------
 
     def begin(self, smallest: Point) -> None:
         """Have tried first the smallest network, what earlier searches found, and the default.
@@ -85,20 +185,30 @@ class Trying:
         session, study = self._session, self._session.points
         for _ in range(_MOST_REPEATS):
             session.watch.check()
-            if len({_key(c.point) for c in study.candidates()}) >= session.networks:
+            tried = {_key(c.point) for c in (*study.candidates(), *self.away)}
+            if len(tried) >= session.networks:
                 return False
             if (point := self._predicted()) is not None:
                 study.enqueue(point)
             asked = study.ask()
-            known = study.find(asked.point)
+            known = self._known(asked.point)
             if known is None:
                 self._try(asked.number, asked.point)
                 return True
             study.tell(asked.number, known, keep=False)
         return self._try_unknown()
 
-    def train(self, candidate: Candidate, epochs: int, stage: str) -> Candidate:
+    def _known(self, point: Point) -> Candidate | None:
+        """Return what is known of a network; as failed, what is trained elsewhere."""
+        for begun in self.away:
+            if dict(begun.point) == dict(point):
+                return replace(begun, outcome="failed")
+        return self._session.points.find(point)
+
+    def train(self, candidate: Candidate, epochs: int, stage: str) -> None:
         """Train a network that was trained for shorter, from the start, for longer.
+
+        Where somebody else trains, it is begun.
 
         Raises:
             Cancelled: If whoever watches wants it to stop.
@@ -110,21 +220,30 @@ class Trying:
         begun = replace(
             candidate, made=made, stage=stage, parent=candidate.number, number=-1, outcome="failed"
         )
+        if session.executor is not None:
+            self._send(begun, epochs, None)
+            return
         try:
             found = self._trained(begun, epochs)
         except (Cancelled, OutOfTimeError):
             raise
         except OptimError as error:
             found = replace(begun, note=str(error))
-        return session.others.add(replace(found, seconds=time.monotonic() - began))
+        self._keep(replace(found, seconds=time.monotonic() - began), None)
 
     # --- one network ------------------------------------------------------------------------
 
     def _try(self, number: int, point: Point) -> None:
-        session, study = self._session, self._session.points
+        study = self._session.points
         began = time.monotonic()
         try:
-            found = self._measured(point)
+            begun = self._sized(point)
+            if begun.outcome == "failed" and self._goes_away():
+                self._send(begun, int(begun.made["epochs"]), number)
+                return
+            found = begun
+            if begun.outcome != "sized":
+                found = self._trained(begun, int(begun.made["epochs"]))
         except (Cancelled, OutOfTimeError):
             study.give_back(number)
             raise
@@ -133,29 +252,36 @@ class Trying:
                 study.give_back(number)
                 raise  # no training fits into the budget
             found = self._failed(point, str(error))
-        found = replace(found, seconds=time.monotonic() - began)
-        study.tell(number, found, soft=("error", "training"))
-        session.tell()
+        self._keep(replace(found, seconds=time.monotonic() - began), number)
+
+    def _goes_away(self) -> bool:
+        """Whether the next network is trained elsewhere; the first of all is trained here."""
+        session = self._session
+        return session.executor is not None and any(c.is_whole for c in session.candidates)
+
+    def _stage(self) -> str:
+        return "short training" if len(self._session.lengths) > 1 else "whole training"
 
     def _failed(self, point: Point, note: str) -> Candidate:
         title = title_of(self._session.asked.space, point)
-        return Candidate(dict(point), {}, {}, "failed", self._stage, title, note)
+        return Candidate(dict(point), {}, {}, "failed", self._stage(), title, note)
 
-    def _measured(self, point: Point) -> Candidate:
+    def _sized(self, point: Point) -> Candidate:
+        """Return a network that is to be trained, or one that misses a limit whatever it learns."""
         session = self._session
         architecture = session.bench.architecture(point)
         made: dict[str, Any] = {"architecture": architecture_to_json(architecture)}
         figures = session.bench.costs(architecture, session.goals)
         found = Candidate(
-            dict(point), made, figures, "sized", self._stage, title_of(session.asked.space, point)
+            dict(point), made, figures, "sized", self._stage(), title_of(session.asked.space, point)
         )
         missed = session.goals.misses(figures, but=("error", "training"))
         if missed:
             return replace(found, note=missed[0].text)
         session.watch.check()
-        epochs = session.rungs[0]
-        found = replace(found, made={**made, "epochs": epochs}, scores=session.scores(point))
-        return self._trained(found, epochs)
+        epochs = session.lengths[0]
+        made = {**made, "epochs": epochs}
+        return replace(found, made=made, scores=session.scores(point), outcome="failed")
 
     def _trained(self, begun: Candidate, epochs: int) -> Candidate:
         """Return a candidate with what it reaches after so many epochs."""
@@ -185,6 +311,11 @@ class Trying:
             check=check,
             trained=session.watch.trained,
         )
+        return self._judged(begun, bundle, seconds)
+
+    def _judged(self, begun: Candidate, bundle: ModelBundle, seconds: float) -> Candidate:
+        """Return a candidate with what its trained network reaches as it is deployed."""
+        session, bench = self._session, self._session.bench
         judged = bench.judge(bench.deployed(bundle), bench.subject.part, session.watch.check)
         figures = {
             **begun.figures,
@@ -201,10 +332,10 @@ class Trying:
         generator = random.Random(len(study.candidates()) + self._session.asked.seed)
         for _ in range(_MOST_DRAWN):
             point = space.drawn(generator)
-            if study.find(point) is None:
+            if self._known(point) is None:
                 study.enqueue(point)
                 asked = study.ask()
-                known = study.find(asked.point)
+                known = self._known(asked.point)
                 if known is None:
                     self._try(asked.number, asked.point)
                     return True
@@ -223,12 +354,14 @@ class Trying:
                 {name: c.figures[name].value for name in costs},
                 c.figures["error"].value,
             )
-            for c in study.candidates()
-            if c.is_whole and all(name in c.figures for name in costs)
+            for c in session.candidates
+            if c.is_whole
+            and c.made.get("epochs") == session.lengths[0]
+            and all(name in c.figures for name in costs)
         ]
         if len(trained) < LEAST_KNOWN:
             return None
-        tried = {digest(dict(c.point)) for c in study.candidates()}
+        tried = {digest(dict(c.point)) for c in (*study.candidates(), *self.away)}
         self._grow_pool(trained, tried, costs)
         pool = [one for key, one in self._pool.items() if key not in tried]
         position = most_promising(session.bench.space, trained, pool)

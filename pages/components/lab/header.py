@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from optim.recipe import Recipe
-from pages.components import access
+from pages.components import access, state
 from pages.components.lab.delivery import download_button
 from pages.components.lab.recover import recover_button
-from pages.components.lab.sharing import sharing
 from pages.components.lab.words import samples_of
+from pages.components.sharing import sharing
 
 __all__ = ["header"]
 
@@ -40,12 +40,10 @@ def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center", key="lab_header"):
         st.subheader(f"{info['name']} · {info['data']}", anchor=False, width="content")
-        words = samples_of(info["part"], generated=info["generated"])
-        st.badge(
-            f"{info['samples']:,} {words}",
-            color="gray",
-            help=" ".join(info["notes"]) if info["generated"] else None,
-        )
+        if info["generated"]:
+            # Of other samples, the verdict below says which and how many.
+            words = samples_of(info["part"], generated=True)
+            st.badge(f"{info['samples']:,} {words}", color="gray", help=" ".join(info["notes"]))
         if info["overlap"] in _OVERLAP:
             text, why = _OVERLAP[info["overlap"]]
             st.badge(text, color="orange", icon=":material/warning:", help=why)
@@ -55,7 +53,8 @@ def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
         ):
             st.switch_page(_DATA)
         with st.popover("Share", icon=":material/link:"):
-            sharing(recipe, str(info["name"]), confirmed=confirmed)
+            link = f"{state.LINK}={state.recipe().to_link()}"
+            sharing(recipe, str(info["name"]), link, confirmed=confirmed)
         if confirmed and not access.is_presentation():
             recover_button(recipe, info)
         if confirmed:

@@ -21,7 +21,7 @@ from pages.components.present.keys import pressed_key
 from pages.components.runs.words import plain
 from pages.components.server import evaluator, run_store
 
-__all__ = ["place_after", "slides"]
+__all__ = ["DECK", "place_after", "slides"]
 
 DECK, AT = "snapshots", "at"
 """Query parameters: what is shown in its order, and which of it is shown now, from 1.
@@ -206,8 +206,12 @@ def _own(shown: _Slide) -> None:
 
 
 def _remove(shown: Snapshot) -> None:
-    access.refuse_presentation()
-    remove_snapshot(shown.id)
+    try:
+        access.refuse_presentation()
+        remove_snapshot(shown.id)
+    except OptimError as error:
+        state.notice(error)
+        return
     left = [i for i in st.query_params.get(DECK, "").split(",") if i != shown.id]
     if left:
         st.query_params[DECK] = ",".join(left)

@@ -29,6 +29,7 @@ from pages.components.runs.polled import polled
 from pages.components.runs.reported import report_of
 from pages.components.runs.words import STATES, doing, duration, left, plain, subject_of
 from pages.components.server import run_store
+from pages.components.sharing import sharing
 
 __all__ = ["LAB", "RUNS", "layer_rows", "no_run", "run_detail", "step_rows", "step_titles"]
 
@@ -124,6 +125,8 @@ def _header(run: Run, recipe: Recipe | None) -> None:
                 help="One HTML file that needs no network, with the recipe and a program that "
                 "checks its figures.",
             )
+            with st.popover("Share", icon=":material/link:"):
+                sharing(recipe, run.title, f"id={run.id}", confirmed=True)
         if run.kind == NAS and st.button(
             "See the search", icon=":material/account_tree:", type="primary"
         ):

@@ -280,7 +280,8 @@ def test_every_figure_of_the_card_says_how_it_was_obtained(unpacked):
 def test_names_from_anybody_break_no_table(compressed):
     bundle = replace(compressed, name="a|b\n# c <script>")
     card = files_of(delivered(bundle, "bundle").data)["MODEL_CARD.md"].decode()
-    assert card.startswith("# a b # c  script")
+    assert "\n# a b # c  script" in card
+    assert card.startswith("---\nlibrary_name: onnx\n")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A real Ray cluster of two nodes on this machine: trainings, a node that is killed, cancel, pause.
+"""A real Ray cluster of two nodes on this machine: trainings, searches, a node that is killed.
 
 The nodes share a folder by ``OPTIM_FILES`` and nothing else: each has a home of its own.
 """
@@ -20,6 +20,7 @@ from optim.runs.store import RunStore
 from tests.optim.runs import postgres
 from tests.optim.runs.kinds import PATH, chain
 from tests.optim.runs.ray_nodes import Held
+from tests.optim.runs.ray_searches import searched
 
 LIMIT_S = 240
 EPOCHS = 80
@@ -32,6 +33,15 @@ steps:
   - prune_channels: {{pruning_ratio: 0.25}}
   - distill: {{epochs: {EPOCHS}}}
 """
+
+NAS = (
+    *("nas", "--space", "dscnn", "--data", "digits", "--minutes", "5", "--epochs", "36"),
+    *("--only", "width=8,16,24", "--only", "depth=1,2,3"),
+)
+SEARCH = (
+    *("search", "digits-resnet8", "--data", "digits", "--max-bytes", "25%"),
+    *("--minutes", "5", "--from-scratch"),
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(900)]
 if importlib.util.find_spec("ray") is None:
@@ -200,3 +210,21 @@ def test_a_driver_that_is_killed_loses_nothing(any_cluster):
     assert (found.state, found.result) == (State.FINISHED, {"value": chain(60)})
     assert found.attempt == 2
     assert "Its driver was gone. It goes on from its last checkpoint." in messages(store, run)
+
+
+# --- searches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [NAS, SEARCH], ids=["nas", "search"])
+def test_a_search_trains_on_both_nodes_and_survives_one(cluster, nodes, tmp_path, command):
+    found = searched(cluster, nodes, tmp_path, *command)
+    assert found.code == 0, found.told[-3000:]
+    assert found.answer["satisfied"]
+    assert found.answer["verification"]["passed"]
+    assert found.killed
+    assert len(found.by_node) >= 2, "trainings were spread over the nodes"
+    assert "Its node died. It goes on from its last checkpoint." in found.told
+    rows = found.answer["candidates"]
+    stages = {row["stage"] for row in rows if row["outcome"] == "measured"}
+    assert stages & {"short training", "long training", "whole training"}, found.told[-3000:]
+    assert not cluster.has_active()

@@ -3,7 +3,10 @@
 import pytest
 
 from optim.belongings.found import belongings, owners
+from optim.errors import RunError
 from optim.models.cards import model_cards
+from optim.runs.snapshots import save_snapshot, snapshots
+from pages.components import mine as module
 from pages.components.server import evaluator
 from tests.pages.components.test_access import upload
 from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
@@ -57,3 +60,36 @@ def test_who_only_looks_deletes_nothing(monkeypatch, worked):
     at.switch_page(PAGE).run()
     assert not [b for b in at.button if b.label == "Delete everything"]
     assert not belongings(model_cards()[name].owner, worked.store).is_empty
+
+
+@pytest.fixture
+def two_saved(worked):
+    """A page of somebody who saved two snapshots, and their ids."""
+    at = open_app(small_recipe())
+    name = upload(at, seed=24)
+    owner = model_cards()[name].owner
+    saved = [save_snapshot(title, small_recipe(), owner) for title in ("First", "Second")]
+    at.switch_page(PAGE).run()
+    return at, owner, [one.id for one in saved]
+
+
+def test_snapshots_are_listed_and_deleted_one_by_one(two_saved):
+    at, owner, (first, second) = two_saved
+    assert "2 snapshots" in texts(at)
+    at.button(key=f"delete_{first}").click().run()
+    assert not at.exception
+    assert [one.id for one in snapshots(owner)] == [second]
+    assert "1 snapshot" in texts(at)
+
+
+def test_a_snapshot_that_cannot_be_deleted_is_a_sentence(two_saved, monkeypatch):
+    at, owner, (first, second) = two_saved
+
+    def fail(snapshot_id):
+        raise RunError("The snapshot cannot be deleted: read-only.", hint="Make it writable.")
+
+    monkeypatch.setattr(module, "remove_snapshot", fail)
+    at.button(key=f"delete_{first}").click().run()
+    assert not at.exception
+    assert "read-only" in at.error[0].value
+    assert [one.id for one in snapshots(owner)] == [first, second]

@@ -6,6 +6,7 @@ import pytest
 
 from optim.export.archive import files_of
 from optim.runs.run import EpochRow, State
+from optim.runs.snapshots import snapshots
 from pages.components.runs.reported import report_of
 from tests.pages.helpers import OTHER, click, open_app, recipe_of, small_recipe, texts
 from tests.pages.worked import scorecard, trainable
@@ -51,6 +52,20 @@ def test_an_id_that_is_not_here_is_explained(worked):
 
 def test_a_store_that_cannot_be_opened_is_explained(no_store):
     assert "The run store" in open_run("any").error[0].value
+
+
+def test_the_recipe_of_a_finished_run_is_kept_as_a_snapshot(worked):
+    at = open_run(worked.finished("Half of it").id)
+    assert "id=" in texts(at)
+    before = {one.id for one in snapshots()}
+    at.text_input(key="snapshot_title").set_value("From a run").run()
+    click(at, "Save snapshot")
+    assert not at.exception
+    assert [one.title for one in snapshots() if one.id not in before] == ["From a run"]
+
+
+def test_what_has_not_finished_is_not_shared(worked):
+    assert "Save snapshot" not in labels(open_run(worked.queued().id))
 
 
 def test_a_title_says_which_and_a_badge_how_it_is(worked):

@@ -4,8 +4,8 @@ import pytest
 
 from optim.runs.jobs.share import KIND
 from optim.runs.snapshots import save_snapshot, snapshots
-from pages.components.lab.sharing import is_local
 from pages.components.present.slides import place_after
+from pages.components.sharing import is_local
 from tests.pages.helpers import click, open_app, serving, small_recipe, texts
 
 PAGE = "pages/share/present.py"
@@ -93,7 +93,7 @@ def test_a_link_for_others_needs_an_address_that_others_reach(address, local):
 
 
 def test_the_lab_saves_snapshots_and_starts_the_offline_page(monkeypatch):
-    from pages.components.lab import sharing
+    from pages.components import sharing
     from pages.components.server import run_store
 
     monkeypatch.setattr(sharing, "wake_engine", lambda: None)

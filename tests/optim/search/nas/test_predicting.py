@@ -7,7 +7,7 @@ import pytest
 
 from optim.search.front import front, hypervolume
 from optim.search.nas.families import space_of
-from optim.search.nas.predicting import Known, most_promising
+from optim.search.nas.predicting import Known, _gain, most_promising
 
 SPACE = space_of("mlp", (13,), only={"width": tuple(range(4, 65, 4)), "depth": (1, 2, 3, 4)})
 
@@ -49,3 +49,12 @@ def test_where_nothing_promises_more_the_least_known_is_tried():
     worse = [Known(point, {"macs": 1e6}) for point in NETWORKS if point["mlp.depth"] == 4]
     position = most_promising(SPACE, trained, worse)
     assert 0 <= position < len(worse)
+
+
+def test_what_a_point_adds_is_the_difference_of_two_volumes():
+    chance, corner = random.Random(0), (1.05, 1.05, 1.05)
+    for _ in range(50):
+        own = [tuple(chance.random() for _ in corner) for _ in range(12)]
+        one = tuple(chance.uniform(-0.1, 1.2) for _ in corner)
+        more = hypervolume([*own, one], corner) - hypervolume(own, corner)
+        assert _gain(own, one, corner) == pytest.approx(max(0.0, more), abs=1e-12)

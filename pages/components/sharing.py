@@ -1,4 +1,4 @@
-"""What can be handed on from the Lab: a link, one file that works offline, a snapshot."""
+"""What can be handed on of a recipe: a link, one file that works offline, a snapshot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from optim.recipe import Recipe
 from optim.runs.jobs.share import KIND, SHARED
 from optim.runs.run import ACTIVE, Run, State
 from optim.runs.snapshots import save_snapshot
-from pages.components import access, state
+from pages.components import access
 from pages.components.runs import actions
 from pages.components.server import run_store, wake_engine
 
@@ -24,15 +24,17 @@ _ASKED = "offline_pages"
 """State of the session: hashes of what an offline page was asked for."""
 
 
-def sharing(recipe: Recipe, name: str, *, confirmed: bool) -> None:
+def sharing(recipe: Recipe, name: str, query: str, *, confirmed: bool) -> None:
     """Draw everything that can be handed on.
 
     Args:
         recipe: The recipe shown.
-        name: Of the model, for a reader.
+        name: What is shown, for a reader.
+        query: What the address of this page has to say to show it again.
         confirmed: Whether somebody looked at how the data are read.
     """
-    _links()
+    base = (st.context.url or "").split("?")[0]
+    _links(f"{base}?{query}")
     if access.is_presentation() or not confirmed:
         return
     st.divider()
@@ -55,8 +57,7 @@ def is_local(address: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _links() -> None:
-    address = _address()
+def _links(address: str) -> None:
     if is_local(address):
         st.caption(
             "This server answers on this machine only: there is no link for others. To have one, "
@@ -145,8 +146,3 @@ def _found(spec: dict[str, object]) -> Run | None:
         if run.kind == KIND and run.spec == spec and access.may_see_run(run):
             return run
     return None
-
-
-def _address() -> str:
-    base = (st.context.url or "").split("?")[0]
-    return f"{base}?{state.LINK}={state.recipe().to_link()}"
