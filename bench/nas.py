@@ -31,7 +31,7 @@ from optim.search.candidate import Candidate
 from optim.search.front import front, hypervolume
 from optim.search.goals import Goals
 from optim.search.nas.families import space_of
-from optim.search.nas.halving import promotion
+from optim.search.nas.halving import LEARNED, promotion, telling
 from optim.search.nas.predicting import LEAST_KNOWN, Known, most_promising
 from optim.search.nas.trust import kendall_tau, spearman_rho
 from optim.search.samplers import sampler_of
@@ -136,6 +136,8 @@ class Step:
 # --- ways to search -------------------------------------------------------------------------------
 
 Way = Callable[[Table, int], Iterator[Step]]
+NextPoint = Callable[[list[Candidate], int], Any]
+"""Names the next network, from all that were trained and the length of the next training."""
 
 
 def by_chance(table: Table, seed: int) -> Iterator[Step]:
@@ -196,18 +198,26 @@ def by_predictor(table: Table, seed: int) -> Iterator[Step]:
 
 def by_predictor_and_halving(table: Table, seed: int) -> Iterator[Step]:
     """Train for short what promises most, and a third of it for longer each time."""
+    yield from _halved(table, _foretold(table, seed))
+
+
+def by_predictor_that_learns(table: Table, seed: int) -> Iterator[Step]:
+    """The same as long as short trainings rank networks as long ones do: as the search does it."""
+    yield from _halved(table, _foretold(table, seed), LEARNED)
+
+
+def _foretold(table: Table, seed: int) -> NextPoint:
+    """Return what names the network that promises most, a few at random and the smallest first."""
     chance = random.Random(seed)
     smallest = min(table.points.values(), key=lambda p: table.row(p)["bytes"])
     first = [smallest, *chance.sample(list(table.points.values()), LEAST_KNOWN)]
 
-    def next_point(known: list[Candidate]) -> Any:
-        done = [c.point for c in known if c.made["epochs"] == nas_table.RUNGS[0]]
-        fresh = [point for point in first if point not in done]
-        if fresh:
-            return fresh[0]
-        return _promising(table, done, nas_table.RUNGS[0])
+    def next_point(known: list[Candidate], epochs: int) -> Any:
+        done = [c.point for c in known if c.made["epochs"] == epochs]
+        fresh = [point for point in first if not any(c.point == point for c in known)]
+        return fresh[0] if fresh else _promising(table, done, epochs)
 
-    yield from _halved(table, next_point)
+    return next_point
 
 
 WAYS: dict[str, Way] = {
@@ -219,6 +229,7 @@ WAYS: dict[str, Way] = {
     "NSGA-II, short trainings first": by_halving("nsga2"),
     "predictor": by_predictor,
     "predictor, short trainings first": by_predictor_and_halving,
+    "predictor, short trainings while they tell (default)": by_predictor_that_learns,
 }
 
 
@@ -249,10 +260,10 @@ def _new_points(study: Study, table: Table, seed: int) -> Iterator[Any]:
             study.enqueue(chance.choice(left))
 
 
-def _told(study: Study, table: Table, seed: int) -> Callable[[list[Candidate]], Any]:
+def _told(study: Study, table: Table, seed: int) -> NextPoint:
     asked = _new_points(study, table, seed)
 
-    def next_point(known: list[Candidate]) -> Any:
+    def next_point(known: list[Candidate], epochs: int) -> Any:
         one = next(asked, None)
         if one is None:
             return None
@@ -262,18 +273,18 @@ def _told(study: Study, table: Table, seed: int) -> Callable[[list[Candidate]], 
     return next_point
 
 
-def _halved(table: Table, next_point: Callable[[list[Candidate]], Any]) -> Iterator[Step]:
+def _halved(table: Table, next_point: NextPoint, learned: int = 0) -> Iterator[Step]:
     known: list[Candidate] = []
     while True:
-        found = promotion(known, GOALS, nas_table.RUNGS)
+        lengths = telling(known, nas_table.RUNGS) if learned else nas_table.RUNGS
+        found = promotion(known, GOALS, lengths, first=learned)
         if found is not None:
             candidate, epochs = found
             known.append(table.candidate(candidate.point, epochs, len(known) + 1, candidate.number))
         else:
-            point = next_point(known)
+            point, epochs = next_point(known, lengths[0]), lengths[0]
             if point is None:
                 return
-            epochs = nas_table.RUNGS[0]
             known.append(table.candidate(point, epochs, len(known) + 1))
         yield Step(known[-1].point, epochs)
 
@@ -323,6 +334,22 @@ def curve(table: Table, way: Way, seed: int) -> dict[str, Any]:
     return {"within_1_percent_after": reached, "missing_by_share": missing, "regret": regret}
 
 
+def is_defined(table: Table, way: str) -> bool:
+    """Whether the proxy that a way begins with says something of every network."""
+    name = {"synflow first": "synflow", "NASWOT first": "naswot"}.get(way.partition(",")[0])
+    return name is None or all(math.isfinite(row[name]) for row in table.rows.values())
+
+
+def least(table: Table) -> int:
+    """Return how many trainings it takes, by greed, if all errors are known before."""
+    left, taken = list(table.rows.values()), list[dict[str, float]]()
+    while 1 - table.volume(taken) / table.best > CLOSE:
+        best = max(left, key=lambda row: table.volume([*taken, row]))
+        taken.append(best)
+        left = [row for row in left if row is not best]
+    return len(taken)
+
+
 def trust(table: Table) -> dict[str, Any]:
     """Return the rank correlations of proxies with the error after whole trainings."""
     rows = list(table.rows.values())
@@ -339,14 +366,14 @@ def trust(table: Table) -> dict[str, Any]:
 def table_text(results: dict[str, Any], networks: int) -> str:
     """Return the table of docs/benchmarks.md."""
     lines = [
-        "| way | trainings until 1 % is missing, median (least to most) | share of the table "
+        "| way | seeds | trainings until 1 % is missing, median (least to most) | of the table "
         "| missing after 5 % | after 10 % | regret after 10 %, points |",
-        "|:--|--:|--:|--:|--:|--:|",
+        "|:--|--:|--:|--:|--:|--:|--:|",
     ]
     for way in WAYS:
         cells = [v for k, v in results.items() if k.rpartition(", seed ")[0] == way]
         if not cells:
-            lines.append(f"| {way} | not run | | | | |")
+            lines.append(f"| {way} | not run | | | | | |")
             continue
         reached = [c["within_1_percent_after"] for c in cells]
         far = _MOST * networks
@@ -359,7 +386,7 @@ def table_text(results: dict[str, Any], networks: int) -> str:
             return statistics.mean(c[name].get(share, 1.0) for c in cells)
 
         lines.append(
-            f"| {way} | {over}{middle:.0f} ({counts[0]:.0f} to {most}) | "
+            f"| {way} | {len(cells)} | {over}{middle:.0f} ({counts[0]:.0f} to {most}) | "
             f"{over}{100 * middle / networks:.0f} % | "
             f"{100 * mean('missing_by_share', '0.05'):.1f} % | "
             f"{100 * mean('missing_by_share', '0.1'):.1f} % | {mean('regret', '0.1'):.2f} |"
@@ -370,6 +397,7 @@ def table_text(results: dict[str, Any], networks: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     options = parser.parse_args()
     results: dict[str, Any] = (
         json.loads(RESULTS.read_text(encoding="utf-8"))["results"] if RESULTS.is_file() else {}
@@ -382,17 +410,26 @@ def main() -> None:
             texts.append(f"{TITLES[name]}: not run.")
             continue
         cells: dict[str, Any] = results.get(name, {}).get("cells", {})
-        missing = [(w, s) for s in range(SEEDS) for w in WAYS if f"{w}, seed {s}" not in cells]
+        # A proxy that says nothing of some networks cannot choose among them.
+        ways = [w for w in WAYS if is_defined(table, w)]
+        cells = {k: v for k, v in cells.items() if k.rpartition(", seed ")[0] in ways}
+        missing = [
+            (w, s) for s in range(options.seeds) for w in ways if f"{w}, seed {s}" not in cells
+        ]
         for way, seed in missing[: options.cells]:
             cells[f"{way}, seed {seed}"] = curve(table, WAYS[way], seed)
             options.cells -= 1
         results[name] = {
             "networks": len(table.rows),
             "front": len(front([table.values(r) for r in table.rows.values()])),
+            "least": least(table),
             "correlations_tau_rho": trust(table),
             "cells": cells,
         }
-        title = f"{TITLES[name]}, {results[name]['front']} on the front:"
+        title = (
+            f"{TITLES[name]}, {results[name]['front']} on the front. Who knew all errors before "
+            f"would train {results[name]['least']}."
+        )
         texts.append(f"{title}\n\n{table_text(cells, len(table.rows))}")
     record("nas", results)
     DOCS.write_text(documented("nas", "\n\n".join(texts)), encoding="utf-8")

@@ -4,7 +4,8 @@ Asynchronous successive halving (Li et al., A System for Massively Parallel Hype
 2018, arXiv:1810.05934), with one worker or several: as soon as a length of training has three
 networks for each that was trained for longer, its best one is; else a new network is tried.
 **Differs from the paper**: each training begins from the start, with a schedule of its own length,
-so that it can be made again; and what is best is told by fronts, not by one figure.
+so that it can be made again; what is best is told by fronts, not by one figure; and a short length
+has to show that it tells something: :func:`telling`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from optim.search.candidate import Candidate
 from optim.search.choosing import chosen
 from optim.search.front import front
 from optim.search.goals import Goals
+from optim.search.nas.trust import spearman_rho
 
-__all__ = ["newest", "promotion", "ranked", "taken"]
+__all__ = ["LEARNED", "newest", "promotion", "ranked", "taken", "telling"]
 
 _FEWER = 3
+LEARNED = 6
+"""Networks that are trained for every length to learn which lengths tell something."""
+_TELLS = 0.5
+"""Spearman's rho with the errors after whole trainings, at least."""
 
 
 def ranked(candidates: Sequence[Candidate], goals: Goals) -> list[Candidate]:
@@ -61,7 +67,7 @@ def taken(candidates: Sequence[Candidate], goals: Goals) -> Candidate | None:
 
 
 def promotion(
-    candidates: Sequence[Candidate], goals: Goals, rungs: Sequence[int]
+    candidates: Sequence[Candidate], goals: Goals, rungs: Sequence[int], *, first: int = 0
 ) -> tuple[Candidate, int] | None:
     """Return the network that is to be trained for longer, and how long; None for a new one.
 
@@ -69,14 +75,41 @@ def promotion(
         candidates: All that were tried.
         goals: What is weighed and limited.
         rungs: Lengths of trainings in epochs, shortest first.
+        first: So many networks, the first that were trained, go on whatever they reach.
     """
     for shorter, longer in zip(rungs[-2::-1], rungs[:0:-1], strict=True):
         trained = [c for c in candidates if c.is_whole and c.made.get("epochs") == shorter]
         promoted = {c.parent for c in candidates if c.made.get("epochs") == longer}
-        for candidate in ranked(trained, goals)[: len(trained) // _FEWER]:
+        best = [*trained[:first], *ranked(trained, goals)[: len(trained) // _FEWER]]
+        for candidate in best:
             if candidate.number not in promoted:
                 return candidate, longer
     return None
+
+
+def telling(candidates: Sequence[Candidate], rungs: Sequence[int]) -> tuple[int, ...]:
+    """Return the lengths of training that tell something of the longest, and that itself.
+
+    Decided once, by the first networks that were trained for all lengths: which ones these are has
+    nothing to do with what they reach.
+
+    Args:
+        candidates: All that were tried, oldest first.
+        rungs: Lengths of trainings in epochs, shortest first.
+    """
+    errors: dict[str, dict[int, float]] = {}
+    for c in candidates:
+        if c.is_whole and c.made.get("epochs"):
+            own = errors.setdefault(repr(sorted(c.point.items())), {})
+            own[c.made["epochs"]] = c.figures["error"].value
+    known = [own for own in errors.values() if own.keys() >= set(rungs)][:LEARNED]
+    if len(known) < LEARNED:
+        return tuple(rungs)
+    last = [own[rungs[-1]] for own in known]
+    return (
+        *(r for r in rungs[:-1] if (spearman_rho([k[r] for k in known], last) or 0.0) >= _TELLS),
+        rungs[-1],
+    )
 
 
 def newest(candidates: Sequence[Candidate]) -> list[Candidate]:

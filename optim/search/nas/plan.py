@@ -28,7 +28,7 @@ from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
 from optim.search.nas.asked import Asked
 from optim.search.nas.ending import Answer, finish, impossible_answer
-from optim.search.nas.halving import newest, promotion, ranked
+from optim.search.nas.halving import LEARNED, newest, promotion, ranked
 from optim.search.nas.repeating import repeat
 from optim.search.nas.session import Session
 from optim.search.nas.supernet.stage import learn
@@ -124,21 +124,24 @@ def _search(session: Session, trying: Trying) -> bool:
     Returns:
         Whether there was more to try.
     """
-    lengths = ", ".join(map(str, session.rungs))
+    words = ", ".join(map(str, session.rungs))
     session.say(
-        f"Networks are trained for {lengths} epochs: a third of them goes on each time."
+        f"Networks are trained for {words} epochs: a third of them goes on each time."
         if len(session.rungs) > 1
-        else f"Networks are trained for {lengths} epochs."
+        else f"Networks are trained for {words} epochs."
     )
-    is_left = True
+    is_left, known_lengths = True, session.rungs
     while (is_left or trying.away) and (
         session.time() > _for_the_end(session) or not session.candidates
     ):
         known = len(session.candidates)
-        all_begun = [*session.candidates, *trying.away]
+        all_begun, lengths = [*session.candidates, *trying.away], session.lengths
+        if lengths != known_lengths:
+            known_lengths = lengths
+            _tell_lengths(session)
         if trying.is_full:
             trying.collect()
-        elif (found := promotion(all_begun, session.goals, session.rungs)) is not None:
+        elif found := promotion(all_begun, session.goals, lengths, first=session.learns_lengths):
             trying.train(*found, "longer training")
             if not trying.away:
                 session.say(session.best_so_far())
@@ -151,6 +154,15 @@ def _search(session: Session, trying: Trying) -> bool:
     _finish_front(session, trying)
     repeat(session)
     return is_left
+
+
+def _tell_lengths(session: Session) -> None:
+    """Say which lengths of training are left out, and why."""
+    out = " and ".join(str(n) for n in session.rungs if n not in session.lengths)
+    session.say(
+        f"Trainings of {out} epochs rank the first {LEARNED} networks unlike those of "
+        f"{session.rungs[-1]}: they are left out."
+    )
 
 
 def _learn(session: Session, trying: Trying, smallest: Mapping[str, Scalar]) -> None:

@@ -21,7 +21,7 @@ from optim.search.figures import FIGURES
 from optim.search.nas.answer import state_of
 from optim.search.nas.asked import PREDICTOR, Asked, goals_of
 from optim.search.nas.bench import Bench
-from optim.search.nas.halving import taken
+from optim.search.nas.halving import LEARNED, taken, telling
 from optim.search.nas.supernet.supernet import Supernet
 from optim.search.nas.trust import SUPERNET
 from optim.search.nas.words import figures_text
@@ -34,6 +34,8 @@ __all__ = ["Session", "rungs_of"]
 
 _FEWER = 3
 """Every round trains a third of the networks three times as long."""
+_LEARNED_SHARE = 0.35
+"""Of the budget, at most, for learning which lengths of training tell something."""
 _END_SHARE, _END_LEAST_S, _END_MOST = 0.1, 3.0, 0.4
 
 
@@ -101,6 +103,29 @@ class Session(SearchSession):
         self.supernet: Supernet | None = None
         self.learned: dict[str, Any] | None = None
         self.repeated: dict[int, Quantity] = {}
+
+    # --- how long networks are trained ------------------------------------------------------
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of trainings in epochs that are made, shortest first."""
+        if self.asked.sampler != PREDICTOR:
+            return self.rungs
+        return telling(self.candidates, self.rungs)
+
+    @property
+    def learns_lengths(self) -> int:
+        """How many networks are trained for every length; 0 where there is no time for that."""
+        if self.asked.sampler != PREDICTOR:
+            return 0
+        each = [
+            c.figures["training"].value / c.made["epochs"] * self.rungs[-1]
+            for c in self.candidates
+            if c.is_whole and c.made.get("epochs")
+        ]
+        if not each or LEARNED * max(each) > _LEARNED_SHARE * self.budget.seconds:
+            return 0
+        return LEARNED
 
     # --- what was tried ---------------------------------------------------------------------
 

@@ -73,7 +73,6 @@ class Trying:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._stage = "short training"
         self._pool: dict[str, Known] = {}
         self._chance = random.Random(session.asked.seed)
         self._away: dict[str, _Away] = {}
@@ -235,14 +234,16 @@ class Trying:
     # --- one network ------------------------------------------------------------------------
 
     def _try(self, number: int, point: Point) -> None:
-        session, study = self._session, self._session.points
+        study = self._session.points
         began = time.monotonic()
         try:
             begun = self._sized(point)
             if begun.outcome == "failed" and self._goes_away():
-                self._send(begun, session.rungs[0], number)
+                self._send(begun, int(begun.made["epochs"]), number)
                 return
-            found = begun if begun.outcome == "sized" else self._trained(begun, session.rungs[0])
+            found = begun
+            if begun.outcome != "sized":
+                found = self._trained(begun, int(begun.made["epochs"]))
         except (Cancelled, OutOfTimeError):
             study.give_back(number)
             raise
@@ -258,9 +259,12 @@ class Trying:
         session = self._session
         return session.executor is not None and any(c.is_whole for c in session.candidates)
 
+    def _stage(self) -> str:
+        return "short training" if len(self._session.lengths) > 1 else "whole training"
+
     def _failed(self, point: Point, note: str) -> Candidate:
         title = title_of(self._session.asked.space, point)
-        return Candidate(dict(point), {}, {}, "failed", self._stage, title, note)
+        return Candidate(dict(point), {}, {}, "failed", self._stage(), title, note)
 
     def _sized(self, point: Point) -> Candidate:
         """Return a network that is to be trained, or one that misses a limit whatever it learns."""
@@ -269,13 +273,13 @@ class Trying:
         made: dict[str, Any] = {"architecture": architecture_to_json(architecture)}
         figures = session.bench.costs(architecture, session.goals)
         found = Candidate(
-            dict(point), made, figures, "sized", self._stage, title_of(session.asked.space, point)
+            dict(point), made, figures, "sized", self._stage(), title_of(session.asked.space, point)
         )
         missed = session.goals.misses(figures, but=("error", "training"))
         if missed:
             return replace(found, note=missed[0].text)
         session.watch.check()
-        epochs = session.rungs[0]
+        epochs = session.lengths[0]
         made = {**made, "epochs": epochs}
         return replace(found, made=made, scores=session.scores(point), outcome="failed")
 
@@ -350,8 +354,10 @@ class Trying:
                 {name: c.figures[name].value for name in costs},
                 c.figures["error"].value,
             )
-            for c in study.candidates()
-            if c.is_whole and all(name in c.figures for name in costs)
+            for c in session.candidates
+            if c.is_whole
+            and c.made.get("epochs") == session.lengths[0]
+            and all(name in c.figures for name in costs)
         ]
         if len(trained) < LEAST_KNOWN:
             return None

@@ -4,11 +4,8 @@ The nodes share a folder by ``OPTIM_FILES`` and nothing else: each has a home of
 """
 
 import importlib.util
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
@@ -22,7 +19,8 @@ from optim.runs.run import State
 from optim.runs.store import RunStore
 from tests.optim.runs import postgres
 from tests.optim.runs.kinds import PATH, chain
-from tests.optim.runs.ray_nodes import ROOT, Held
+from tests.optim.runs.ray_nodes import Held
+from tests.optim.runs.ray_searches import searched
 
 LIMIT_S = 240
 EPOCHS = 80
@@ -35,6 +33,15 @@ steps:
   - prune_channels: {{pruning_ratio: 0.25}}
   - distill: {{epochs: {EPOCHS}}}
 """
+
+NAS = (
+    *("nas", "--space", "dscnn", "--data", "digits", "--minutes", "5", "--epochs", "36"),
+    *("--only", "width=8,16,24", "--only", "depth=1,2,3"),
+)
+SEARCH = (
+    *("search", "digits-resnet8", "--data", "digits", "--max-bytes", "25%"),
+    *("--minutes", "5", "--from-scratch"),
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.timeout(900)]
 if importlib.util.find_spec("ray") is None:
@@ -208,80 +215,16 @@ def test_a_driver_that_is_killed_loses_nothing(any_cluster):
 # --- searches -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def searching(cluster, nodes, tmp_path):
-    """Return a function that runs a search from the command line, and a node that dies in it.
-
-    Returns the answer, the runs that were seen while it went on, and what was said.
-    """
-
-    def searching(*arguments):
-        environment = {
-            **os.environ,
-            "OPTIM_ENGINE": "ray",
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-        }
-        with (tmp_path / "said").open("w") as said, (tmp_path / "answer").open("w") as answer:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "optim", *arguments, "--parallel", "2", "--json"],
-                cwd=tmp_path,
-                env=environment,
-                stdout=answer,
-                stderr=said,
-            )
-            seen, killed = {}, ""
-            try:
-                while process.poll() is None:
-                    for run in cluster.runs(states={State.RUNNING}):
-                        if run.kind.endswith("training") and store_worker(cluster, run):
-                            seen.setdefault(store_worker(cluster, run), set()).add(run.id)
-                            if not killed and cluster.epochs(run.id):
-                                killed = store_worker(cluster, run)
-                                nodes.kill(killed)
-                                nodes.add()
-                    time.sleep(0.05)
-            finally:
-                process.kill()
-        told = (tmp_path / "said").read_text()
-        assert process.returncode == 0, told[-3000:]
-        assert killed, told[-3000:]
-        return json.loads((tmp_path / "answer").read_text()), seen, told
-
-    return searching
-
-
-def store_worker(store, run):
-    """Return the home of the node that works on a run; empty if it has just ended."""
-    try:
-        return worker(store, run).environ()["OPTIM_HOME"]
-    except (psutil.Error, ValueError):
-        return ""
-
-
-def test_a_search_for_architectures_trains_on_both_nodes_and_survives_one(searching, cluster):
-    answer, seen, told = searching(
-        *("nas", "--space", "dscnn", "--data", "digits", "--minutes", "5", "--epochs", "36"),
-        *("--only", "width=8,16,24", "--only", "depth=1,2,3"),
-    )
-    assert answer["satisfied"]
-    assert answer["verification"]["passed"]
-    assert len(seen) >= 2, "trainings were spread over the nodes"
-    assert "Its node died. It goes on from its last checkpoint." in told
-    trained = [row for row in answer["candidates"] if row["outcome"] == "measured"]
-    assert len(trained) >= 4
-    assert not [row for row in answer["candidates"] if row["outcome"] == "failed"]
-    assert not cluster.has_active()
-
-
-def test_a_search_for_recipes_trains_on_both_nodes_and_survives_one(searching, cluster):
-    answer, seen, told = searching(
-        *("search", "digits-resnet8", "--data", "digits", "--max-bytes", "25%"),
-        *("--minutes", "5", "--from-scratch"),
-    )
-    assert answer["verification"]["passed"]
-    assert len(seen) >= 2, "trainings were spread over the nodes"
-    assert "Its node died. It goes on from its last checkpoint." in told
-    stages = [row["stage"] for row in answer["candidates"] if row["outcome"] == "measured"]
-    assert {"short training", "long training"} & set(stages)
+@pytest.mark.parametrize("command", [NAS, SEARCH], ids=["nas", "search"])
+def test_a_search_trains_on_both_nodes_and_survives_one(cluster, nodes, tmp_path, command):
+    found = searched(cluster, nodes, tmp_path, *command)
+    assert found.code == 0, found.told[-3000:]
+    assert found.answer["satisfied"]
+    assert found.answer["verification"]["passed"]
+    assert found.killed
+    assert len(found.by_node) >= 2, "trainings were spread over the nodes"
+    assert "Its node died. It goes on from its last checkpoint." in found.told
+    rows = found.answer["candidates"]
+    stages = {row["stage"] for row in rows if row["outcome"] == "measured"}
+    assert stages & {"short training", "long training", "whole training"}, found.told[-3000:]
     assert not cluster.has_active()

@@ -1,9 +1,11 @@
 """Which networks are trained for longer, and which one is taken."""
 
+from dataclasses import replace
+
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals, Limit
-from optim.search.nas.halving import newest, promotion, ranked, taken
+from optim.search.nas.halving import newest, promotion, ranked, taken, telling
 from optim.search.nas.session import rungs_of
 
 GOALS = Goals(("error", "bytes"), (Limit("bytes", 100.0),))
@@ -67,3 +69,31 @@ def test_lengths_are_thirds_and_one_network_is_trained_at_full_length():
     assert rungs_of(36, 500) == (4, 12, 36)
     assert rungs_of(2, 500) == (2,)
     assert rungs_of(36, 1) == (36,)
+
+
+def of_two(number, short, long):
+    point = {"mlp.width": number}
+    pair = (trained(2 * number, short, 50), trained(2 * number + 1, long, 50, 6, parent=2 * number))
+    return [replace(c, point=point) for c in pair]
+
+
+def test_the_first_networks_go_on_whatever_they_reach():
+    two = [trained(1, 9, 50), trained(2, 5, 50)]
+    candidate, epochs = promotion(two, GOALS, RUNGS, first=6)
+    assert (candidate.number, epochs) == (1, 6)
+    longer = [*two, trained(3, 9, 50, 6, parent=1)]
+    assert promotion(longer, GOALS, RUNGS, first=6)[0].number == 3
+    both = [*longer, trained(4, 9, 50, 18, parent=3)]
+    assert promotion(both, GOALS, RUNGS, first=1) is None
+    assert promotion(both, GOALS, RUNGS, first=6)[0].number == 2
+
+
+def test_a_short_training_that_tells_nothing_of_the_long_one_is_left_out():
+    alike = [c for n in range(1, 7) for c in of_two(n, 50 - n, 20 - n)]
+    unlike = [c for n in range(1, 7) for c in of_two(n, 50 + n * (-1) ** n, 20 - n)]
+    assert telling(alike, (2, 6)) == (2, 6)
+    assert telling(unlike, (2, 6)) == (6,)
+    assert telling(unlike[:-1], (2, 6)) == (2, 6), "too few to tell"
+    # What comes later has no say: it was chosen by what it reached.
+    later = [c for n in range(7, 20) for c in of_two(n, 50 - n, 20 - n)]
+    assert telling([*unlike, *later], (2, 6)) == (6,)
