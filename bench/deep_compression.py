@@ -6,8 +6,8 @@ biases and codebooks included, against four bytes a parameter. Beside them stand
 a small network of at most the same bytes, trained from scratch for as many epochs and quantized to
 8 bits. The test samples are looked at once, at the end.
 
-Work goes on where it was stopped: every stage of every seed is kept in the cache, results in
-``deep_compression.json``. What was not run says so.
+Work goes on where it was stopped: every stage of every seed, and every epoch of the one in hand, is
+kept in the cache, results in ``deep_compression.json``. What was not run says so.
 
 References:
     Han et al., Deep Compression, 2015, arXiv:1510.00149: 40 and 39 times at 1.58 % and 0.74 % error
@@ -41,6 +41,8 @@ from optim.models.checkpoint import load_checkpoint, save_checkpoint
 from optim.models.input_spec import InputSpec
 from optim.models.lenet5 import LeNet5
 from optim.models.resnet import ResNet
+from optim.runs.checkpoint import Checkpoint, checkpoints_of, forget_checkpoints
+from optim.runs.files import LocalFiles
 from optim.step import Context
 from optim.storage import cache_home, write_atomic
 from optim.techniques.finetune import FineTune
@@ -175,15 +177,18 @@ def _stage(
     key = digest(name, stage, seed, [[type(s).__name__, s.changed()] for s in steps])
     path = FILES / f"{name}-{stage}-{seed}-{key[:12]}.safetensors"
     if not path.is_file():
+        states = LocalFiles(FILES)
         context = Context(
             mnist(seed),
             reference,
             seed,
             stage,
+            resume=Checkpoint(checkpoints_of(states, key), stage),
             record=lambda row: print(f"  {stage} {row}", file=sys.stderr, flush=True),
         )
         start = time.perf_counter()
         save_checkpoint(steps[-1].apply(before, context).bundle, path)
+        forget_checkpoints(states, key)
         took = time.perf_counter() - start
         print(f"{name}, seed {seed}: {stage} in {took:.0f} s", file=sys.stderr, flush=True)
     return load_checkpoint(path)

@@ -17,6 +17,7 @@ __all__ = [
     "Unknown",
     "container_for",
     "file_bytes",
+    "lighten_",
     "opset_for",
     "shorten_names_",
     "unknown",
@@ -166,6 +167,54 @@ class OnnxGraph:
         return model
 
 
+_EXACT = 2**22
+"""Below it a whole number times a float32 scale gives the same number when divided again."""
+
+
+def lighten_(model: onnx.ModelProto) -> None:
+    """Leave out of convolutions between quantizers what a runtime makes itself, in place.
+
+    Zero points of a weight that are 0 need not be said. An int32 bias takes a scale for every
+    number; ONNX Runtime makes the same int32 of one in float32 when it loads the file, from 1.21
+    on. Of dense layers it takes neither: those would be computed in floating point.
+    """
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    makers = {name: node for node in graph.node for name in node.output}
+    readers: dict[str, list[str]] = {value.name: ["output"] for value in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node.op_type)
+    gone: set[str] = set()
+    made: dict[str, onnx.TensorProto] = {}
+    for node in graph.node:
+        if node.op_type != "Conv" or set(readers.get(node.output[0], ())) != {"QuantizeLinear"}:
+            continue
+        weight = makers.get(node.input[1])
+        if weight is None or weight.op_type != "DequantizeLinear":
+            continue
+        if len(weight.input) == 3 and _is_zero(stored.get(weight.input[2])):
+            gone.add(weight.input.pop())
+        bias = makers.get(node.input[2]) if len(node.input) == 3 else None
+        if bias is None or bias.op_type != "DequantizeLinear" or len(bias.input) != 2:
+            continue
+        codes, scale = (numpy_helper.to_array(stored[name]) for name in bias.input)
+        if np.abs(codes.astype(np.int64)).max() < _EXACT:
+            gone.update(bias.input)
+            values = codes.astype(np.float32) * scale
+            made[bias.output[0]] = numpy_helper.from_array(values, bias.output[0])
+    nodes = [node for node in graph.node if not (node.output and node.output[0] in made)]
+    used = {name for node in nodes for name in node.input}
+    tensors = [tensor for tensor in graph.initializer if tensor.name not in gone - used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*tensors, *made.values()])
+
+
+def _is_zero(tensor: onnx.TensorProto | None) -> bool:
+    return tensor is not None and not any(tensor.raw_data) and tensor.HasField("raw_data")
+
+
 def shorten_names_(
     model: onnx.ModelProto, kept: Collection[str] = (), *, layers: bool = False
 ) -> None:
@@ -188,7 +237,14 @@ def shorten_names_(
     fixed = {"", *kept, *(value.name for value in (*graph.input, *graph.output))}
     if layers:
         others = [node for node in graph.node if node.op_type not in _BETWEEN_LAYERS]
-        read = {name for node in others for name in node.input}
+        constants = {tensor.name for tensor in graph.initializer}
+        read = {
+            name
+            for node in others
+            for name in node.input
+            # A bias beside a weight of integers: a reader knows it by the weight.
+            if not (node.op_type == "Conv" and node.input[1] not in constants and name in constants)
+        }
         fixed |= {
             tensor.name
             for tensor in graph.initializer

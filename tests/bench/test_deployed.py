@@ -59,8 +59,15 @@ def test_accuracy_is_told_of_images_that_chose_nothing(bench, found):
 def test_the_table_compares_the_fastest_round_by_round_and_tells_what_was_not_run(bench, found):
     text = bench.table({"resnet20": found})
     assert "| ONNX Runtime | 1 | 1 | 1 of 9 blocks, refitted, 8 bits | NNCF, fast | 1.50x" in text
-    assert "Not run: 2 of 9 blocks, refitted" in text
+    assert "Not run: 2 of the first 3 blocks, refitted" in text
     assert text.endswith("Not run.")
+
+
+def test_the_table_tells_what_else_the_machine_did(bench, found):
+    load = dict(zip(found["times"], range(3, 11), strict=True))
+    text = bench.table({"resnet20": {**found, "load": load, "machine": {"cores": 4}}})
+    assert "3 to 10 processes wanted the 4 cores" in text
+    assert "wanted" not in bench.table({"resnet20": found})
 
 
 def test_every_candidate_has_a_place_of_its_own(bench):

@@ -233,6 +233,25 @@ def test_weights_lie_in_the_smallest_container(bits, kind, width, activations, t
         assert len(tensor.raw_data) == -(-weight.numel() * width // 8)
 
 
+@pytest.mark.parametrize("scheme", ["symmetric", "affine"])
+def test_a_convolution_stores_nothing_that_a_runtime_makes_itself(scheme, tiny_cnn):
+    step = Quantize(weight_scheme=scheme, samples=32)
+    quantized = step.apply(tiny_cnn, context_for(tiny_cnn)).bundle
+    _, model = stored(quantized)
+    numbers = {t.name: t for t in model.graph.initializer}
+    makers = {name: node for node in model.graph.node for name in node.output}
+    layers = [node for node in model.graph.node if node.name in quantized.table.weights]
+    assert {node.op_type for node in layers} == {"Conv", "Gemm"}
+    for node in layers:
+        is_conv = node.op_type == "Conv"
+        weight = makers[node.input[1]]
+        assert len(weight.input) == (2 if is_conv and scheme == "symmetric" else 3)
+        if is_conv:
+            assert numbers[node.input[2]].data_type == TensorProto.FLOAT
+        else:
+            assert makers[node.input[2]].op_type == "DequantizeLinear"
+
+
 @pytest.mark.parametrize("bits", [3, 4, "ternary", 8])
 def test_the_grid_is_kept_whatever_the_container(bits, tiny_cnn):
     """The values in the file are the integers of the simulation, one by one."""
