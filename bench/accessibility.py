@@ -4,18 +4,30 @@ Rules are those of axe-core as axe-playwright-python ships it. Layout shift is t
 window, as browsers report it (shifts less than a second apart, five seconds at most). By keyboard,
 each page is walked through with the Tab key: the walk must reach the controls of the page behind
 those of the frame.
+
+    python bench/accessibility.py              # the pages that have no row yet, or an older look
+    python bench/accessibility.py --fresh      # all of them
+    python bench/accessibility.py Lab Learn    # these, again
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from common import documented, record
+from common import ROOT, commit, documented, record
 from server import browser_page, running_app
 
 WAIT_MS = 3_000
 TABS = 60
+COMPARED = "model:digits-resnet8,preset:balanced@digits-resnet8"
+OFFLINE = "Offline page"
+RECIPE = "version: 1\nmodel: digits-mlp\ndata: digits\nsteps: [quantize: {weight_bits: 8}]\n"
 PAGES = {
     "Home": ("", ".optim-lesson .main-svg"),
     "Lab": ("lab", ".optim-plot .main-svg"),
@@ -24,6 +36,8 @@ PAGES = {
     "Detection": ("detection", "[data-testid=stMain] h3"),
     "Sensor stream": ("stream", "[data-testid=stMain] button"),
     "Runs": ("runs", ".st-key-runs_rows, .st-key-runs_empty"),
+    "Compare": (f"compare?runs={COMPARED}", "[data-testid=stMain] .js-plotly-plot .main-svg"),
+    "Present": (f"present?snapshots={COMPARED}", ".st-key-present [data-testid=stMetricValue]"),
     "My data": ("my-data", "[data-testid=stMain] h3"),
     "Before and after": ("before-and-after", "[data-testid=stMain] h3"),
     "Sensitivity": ("sensitivity", "[data-testid=stMain] h3"),
@@ -40,10 +54,16 @@ PAGES = {
     "A lesson": ("learn?lesson=outliers", ".optim-lesson .main-svg"),
     "Workshop": ("workshop", ".st-key-workshop_none, .st-key-workshop_board"),
     "Techniques": ("techniques", "text=What each step of a recipe does"),
+    "Offline page": ("", "svg"),
 }
-"""Pages, their addresses, and what is there once they stand."""
-SCHEMES = ("light", "dark")
+"""Pages, their addresses, and what is there once they stand; the last one is a file."""
+SCHEMES = ("light", "dark", "phone")
+WIDTHS = {"light": (1440, 960), "dark": (1440, 960), "phone": (400, 860)}
 SERIOUS = ("serious", "critical")
+GOAL = {"serious": 0, "shift": 0.1}
+LIMIT_MS = 180_000
+"""For a page to stand, on a machine that does something else as well."""
+RESULTS = ROOT / "bench" / "accessibility.json"
 
 WATCH = """
 (() => {
@@ -60,6 +80,13 @@ WATCH = """
   }).observe({ type: "layout-shift", buffered: true });
 })();
 """
+SIDEWAYS = """
+() => {
+  const e = document.querySelector("[data-testid=stMain]") || document.documentElement;
+  return e.scrollWidth - e.clientWidth;
+}
+"""
+ANYWHERE = "() => Boolean(document.activeElement && document.activeElement !== document.body)"
 FOCUS = """
 () => {
   const e = document.activeElement;
@@ -68,16 +95,15 @@ FOCUS = """
 """
 
 
-def looked_at(page: Any, address: str, name: str, scheme: str) -> dict[str, Any]:
+def looked_at(page: Any, place: str, name: str, scheme: str) -> dict[str, Any]:
     """Return what is found on one page."""
     from axe_playwright_python.sync_playwright import Axe
 
-    path, ready = PAGES[name]
-    page.emulate_media(color_scheme=scheme)
-    page.goto(f"{address}/{path}")
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(place)
     found: dict[str, Any] = {"page": name, "scheme": scheme}
     try:
-        page.wait_for_selector(ready, timeout=90_000)
+        page.wait_for_selector(PAGES[name][1], timeout=LIMIT_MS)
     except Exception as error:
         return {**found, "not_reached": str(error).splitlines()[0]}
     page.wait_for_timeout(WAIT_MS)
@@ -88,49 +114,69 @@ def looked_at(page: Any, address: str, name: str, scheme: str) -> dict[str, Any]
     found["rules"] = sorted({v["id"] for v in grave})
     found["where"] = [n["html"][:120] for v in grave for n in v["nodes"]][:6]
     found["shift"] = round(page.evaluate("window.__shift"), 4)
+    if scheme == "light":
+        found["keyboard"] = by_keyboard(page, name)
+    if scheme == "phone":
+        found["sideways"] = page.evaluate(SIDEWAYS)
     return found
 
 
-def by_keyboard(page: Any) -> int:
+def by_keyboard(page: Any, name: str) -> int:
     """Return how many steps of the Tab key end on a control of the page itself."""
     reached = 0
     for _ in range(TABS):
         page.keyboard.press("Tab")
-        reached += page.evaluate(FOCUS)
+        reached += page.evaluate(ANYWHERE if name == OFFLINE else FOCUS)
     return reached
 
 
+def offline_page(folder: Path) -> str:
+    """Make the page that works without a server, and return its address."""
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    made = folder / "offline.html"
+    command = ["-m", "optim", "share", str(folder / "recipe.yaml"), "--out", str(made)]
+    subprocess.run([sys.executable, *command], check=True)
+    return made.as_uri()
+
+
+def read() -> list[dict[str, Any]]:
+    """Return the rows so far."""
+    if not RESULTS.is_file():
+        return []
+    rows: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]["pages"]
+    return rows
+
+
 def main() -> None:
+    """Look at the pages that are asked for, each in every scheme, and keep every row at once."""
     from optim.lessons.kept import TOUR_NAME, compute
 
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="*", help="names of pages; those without a row if none")
+    parser.add_argument("--fresh", action="store_true", help="forget all rows first")
+    asked = parser.parse_args()
+    if unknown := set(asked.pages) - set(PAGES):
+        parser.error(
+            f"no page is called {', '.join(sorted(unknown))}: there are {', '.join(PAGES)}"
+        )
+    rows = [] if asked.fresh else read()
+    known = {(row["page"], row["scheme"]) for row in rows if row["page"] not in asked.pages}
+    names = asked.pages or list(PAGES)
+    missing = [(n, s) for s in SCHEMES for n in names if (n, s) not in known]
     compute([TOUR_NAME, "outliers"])
-    names = sys.argv[1:] or list(PAGES)
-    rows = []
-    with running_app() as address:
+    with tempfile.TemporaryDirectory() as folder, running_app() as address:
         for scheme in SCHEMES:
-            with browser_page() as page:
+            with browser_page(*WIDTHS[scheme]) as page:
                 page.add_init_script(WATCH)
-                for name in names:
-                    row = looked_at(page, address, name, scheme)
-                    if scheme == SCHEMES[0] and "not_reached" not in row:
-                        row["keyboard"] = by_keyboard(page)
-                    rows.append(row)
-                    print(row, flush=True)
-        with browser_page(400, 860) as page:
-            page.add_init_script(WATCH)
-            for name in names:
-                row = looked_at(page, address, name, "light")
-                row["scheme"] = "phone"
-                if "not_reached" not in row:
-                    row["sideways"] = page.evaluate(
-                        "(e => e.scrollWidth - e.clientWidth)"
-                        "(document.querySelector('[data-testid=stMain]'))"
-                    )
-                rows.append(row)
-                print(row, flush=True)
-    if names == list(PAGES):
-        record("accessibility", {"goal": {"serious": 0, "shift": 0.1}, "pages": rows})
-        write_table(rows)
+                for name in (name for name, wanted in missing if wanted == scheme):
+                    is_file = name == OFFLINE
+                    place = offline_page(Path(folder)) if is_file else f"{address}/{PAGES[name][0]}"
+                    row = looked_at(page, place, name, scheme)
+                    rows = [r for r in rows if (r["page"], r["scheme"]) != (name, scheme)]
+                    rows.append({**row, "commit": commit()})
+                    print(row, file=sys.stderr, flush=True)
+                    record("accessibility", {"goal": GOAL, "pages": rows}, shown=False)
+                    write_table(rows)
 
 
 def write_table(rows: list[dict[str, Any]]) -> None:
@@ -144,7 +190,7 @@ def write_table(rows: list[dict[str, Any]]) -> None:
     for name in PAGES:
         own = [row for row in rows if row["page"] == name]
         by_scheme = {row["scheme"]: row.get("serious", "not reached") for row in own}
-        serious = " / ".join(str(by_scheme.get(s, "not run")) for s in (*SCHEMES, "phone"))
+        serious = " / ".join(str(by_scheme.get(s, "not run")) for s in SCHEMES)
         shift = max((row["shift"] for row in own if "shift" in row), default=None)
         keys = next((row["keyboard"] for row in own if "keyboard" in row), None)
         lines.append(

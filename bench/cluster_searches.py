@@ -52,7 +52,7 @@ def result(found: Searched) -> dict[str, Any]:
 def table_text(results: dict[str, Any]) -> str:
     lines = [
         "| command | trained candidates | trainings seen on each node | nodes killed "
-        "| until the training went on elsewhere | failed candidates | verified file |",
+        "| until the training went on elsewhere | failed candidates of any stage | verified file |",
         "|:--|--:|:--|--:|--:|--:|:--|",
     ]
     for name in COMMANDS:

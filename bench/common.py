@@ -33,18 +33,19 @@ def machine() -> dict[str, Any]:
     }
 
 
-def record(name: str, results: dict[str, Any]) -> None:
-    """Write ``bench/<name>.json`` and print the results."""
+def record(name: str, results: dict[str, Any], *, shown: bool = True) -> None:
+    """Write ``bench/<name>.json``, and print the results if they are to be shown."""
     data = {
         "command": f"python bench/{Path(sys.argv[0]).name}",
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": machine(),
         "results": results,
     }
     path = ROOT / "bench" / f"{name}.json"
     path.write_text(json.dumps(data, indent=1, default=float) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=1, default=float))
+    if shown:
+        print(json.dumps(results, indent=1, default=float))
 
 
 def documented(name: str, text: str) -> str:
@@ -75,7 +76,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return the commit that is checked out."""
     try:
         return subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"],

@@ -6,10 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 
 import psutil
@@ -20,18 +22,24 @@ from chromium import find_chromium
 
 
 @contextmanager
-def running_app(**environment: str) -> Iterator[str]:
-    """Run the app on a free port; yields its address."""
+def running_app(log: Path | None = None, **environment: str) -> Iterator[str]:
+    """Run the app on a free port; yields its address.
+
+    Args:
+        log: Where its log is written; nowhere if None.
+        environment: Variables it is started with.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (log or Path(os.devnull)).open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=said,
+            stderr=said,
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60
@@ -51,6 +59,15 @@ def running_app(**environment: str) -> Iterator[str]:
         for supervisor in supervisors:
             supervisor.terminate()
         psutil.wait_procs(supervisors, timeout=10)
+
+
+@contextmanager
+def prepared_home() -> Iterator[str]:
+    """Make a folder with what ``make app`` makes before it starts the pages."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "optim", "prepare"]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, "OPTIM_HOME": home}, check=True)
+        yield home
 
 
 def _is_supervisor(process: psutil.Process) -> bool:

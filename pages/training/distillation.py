@@ -30,6 +30,7 @@ with shown_errors():
                 base64.b64decode(info["picture"]),
                 width=160,
                 caption=f"True class: {info['target']}",
+                alt=f"Sample of class {info['target']}",
             )
         elif info["values"]:
             st.plotly_chart(

@@ -128,5 +128,6 @@ def _pictures(pictures: Mapping[str, list[str]]) -> None:
         for name, shown in pictures.items():
             st.caption(f"{CORRUPTIONS[name].title}. {CORRUPTIONS[name].about}")
             with st.container(horizontal=True, gap="small"):
-                for picture in shown:
-                    st.image(picture, width=96)
+                for severity, picture in enumerate(shown):
+                    title = CORRUPTIONS[name].title
+                    st.image(picture, width=96, alt=f"{title}, severity {severity}")

@@ -76,7 +76,7 @@ def show_flips(samples: list[dict[str, Any]]) -> None:
         with st.grid(6, min_column_width=150):
             for sample in samples:
                 with st.container(border=True, gap="xxsmall", height="stretch"):
-                    st.image(sample["image"], width=96)
+                    st.image(sample["image"], width=96, alt=f"Sample {_truth(sample)}")
                     st.markdown(_change(sample))
                     st.caption(_truth(sample))
         return

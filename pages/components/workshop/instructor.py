@@ -47,7 +47,7 @@ def _way_in(here: Room) -> None:
     st.markdown("**The way in**")
     url = workshop_url()
     if image := qr_png(url) if url else b"":
-        st.image(image, width=160)
+        st.image(image, width=160, alt=f"QR code of {url}")
     if url:
         st.code(url, language=None)
     st.markdown(f"Room code **{here.code}**")

@@ -104,8 +104,21 @@ def test_what_is_shown_meanwhile_holds_the_story_and_the_front(found):
 def test_every_candidate_has_a_recipe_that_can_be_opened(found):
     _, answer, _, _, _ = found
     for candidate in answer.candidates:
+        if candidate.is_baseline and "architecture" in candidate.made:
+            continue  # a narrower network: nothing of the original is in it
         recipe = Recipe.from_json(candidate.made["recipe"])
         assert Recipe.from_link(recipe.to_link()) == recipe
+
+
+def test_a_narrower_network_that_costs_no_more_is_trained_to_compare_with(found):
+    _, answer, said, _, _ = found
+    [narrower] = [c for c in answer.candidates if "architecture" in c.made]
+    assert narrower.is_baseline
+    assert narrower.made["epochs"] >= 1
+    taken = answer.taken.figures
+    assert narrower.figures["bytes"].value <= 1.02 * taken["bytes"].value
+    assert any(text.startswith(narrower.title) for text in said)
+    assert narrower.number not in {c.number for c in answer.front}
 
 
 def test_its_files_are_the_answer_the_recipes_of_the_front_and_the_model(found, tmp_path):
