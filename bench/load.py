@@ -1,11 +1,13 @@
 """Many people at once in the Lab: how long new numbers take, and what each of them costs.
 
 Visitors speak Streamlit's protocol and that of the live panel (``visitor.py``); each moves a slider
-every 2 to 5 s on the default model. Server, evaluator and visitors share one machine, so the share
-of the visitors is told. A run of its own opens real tabs of Chromium::
+every 2 to 5 s on the default model. They begin at presets and press keys, as people in a workshop
+do; or, which is the worst case, each begins elsewhere and jumps, so that nothing can be shared or
+computed ahead. Server, evaluator and visitors share one machine, so the share of the visitors is
+told. A run of its own opens real tabs of Chromium::
 
-    python bench/load.py                    # 30 and 60 visitors, then 5 tabs
-    python bench/load.py --visitors 30 --seconds 60
+    python bench/load.py                    # 30 and 60 visitors, 30 who jump, then 5 tabs
+    python bench/load.py --keys 30 --jumps --tabs 0
 
 An answer to somebody else's question, or a page with somebody else's recipe, ends the bench.
 """
@@ -28,10 +30,11 @@ from common import ROOT, documented, record
 from server import browser_page, prepared_home, running_app
 from visitor import Visitor
 
-from optim.presets import default_recipe
+from optim.presets import PRESETS, default_recipe, preset_recipe
 from optim.recipe import Recipe
 
-VISITORS = (30, 60)
+KEYS, JUMPS = (30, 60), (30,)
+"""Numbers of visitors, by how they move."""
 SECONDS = 120
 PAUSE_S = (2.0, 5.0)
 ARRIVE_S = 0.5
@@ -42,11 +45,12 @@ GOAL = {"p95_s": 1.0, "mb_a_session": 5.0, "visitors": 30}
 RESULTS = ROOT / "bench" / "load.json"
 
 
-def recipe_of(number: int) -> Recipe:
-    """Return the position a visitor begins with: nearly everybody has another one."""
-    drawn = random.Random(number)
-    recipe = default_recipe()
-    pruned = recipe.with_fields("prune_channels", pruning_ratio=drawn.randrange(0, 18) / 20)
+def recipe_of(number: int, *, scattered: bool = False) -> Recipe:
+    """Return the position a visitor begins with: a preset, or one that nearly nobody else has."""
+    drawn, plain = random.Random(number), default_recipe()
+    if not scattered:
+        return preset_recipe(drawn.choice(list(PRESETS)), plain.model, plain.data)
+    pruned = plain.with_fields("prune_channels", pruning_ratio=drawn.randrange(0, 18) / 20)
     return pruned.with_fields("quantize", weight_bits=drawn.randrange(3, 9))
 
 
@@ -91,16 +95,20 @@ def _seconds(process: psutil.Process) -> float:
     return float(used.user + used.system)
 
 
-async def crowd(address: str, watch: Watch, visitors: int, seconds: float) -> dict[str, Any]:
+async def crowd(
+    address: str, watch: Watch, visitors: int, seconds: float, *, jumps: bool
+) -> dict[str, Any]:
     """Let visitors arrive one by one and stay for a time."""
     async with Visitor(address, visitors, SEED).opened(default_recipe()):
         pass  # whoever comes first waits until everything is loaded
     memory, cpu, begun = watch.memory_mb(), watch.cpu_s(), time.monotonic()
-    people = [Visitor(address, number, SEED) for number in range(visitors)]
+    people = [Visitor(address, number, SEED, jumps=jumps) for number in range(visitors)]
     until = begun + visitors * ARRIVE_S + seconds
     tasks = []
     for number, person in enumerate(people):
-        tasks.append(asyncio.create_task(person.visit(recipe_of(number), until, PAUSE_S)))
+        tasks.append(
+            asyncio.create_task(person.visit(recipe_of(number, scattered=jumps), until, PAUSE_S))
+        )
         await asyncio.sleep(ARRIVE_S)
     ended = asyncio.gather(*tasks)
     await asyncio.sleep(max(0.0, until - time.monotonic() - 3))
@@ -110,6 +118,7 @@ async def crowd(address: str, watch: Watch, visitors: int, seconds: float) -> di
     times = [person.times for person in people]
     return {
         "visitors": visitors,
+        "jumps": jumps,
         "seconds": round(took),
         "moves": sum(person.moves for person in people),
         "to_new_numbers_s": _spread([t for one in times for t in one.shown]),
@@ -189,8 +198,9 @@ def write_table(results: dict[str, Any]) -> None:
         shown, asked = row["to_new_numbers_s"], row["of_them_not_known_s"]
         share = row["share_of_a_core"]
         lines.append(
-            f"| {row['visitors']} visitors | {row['moves']:,} | {shown['p50']:.2f} s / "
-            f"{shown['p95']:.2f} s | {asked['p95']:.2f} s | {row['page_run_s']['p95']:.2f} s | "
+            f"| {row['visitors']} visitors{', jumping' if row['jumps'] else ''} | "
+            f"{row['moves']:,} | {shown['p50']:.2f} s / {shown['p95']:.2f} s | "
+            f"{asked['p95']:.2f} s | {row['page_run_s']['p95']:.2f} s | "
             f"{row['mb_a_session']:.1f} MB | {share['server']:.2f}, {share['evaluator']:.2f}, "
             f"{share['visitors']:.2f} |"
         )
@@ -206,18 +216,25 @@ def write_table(results: dict[str, Any]) -> None:
 def main() -> None:
     """Run what is asked for, and keep every part at once."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--visitors", nargs="*", type=int, default=list(VISITORS))
+    parser.add_argument("--keys", nargs="*", type=int, default=list(KEYS))
+    parser.add_argument("--jumps", nargs="*", type=int, default=list(JUMPS))
     parser.add_argument("--tabs", type=int, default=TABS)
     parser.add_argument("--seconds", type=float, default=SECONDS)
     asked = parser.parse_args()
     results: dict[str, Any] = {"goal": GOAL, "crowds": []}
     if RESULTS.is_file():
         results = json.loads(RESULTS.read_text(encoding="utf-8"))["results"]
-    for visitors in asked.visitors:
+    for visitors, jumps in [*((n, False) for n in asked.keys), *((n, True) for n in asked.jumps)]:
         with prepared_home() as home, running_app(OPTIM_HOME=home) as address:
-            found = asyncio.run(crowd(address, Watch(address), visitors, asked.seconds))
-        others = [row for row in results["crowds"] if row["visitors"] != visitors]
-        results["crowds"] = sorted([*others, found], key=lambda row: row["visitors"])
+            found = asyncio.run(
+                crowd(address, Watch(address), visitors, asked.seconds, jumps=jumps)
+            )
+
+        def order(row: dict[str, Any]) -> tuple[bool, int]:
+            return row["jumps"], row["visitors"]
+
+        others = [row for row in results["crowds"] if order(row) != order(found)]
+        results["crowds"] = sorted([*others, found], key=order)
         record("load", results)
     if asked.tabs:
         with prepared_home() as home, running_app(OPTIM_HOME=home) as address:

@@ -26,7 +26,13 @@ WIDTH, HEIGHT = 1280, 860
 SETTLE_MS = 2_500
 """For charts that fade in and answers that tighten."""
 CHANNELS = 'input[data-field="prune_channels.pruning_ratio"]'
-STOPS = 10
+LOOK_MS = 900
+LIMIT_MS = 240_000
+MEASURED = """() => {
+  const badge = document.querySelector('[data-number=latency] .optim-badge');
+  return badge && badge.textContent === 'measured';
+}"""
+STOPS = 8
 COLOURS = 128
 SHRINK = 0.75
 
@@ -48,18 +54,18 @@ class Picture:
 
 def _seen(page: Any) -> None:
     """Leave positions on the chart, as somebody who explored."""
-    slider = page.locator(CHANNELS)
-    slider.focus()
-    for _ in range(STOPS):
-        page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(700)
+    page.locator(CHANNELS).focus()
+    for key in [*["ArrowLeft"] * 8, *["ArrowRight"] * 10]:
+        page.keyboard.press(key)
+        page.wait_for_timeout(LOOK_MS)
+    page.wait_for_function(MEASURED, timeout=LIMIT_MS)
 
 
 STILLS = {
     "home": Picture("", "text=Next"),
     "lab": Picture("lab", "text=This network", _seen),
     "ladder": Picture("ladder", "text=Cortex"),
-    "lesson": Picture("learn?lesson=outliers", "text=What do you expect"),
+    "lesson": Picture("learn?lesson=outliers", ".optim-lesson .main-svg"),
 }
 
 
@@ -73,7 +79,7 @@ def still(page: Any, address: str, picture: Picture, path: Path) -> None:
 
 def opened(page: Any, address: str, picture: Picture) -> None:
     page.goto(f"{address}/{picture.path}")
-    page.locator(picture.ready).first.wait_for(timeout=240_000)
+    page.locator(picture.ready).first.wait_for(timeout=LIMIT_MS)
     page.wait_for_timeout(SETTLE_MS)
 
 

@@ -82,7 +82,9 @@ class Soak:
             visit += 1
             guest = Visitor(self._address, 1_000 * number + visit, SEED)
             until = min(self._until, time.monotonic() + drawn.uniform(*STAY_S))
-            stay = asyncio.create_task(guest.visit(recipe_of(drawn.randrange(99)), until, PAUSE_S))
+            stay = asyncio.create_task(
+                guest.visit(recipe_of(drawn.randrange(99), scattered=True), until, PAUSE_S)
+            )
             if drawn.random() < 0.3:
                 await asyncio.wait([stay], timeout=drawn.uniform(5, 30))
                 if not stay.done():

@@ -1,8 +1,9 @@
 """One browser tab without a browser: it speaks Streamlit's protocol and that of the live panel.
 
-It opens the Lab by a link, moves sliders as the panel's script does, and notes how long new
-numbers take. What the panel knows already, because it was computed ahead, is shown at once there,
-and counts as 0 ms here. Everything that arrives is checked to be its own.
+It opens the Lab by a link, moves sliders by the keys that ``interactive.py`` presses, as the
+panel's script does, and notes how long new numbers take. What the panel knows already, because it
+was computed ahead, is shown at once there, and counts as 0 ms here. Everything that arrives is
+checked to be its own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from optim.recipe import Recipe
 
+KEYS = (*("ArrowLeft", "ArrowRight") * 3, *("PageUp", "PageDown") * 2, "Home", "End")
+"""What is pressed on a slider, each as often as the others; as in ``interactive.py``."""
 COMMIT_S = 0.2
 """A released slider is committed after this time, as in panel.js."""
 LIMIT_S = 120
@@ -120,9 +123,11 @@ class Visitor:
         address: Of the server, ``http://...``.
         number: Tells visitors apart; every one uses request ids and links of its own.
         seed: Of what it does.
+        jumps: Whether every move goes to any stop of a slider, not as keys do.
     """
 
-    def __init__(self, address: str, number: int, seed: int) -> None:
+    def __init__(self, address: str, number: int, seed: int, *, jumps: bool = False) -> None:
+        self._jumps = jumps
         self._stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
         self._live = f"{address.replace('http', 'ws', 1)}/optim/live"
         self._random = random.Random(f"{seed}:{number}")
@@ -188,8 +193,10 @@ class Visitor:
         quick = self._data["quick"][index]
         step = next(s for s in self._steps if s["id"] == quick["entry"])
         values = step[quick["entry"]]
-        here = values[quick["field"]]
-        values[quick["field"]] = self._random.choice([v for v in quick["stops"] if v != here])
+        stops = quick["stops"]
+        at = min(range(len(stops)), key=lambda i: abs(stops[i] - values[quick["field"]]))
+        ways = range(len(stops)) if self._jumps else [_after(at, k, len(stops)) for k in KEYS]
+        values[quick["field"]] = stops[self._random.choice([to for to in ways if to != at])]
         self.moves += 1
         shown = asyncio.create_task(self._ask(live, index))
         await asyncio.sleep(COMMIT_S)
@@ -260,6 +267,20 @@ class Visitor:
         shown = json.loads(page.panel.json)["revision"]
         if shown != recipe.hash:
             raise Foreign(f"the page shows recipe {shown}, not {recipe.hash}")
+
+
+def _after(at: int, key: str, stops: int) -> int:
+    """Return the stop of a slider after a key, as browsers move it."""
+    page = max(1, round(stops / 10))
+    wanted = {
+        "ArrowLeft": at - 1,
+        "ArrowRight": at + 1,
+        "PageUp": at + page,
+        "PageDown": at - page,
+        "Home": 0,
+        "End": stops - 1,
+    }[key]
+    return min(max(wanted, 0), stops - 1)
 
 
 def _key(steps: list[Any]) -> str:

@@ -368,23 +368,46 @@ def apply_step(step: Step, bundle: ModelBundle, context: Context) -> Applied:
 
     A step that changes floating-point weights is given them without the grids, and its report says
     so. These can only be grids that the model came with: behind a step that quantizes, such steps
-    are refused (see :mod:`optim.order`).
+    are refused (see :mod:`optim.order`). Settings of single layers that an earlier step took out of
+    the original are left out, and the report says so.
     """
-    given = _fit_for(step, bundle)
-    applied = step.apply(given, context)
-    if given is bundle:
+    given, gone = _fit_for(step, bundle), _gone(step, bundle, context)
+    applied = _without(step, gone).apply(given, context)
+    notes = []
+    if given is not bundle:
+        notes.append(
+            "The model came quantized. This changed the floating-point weights its integers stand "
+            "for; the grids it came with are gone."
+        )
+    if gone:
+        notes.append(f"An earlier step removed {', '.join(gone)}: what was set for it is left out.")
+    if not notes:
         return applied
-    note = (
-        "The model came quantized. This changed the floating-point weights its integers stand for; "
-        "the grids it came with are gone."
-    )
-    report = replace(applied.report, notes=(*applied.report.notes, note))
+    report = replace(applied.report, notes=(*applied.report.notes, *notes))
     return replace(applied, report=report)
 
 
 def outline_step(step: Step, bundle: ModelBundle, context: Context) -> ModelBundle:
     """Outline what :func:`apply_step` would give."""
-    return step.outline(_fit_for(step, bundle), context)
+    gone = _gone(step, bundle, context)
+    return _without(step, gone).outline(_fit_for(step, bundle), context)
+
+
+def _gone(step: Step, bundle: ModelBundle, context: Context) -> tuple[str, ...]:
+    """Return the layers with settings of their own that only the original still has."""
+    named: Mapping[str, Any] = getattr(step, "layers", None) or {}
+    original = context.reference
+    if not named or "graph" in (bundle.lane, original.lane):
+        return ()
+    before, now = (dict(one.module.named_modules()) for one in (original, bundle))
+    return tuple(name for name in named if name in before and name not in now)
+
+
+def _without(step: Step, gone: tuple[str, ...]) -> Step:
+    if not gone:
+        return step
+    kept = {name: value for name, value in step.layers.items() if name not in gone}  # type: ignore[attr-defined]
+    return step.replace(layers=kept)
 
 
 def _fit_for(step: Step, bundle: ModelBundle) -> ModelBundle:

@@ -55,7 +55,10 @@ def normalisation(name: str, channels: int, dims: int, momentum: float = 0.1) ->
         layer = nn.BatchNorm2d if dims == 2 else nn.BatchNorm1d
         return layer(channels, momentum=momentum)
     if name in ("group", "layer"):
-        groups = next(n for n in (8, 4, 2, 1) if channels % n == 0) if name == "group" else 1
+        wanted = (8, 4, 2) if name == "group" else ()
+        # In a table a channel is one value, and a group of one value says nothing.
+        most = channels if dims else channels // 2
+        groups = next((n for n in wanted if channels % n == 0 and n <= most), 1)
         return nn.GroupNorm(groups, channels)
     return nn.Identity()
 

@@ -46,9 +46,17 @@ class Socket:
 
 
 def test_visitors_begin_at_positions_of_their_own(load):
-    recipes = {load.recipe_of(number).hash for number in range(30)}
-    assert len(recipes) > 20
-    assert load.recipe_of(7).hash == load.recipe_of(7).hash != default_recipe().hash
+    scattered = {load.recipe_of(number, scattered=True).hash for number in range(30)}
+    assert len(scattered) > 20
+    assert 1 < len({load.recipe_of(number).hash for number in range(30)}) <= len(load.PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("key", "at", "there"),
+    [("ArrowLeft", 0, 0), ("ArrowRight", 3, 4), ("PageUp", 3, 5), ("Home", 9, 0), ("End", 2, 19)],
+)
+def test_a_key_moves_a_slider_as_browsers_do(visitor, key, at, there):
+    assert visitor._after(at, key, 20) == there
 
 
 def test_an_answer_to_somebody_else_ends_the_visit(visitor):

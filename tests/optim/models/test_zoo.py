@@ -6,6 +6,7 @@ import torch
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.fields import Choice, Range, controls
 from optim.measure.macs import layer_costs
+from optim.models.blocks import normalisation
 from optim.models.open import open_model
 from optim.models.zoo import (
     ARCHITECTURES,
@@ -181,6 +182,14 @@ def test_every_activation_and_normalisation_runs(act, norm):
     module = architecture.build((3, 8, 8), 3).eval()
     with torch.inference_mode():
         assert torch.isfinite(module(torch.randn(2, 3, 8, 8))).all()
+
+
+@pytest.mark.parametrize("width", [1, 2, 6, 8, 16])
+def test_no_group_of_a_table_is_one_value_if_it_can_be_more(width):
+    norm = normalisation("group", width, 0)
+    assert width // norm.num_groups >= min(2, width)
+    if width > 1:  # in training, a batch of one sample is refused where a group is one value
+        assert torch.isfinite(norm.train()(torch.randn(1, width))).all()
 
 
 @pytest.mark.parametrize("family", ["resnet", "mobilenet", "ds-cnn", "mlp", "cnn-1d"])

@@ -8,8 +8,10 @@ from optim.layers.residual import find_blocks
 from optim.measure.costs import static_costs
 from optim.measure.evaluate import predict
 from optim.models.checkpoint import load_checkpoint, save_checkpoint
+from optim.step import apply_step, outline_step
 from optim.techniques.drop_blocks import DropBlocks
 from optim.techniques.prune_channels import PruneChannels
+from optim.techniques.prune_weights import PruneWeights
 from tests.helpers import assert_similar, context_for, inputs_for, outputs_of, tiny_bundle
 
 
@@ -113,3 +115,24 @@ def test_the_result_goes_on_as_any_model(residual, tmp_path):
     assert_similar(outputs_of(again, x), outputs_of(short, x))
     narrow = PruneChannels(pruning_ratio=0.5).apply(short, context).bundle
     assert len(predict(narrow, context.data.part("validation"))) == 64
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        PruneChannels(pruning_ratio=0.0, layers={"layer1.1.conv1": 0.5, "layer2.1.conv1": 0.5}),
+        PruneWeights(sparsity=0.0, layers={"layer1.1.conv1": 0.5, "layer2.1.conv1": 0.5}),
+    ],
+)
+def test_settings_of_layers_that_are_gone_are_left_out_and_told(residual, step):
+    context = context_for(residual)
+    dropped = DropBlocks(ratio=0.1).apply(residual, context).bundle
+    applied = apply_step(step, dropped, context)
+    told = [note for note in applied.report.notes if "layer1.1.conv1" in note]
+    assert "An earlier step removed layer1.1.conv1" in told[0]
+    same = apply_step(step.replace(layers={"layer2.1.conv1": 0.5}), dropped, context)
+    assert applied.bundle.hash == same.bundle.hash
+    assert outline_step(step, dropped, context) is not None
+    wrong = step.replace(layers={"layer7.1.conv1": 0.5})
+    with pytest.raises(ConfigError, match=r"no (prunable )?layer 'layer7\.1\.conv1'"):
+        apply_step(wrong, dropped, context)
