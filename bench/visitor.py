@@ -194,7 +194,7 @@ class Visitor:
         step = next(s for s in self._steps if s["id"] == quick["entry"])
         values = step[quick["entry"]]
         stops = quick["stops"]
-        at = min(range(len(stops)), key=lambda i: abs(stops[i] - values[quick["field"]]))
+        at = stops.index(values[quick["field"]]) if values[quick["field"]] in stops else 0
         ways = range(len(stops)) if self._jumps else [_after(at, k, len(stops)) for k in KEYS]
         values[quick["field"]] = stops[self._random.choice([to for to in ways if to != at])]
         self.moves += 1
