@@ -9,6 +9,7 @@ checked to be its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -141,15 +142,9 @@ class Visitor:
     async def visit(self, recipe: Recipe, until: float, pause_s: tuple[float, float]) -> None:
         """Open the Lab on a recipe and move sliders until a time of ``time.monotonic``."""
         async with self.opened(recipe) as (page, live):
-            listening = asyncio.create_task(self._listen(live))
-            try:
-                while time.monotonic() < until:
-                    await asyncio.sleep(self._random.uniform(*pause_s))
-                    if listening.done():
-                        await listening
-                    await self._move(page, live)
-            finally:
-                listening.cancel()
+            while time.monotonic() < until:
+                await asyncio.sleep(self._random.uniform(*pause_s))
+                await self._move(page, live)
 
     async def wander(self, pages: list[str], pause_s: tuple[float, float]) -> list[str]:
         """Look at pages one after the other; return the exceptions that stood on them."""
@@ -181,11 +176,16 @@ class Visitor:
                     {e["technique"]: dict(e["fields"]), "id": e["id"], "enabled": e["enabled"]}
                     for e in self._data["entries"]
                 ]
-                listening = asyncio.create_task(self._listen(live))
-                await self._ask(live, 0)
-                listening.cancel()
-                self.times.open.append(time.monotonic() - start)
-                yield page, live
+                self._listening = asyncio.create_task(self._listen(live))
+                try:
+                    await self._ask(live, 0)
+                    self.times.open.append(time.monotonic() - start)
+                    yield page, live
+                finally:
+                    self._listening.cancel()
+                    # What went wrong while nobody waited for an answer is said here.
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await self._listening
 
     async def _move(self, page: Page, live: Any) -> None:
         """Move one slider, wait for numbers, and commit it as a released one is."""
@@ -242,8 +242,12 @@ class Visitor:
         if is_known:
             self.times.shown.append(0.0)
             return
-        async with asyncio.timeout(LIMIT_S):
-            await waiting
+        either = {waiting, self._listening}
+        done, _ = await asyncio.wait(either, timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if self._listening in done:
+            await self._listening
+        if waiting not in done:
+            raise TimeoutError
         self.times.shown.append(time.monotonic() - start)
         self.times.asked.append(time.monotonic() - start)
 

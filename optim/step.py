@@ -371,8 +371,9 @@ def apply_step(step: Step, bundle: ModelBundle, context: Context) -> Applied:
     are refused (see :mod:`optim.order`). Settings of single layers that an earlier step took out of
     the original are left out, and the report says so.
     """
-    given, gone = _fit_for(step, bundle), _gone(step, bundle, context)
-    applied = _without(step, gone).apply(given, context)
+    given = _fit_for(step, bundle)
+    step, gone = _of_present_layers(step, bundle, context)
+    applied = step.apply(given, context)
     notes = []
     if given is not bundle:
         notes.append(
@@ -389,25 +390,23 @@ def apply_step(step: Step, bundle: ModelBundle, context: Context) -> Applied:
 
 def outline_step(step: Step, bundle: ModelBundle, context: Context) -> ModelBundle:
     """Outline what :func:`apply_step` would give."""
-    gone = _gone(step, bundle, context)
-    return _without(step, gone).outline(_fit_for(step, bundle), context)
+    step, _ = _of_present_layers(step, bundle, context)
+    return step.outline(_fit_for(step, bundle), context)
 
 
-def _gone(step: Step, bundle: ModelBundle, context: Context) -> tuple[str, ...]:
-    """Return the layers with settings of their own that only the original still has."""
+def _of_present_layers(
+    step: Step, bundle: ModelBundle, context: Context
+) -> tuple[Step, tuple[str, ...]]:
+    """Return a step without the settings of layers that only the original still has, and these."""
     named: Mapping[str, Any] = getattr(step, "layers", None) or {}
     original = context.reference
     if not named or "graph" in (bundle.lane, original.lane):
-        return ()
+        return step, ()
     before, now = (dict(one.module.named_modules()) for one in (original, bundle))
-    return tuple(name for name in named if name in before and name not in now)
-
-
-def _without(step: Step, gone: tuple[str, ...]) -> Step:
+    gone = tuple(name for name in named if name in before and name not in now)
     if not gone:
-        return step
-    kept = {name: value for name, value in step.layers.items() if name not in gone}  # type: ignore[attr-defined]
-    return step.replace(layers=kept)
+        return step, ()
+    return step.replace(layers={k: v for k, v in named.items() if k not in gone}), gone
 
 
 def _fit_for(step: Step, bundle: ModelBundle) -> ModelBundle:

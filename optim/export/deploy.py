@@ -9,7 +9,7 @@ from optim.data.task import Classification, ModelTask, task_to_json
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.onnx_file import METADATA_KEY
 from optim.runtime.deployed import deployed_graph
-from optim.runtime.onnx_graph import lighten_, shorten_names_
+from optim.runtime.onnx_graph import slim_
 
 __all__ = ["onnx_bytes", "properties_of"]
 
@@ -29,8 +29,7 @@ def onnx_bytes(bundle: ModelBundle, recipe: str = "") -> bytes:
         return content.onnx
     model = deployed_graph(bundle, properties_of(bundle, recipe))
     if not isinstance(content, GraphModel):  # names of a file from outside are its own
-        lighten_(model)
-        shorten_names_(model, layers=True)
+        slim_(model)
     return model.SerializeToString()
 
 

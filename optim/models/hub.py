@@ -15,10 +15,9 @@ from optim.optional import optional_package
 from optim.quantity import Quantity
 from optim.storage import cache_home
 
-__all__ = ["HUB", "SWITCH", "fetched", "located"]
+__all__ = ["SWITCH", "fetched", "located"]
 
-HUB = "hf://"
-"""How the address of a file begins."""
+_HUB = "hf://"
 SWITCH = "OPTIM_HUB"
 """Environment variable that allows files to be fetched."""
 MOST_BYTES = 2 * 2**30
@@ -38,7 +37,7 @@ def located(file: str, base: Path = Path()) -> Path:
     Raises:
         OptimError: As :func:`fetched` does.
     """
-    return fetched(file) if file.startswith(HUB) else base / Path(file).expanduser()
+    return fetched(file) if file.startswith(_HUB) else base / Path(file).expanduser()
 
 
 def fetched(address: str) -> Path:
@@ -68,7 +67,7 @@ def fetched(address: str) -> Path:
     if os.environ.get(SWITCH) != "1":
         raise AccessError(
             "This program fetches nothing from the network by itself.",
-            hint=f"Set {SWITCH}=1 to allow addresses that begin with {HUB}.",
+            hint=f"Set {SWITCH}=1 to allow addresses that begin with {_HUB}.",
         )
     hub = optional_package(
         "huggingface_hub",

@@ -17,9 +17,9 @@ __all__ = [
     "Unknown",
     "container_for",
     "file_bytes",
-    "lighten_",
     "opset_for",
     "shorten_names_",
+    "slim_",
     "unknown",
 ]
 
@@ -171,7 +171,13 @@ _EXACT = 2**22
 """Below it a whole number times a float32 scale gives the same number when divided again."""
 
 
-def lighten_(model: onnx.ModelProto) -> None:
+def slim_(model: onnx.ModelProto) -> None:
+    """Leave out of a file of ours what a runtime makes itself, and shorten names, in place."""
+    _lighten_(model)
+    shorten_names_(model, layers=True)
+
+
+def _lighten_(model: onnx.ModelProto) -> None:
     """Leave out of convolutions between quantizers what a runtime makes itself, in place.
 
     Zero points of a weight that are 0 need not be said. An int32 bias takes a scale for every

@@ -11,7 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["Executor", "Order", "Outcome"]
+__all__ = ["LOOK_EVERY_S", "NETWORK_KIND", "RECIPE_KIND", "Executor", "Order", "Outcome"]
+
+RECIPE_KIND, NETWORK_KIND = "recipe training", "network training"
+"""Kinds of work, as the engine names them."""
+LOOK_EVERY_S = 1.0
+"""How long to wait for trainings elsewhere before looking whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Order:
 
     Attributes:
         key: By which its end is told; equal keys are the same training.
-        kind: Of work, as the engine names it: ``"recipe training"`` or ``"network training"``.
+        kind: Of work: ``RECIPE_KIND`` or ``NETWORK_KIND``.
         spec: What is trained, plain data.
         title: For a reader.
     """

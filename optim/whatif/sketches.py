@@ -21,7 +21,7 @@ from optim.models.bundle import ModelBundle
 from optim.quantity import How, Quantity
 from optim.recipe import Recipe
 from optim.runtime.emit import emit_onnx
-from optim.runtime.onnx_graph import file_bytes, lighten_, shorten_names_
+from optim.runtime.onnx_graph import file_bytes, slim_
 from optim.step import Context, outline_step
 from optim.subject import Subject
 
@@ -56,8 +56,7 @@ def weighed(bundle: ModelBundle) -> Weighed:
     """Return what a sketched model weighs."""
     traced = bundle.deployable()
     file = emit_onnx(traced, bundle.table, bundle.spec.shape, properties_of(bundle))
-    lighten_(file)
-    shorten_names_(file, layers=True)
+    slim_(file)
     costs = costs_of(traced)
     return Weighed(
         bundle.table,

@@ -11,11 +11,12 @@ from optim.data.added import DataCard
 from optim.errors import OptimError
 from optim.models.cards import ModelCard
 from optim.quantity import Quantity
-from optim.runs.snapshots import remove_snapshot, snapshots
+from optim.runs.snapshots import snapshots
 from pages.components import access, state
 from pages.components.present.slides import DECK
 from pages.components.runs.words import plain
 from pages.components.server import evaluator, run_store
+from pages.components.sharing import forget_snapshot
 
 __all__ = ["my_data"]
 
@@ -83,17 +84,9 @@ def _snapshots() -> None:
                     icon=":material/delete:",
                     type="tertiary",
                     key=f"delete_{saved.id}",
-                    on_click=_remove,
+                    on_click=forget_snapshot,
                     args=(saved.id,),
                 )
-
-
-def _remove(snapshot_id: str) -> None:
-    try:
-        access.refuse_presentation()
-        remove_snapshot(snapshot_id)
-    except OptimError as error:
-        state.notice(error)
 
 
 def _rows(mine: Belongings) -> list[dict[str, str]]:

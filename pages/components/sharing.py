@@ -11,12 +11,12 @@ from optim.hashing import digest
 from optim.recipe import Recipe
 from optim.runs.jobs.share import KIND, SHARED
 from optim.runs.run import ACTIVE, Run, State
-from optim.runs.snapshots import save_snapshot
+from optim.runs.snapshots import remove_snapshot, save_snapshot
 from pages.components import access
 from pages.components.runs import actions
 from pages.components.server import run_store, wake_engine
 
-__all__ = ["is_local", "sharing"]
+__all__ = ["forget_snapshot", "is_local", "sharing"]
 
 _RUN, _PRESENT = "pages/runs/run.py", "pages/share/present.py"
 _TITLE = "snapshot_title"
@@ -41,6 +41,16 @@ def sharing(recipe: Recipe, name: str, query: str, *, confirmed: bool) -> None:
     _snapshot(recipe, name)
     st.divider()
     _offline(recipe, name)
+
+
+def forget_snapshot(snapshot_id: str) -> bool:
+    """Delete a snapshot; return whether it is gone. What stands in the way is shown."""
+
+    def remove() -> None:
+        access.refuse_presentation()
+        remove_snapshot(snapshot_id)
+
+    return actions.noticed(remove)
 
 
 def is_local(address: str) -> bool:

@@ -16,13 +16,9 @@ from optim.runs.jobs.share import KIND as SHARE_KIND
 from optim.runs.jobs.share import SHARE
 from optim.runs.jobs.submission import KIND as SUBMISSION_KIND
 from optim.runs.jobs.submission import SUBMISSION
-from optim.runs.jobs.training import (
-    NETWORK_KIND,
-    NETWORK_TRAINING,
-    RECIPE_KIND,
-    RECIPE_TRAINING,
-)
+from optim.runs.jobs.training import NETWORK_TRAINING, RECIPE_TRAINING
 from optim.runs.work import Kind
+from optim.search.executor import NETWORK_KIND, RECIPE_KIND
 
 __all__ = ["JOBS"]
 

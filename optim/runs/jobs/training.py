@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from optim.step import Resume
     from optim.train import Epoch
 
-__all__ = ["NETWORK_KIND", "NETWORK_TRAINING", "RECIPE_KIND", "RECIPE_TRAINING"]
+__all__ = ["NETWORK_TRAINING", "RECIPE_TRAINING"]
 
-RECIPE_KIND, NETWORK_KIND = "recipe training", "network training"
-"""Names of the kinds in the index."""
 _STATES = "training"
 
 
@@ -46,7 +44,7 @@ def _train_recipe(work: Work) -> Mapping[str, Any]:
 
     torch.set_num_threads(work.threads)
     recipe, base = Recipe.from_json(work.run.spec["recipe"]), work.run.spec.get("base")
-    keys: list[str] = []
+    keys, trained = _noted(work)
     seconds = 0.0
 
     def tracker(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
@@ -56,10 +54,6 @@ def _train_recipe(work: Work) -> Mapping[str, Any]:
             work.record(entry.id, figures)
 
         return work.checkpoint(entry.id), record
-
-    def trained(key: str) -> None:
-        keys.append(key)
-        work.trained(key)
 
     apply_recipe(
         recipe,
@@ -88,15 +82,11 @@ def _train_network(work: Work) -> Mapping[str, Any]:
         Asked.from_json(spec["search"]), folder=Path(base or "."), registered_only=base is None
     )
     bench.warm_up(work.check)
-    keys: list[str] = []
+    keys, trained = _noted(work)
 
     def on_epoch(epoch: Epoch) -> None:
         work.record(_STATES, epoch.figures())
         work.progress(epoch.number / epochs, f"epoch {epoch.number} of {epochs}")
-
-    def trained(key: str) -> None:
-        keys.append(key)
-        work.trained(key)
 
     _, seconds = bench.train(
         architecture_from_json(spec["architecture"]),
@@ -107,6 +97,17 @@ def _train_network(work: Work) -> Mapping[str, Any]:
         trained=trained,
     )
     return {"keys": keys, "seconds": seconds}
+
+
+def _noted(work: Work) -> tuple[list[str], Callable[[str], None]]:
+    """Return the keys of what is trained, as they come, and what is to be called with each."""
+    keys: list[str] = []
+
+    def trained(key: str) -> None:
+        keys.append(key)
+        work.trained(key)
+
+    return keys, trained
 
 
 RECIPE_TRAINING = Kind("Training for a search", _train_recipe, _prepare_recipe)

@@ -23,7 +23,7 @@ from optim.search.autopilot.session import END_SHARE, STAGES, Session, recipe_of
 from optim.search.autopilot.trying import Trying
 from optim.search.autopilot.words import costs_text, short_title
 from optim.search.candidate import Candidate
-from optim.search.executor import Order
+from optim.search.executor import LOOK_EVERY_S, RECIPE_KIND, Order
 from optim.search.session import OutOfTimeError
 from optim.step import Resume
 
@@ -32,8 +32,6 @@ __all__ = ["TooSlowError", "Training"]
 _MOST = 9
 _AWAY_S = 10.0
 """What a training elsewhere takes besides its epochs, before one was seen."""
-_LOOK_EVERY_S = 1.0
-"""How long to wait for trainings elsewhere before looking whether to stop."""
 _SURE_OF_PACE, _UNSURE_OF_PACE = 1.1, 1.3
 """How much longer than thought a training may take, once one was seen and before."""
 _FROM_THE_END = 0.5
@@ -159,14 +157,13 @@ class Training:
                 while waiting and len(away) < executor.places:
                     parent = waiting.pop(0)
                     recipe = trained_recipe(recipe_of(parent), epochs)
-                    known = session.known(recipe)
-                    if known is not None and known.outcome != "failed":
+                    if self._known(recipe) is not None:
                         yield parent
                         continue
                     spec = {"recipe": recipe.to_json()}
-                    executor.begin(Order(recipe.hash, "recipe training", spec, short_title(recipe)))
+                    executor.begin(Order(recipe.hash, RECIPE_KIND, spec, short_title(recipe)))
                     away[recipe.hash] = parent, session.clock()
-                for outcome in executor.ended(_LOOK_EVERY_S) if away else ():
+                for outcome in executor.ended(LOOK_EVERY_S) if away else ():
                     parent, began = away.pop(outcome.key)
                     if outcome.problem:
                         session.say(f"{outcome.problem} It is trained here.")
@@ -198,14 +195,18 @@ class Training:
         left = self._session.time() - (self._away_s if self._session.executor else 0.0)
         return most_epochs(recipe_of(candidate), macs, self._pace, left / sure)
 
+    def _known(self, recipe: Recipe) -> Candidate | None:
+        """Return what a recipe that was trained before reaches."""
+        known = self._session.known(recipe)
+        return None if known is None or known.outcome == "failed" else known
+
     # --- one training -----------------------------------------------------------------------
 
     def _train(self, parent: Candidate, epochs: int, stage: str) -> Candidate | None:
         """Train one candidate and measure it; what is known or stored is not trained again."""
         session = self._session
         recipe = trained_recipe(recipe_of(parent), epochs)
-        known = session.known(recipe)
-        if known is not None and known.outcome != "failed":
+        if (known := self._known(recipe)) is not None:
             return known
         title, lesson = short_title(recipe), _Lesson(self._seconds.get(recipe.hash, 0.0))
         try:

@@ -19,7 +19,7 @@ from optim.models.zoo import architecture_to_json
 from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
-from optim.search.executor import Order
+from optim.search.executor import LOOK_EVERY_S, NETWORK_KIND, Order
 from optim.search.front import front
 from optim.search.nas.asked import PREDICTOR
 from optim.search.nas.predicting import LEAST_KNOWN, Known, most_promising
@@ -41,10 +41,6 @@ _MOST_REPEATS = 40
 _MOST_DRAWN = 2000
 _POOL_FIRST, _POOL_STEP = 40, 12
 """Networks whose costs are computed before the first is predicted, and before each further one."""
-
-
-_LOOK_EVERY_S = 1.0
-"""How long to wait for trainings elsewhere before looking whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +96,7 @@ class Trying:
         session = self._session
         assert session.executor is not None
         while self._away:
-            ended = session.executor.ended(_LOOK_EVERY_S)
+            ended = session.executor.ended(LOOK_EVERY_S)
             for outcome in ended:
                 away = self._away.pop(outcome.key)
                 begun = replace(away.begun, outcome="failed")
@@ -132,7 +128,7 @@ class Trying:
         assert session.executor is not None
         order = Order(
             bench.key_of(begun.made),
-            "network training",
+            NETWORK_KIND,
             {
                 "search": bench.about_training,
                 "architecture": begun.made["architecture"],
@@ -348,6 +344,7 @@ class Trying:
         if session.asked.sampler != PREDICTOR or study.is_waiting:
             return None
         costs = [name for name in session.goals.costs if name not in ("error", "training")]
+        shortest = session.lengths[0]
         trained = [
             Known(
                 c.point,
@@ -356,7 +353,7 @@ class Trying:
             )
             for c in session.candidates
             if c.is_whole
-            and c.made.get("epochs") == session.lengths[0]
+            and c.made.get("epochs") == shortest
             and all(name in c.figures for name in costs)
         ]
         if len(trained) < LEAST_KNOWN:

@@ -53,7 +53,7 @@ def header(recipe: Recipe, info: dict[str, Any], *, confirmed: bool) -> None:
         ):
             st.switch_page(_DATA)
         with st.popover("Share", icon=":material/link:"):
-            link = f"{state.LINK}={state.recipe().to_link()}"
+            link = f"{state.LINK}={recipe.to_link()}"
             sharing(recipe, str(info["name"]), link, confirmed=confirmed)
         if confirmed and not access.is_presentation():
             recover_button(recipe, info)

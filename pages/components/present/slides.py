@@ -13,13 +13,14 @@ from optim.quantity import Comparison
 from optim.recipe import Recipe
 from optim.report.facts import settings_of
 from optim.runs.contenders import Contender, contender_of, original_of
-from optim.runs.snapshots import Snapshot, get_snapshot, remove_snapshot, snapshots
+from optim.runs.snapshots import Snapshot, get_snapshot, snapshots
 from pages.components import access, state
 from pages.components.errors import show_error
 from pages.components.inspect.words import omitted_note, samples_words
 from pages.components.present.keys import pressed_key
 from pages.components.runs.words import plain
 from pages.components.server import evaluator, run_store
+from pages.components.sharing import forget_snapshot
 
 __all__ = ["DECK", "place_after", "slides"]
 
@@ -39,6 +40,9 @@ _LOOK = """<style>
 .st-key-present [data-testid="stMetricValue"] { font-size: clamp(1.8rem, 4vw, 3.2rem); }
 .st-key-present [data-testid="stMetricLabel"] p,
 .st-key-present [data-testid="stMetricDelta"] { font-size: 1.25rem; }
+.st-key-present [data-testid="stMetricDelta"],
+.st-key-present [data-testid="stMetricDelta"] * {
+  white-space: normal; overflow: visible; text-overflow: clip; }
 </style>"""
 
 
@@ -206,11 +210,7 @@ def _own(shown: _Slide) -> None:
 
 
 def _remove(shown: Snapshot) -> None:
-    try:
-        access.refuse_presentation()
-        remove_snapshot(shown.id)
-    except OptimError as error:
-        state.notice(error)
+    if not forget_snapshot(shown.id):
         return
     left = [i for i in st.query_params.get(DECK, "").split(",") if i != shown.id]
     if left:

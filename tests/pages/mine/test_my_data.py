@@ -6,7 +6,7 @@ from optim.belongings.found import belongings, owners
 from optim.errors import RunError
 from optim.models.cards import model_cards
 from optim.runs.snapshots import save_snapshot, snapshots
-from pages.components import mine as module
+from pages.components import sharing
 from pages.components.server import evaluator
 from tests.pages.components.test_access import upload
 from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
@@ -88,7 +88,7 @@ def test_a_snapshot_that_cannot_be_deleted_is_a_sentence(two_saved, monkeypatch)
     def fail(snapshot_id):
         raise RunError("The snapshot cannot be deleted: read-only.", hint="Make it writable.")
 
-    monkeypatch.setattr(module, "remove_snapshot", fail)
+    monkeypatch.setattr(sharing, "remove_snapshot", fail)
     at.button(key=f"delete_{first}").click().run()
     assert not at.exception
     assert "read-only" in at.error[0].value
