@@ -12,11 +12,26 @@ from optim.layers.graph import COMPUTE, kind_of, nodes_of, trace, with_parameter
 from optim.layers.rewrite import replace_parameters
 from optim.layers.table import QuantizedWeight
 
-__all__ = ["mean_shifts", "shift_outputs"]
+__all__ = ["mean_inputs", "mean_shifts", "shift_outputs"]
+
+
+def mean_inputs(module: nn.Module, batches: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Return ``{layer: (1, ...) mean input}`` of every layer that multiplies.
+
+    Args:
+        module: A traceable module with float weights.
+        batches: ``(N, ...)`` normalised inputs.
+    """
+    runner, count = _MeanInputs(trace(module)), 0
+    with torch.inference_mode():
+        for batch in batches:
+            runner.run(batch)
+            count += len(batch)
+    return {name: total / count for name, total in runner.sums.items()}
 
 
 def mean_shifts(
-    module: nn.Module, weights: Mapping[str, QuantizedWeight], batches: Iterable[Tensor]
+    module: nn.Module, weights: Mapping[str, QuantizedWeight], means: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Return ``{layer: (O,) mean output of the rounded layer minus that of the exact one}``.
 
@@ -25,17 +40,16 @@ def mean_shifts(
     Args:
         module: A traceable module with float weights.
         weights: Quantized weights by layer name, for the batch-norm-folded weights.
-        batches: ``(N, ...)`` normalised inputs.
+        means: What :func:`mean_inputs` says of it.
     """
     traced = trace(module)
-    means = _mean_inputs(traced, set(weights), list(batches))
     shifts = {}
-    for name, mean in means.items():
+    for name in (name for name in means if name in weights):
         layer = traced.get_submodule(name)
         weight = layer.get_parameter("weight").detach()
         error = with_parameters(layer, weight=weights[name].apply(weight) - weight, bias=None)
         with torch.inference_mode():
-            shift = error(mean)
+            shift = error(means[name])
         over = [d for d in range(shift.ndim) if d != _channel_axis(layer, shift)]
         shifts[name] = shift.mean(dim=over).clone()
     return shifts
@@ -46,29 +60,19 @@ def _channel_axis(layer: nn.Module, output: Tensor) -> int:
 
 
 class _MeanInputs(fx.Interpreter):
-    """Runs a traced graph and adds up the inputs of some layers over the batch."""
+    """Runs a traced graph and adds up the inputs of its layers over the batch."""
 
-    def __init__(self, traced: fx.GraphModule, layers: set[str]) -> None:
+    def __init__(self, traced: fx.GraphModule) -> None:
         super().__init__(traced)
-        self.layers = layers
         self.sums: dict[str, Tensor] = {}
 
-    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if target in self.layers:
-            total = args[0].sum(dim=0, keepdim=True)
-            self.sums[target] = self.sums[target] + total if target in self.sums else total
-        return super().call_module(target, args, kwargs)
-
-
-def _mean_inputs(
-    traced: fx.GraphModule, layers: set[str], batches: list[Tensor]
-) -> dict[str, Tensor]:
-    runner = _MeanInputs(traced, layers)
-    with torch.inference_mode():
-        for batch in batches:
-            runner.run(batch)
-    count = sum(len(batch) for batch in batches)
-    return {name: total / count for name, total in runner.sums.items()}
+    def run_node(self, n: fx.Node) -> Any:
+        """Run a node, its input added to the sum of its layer."""
+        if kind_of(n) in COMPUTE:
+            [given], name = self.fetch_args_kwargs_from_env(n)[0], str(n.target)
+            total = given.sum(dim=0, keepdim=True)
+            self.sums[name] = self.sums[name] + total if name in self.sums else total
+        return super().run_node(n)
 
 
 def shift_outputs(module: nn.Module, shifts: Mapping[str, Tensor]) -> nn.Module:

@@ -11,6 +11,7 @@ pruning, re-estimation and training change sizes and values but never what calls
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import operator
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedModelError
+from optim.hashing import digest
 from optim.layers.functions import FUNCTIONS
 from optim.layers.shortcut import ChannelPadShortcut
 from optim.layers.token import Token
@@ -205,13 +207,52 @@ def layer_of(node: fx.Node) -> nn.Module:
 def propagate_shapes(traced: fx.GraphModule, input_shape: tuple[int, ...]) -> None:
     """Write the shape of every node's result, batch dimension 1, into ``node.meta["shape"]``.
 
-    ``node.meta["is_whole"]`` says whether it is made of whole numbers.
+    ``node.meta["is_whole"]`` says whether it is made of whole numbers. Shapes do not depend on
+    weights: of a network of the same layers and sizes they are known.
     """
-    try:
-        # Without numbers: a large network takes milliseconds instead of an inference.
-        _ShapeWriter(traced, "meta").run(torch.zeros(1, *input_shape, device="meta"))
-    except RuntimeError:  # an operation whose result has a size that depends on numbers
-        _ShapeWriter(traced, "cpu").run(torch.zeros(1, *input_shape))
+    key = (input_shape, _structure(traced))
+    found = _SHAPES.get(key)
+    if found is None:
+        try:
+            # Without numbers: a large network takes milliseconds instead of an inference.
+            _ShapeWriter(traced, "meta").run(torch.zeros(1, *input_shape, device="meta"))
+        except RuntimeError:  # an operation whose result has a size that depends on numbers
+            _ShapeWriter(traced, "cpu").run(torch.zeros(1, *input_shape))
+            return
+        _SHAPES[key] = {
+            node.name: {name: node.meta[name] for name in _WRITTEN}
+            for node in traced.graph.nodes
+            if "shape" in node.meta
+        }
+        if len(_SHAPES) > _KEPT_SHAPES:
+            with contextlib.suppress(KeyError, StopIteration, RuntimeError):  # another thread did
+                _SHAPES.pop(next(iter(_SHAPES)))
+        return
+    for node in traced.graph.nodes:
+        node.meta.update(found.get(node.name, {}))
+
+
+_WRITTEN = ("shape", "is_whole")
+_KEPT_SHAPES = 256
+_SHAPES: dict[Any, dict[str, dict[str, Any]]] = {}
+"""What was found out of networks by the input's shape and their structure, the newest last."""
+
+
+def _structure(traced: fx.GraphModule) -> str:
+    """Return what decides the shapes in a network: its operations and the sizes of its tensors."""
+    told = []
+    for node in traced.graph.nodes:
+        what: Any = node.target
+        if node.op in ("call_module", "get_attr"):
+            held = attribute_of(traced, str(node.target))
+            if isinstance(held, nn.Module):
+                tensors = [*held.named_parameters(), *held.named_buffers()]
+                what = "" if hasattr(held, "keeps_shape") else repr(held)
+            else:
+                tensors, what = [("", held)], ""
+            what += str([(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors])
+        told.append(f"{node.name} {node.op} {what} {node.args} {node.kwargs}")
+    return digest(told)
 
 
 class _ShapeWriter(fx.Interpreter):

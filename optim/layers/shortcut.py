@@ -46,6 +46,10 @@ class ChannelPadShortcut(nn.Module):
         # Asked of the index in every pass, it would stop compilation and wait for a GPU.
         self._padding: tuple[int, int] | None = (before, out_channels - in_channels - before)
 
+    def extra_repr(self) -> str:
+        """Return what decides the shape of its output."""
+        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
+
     @property
     def out_channels(self) -> int:
         """Channels of the output."""

@@ -14,7 +14,8 @@ from optim.layers.quantized_graph import QuantizationPlan
 
 __all__ = ["Observer", "Statistics", "collect_statistics"]
 
-_SAMPLE = 65_536
+_SAMPLE, _DRAFT = 65_536, 16_384
+"""Values remembered of an activation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +48,15 @@ class Observer(nn.Module):
     Args:
         batches: How many tensors will come; each gives its share of the values remembered.
         check: Called for each tensor; raises to stop.
+        draft: Whether fewer values are remembered.
     """
 
-    def __init__(self, batches: int, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, batches: int, check: Callable[[], None] = lambda: None, *, draft: bool = False
+    ) -> None:
         super().__init__()
         self.check = check
-        self.share = max(1, _SAMPLE // batches)
+        self.share = max(1, (_DRAFT if draft else _SAMPLE) // batches)
         self.low, self.high = float("inf"), float("-inf")
         self.samples: list[Tensor] = []
 
@@ -89,6 +93,8 @@ def collect_statistics(
     plan: QuantizationPlan,
     batches: Iterable[Tensor],
     check: Callable[[], None] = lambda: None,
+    *,
+    draft: bool = False,
 ) -> dict[str, Statistics]:
     """Run calibration batches through a module and return the statistics of each edge.
 
@@ -97,6 +103,7 @@ def collect_statistics(
         plan: The edges to observe.
         batches: ``(N, ...)`` normalised inputs.
         check: Called at every edge; raises to stop.
+        draft: Whether a smaller sample of the values is enough.
 
     Raises:
         CalibrationError: If there is no batch or an activation is not finite.
@@ -104,7 +111,7 @@ def collect_statistics(
     batches = list(batches)
     if not batches:
         raise CalibrationError("Calibration needs at least one batch of samples.")
-    observers = {edge: Observer(len(batches), check) for edge in plan.edges}
+    observers = {edge: Observer(len(batches), check, draft=draft) for edge in plan.edges}
     traced = trace(module, behind=observers)
     with torch.inference_mode():
         for batch in batches:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
+from torch import fx
+
 from optim.graph.fold import fold
 from optim.measure.graph_costs import graph_costs, graph_layer_costs
-from optim.measure.macs import LayerCost, layer_costs
+from optim.measure.macs import LayerCost, costs_of, layer_costs
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.quantity import Quantity
 
@@ -65,12 +67,19 @@ def variant_costs(costs: Sequence[LayerCost], bundle: ModelBundle) -> list[Layer
     return found
 
 
-def static_costs(bundle: ModelBundle) -> tuple[Quantity, Quantity, Quantity]:
-    """Return parameters, MACs for one sample, and the share of zeros in the weights."""
+def static_costs(
+    bundle: ModelBundle, traced: fx.GraphModule | None = None
+) -> tuple[Quantity, Quantity, Quantity]:
+    """Return parameters, MACs for one sample, and the share of zeros in the weights.
+
+    Args:
+        bundle: The model.
+        traced: What ``bundle.deployable()`` gave, its shapes propagated, where that is known.
+    """
     if isinstance(bundle.content, GraphModel):
         params, macs, _ = graph_costs(bundle.content.onnx, bundle.interface, bundle.spec.shape)
         return params, macs, Quantity.exact(bundle.sparsity, "fraction")
-    costs = layer_costs(bundle.module, bundle.spec.shape)
+    costs = costs_of(traced) if traced else layer_costs(bundle.module, bundle.spec.shape)
     return (
         Quantity.exact(sum(cost.params for cost in costs), "params"),
         Quantity.exact(sum(cost.macs for cost in costs), "macs"),

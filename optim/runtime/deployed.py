@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx
+from torch import fx
 
 from optim.graph.dataflow import Dataflow, dataflow
 from optim.models.bundle import GraphModel, ModelBundle
@@ -15,20 +16,24 @@ __all__ = ["deployed_dataflow", "deployed_graph", "deployed_owners", "deployed_s
 
 
 def deployed_graph(
-    bundle: ModelBundle, metadata: Mapping[str, str] | None = None
+    bundle: ModelBundle,
+    metadata: Mapping[str, str] | None = None,
+    traced: fx.GraphModule | None = None,
 ) -> onnx.ModelProto:
     """Return the ONNX graph of a model, quantized where its table says so.
 
     Args:
         bundle: Torch model or graph.
         metadata: Properties of the file; a graph keeps its own beside them.
+        traced: What ``bundle.deployable()`` gave, where that is known.
 
     Raises:
         UnsupportedLayerError: If an operation has no ONNX form here.
     """
     content = bundle.content
     if not isinstance(content, GraphModel):
-        return emit_onnx(bundle.deployable(), bundle.table, bundle.spec.shape, metadata or {})
+        traced = bundle.deployable() if traced is None else traced
+        return emit_onnx(traced, bundle.table, bundle.spec.shape, metadata or {})
     model = onnx.load_from_string(graph_bytes(content.onnx, bundle.table, bundle.interface))
     if metadata:
         others = {p.key: p.value for p in model.metadata_props}

@@ -55,14 +55,19 @@ class CorrectBias(Step):
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with shifted biases."""
-        from optim.layers.bias import mean_shifts, shift_outputs
+        from optim.layers.bias import mean_inputs, mean_shifts, shift_outputs
         from optim.layers.rewrite import weights_of
 
         if not bundle.table.weights:
             note = "No weight is quantized at this point; put this step after 'Quantize'."
             return Applied(bundle, StepReport("Nothing to correct.", notes=(note,)))
         x, _ = context.calibration(self.samples)
-        shifts = mean_shifts(bundle.module, bundle.table.weights, x.split(128))
+        # Of the exact weights: however they are rounded, these inputs stay.
+        means = context.memo(
+            f"mean_inputs:{bundle.without_grids().hash}:{len(x)}:{context.key}",
+            lambda: mean_inputs(bundle.module, x.split(128)),
+        )
+        shifts = mean_shifts(bundle.module, bundle.table.weights, means)
         module = shift_outputs(bundle.module, {name: -shift for name, shift in shifts.items()})
         layers = []
         for name in weights_of(bundle.module):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice, Method, PerLayer, Range
+from optim.hashing import digest
 from optim.step import Applied, Context, LayerReport, Step, StepReport
 from optim.techniques.budgets import BUDGETS, BudgetMethod, Offer, Spread, Uniform
 from optim.techniques.calibrations import (
@@ -303,11 +304,11 @@ class Quantize(Step):
 
         traced = trace(bundle.module)
         folded = folded_weights(bundle.module, traced, self.layers)
-        names, weights = list(folded), self._quantize_weights(folded)
+        names, weights = list(folded), self._quantized_weights(bundle, folded, context)
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
             plan = QuantizationPlan.of(traced, self._excluded)
-            edges = self._quantize_edges(observed(bundle, plan, context), plan, names)
+            edges = self._edges(bundle, plan, names, context, observed)
         table = bundle.table.with_quantization(weights, edges)
         return Applied(bundle.with_table(table), self._report(names, weights, edges, {}))
 
@@ -318,11 +319,11 @@ class Quantize(Step):
 
         folded = editable(bundle, context.memo)
         given = model_weights(folded, self.layers)
-        weights = self._quantize_weights(given)
+        weights = self._quantized_weights(folded, given, context)
         edges: dict[str, QuantizedEdge] = {}
         if self.activation_bits != "float":
             plan = GraphPlan.of(folded.graph(), self._excluded)
-            edges = self._quantize_edges(observed(folded, plan, context), plan, list(given))
+            edges = self._edges(folded, plan, list(given), context, observed)
         table = bundle.table.with_quantization(weights, edges)
         report = self._report(list(given), weights, edges, kept_weights(folded))
         return Applied(folded.with_table(table), report)
@@ -341,6 +342,14 @@ class Quantize(Step):
         common |= dict.fromkeys(self._ends(names), _at_least_eight(self.weight_bits))
         chosen = common | self.layers
         return {name: 7 if b == 8 and self.reduce_range else b for name, b in chosen.items()}
+
+    def _quantized_weights(
+        self, bundle: ModelBundle, weights: dict[str, Tensor], context: Context
+    ) -> dict[str, QuantizedWeight]:
+        """Return weights on their grids; the bits of activations do not change them."""
+        others = {"activation_bits", "activation_scheme", "calibration", "samples", "rounding"}
+        key = digest("weights", bundle.hash, self.model_dump(mode="json", exclude=others))
+        return context.memo(key, lambda: self._quantize_weights(weights))
 
     def _quantize_weights(self, weights: dict[str, Tensor]) -> dict[str, QuantizedWeight]:
         bits = self._bits(list(weights))
@@ -377,6 +386,24 @@ class Quantize(Step):
             return power_of_two(rows, grid, low, high)
         return grid.parameters(low, high)
 
+    def _edges(
+        self,
+        bundle: ModelBundle,
+        plan: QuantizationPlan | GraphPlan,
+        names: list[str],
+        context: Context,
+        observed: _Observed,
+    ) -> dict[str, QuantizedEdge]:
+        """Return the grids of activations; the bits of weights do not change them."""
+        fields = ("activation_bits", "activation_scheme", "calibration", "scales", "ends", "layers")
+        key = digest(
+            ("edges", observed.__name__, bundle.hash, self.samples, context.key, list(plan.edges)),
+            self.model_dump(mode="json", include=set(fields)),
+        )
+        return context.memo(
+            key, lambda: self._quantize_edges(observed(bundle, plan, context), plan, names)
+        )
+
     def _observed(
         self, bundle: ModelBundle, plan: QuantizationPlan | GraphPlan, context: Context
     ) -> dict[str, Statistics]:
@@ -390,7 +417,8 @@ class Quantize(Step):
         def observe() -> dict[str, Statistics]:
             if isinstance(plan, GraphPlan):
                 return graph_statistics(bundle, plan, x, context.check)
-            return collect_statistics(bundle.module, plan, x.split(256), context.check)
+            draft = context.sample_limit is not None
+            return collect_statistics(bundle.module, plan, x.split(256), context.check, draft=draft)
 
         key = f"statistics:{bundle.hash}:{len(x)}:{plan.edges}:{context.key}"
         return context.memo(key, observe)

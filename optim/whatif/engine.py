@@ -21,6 +21,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import numpy as np
+from torch import fx
 
 from optim.data.added import options_of
 from optim.data.dataset import Samples
@@ -65,6 +66,10 @@ _PIECE_MACS = 2e10
 """Work after which a chunk of a large model looks up: about 0.3 s."""
 _CHUNKS = (256, 128, 64, 32)
 _DRAFT_SAMPLES = (256, 128, 64, 32)
+_GLANCE = -1
+"""In place of a chunk's index."""
+_HURRY = 4
+"""By how much a first answer is cheaper when many wait for theirs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,15 +138,15 @@ class Workbench:
         """Chunks that cover the whole part."""
         return -(-len(self.samples) // self.chunk)
 
-    def sample_limit(self, recipe: Recipe) -> int | None:
+    def sample_limit(self, recipe: Recipe, *, hurried: bool = False) -> int | None:
         """Return on how many samples a first answer calibrates; None for all of them."""
+        most = _CALIBRATION_MACS / (_HURRY if hurried else 1)
         passes = sum(entry.step.calibration_passes for entry in recipe.active)
-        if passes * self.macs <= _CALIBRATION_MACS:
+        if passes * self.macs <= most:
             return None
         steps = sum(entry.step.calibration_passes > 0 for entry in recipe.active)
         return next(
-            (n for n in _DRAFT_SAMPLES if n * steps * self.macs <= _CALIBRATION_MACS),
-            _DRAFT_SAMPLES[-1],
+            (n for n in _DRAFT_SAMPLES if n * steps * self.macs <= most), _DRAFT_SAMPLES[-1]
         )
 
     # --- models ---------------------------------------------------------------------------------
@@ -151,6 +156,7 @@ class Workbench:
         recipe: Recipe,
         *,
         draft: bool,
+        hurried: bool = False,
         reports: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> Prepared:
@@ -162,12 +168,13 @@ class Workbench:
         Args:
             recipe: Steps to apply.
             draft: Whether calibration may be cut short.
+            hurried: Whether a draft is cut shorter, because many wait for theirs.
             reports: Whether the report of every step is wanted, also of those whose result is
                 not needed because a later one is known.
             check: Called between steps; raises to stop.
         """
         recipe, omitted = self._possible(recipe)
-        limit = self.sample_limit(recipe) if draft else None
+        limit = self.sample_limit(recipe, hurried=hurried) if draft else None
         keys = self._keys(recipe, None)
         if limit is not None and keys[-1] not in self.engine.bundles:
             keys = self._keys(recipe, limit)
@@ -303,24 +310,34 @@ class Workbench:
             check: Called between pieces of a large model's chunk; raises to stop.
         """
         return self.engine.predictions.get_or(
-            self._chunk_key(prepared.key, index), lambda: self._predict(prepared, index, check)
+            self._chunk_key(prepared.key, index), lambda: self._chunk(prepared, index, check)
+        )
+
+    def glance(self, prepared: Prepared, check: Callable[[], None] = lambda: None) -> Predictions:
+        """Return what a model says about the beginning of the first chunk."""
+        return self.engine.predictions.get_or(
+            self._chunk_key(prepared.key, _GLANCE),
+            lambda: self._predict(prepared, slice(max(_CHUNKS[-1], self.chunk // _HURRY)), check),
         )
 
     def _chunk_key(self, key: str, index: int) -> str:
         return f"{key}:{self.subject.hash}:{self.chunk}:{index}"
 
-    def _predict(self, prepared: Prepared, index: int, check: Callable[[], None]) -> Predictions:
-        start = index * self.chunk
-        rows = slice(start, min(start + self.chunk, len(self.samples)))
+    def _chunk(self, prepared: Prepared, index: int, check: Callable[[], None]) -> Predictions:
+        start, began = index * self.chunk, time.perf_counter()
+        found = self._predict(prepared, slice(start, start + self.chunk), check)
+        self._chunk_s = time.perf_counter() - began
+        return found
+
+    def _predict(self, prepared: Prepared, rows: slice, check: Callable[[], None]) -> Predictions:
         x = self.engine.memo(
-            f"inputs:{self.subject.hash}:{self.chunk}:{index}" if index == 0 else "",
+            "" if rows.start else f"inputs:{self.subject.hash}:{rows.stop}",
             lambda: self.subject.bundle.spec.normalise(self.samples.inputs[rows]),
         )
-        run, pieces, began = self.engine.runner(prepared), [], time.perf_counter()
+        run, pieces = self.engine.runner(prepared), []
         for piece in x.split(max(1, int(_PIECE_MACS // max(1, self.macs)))):
             check()
             pieces.append(run(piece))
-        self._chunk_s = time.perf_counter() - began
         outputs, how = np.concatenate(pieces), how_of(prepared.bundle)
         return Predictions(self.samples.ids[rows], outputs, self.samples.targets[rows], how)
 
@@ -341,7 +358,9 @@ class Workbench:
         return Quantity.exact(chunks * self._chunk_s, "s", How.ESTIMATED)
 
     def joined(self, prepared: Prepared, chunks: int) -> Predictions:
-        """Return what a model says about the first chunks together."""
+        """Return what a model says about the first chunks together; of none, at a glance."""
+        if not chunks:
+            return self.glance(prepared)
         return Predictions.joined([self.predictions(prepared, i) for i in range(chunks)])
 
     @property
@@ -425,7 +444,12 @@ class Engine:
         return self._static.get_or(prepared.key, lambda: self._static_scorecard(prepared))
 
     def _static_scorecard(self, prepared: Prepared) -> Scorecard:
-        return _static(prepared.bundle, self.file(prepared), How.MEASURED)
+        bundle = prepared.bundle
+        if bundle.lane == "graph" or prepared.key in self.files:
+            return _static(bundle, self.file(prepared), How.MEASURED)
+        traced = bundle.deployable()
+        file = self.files.put(prepared.key, onnx_bytes(bundle, traced=traced))
+        return _static(bundle, file, How.MEASURED, traced)
 
     def outlined(self, prepared: Prepared) -> Scorecard:
         """Return what an outline says: as :meth:`static`, estimated; nothing is kept of it.
@@ -441,8 +465,10 @@ def _subject_key(recipe: Recipe) -> str:
     return digest(recipe.model, recipe.data, recipe.seed, recipe.split)
 
 
-def _static(bundle: ModelBundle, file: bytes, how: How) -> Scorecard:
-    params, macs, sparsity = (replace(count, how=how) for count in static_costs(bundle))
+def _static(
+    bundle: ModelBundle, file: bytes, how: How, traced: fx.GraphModule | None = None
+) -> Scorecard:
+    params, macs, sparsity = (replace(count, how=how) for count in static_costs(bundle, traced))
     size = Quantity.exact(len(file), "bytes", how)
     return Scorecard({}, "accuracy", params, macs, sparsity, file=size)
 

@@ -6,6 +6,7 @@ one, anything more urgent comes first:
 ===========  ================================================================================
 sizes        of a model so large that a first answer takes seconds: sizes and MACs, by no sample
 first        a fair first answer for the newest position of a session; older ones are dropped
+complete     a first answer that was of few samples, because many waited for theirs
 near         the stops next to it on every slider, nearest first
 latency      when nobody moved a slider for a moment
 refine       the remaining samples of the position, until the whole part was measured
@@ -29,6 +30,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from optim.errors import Cancelled, OptimError, RunError
 from optim.measure.latency import LatencyPair, compare_files
 from optim.measure.size import encoded_sizes
@@ -45,6 +48,8 @@ _LOG = logging.getLogger(__name__)
 
 _QUIET_S = 0.45
 """Nobody may have moved for this long before latency is measured."""
+_CROWD, _CROWD_S = 4, 6.0
+"""So many people who moved within this time are a crowd."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,7 @@ class Scheduler:
         self._sessions: dict[str, _Session] = {}
         self._questions: deque[Callable[[], None]] = deque()
         self._serial = itertools.count()
+        self._threads = torch.get_num_threads()
         self.arrived = threading.Event()
 
     # --- called from the thread that reads messages ---------------------------------------------
@@ -178,6 +184,8 @@ class Scheduler:
         if question is not None:
             question()
             return True
+        # Threads that wait for each other cost a crowd more than they gain one of it.
+        torch.set_num_threads(1 if self._is_crowded() else self._threads)
         for level, work in enumerate(_LEVELS):
             for session in sessions:
                 if session.failed or not self._is_current(session):
@@ -272,17 +280,24 @@ class Scheduler:
         if session.answered:
             return False
         bench = self.engine.workbench(session.move.recipe)
-        candidate = bench.prepare(session.move.recipe, draft=True, check=check)
+        hurried = self._is_crowded()
+        candidate = bench.prepare(session.move.recipe, draft=True, hurried=hurried, check=check)
         baseline = self._baseline(bench, session.move.recipe)
         for prepared in (candidate, baseline):
             check()
-            bench.predictions(prepared, 0, check)
-        session.chunks = max(1, min(bench.known_chunks(candidate), bench.known_chunks(baseline)))
+            if not hurried:
+                bench.predictions(prepared, 0, check)
+            elif not bench.known_chunks(prepared):
+                bench.glance(prepared, check)
+        session.chunks = min(bench.known_chunks(candidate), bench.known_chunks(baseline))
         self._emit(session, bench, candidate, session.chunks)
         session.answered = True
         session.near = list(_neighbours(session.move))
         session.swept = iter(list(_others(session.move)))
         return True
+
+    def _complete(self, session: _Session, check: Callable[[], None]) -> bool:
+        return not session.chunks and self._refine(session, check)
 
     def _near(self, session: _Session, check: Callable[[], None]) -> bool:
         while session.near:
@@ -412,6 +427,11 @@ class Scheduler:
             original, int(first.macs.value), candidate.bundle, int(card.macs.value), layers
         )
 
+    def _is_crowded(self) -> bool:
+        since = self._clock() - _CROWD_S
+        with self._lock:
+            return sum(s.moved_at > since for s in self._sessions.values()) >= _CROWD
+
     def _last_move(self) -> float:
         with self._lock:
             return max((s.moved_at for s in self._sessions.values()), default=0.0)
@@ -422,6 +442,7 @@ _Work = Callable[[Scheduler, _Session, Callable[[], None]], bool]
 _LEVELS: tuple[_Work, ...] = (
     Scheduler._sizes,
     Scheduler._first,
+    Scheduler._complete,
     Scheduler._near,
     Scheduler._latency,
     Scheduler._refine,

@@ -73,20 +73,36 @@ class MSE(CalibrationMethod):
 
         shares = torch.linspace(1.0, 0.2, self.candidates)
         scale, zero_point = grid.parameters(shares * low, shares * high)
-        under, over = (((end - zero_point) * scale)[:, None] for end in (grid.qmin, grid.qmax))
-        # Most values lie inside all ranges.
-        outer = values[(values < under.max()) | (values > over.min())]
-        off = outer - outer.clamp(under, over)
-        return off.square_().sum(dim=1, keepdim=True) / values.numel()
+        under, over = ((end - zero_point) * scale for end in (grid.qmin, grid.qmax))
+        found = _beyond(values, over, float(high)) + _beyond(-values, -under, -float(low))
+        return (found[:, None] / values.numel()).float()
+
+
+def _beyond(values: Tensor, ends: Tensor, high: float) -> Tensor:
+    """Return ``(E,)`` float64 sums over values up to ``high`` of the square they pass an end by."""
+    import torch
+
+    if high <= ends.min():
+        return torch.zeros_like(ends, dtype=torch.float64)
+    ends, order = ends.double().sort(descending=True)
+    values = values[values > ends[-1]].double()
+    place = torch.searchsorted(-ends, -values)  # the first end that a value passes
+    # A value passes that end and all lower ones: sums of its powers add up from the highest down.
+    powers = (torch.ones_like(values), values, values.square())
+    count, first, second = (
+        place.bincount(power, minlength=len(ends) + 1)[: len(ends)].cumsum(0) for power in powers
+    )
+    sums = second - 2 * ends * first + ends.square() * count
+    return torch.empty_like(sums).scatter_(0, order, sums.clamp(min=0))
 
 
 def _errors(values: Tensor, low: Tensor, high: Tensor, shares: Tensor, grid: Grid) -> Tensor:
     """Return the ``(candidates, R)`` mean squared error of every row in every shrunken range."""
-    from optim.layers.grid import dequantize, quantize
+    from optim.layers.grid import round_
 
     count, (rows, columns) = len(shares), values.shape
     lows, highs = (shares[:, None] * low).flatten(), (shares[:, None] * high).flatten()
     scale, zero_point = grid.parameters(lows, highs)
     repeated = values.expand(count, rows, columns).reshape(count * rows, columns)
-    rounded = dequantize(quantize(repeated, grid, scale, zero_point), scale, zero_point)
-    return (rounded - repeated).square_().mean(dim=1).reshape(count, rows)
+    rounded = round_(repeated.clone(), grid, scale, zero_point)
+    return rounded.sub_(repeated).square_().mean(dim=1).reshape(count, rows)

@@ -15,6 +15,7 @@ from optim.layers.graph import (
     trace,
     with_parameters,
 )
+from optim.layers.shortcut import ChannelPadShortcut
 from tests.helpers import assert_similar, inputs_for
 
 
@@ -134,6 +135,40 @@ def test_shapes_are_those_of_one_sample(bundle):
     with torch.inference_mode():
         expected = tuple(traced(x).shape)
     assert output.all_input_nodes[0].meta["shape"] == expected
+
+
+def shapes_of(module, input_shape):
+    traced = trace(module)
+    propagate_shapes(traced, input_shape)
+    return [node.meta.get("shape") for node in traced.graph.nodes]
+
+
+def test_shapes_of_a_structure_are_found_out_once(tiny_cnn, monkeypatch):
+    found = shapes_of(tiny_cnn.module, tiny_cnn.spec.shape)
+    monkeypatch.setattr("optim.layers.graph._ShapeWriter", None)
+    other = copy.deepcopy(tiny_cnn.module)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.neg_()
+    assert shapes_of(other, tiny_cnn.spec.shape) == found
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 3, stride=2)),
+        (nn.Conv2d(1, 2, 3), nn.Conv2d(1, 3, 3)),
+        (ChannelPadShortcut(1, 2, 1), ChannelPadShortcut(1, 2, 2)),
+        (nn.MaxPool2d(2), nn.MaxPool2d(4)),
+        (nn.Flatten(), nn.Flatten(2)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_shapes_of_another_structure_are_its_own(first, second):
+    x = torch.zeros(1, 1, 8, 8)
+    for layer in (first, second):
+        module = nn.Sequential(layer).eval()
+        assert shapes_of(module, (1, 8, 8))[-2] == tuple(module(x).shape)
 
 
 def test_modules_are_inserted_behind_the_node_they_name(tiny_mlp):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from optim.layers.bias import mean_shifts, shift_outputs
+from optim.layers.bias import mean_inputs, mean_shifts, shift_outputs
 from optim.layers.graph import trace, with_parameters
 from optim.layers.grid import Grid
 from optim.layers.table import QuantizedWeight
@@ -22,7 +22,8 @@ def test_the_shift_by_hand():
     grid = Grid(-8, 7, True, "per_channel")
     entry = QuantizedWeight(grid, torch.ones(1), torch.zeros(1, dtype=torch.int32))
     x = torch.tensor([[1.0, 2.0], [3.0, 6.0]])  # means 2 and 4
-    shifts = mean_shifts(nn.Sequential(layer).eval(), {"0": entry}, [x])
+    module = nn.Sequential(layer).eval()
+    shifts = mean_shifts(module, {"0": entry}, mean_inputs(module, [x]))
     # Weights round to 0 and 1: errors -0.4 and -0.3; -0.4 * 2 - 0.3 * 4 = -2.
     assert shifts["0"].item() == pytest.approx(-2.0)
 
@@ -31,8 +32,10 @@ def test_batches_of_any_size_give_the_same_mean(tiny_cnn):
     context = context_for(tiny_cnn)
     weights = Quantize(weight_bits=3, samples=32).apply(tiny_cnn, context).bundle.table.weights
     x, _ = context.calibration(64)
-    whole = mean_shifts(tiny_cnn.module, weights, [x])
-    parts = mean_shifts(tiny_cnn.module, weights, x.split(24))
+    whole, parts = (
+        mean_shifts(tiny_cnn.module, weights, mean_inputs(tiny_cnn.module, batches))
+        for batches in ([x], x.split(24))
+    )
     for name, shift in whole.items():
         assert_similar(parts[name], shift, times=10)
 

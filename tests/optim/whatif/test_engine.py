@@ -176,9 +176,9 @@ def test_chunks_are_predicted_once(engine, recipe, monkeypatch):
     bench = engine.workbench(recipe)
     prepared = bench.prepare(recipe, draft=False)
     calls = []
-    plain = type(bench)._predict
+    plain = type(bench)._chunk
     monkeypatch.setattr(
-        type(bench), "_predict", lambda self, *a: calls.append(a[1]) or plain(self, *a)
+        type(bench), "_chunk", lambda self, *a: calls.append(a[1]) or plain(self, *a)
     )
     bench.joined(prepared, bench.n_chunks)
     bench.joined(prepared, bench.n_chunks)

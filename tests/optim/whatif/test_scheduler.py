@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from optim.errors import OptimError
 from optim.measure.latency import pair_of
@@ -307,6 +308,33 @@ def test_one_that_keeps_moving_does_not_starve_the_others(scheduler, quick):
         scheduler.step()
         scheduler.step()
     assert calm.own()
+
+
+def test_first_answers_to_a_crowd_are_of_fewer_samples_and_soon_completed(scheduler, quick):
+    panels = [Panel() for _ in range(4)]
+    for number, panel in enumerate(panels):
+        recipe = quick.with_fields("prune_weights", sparsity=number / 10)
+        scheduler.submit(str(number), Move(1, recipe, (SPARSITY,)), panel)
+    for _ in panels:
+        scheduler.step()
+    assert [[m["n"] for m in panel.own()] for panel in panels] == [[64]] * 4
+    assert torch.get_num_threads() == 1
+    for _ in panels:
+        scheduler.step()
+    assert [[m["n"] for m in panel.messages] for panel in panels] == [[64, 256]] * 4
+    drain(scheduler, 400)
+    assert all(panel.own()[-1]["final"] for panel in panels)
+
+
+def test_a_crowd_is_who_moved_of_late(scheduler, quick, clock):
+    for number in range(4):
+        scheduler.submit(str(number), Move(1, quick), Panel())
+    drain(scheduler)
+    clock.now = 60.0
+    panel = Panel()
+    scheduler.submit("last", Move(1, quick.with_fields("prune_weights", sparsity=0.5)), panel)
+    scheduler.step()
+    assert panel.own()[0]["n"] == 256
 
 
 def test_questions_come_first(scheduler, quick):
