@@ -125,6 +125,7 @@ async def crowd(
         "of_them_not_known_s": _spread([t for one in times for t in one.asked]),
         "page_run_s": _spread([t for one in times for t in one.rerun]),
         "to_a_page_with_numbers_s": _spread([t for one in times for t in one.open]),
+        "samples_of_first_numbers": int(np.median([n for one in times for n in one.samples])),
         "unanswered": sum(one.unanswered for one in times),
         "mb_first": round(memory, 1),
         "mb_a_session": round((full - memory) / visitors, 2),
@@ -191,8 +192,9 @@ def write_table(results: dict[str, Any]) -> None:
 
     lines = [
         "| at once | moves | to new numbers, median / 95 % | not known before, 95 % "
-        "| page run, 95 % | memory a session | share of a core: server, evaluator, visitors |",
-        "|:--|--:|--:|--:|--:|--:|:--|",
+        "| their samples | page run, 95 % | memory a session "
+        "| share of a core: server, evaluator, visitors |",
+        "|:--|--:|--:|--:|--:|--:|--:|:--|",
     ]
     for row in results["crowds"]:
         shown, asked = row["to_new_numbers_s"], row["of_them_not_known_s"]
@@ -200,7 +202,8 @@ def write_table(results: dict[str, Any]) -> None:
         lines.append(
             f"| {row['visitors']} visitors{', jumping' if row['jumps'] else ''} | "
             f"{row['moves']:,} | {shown['p50']:.2f} s / {shown['p95']:.2f} s | "
-            f"{asked['p95']:.2f} s | {row['page_run_s']['p95']:.2f} s | "
+            f"{asked['p95']:.2f} s | {row['samples_of_first_numbers']} | "
+            f"{row['page_run_s']['p95']:.2f} s | "
             f"{row['mb_a_session']:.1f} MB | {share['server']:.2f}, {share['evaluator']:.2f}, "
             f"{share['visitors']:.2f} |"
         )
@@ -208,7 +211,7 @@ def write_table(results: dict[str, Any]) -> None:
         shown = sat["to_new_numbers_s"]
         lines.append(
             f"| {sat['tabs']} tabs of Chromium | {shown['n']:,} | {shown['p50']:.2f} s / "
-            f"{shown['p95']:.2f} s | | | | |"
+            f"{shown['p95']:.2f} s | | | | | |"
         )
     DOCS.write_text(documented("load", "\n".join(lines)), encoding="utf-8")
 

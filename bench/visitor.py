@@ -47,6 +47,7 @@ class Times:
         asked: Of these, those that were not known.
         rerun: From every committed recipe to the end of the page's run.
         open: From the first byte to a page with numbers.
+        samples: How many samples the first numbers of a position rested on.
         unanswered: Moves without new numbers within the limit.
     """
 
@@ -54,6 +55,7 @@ class Times:
     asked: list[float] = field(default_factory=list)
     rerun: list[float] = field(default_factory=list)
     open: list[float] = field(default_factory=list)
+    samples: list[int] = field(default_factory=list)
     unanswered: int = 0
 
 
@@ -266,6 +268,7 @@ class Visitor:
             waiting = self._waiting.pop(key, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
+                self.times.samples.append(message["n"])
 
     def _check_panel(self, page: Page, recipe: Recipe) -> None:
         shown = json.loads(page.panel.json)["revision"]
