@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -281,8 +282,14 @@ def recipe_of(cell: Cell, subject: Subject) -> Recipe:
     return recipe
 
 
-def compute(cell: Cell, files: Path) -> dict[str, Any]:
-    """Train one cell, or go on where it was stopped, and measure it."""
+def compute(cell: Cell, files: Path, precision: str = "") -> dict[str, Any]:
+    """Train one cell, or go on where it was stopped, and measure it.
+
+    Args:
+        cell: What is trained.
+        files: Where its states are kept.
+        precision: Of the training, instead of that of ``LOOP``.
+    """
     start = time.perf_counter()
     subject = opened()
     recipe = recipe_of(cell, subject)
@@ -291,8 +298,9 @@ def compute(cell: Cell, files: Path) -> dict[str, Any]:
         if entry.step.cost == "training":
             if METHODS[cell.method].fresh:
                 bundle = forgotten(bundle, cell.seed)
+            step = entry.step.replace(precision=precision) if precision else entry.step
             bundle, figures = trained(
-                bundle, subject, entry.id, entry.step, cell.seed, cell.settings, files
+                bundle, subject, entry.id, step, cell.seed, cell.settings, files
             )
         else:
             context = Context(subject.data, subject.bundle, cell.seed, entry.id)
@@ -300,6 +308,7 @@ def compute(cell: Cell, files: Path) -> dict[str, Any]:
     return {
         "settings": cell.settings,
         "recipe": recipe.to_json(),
+        "precision": precision or LOOP["precision"],
         "fresh_weights": METHODS[cell.method].fresh,
         **measured(bundle, subject, figures, start),
     }
@@ -541,6 +550,12 @@ def main() -> None:
     parser.add_argument("--epochs", nargs="+", type=int, choices=EPOCHS, default=EPOCHS)
     parser.add_argument("--seeds", nargs="+", type=int, choices=SEEDS, default=SEEDS)
     parser.add_argument("--threads", type=int, help="of torch; decides the last digits")
+    parser.add_argument(
+        "--precision",
+        choices=("bfloat16", "float32"),
+        default="",
+        help="of the training; a processor that has to imitate bfloat16 takes twice the time",
+    )
     chosen = parser.parse_args()
     if chosen.run:
         if not (ROOT / DATA).is_dir():
@@ -549,7 +564,8 @@ def main() -> None:
             import torch
 
             torch.set_num_threads(chosen.threads)
-        run(cells(chosen.methods, chosen.macs, chosen.epochs, chosen.seeds))
+        wanted = cells(chosen.methods, chosen.macs, chosen.epochs, chosen.seeds)
+        run(wanted, partial(compute, precision=chosen.precision))
     print(table(read()))
 
 

@@ -7,8 +7,12 @@ too late.
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pages.components.present.deck import is_alone
 
 __all__ = ["FirstPaint"]
 
@@ -33,7 +37,7 @@ class FirstPaint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "GET":
+        if scope["type"] != "http" or scope["method"] != "GET" or _has_no_sidebar(scope):
             await self.app(scope, receive, send)
             return
         if "text/html" in Headers(scope=scope).get("accept", ""):
@@ -62,6 +66,11 @@ class FirstPaint:
                 await send(message)
 
         await self.app(scope, receive, with_style)
+
+
+def _has_no_sidebar(scope: Scope) -> bool:
+    parameters = parse_qs(scope["query_string"].decode("latin-1"))
+    return is_alone(scope["path"].rpartition("/")[2], parameters)
 
 
 def _is_document(headers: Headers, status: int) -> bool:

@@ -17,6 +17,7 @@ from optim.models.cards import ModelCard, model_cards
 from pages.components import access, state
 from pages.components.errors import show_error, shown_errors
 from pages.components.home.links import follow_old_link
+from pages.components.present.deck import ALONE, is_alone
 
 __all__ = ["draw"]
 
@@ -40,6 +41,8 @@ def draw() -> None:
     access.begin()
     sections = _sections()
     page = st.navigation(sections, position="hidden")
+    if is_alone(page.url_path, st.query_params):
+        st.html(ALONE)  # before there is a sidebar, so that nothing jumps
     if not page.url_path:
         follow_old_link()
     with st.sidebar:

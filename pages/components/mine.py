@@ -13,7 +13,7 @@ from optim.models.cards import ModelCard
 from optim.quantity import Quantity
 from optim.runs.snapshots import snapshots
 from pages.components import access, state
-from pages.components.present.slides import DECK
+from pages.components.present.deck import DECK
 from pages.components.runs.words import plain
 from pages.components.server import evaluator, run_store
 from pages.components.sharing import forget_snapshot

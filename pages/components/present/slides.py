@@ -17,24 +17,18 @@ from optim.runs.snapshots import Snapshot, get_snapshot, snapshots
 from pages.components import access, state
 from pages.components.errors import show_error
 from pages.components.inspect.words import omitted_note, samples_words
+from pages.components.present.deck import ALONE, AT, DECK
 from pages.components.present.keys import pressed_key
 from pages.components.runs.words import plain
 from pages.components.server import evaluator, run_store
 from pages.components.sharing import forget_snapshot
 
-__all__ = ["DECK", "place_after", "slides"]
+__all__ = ["place_after", "slides"]
 
-DECK, AT = "snapshots", "at"
-"""Query parameters: what is shown in its order, and which of it is shown now, from 1.
-
-A slide is a snapshot by its id, or anything that can be compared by its short name.
-"""
 _LAB = "pages/lab/lab.py"
 _COLORS = {"better": "green", "worse": "red", "same": "gray"}
 _FIGURES = {"file": "File", "macs": "MACs"}
 _LOOK = """<style>
-[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"],
-[data-testid="stExpandSidebarButton"] { display: none; }
 .st-key-present h2 { font-size: 2.6rem; line-height: 1.15; text-wrap: balance; }
 .st-key-present p { font-size: 1.35rem; }
 .st-key-present [data-testid="stMetricValue"] { font-size: clamp(1.8rem, 4vw, 3.2rem); }
@@ -69,7 +63,7 @@ def slides() -> None:
     if not deck:
         _nothing()
         return
-    st.html(_LOOK)
+    st.html(ALONE + _LOOK)
     asked = st.query_params.get(AT, "1")
     place = min(max(int(asked) if asked.isdecimal() else 1, 1), len(deck))
     if go := pressed_key():

@@ -23,7 +23,12 @@ def get(path="/", **headers):
     async def lost(request):
         return HTMLResponse(DOCUMENT, status_code=404)
 
-    routes = [Route("/", document), Route("/script", script), Route("/lost", lost)]
+    routes = [
+        Route("/", document),
+        Route("/present", document),
+        Route("/script", script),
+        Route("/lost", lost),
+    ]
     app = FirstPaint(GZipMiddleware(Starlette(routes=routes), minimum_size=10))
 
     async def fetch():
@@ -39,6 +44,13 @@ def test_a_document_brings_the_style_and_its_true_length():
     assert answer.text.index("stSidebar") < answer.text.index("</head>")
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert answer.text.endswith("</body></html>")
+
+
+def test_a_page_without_a_sidebar_keeps_no_place_for_it():
+    style = 'data-testid="stSidebar"'
+    assert style not in get("/present?snapshots=abc", accept="text/html").text
+    assert style in get("/present", accept="text/html").text
+    assert style in get("/?snapshots=abc", accept="text/html").text
 
 
 def test_scripts_and_errors_are_left_as_they_are():
