@@ -1,14 +1,19 @@
-"""Keep the place of the sidebar free from the first paint on, so that nothing jumps when it comes.
+"""What stands in the document itself, so that nothing jumps while a page is put together.
 
 The sidebar is there only once a page has run. Until then the page would fill the whole width, and
-move aside a moment later. The style has to be in the document itself: whatever a page sends comes
-too late.
+move aside a moment later: its place is kept free. Parts of every page are scripts that Streamlit
+fetches when it first meets them, and draws something of another height until they are there: the
+document asks for them at once. Whatever a page sends comes too late for either.
 """
 
 from __future__ import annotations
 
+import re
+from functools import cache
+from pathlib import Path
 from urllib.parse import parse_qs
 
+import streamlit as st
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,12 +26,45 @@ _STYLE = (
     '[data-testid="stAppViewContainer"]:not(:has([data-testid="stSidebar"])) '
     '> :has(> [data-testid="stMain"]) { margin-left: 263px; width: calc(100% - 263px); } }</style>'
 )
-_BEFORE = b"</head>"
+_PARTS = ("Html", "PageLink", "Selectbox", "ButtonGroup", "Button", "Popover")
+"""Scripts of Streamlit that the frame and the head of most pages are drawn with."""
+_IMPORTED = re.compile(r"""(?:from|import)\s*["'`]\./([\w.-]+\.js)["'`]""")
+_THEME = Path(__file__).parents[2] / "assets" / "theme.css"
+_HEAD, _BODY = b"</head>", b"</body>"
 _ENCODING = b"accept-encoding"
 
 
+@cache
+def links() -> str:
+    """Return links by which a document asks for those parts, what they import, and the icons.
+
+    Where a later Streamlit names its files otherwise there are none, and pages come as they did.
+    """
+    static = Path(st.__file__).parent / "static" / "static"
+    folder = static / "js"
+    wanted = [path.name for part in _PARTS for path in sorted(folder.glob(f"{part}.*.js"))]
+    found: dict[str, None] = {}
+    while wanted:
+        name = wanted.pop()
+        if name not in found and not name.startswith("index.") and (folder / name).is_file():
+            found[name] = None
+            wanted += _IMPORTED.findall((folder / name).read_text(encoding="utf-8"))
+    scripts = [f'rel="modulepreload" href="./static/js/{name}"' for name in found]
+    icons = [
+        f'rel="preload" as="font" type="font/woff2" href="./static/media/{path.name}"'
+        for path in sorted((static / "media").glob("MaterialSymbols*.woff2"))
+    ]
+    return "".join(f"<link crossorigin {what}>" for what in (*icons, *scripts))
+
+
+@cache
+def theme() -> str:
+    """Return the app's own style, behind that of Streamlit, which it changes."""
+    return f"<style>{_THEME.read_text(encoding='utf-8')}</style>"
+
+
 class FirstPaint:
-    """Writes the style into the documents that it lets through.
+    """Writes styles and links into the documents that it lets through.
 
     Args:
         app: What answers.
@@ -37,7 +75,7 @@ class FirstPaint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "GET" or _has_no_sidebar(scope):
+        if scope["type"] != "http" or scope["method"] != "GET":
             await self.app(scope, receive, send)
             return
         if "text/html" in Headers(scope=scope).get("accept", ""):
@@ -45,7 +83,7 @@ class FirstPaint:
             plain = [(name, value) for name, value in scope["headers"] if name != _ENCODING]
             scope = {**scope, "headers": plain}
         start: Message = {}
-        body = b""
+        body, head = b"", links() + ("" if _has_no_sidebar(scope) else _STYLE)
 
         async def with_style(message: Message) -> None:
             nonlocal start, body
@@ -58,7 +96,8 @@ class FirstPaint:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
-                body = body.replace(_BEFORE, _STYLE.encode() + _BEFORE, 1)
+                body = body.replace(_HEAD, head.encode() + _HEAD, 1)
+                body = body.replace(_BODY, theme().encode() + _BODY, 1)
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
                 await send(start)
                 await send({**message, "body": body})

@@ -37,7 +37,6 @@ def draw() -> None:
         initial_sidebar_state="auto",
     )
     st.logo(str(_ROOT / "assets" / "logo.svg"), size="large")
-    st.html(_ROOT / "assets" / "theme.css")
     access.begin()
     sections = _sections()
     page = st.navigation(sections, position="hidden")

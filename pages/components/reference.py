@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
+
+import streamlit as st
 
 from optim.fields import Choice, Config, Kind, Method, Models, PerLayer, Range, controls
 
-__all__ = ["field_rows", "method_rows"]
+__all__ = ["field_rows", "method_rows", "show_tables", "table_of"]
+
+
+def show_tables(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Draw tables of sentences, by title, as one part that moves nothing when it comes.
+
+    On a phone their rows are blocks of text: most of a table of Streamlit would lie outside of the
+    screen, where a keyboard does not reach.
+    """
+    st.html("".join(table_of(title, rows) for title, rows in tables.items()))
+
+
+def table_of(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as HTML; the first column names a row."""
+    head = "".join(f'<th role="columnheader">{escape(name)}</th>' for name in rows[0])
+    body = "".join(
+        '<tr role="row">'
+        + "".join(
+            f'<td role="cell" data-label="{escape(name)}">{escape(str(value))}</td>'
+            for name, value in row.items()
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<table class="optim-rows" role="table"><caption>{escape(title)}</caption>'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{body}</tbody></table>'
+    )
 
 
 def field_rows(config: type[Config]) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def doors() -> None:
         "Optim Studio prunes, quantizes, distils and searches networks in front of your eyes. "
         "Every number says how it was obtained; every file was measured."
     )
-    with st.grid(len(_DOORS), min_column_width=260):
+    with st.grid(len(_DOORS), min_column_width=260, key="doors"):
         for door in _DOORS:
             with st.container(border=True, gap="xsmall", height="stretch"):
                 st.markdown(f"{door.icon} **{door.title}**")

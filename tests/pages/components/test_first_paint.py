@@ -1,8 +1,11 @@
 """The place of the sidebar is kept free in documents, and nothing else is changed."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import httpx
+import streamlit
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse
@@ -43,7 +46,17 @@ def test_a_document_brings_the_style_and_its_true_length():
     answer = get(accept="text/html", **{"accept-encoding": "gzip"})
     assert answer.text.index("stSidebar") < answer.text.index("</head>")
     assert int(answer.headers["content-length"]) == len(answer.content)
-    assert answer.text.endswith("</body></html>")
+    assert answer.text.endswith("</style></body></html>")
+    assert "st-key-navigation" in answer.text
+
+
+def test_a_document_asks_for_the_scripts_of_streamlit_that_every_page_needs():
+    text = get(accept="text/html").text
+    named = re.findall(r'href="\./static/js/([^"]+)"', text)
+    assert {name.partition(".")[0] for name in named} >= {"PageLink", "Selectbox", "Html"}
+    folder = Path(streamlit.__file__).parent / "static" / "static" / "js"
+    assert all((folder / name).is_file() for name in named)
+    assert len(named) == len(set(named))
 
 
 def test_a_page_without_a_sidebar_keeps_no_place_for_it():

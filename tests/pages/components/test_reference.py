@@ -7,7 +7,7 @@ import pytest
 from optim.fields import Choice, Config, Method, PerLayer, Range, controls
 from optim.techniques import TECHNIQUES
 from optim.techniques.importances import IMPORTANCES, ImportanceMethod, Magnitude
-from pages.components.reference import field_rows, method_rows
+from pages.components.reference import field_rows, method_rows, table_of
 
 
 class Example(Config):
@@ -58,3 +58,9 @@ def test_no_field_of_any_technique_is_left_out_or_left_blank(name):
     assert all(all(cell != "" for cell in row.values()) for row in rows)
     for methods in method_rows(TECHNIQUES[name]).values():
         assert all(row["Method"] and row["What it does"] for row in methods)
+
+
+def test_a_table_says_what_is_written_and_nothing_is_read_as_html():
+    table = table_of("Fields", [{"Field": "a<b", "Default": '"x"'}])
+    assert "a&lt;b" in table
+    assert 'data-label="Default">&quot;x&quot;</td>' in table
