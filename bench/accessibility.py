@@ -32,7 +32,7 @@ PAGES = {
     "Home": ("", ".optim-lesson .main-svg"),
     "Lab": ("lab", ".optim-plot .main-svg"),
     "Use my model": ("use-my-model", "[data-testid=stFileUploader]"),
-    "Data and preprocessing": ("data", "text=Confirm and check"),
+    "Data and preprocessing": ("data", "text=Confirm and check >> visible=true"),
     "Detection": ("detection", "[data-testid=stMain] h3"),
     "Sensor stream": ("stream", "[data-testid=stMain] button"),
     "Runs": ("runs", ".st-key-runs_rows, .st-key-runs_empty"),
@@ -50,10 +50,10 @@ PAGES = {
     "Why no speed-up?": ("why-no-speed-up", "[data-testid=stMain] h3"),
     "Sweet spot": ("sweet-spot", "[data-testid=stMain] h3"),
     "Your own device": ("own-device", ".st-key-own_here"),
-    "Learn": ("learn", "text=11. Putting it together"),
+    "Learn": ("learn", "text=11. Putting it together >> visible=true"),
     "A lesson": ("learn?lesson=outliers", ".optim-lesson .main-svg"),
     "Workshop": ("workshop", ".st-key-workshop_none, .st-key-workshop_board"),
-    "Techniques": ("techniques", "text=What each step of a recipe does"),
+    "Techniques": ("techniques", ".optim-rows"),
     "Offline page": ("", "svg"),
 }
 """Pages, their addresses, and what is there once they stand; the last one is a file."""
@@ -86,6 +86,10 @@ SIDEWAYS = """
   return e.scrollWidth - e.clientWidth;
 }
 """
+STANDS = """
+() => !document.querySelector("[data-testid=stSkeleton], [data-stale=true], [data-testid=stSpinner]")
+"""
+"""Whether a page waits for nothing: while it does, what is old is faded."""
 ANYWHERE = "() => Boolean(document.activeElement && document.activeElement !== document.body)"
 FOCUS = """
 () => {
@@ -104,6 +108,7 @@ def looked_at(page: Any, place: str, name: str, scheme: str) -> dict[str, Any]:
     found: dict[str, Any] = {"page": name, "scheme": scheme}
     try:
         page.wait_for_selector(PAGES[name][1], timeout=LIMIT_MS)
+        page.wait_for_function(STANDS, timeout=LIMIT_MS)
     except Exception as error:
         return {**found, "not_reached": str(error).splitlines()[0]}
     page.wait_for_timeout(WAIT_MS)
