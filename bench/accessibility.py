@@ -87,7 +87,8 @@ SIDEWAYS = """
 }
 """
 STANDS = """
-() => !document.querySelector("[data-testid=stSkeleton], [data-stale=true], [data-testid=stSpinner]")
+() => !document.querySelector(
+  "[data-testid=stSkeleton], [data-testid=stSpinner], [data-stale=true]")
 """
 """Whether a page waits for nothing: while it does, what is old is faded."""
 ANYWHERE = "() => Boolean(document.activeElement && document.activeElement !== document.body)"
@@ -108,10 +109,11 @@ def looked_at(page: Any, place: str, name: str, scheme: str) -> dict[str, Any]:
     found: dict[str, Any] = {"page": name, "scheme": scheme}
     try:
         page.wait_for_selector(PAGES[name][1], timeout=LIMIT_MS)
-        page.wait_for_function(STANDS, timeout=LIMIT_MS)
+        for pause in (WAIT_MS, 0):  # what it asks for only then makes it wait once more
+            page.wait_for_function(STANDS, timeout=LIMIT_MS)
+            page.wait_for_timeout(pause)
     except Exception as error:
         return {**found, "not_reached": str(error).splitlines()[0]}
-    page.wait_for_timeout(WAIT_MS)
     violations = Axe().run(page).response["violations"]
     grave = [v for v in violations if v["impact"] in SERIOUS]
     found["serious"] = sum(len(v["nodes"]) for v in grave)

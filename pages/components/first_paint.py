@@ -26,7 +26,7 @@ _STYLE = (
     '[data-testid="stAppViewContainer"]:not(:has([data-testid="stSidebar"])) '
     '> :has(> [data-testid="stMain"]) { margin-left: 263px; width: calc(100% - 263px); } }</style>'
 )
-_PARTS = ("Html", "PageLink", "Selectbox", "ButtonGroup", "Button", "Popover")
+_PARTS = ("Html", "PageLink", "Selectbox", "ButtonGroup", "Button", "Metric")
 """Scripts of Streamlit that the frame and the head of most pages are drawn with."""
 _IMPORTED = re.compile(r"""(?:from|import)\s*["'`]\./([\w.-]+\.js)["'`]""")
 _THEME = Path(__file__).parents[2] / "assets" / "theme.css"

@@ -17,7 +17,7 @@ from optim.models.cards import ModelCard, model_cards
 from pages.components import access, state
 from pages.components.errors import show_error, shown_errors
 from pages.components.home.links import follow_old_link
-from pages.components.present.deck import ALONE, is_alone
+from pages.components.present.deck import is_alone
 
 __all__ = ["draw"]
 
@@ -36,19 +36,18 @@ def draw() -> None:
         layout="wide",
         initial_sidebar_state="auto",
     )
-    st.logo(str(_ROOT / "assets" / "logo.svg"), size="large")
     access.begin()
     sections = _sections()
     page = st.navigation(sections, position="hidden")
-    if is_alone(page.url_path, st.query_params):
-        st.html(ALONE)  # before there is a sidebar, so that nothing jumps
     if not page.url_path:
         follow_old_link()
-    with st.sidebar:
-        _links(sections)
-        with shown_errors():
-            _pick_model()
-        _who()
+    if not is_alone(page.url_path, st.query_params):
+        st.logo(str(_ROOT / "assets" / "logo.svg"), size="large")
+        with st.sidebar:
+            _links(sections)
+            with shown_errors():
+                _pick_model()
+            _who()
     if error := state.notice():
         show_error(error)
     page.run()

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-__all__ = ["ALONE", "AT", "DECK", "is_alone"]
+__all__ = ["AT", "DECK", "is_alone"]
 
 DECK, AT = "snapshots", "at"
 """Query parameters: what is shown in its order, and which of it is shown now, from 1.
 
 A slide is a snapshot by its id, or anything that can be compared by its short name.
 """
-ALONE = (
-    '<style>[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], '
-    '[data-testid="stExpandSidebarButton"] { display: none; }</style>'
-)
 
 
 def is_alone(page: str, parameters: Collection[str]) -> bool:
-    """Return whether a page has no sidebar, by its address and the query parameters in it."""
+    """Return whether a page stands without a frame, by its address and its query parameters."""
     return page == "present" and DECK in parameters

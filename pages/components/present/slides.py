@@ -17,7 +17,7 @@ from optim.runs.snapshots import Snapshot, get_snapshot, snapshots
 from pages.components import access, state
 from pages.components.errors import show_error
 from pages.components.inspect.words import omitted_note, samples_words
-from pages.components.present.deck import ALONE, AT, DECK
+from pages.components.present.deck import AT, DECK
 from pages.components.present.keys import pressed_key
 from pages.components.runs.words import plain
 from pages.components.server import evaluator, run_store
@@ -28,16 +28,6 @@ __all__ = ["place_after", "slides"]
 _LAB = "pages/lab/lab.py"
 _COLORS = {"better": "green", "worse": "red", "same": "gray"}
 _FIGURES = {"file": "File", "macs": "MACs"}
-_LOOK = """<style>
-.st-key-present h2 { font-size: 2.6rem; line-height: 1.15; text-wrap: balance; }
-.st-key-present p { font-size: 1.35rem; }
-.st-key-present [data-testid="stMetricValue"] { font-size: clamp(1.8rem, 4vw, 3.2rem); }
-.st-key-present [data-testid="stMetricLabel"] p,
-.st-key-present [data-testid="stMetricDelta"] { font-size: 1.25rem; }
-.st-key-present [data-testid="stMetricDelta"],
-.st-key-present [data-testid="stMetricDelta"] * {
-  white-space: normal; overflow: visible; text-overflow: clip; }
-</style>"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,6 @@ def slides() -> None:
     if not deck:
         _nothing()
         return
-    st.html(ALONE + _LOOK)
     asked = st.query_params.get(AT, "1")
     place = min(max(int(asked) if asked.isdecimal() else 1, 1), len(deck))
     if go := pressed_key():
@@ -92,6 +81,7 @@ def _deck() -> list[_Slide]:
         named = [one.id for one in snapshots(access.owner())]
         if named:
             st.query_params[DECK] = ",".join(named)
+            st.rerun()  # without a frame
     found = []
     for name in dict.fromkeys(named):
         try:
