@@ -1,4 +1,4 @@
-"""For who leads a room: the way in for others, people, freezing, results."""
+"""For who leads a room: the way in for others, people, freezing, results, what is played for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from optim.workshop.network import qr_png
 from optim.workshop.room import Room
 from pages.components.errors import show_error, shown_errors
 from pages.components.runs.words import plain
+from pages.components.workshop.editing import edit_challenges
 from pages.components.workshop.me import is_instructor, rooms, sign_in_instructor
 
 __all__ = ["instructor_door", "instructor_view"]
@@ -41,6 +42,7 @@ def instructor_view(here: Room) -> None:
             _people(here)
         with act, shown_errors():
             _acts(here)
+        edit_challenges(here)
 
 
 def _way_in(here: Room) -> None:

@@ -114,6 +114,45 @@ def test_the_instructor_freezes_exports_and_helps(room, rooms):
     assert not rooms.get(room.code).is_frozen
 
 
+def lead(at, room):
+    at.text_input(key="workshop_key").set_value(instructor_key(room.code)).run()
+    return at
+
+
+def test_the_instructor_changes_what_is_played_for(room, rooms):
+    at = lead(visit(), room)
+    assert at.button(key="workshop_remove_small").disabled, "one is always left"
+    at.text_input(key="workshop_new_title").set_value("Small, and quick!").run()
+    at.selectbox(key="workshop_new_objective").set_value("latency").run()
+    at.multiselect(key="workshop_new_limits").set_value(["bytes"]).run()
+    at.number_input(key="workshop_new_bytes").set_value(40.0).run()
+    board = at.selectbox(key="workshop_new_device").value
+    at.button(key="workshop_add").click().run()
+    assert not at.exception
+    assert not at.error
+    first, second = rooms.get(room.code).challenges
+    assert first == CHALLENGE
+    assert (second.name, second.objective, second.device) == ("small-and-quick", "latency", board)
+    assert second.limits == (Limit("bytes", 40_000.0),)
+    assert second.model == MODEL
+    at.button(key="workshop_remove_small").click().run()
+    assert rooms.get(room.code).challenges == (second,)
+    assert not at.exception
+
+
+def test_a_challenge_that_is_none_is_refused_and_what_was_typed_stays(room, rooms):
+    at = lead(visit(), room)
+    at.button(key="workshop_add").click().run()
+    assert "title must be a text" in at.error[0].value
+    at.text_input(key="workshop_new_title").set_value("Nothing").run()
+    at.multiselect(key="workshop_new_limits").set_value(["bytes"]).run()
+    at.number_input(key="workshop_new_bytes").set_value(0.0).run()
+    at.button(key="workshop_add").click().run()
+    assert "The limit of size must be a positive number" in at.error[0].value
+    assert at.text_input(key="workshop_new_title").value == "Nothing"
+    assert rooms.get(room.code).challenges == (CHALLENGE,)
+
+
 def test_nobody_else_sees_what_the_instructor_sees(room):
     at = join(visit(), room)
     assert "Freeze" not in [b.label for b in at.button]
