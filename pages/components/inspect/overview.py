@@ -44,7 +44,7 @@ def overview(recipe: Recipe) -> None:
         with st.container(border=True):
             st.markdown("**Classes and calibration**")
             st.caption(found["missing"])
-    with st.grid(2, min_column_width=340):
+    with st.grid(2, min_column_width=340, key="overview_cards"):
         if found["classes"]:
             _classes(found["classes"])
         if found["confidence"] and found["confidence"]["before"]["ece"]:
@@ -54,7 +54,7 @@ def overview(recipe: Recipe) -> None:
 
 def _tiles(found: Mapping[str, Any]) -> None:
     metric = METRICS[found["metric"]]
-    with st.grid(5, min_column_width=180):
+    with st.grid(5, min_column_width=180, key="overview_cards"):
         tile(
             metric.title,
             found["after"].get(found["metric"]),
@@ -167,7 +167,7 @@ def _figures(found: Mapping[str, Any]) -> None:
         st.markdown("**How closely the compressed model follows the original**")
         rows = [
             {
-                "": METRICS[name].title,
+                "Figure": METRICS[name].title,
                 "Original": text(found["before"][name]) if name in found["before"] else "–",
                 "Now": text(figure),
                 "What it says": METRICS[name].about,
