@@ -44,7 +44,7 @@ def overview(recipe: Recipe) -> None:
         with st.container(border=True):
             st.markdown("**Classes and calibration**")
             st.caption(found["missing"])
-    with st.grid(2, min_column_width=340, key="overview_cards"):
+    with st.grid(2, min_column_width=340):
         if found["classes"]:
             _classes(found["classes"])
         if found["confidence"] and found["confidence"]["before"]["ece"]:
