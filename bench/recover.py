@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ROOT, machine, packed, unpacked
+from common import DOCS, ROOT, documented, machine, packed, unpacked
 
 from optim.hashing import digest
 from optim.measure.intervals import mean_interval
@@ -566,7 +566,9 @@ def main() -> None:
             torch.set_num_threads(chosen.threads)
         wanted = cells(chosen.methods, chosen.macs, chosen.epochs, chosen.seeds)
         run(wanted, partial(compute, precision=chosen.precision))
-    print(table(read()))
+    found = table(read())
+    DOCS.write_text(documented("recover", found), encoding="utf-8")
+    print(found)
 
 
 if __name__ == "__main__":

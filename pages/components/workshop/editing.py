@@ -35,17 +35,17 @@ def edit_challenges(here: Room) -> None:
     """Draw the challenges of a room to be removed, and the form of a new one."""
     with st.expander("Change what is played for", icon=":material/flag:"), shown_errors():
         for challenge in here.challenges:
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"**{plain(challenge.title)}** · {challenge.rule}")
-                st.button(
-                    "Remove",
-                    icon=":material/delete:",
-                    key=f"workshop_remove_{challenge.name}",
-                    on_click=_remove,
-                    args=(here, challenge.name),
-                    disabled=len(here.challenges) == 1,
-                    help="What was entered for it is no longer ranked; the runs stay.",
-                )
+            what, act = st.columns([6, 1], vertical_alignment="center")
+            what.markdown(f"**{plain(challenge.title)}**  \n{challenge.rule}")
+            act.button(
+                "Remove",
+                icon=":material/delete:",
+                key=f"workshop_remove_{challenge.name}",
+                on_click=_remove,
+                args=(here, challenge.name),
+                disabled=len(here.challenges) == 1,
+                help="What was entered for it is no longer ranked; the runs stay.",
+            )
         _new(here)
 
 
