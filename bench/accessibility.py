@@ -114,13 +114,13 @@ def looked_at(page: Any, place: str, name: str, scheme: str) -> dict[str, Any]:
             page.wait_for_timeout(pause)
     except Exception as error:
         return {**found, "not_reached": str(error).splitlines()[0]}
+    found["shift"] = round(page.evaluate("window.__shift"), 4)  # axe scrolls, and moves things
     violations = Axe().run(page).response["violations"]
     grave = [v for v in violations if v["impact"] in SERIOUS]
     found["serious"] = sum(len(v["nodes"]) for v in grave)
     found["other"] = sum(len(v["nodes"]) for v in violations) - found["serious"]
     found["rules"] = sorted({v["id"] for v in grave})
     found["where"] = [n["html"][:120] for v in grave for n in v["nodes"]][:6]
-    found["shift"] = round(page.evaluate("window.__shift"), 4)
     if scheme == "light":
         found["keyboard"] = by_keyboard(page, name)
     if scheme == "phone":

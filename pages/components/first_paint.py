@@ -35,7 +35,7 @@ _ENCODING = b"accept-encoding"
 
 
 @cache
-def links() -> str:
+def _links() -> str:
     """Return links by which a document asks for those parts, what they import, and the icons.
 
     Where a later Streamlit names its files otherwise there are none, and pages come as they did.
@@ -58,7 +58,7 @@ def links() -> str:
 
 
 @cache
-def theme() -> str:
+def _theme() -> str:
     """Return the app's own style, behind that of Streamlit, which it changes."""
     return f"<style>{_THEME.read_text(encoding='utf-8')}</style>"
 
@@ -83,7 +83,7 @@ class FirstPaint:
             plain = [(name, value) for name, value in scope["headers"] if name != _ENCODING]
             scope = {**scope, "headers": plain}
         start: Message = {}
-        body, head = b"", links() + ("" if _has_no_sidebar(scope) else _STYLE)
+        body, head = b"", _links() + ("" if _has_no_sidebar(scope) else _STYLE)
 
         async def with_style(message: Message) -> None:
             nonlocal start, body
@@ -97,7 +97,7 @@ class FirstPaint:
                 if message.get("more_body"):
                     return
                 body = body.replace(_HEAD, head.encode() + _HEAD, 1)
-                body = body.replace(_BODY, theme().encode() + _BODY, 1)
+                body = body.replace(_BODY, _theme().encode() + _BODY, 1)
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
                 await send(start)
                 await send({**message, "body": body})

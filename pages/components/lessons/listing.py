@@ -43,7 +43,7 @@ def show_lesson(name: str) -> None:
     """Draw one lesson, and the way on."""
     lesson, names = LESSONS[name], list(LESSONS)
     number = names.index(name)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="lesson_head"):
         st.subheader(lesson.title, anchor=False, width="content")
         st.badge(f"{number + 1} of {len(names)}", color="gray")
         st.space("stretch")
