@@ -62,6 +62,11 @@ def rows() -> list[tuple[str, str, str]]:
             found.append(
                 (f"{model}: updates while dragging", f"{rate:.0f} a second", "interactive")
             )
+    for crowd in results("load").get("crowds", ()):
+        shown, how = crowd["to_new_numbers_s"], "jumping" if crowd["jumps"] else "at keys"
+        figure = f"{shown['p50']:.2f} s (p95 {shown['p95']:.2f} s)"
+        what = f"{crowd['visitors']} people {how} on two cores: slider to new numbers"
+        found.append((what, figure, "load"))
     if startup := results("startup"):
         found += [
             ("Start to first chart", f"{startup['first_chart_s']['median']:.1f} s", "startup"),
