@@ -189,6 +189,7 @@ def write_table(results: dict[str, Any]) -> None:
         "memory of the evaluator, at most": f"{grown['evaluator_mb_max']:.0f} MB",
         "unhandled exceptions in the log": str(len(results["unhandled"])),
         "exceptions on pages": str(len(results["shown"])),
+        "ended before its time by": results["ended_by"] or "nothing",
     }
     lines = ["| | |", "|:--|:--|", *(f"| {name} | {text} |" for name, text in rows.items())]
     DOCS.write_text(documented("soak", "\n".join(lines)), encoding="utf-8")
@@ -202,10 +203,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, prepared_home() as home:
         log = Path(folder) / "server.log"
         with running_app(log, OPTIM_HOME=home) as address:
-            soak = Soak(address, home, 60 * minutes)
-            asyncio.run(soak.run())
+            soak, ended_by = Soak(address, home, 60 * minutes), ""
+            try:
+                asyncio.run(soak.run())
+            except Exception as error:
+                # What was seen until then is kept, and what ended it.
+                ended_by = f"{type(error).__name__}: {error}"
         results = {
-            "minutes": minutes,
+            "minutes": round(soak.samples[-1][0] / 60, 1),
+            "ended_by": ended_by,
             "visitors": VISITORS,
             "did": soak.did,
             "faults": soak.faults,
@@ -216,6 +222,8 @@ def main() -> None:
         }
     record("soak", results)
     write_table(results)
+    if ended_by:
+        sys.exit(ended_by)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,10 @@ class Page:
         client.widget_states.widgets.extend(states)
         client.cached_message_hashes.extend(self._cached)
         await self._socket.send(asked.SerializeToString())
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Return when a run has ended."""
         async with asyncio.timeout(LIMIT_S):
             while not self._take(ForwardMsg.FromString(await self._socket.recv())):
                 pass
@@ -138,6 +142,7 @@ class Visitor:
         self._answers: dict[str, bool] = {}
         self._asked: dict[int, tuple[list[Any], list[Any]]] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._own: set[str] = set()
         self.times = Times()
         self.moves = 0
 
@@ -171,7 +176,7 @@ class Visitor:
             await page.run("lab", f"r={recipe.to_link()}")
             if page.panel is None:
                 raise RuntimeError(f"The Lab has no panel: {page.exceptions}")
-            self._check_panel(page, recipe)
+            await self._check_panel(page, recipe)
             async with self._connected(self._live) as live:
                 self._data = json.loads(page.panel.json)
                 self._steps = [
@@ -210,7 +215,7 @@ class Visitor:
         await page.run(states=(state,), fragment=page.panel_fragment)
         self.times.rerun.append(time.monotonic() - start)
         recipe = Recipe.from_json({**self._data["head"], "steps": self._steps})
-        self._check_panel(page, recipe)
+        await self._check_panel(page, recipe)
         try:
             await shown
         except TimeoutError:
@@ -270,10 +275,16 @@ class Visitor:
                 waiting.set_result(None)
                 self.times.samples.append(message["n"])
 
-    def _check_panel(self, page: Page, recipe: Recipe) -> None:
-        shown = json.loads(page.panel.json)["revision"]
-        if shown != recipe.hash:
-            raise Foreign(f"the page shows recipe {shown}, not {recipe.hash}")
+    async def _check_panel(self, page: Page, recipe: Recipe) -> None:
+        """Refuse a page with a recipe that was never ours.
+
+        Where it is one from before, a part that runs by itself ended first: ours is still to come.
+        """
+        self._own.add(recipe.hash)
+        while (shown := json.loads(page.panel.json)["revision"]) != recipe.hash:
+            if shown not in self._own:
+                raise Foreign(f"the page shows recipe {shown}, not {recipe.hash}")
+            await page.ended()
 
 
 def _after(at: int, key: str, stops: int) -> int:
