@@ -73,6 +73,16 @@ def test_arrow_keys_move_a_slider(lab):
     assert slider.get_attribute("aria-valuetext") != before
 
 
+def test_the_keys_stay_on_a_slider_whose_position_was_committed(lab):
+    slider = lab.locator(CHANNELS)
+    slider.focus()
+    before = int(slider.input_value())
+    for _ in range(2):
+        lab.keyboard.press("ArrowRight")
+        lab.wait_for_timeout(1500)
+    assert int(slider.input_value()) == before + 2
+
+
 def test_a_reload_keeps_the_state_and_the_numbers(lab):
     drag(lab, CHANNELS, 0.3)
     lab.wait_for_timeout(800)

@@ -121,7 +121,7 @@ class Panel {
       this.revision = data.revision;
       const open = new Map((this.entries || []).map((e) => [e.id, e.open]));
       this.entries = data.entries.map((e) => ({ ...structuredClone(e), open: open.get(e.id) }));
-      this.buildControls();
+      this.rebuild(); // a hand on the keys stays where it is
     }
     this.buildHistory();
     if (first) this.setMode(data.mode || this.mode);
