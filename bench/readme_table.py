@@ -65,7 +65,7 @@ def rows() -> list[tuple[str, str, str]]:
     for crowd in results("load").get("crowds", ()):
         shown, how = crowd["to_new_numbers_s"], "jumping" if crowd["jumps"] else "at keys"
         figure = f"{shown['p50']:.2f} s (p95 {shown['p95']:.2f} s)"
-        what = f"{crowd['visitors']} people {how} on two cores: slider to new numbers"
+        what = f"{crowd['visitors']} people {how}: slider to new numbers"
         found.append((what, figure, "load"))
     if startup := results("startup"):
         found += [

@@ -20,6 +20,7 @@ import re
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,8 @@ def main() -> None:
                 asyncio.run(soak.run())
             except Exception as error:
                 # What was seen until then is kept, and what ended it.
-                ended_by = f"{type(error).__name__}: {error}"
+                traceback.print_exc()
+                ended_by = f"{type(error).__name__}: {error}".rstrip(": ")
         results = {
             "minutes": round(soak.samples[-1][0] / 60, 1),
             "ended_by": ended_by,

@@ -92,10 +92,6 @@ class Page:
         client.widget_states.widgets.extend(states)
         client.cached_message_hashes.extend(self._cached)
         await self._socket.send(asked.SerializeToString())
-        await self.ended()
-
-    async def ended(self) -> None:
-        """Return when a run has ended."""
         async with asyncio.timeout(LIMIT_S):
             while not self._take(ForwardMsg.FromString(await self._socket.recv())):
                 pass
@@ -120,7 +116,9 @@ class Page:
             if found == "bidi_component" and "live_panel" in element.bidi_component.id:
                 self.panel = element.bidi_component
                 self.panel_fragment = message.delta.fragment_id
-        return kind == "script_finished"
+        # One that makes way for the next has not drawn what it was asked for.
+        early = ForwardMsg.FINISHED_EARLY_FOR_RERUN
+        return kind == "script_finished" and message.script_finished != early
 
 
 class Visitor:
@@ -142,7 +140,6 @@ class Visitor:
         self._answers: dict[str, bool] = {}
         self._asked: dict[int, tuple[list[Any], list[Any]]] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._own: set[str] = set()
         self.times = Times()
         self.moves = 0
 
@@ -176,7 +173,7 @@ class Visitor:
             await page.run("lab", f"r={recipe.to_link()}")
             if page.panel is None:
                 raise RuntimeError(f"The Lab has no panel: {page.exceptions}")
-            await self._check_panel(page, recipe)
+            self._check_panel(page, recipe)
             async with self._connected(self._live) as live:
                 self._data = json.loads(page.panel.json)
                 self._steps = [
@@ -215,7 +212,7 @@ class Visitor:
         await page.run(states=(state,), fragment=page.panel_fragment)
         self.times.rerun.append(time.monotonic() - start)
         recipe = Recipe.from_json({**self._data["head"], "steps": self._steps})
-        await self._check_panel(page, recipe)
+        self._check_panel(page, recipe)
         try:
             await shown
         except TimeoutError:
@@ -275,16 +272,10 @@ class Visitor:
                 waiting.set_result(None)
                 self.times.samples.append(message["n"])
 
-    async def _check_panel(self, page: Page, recipe: Recipe) -> None:
-        """Refuse a page with a recipe that was never ours.
-
-        Where it is one from before, a part that runs by itself ended first: ours is still to come.
-        """
-        self._own.add(recipe.hash)
-        while (shown := json.loads(page.panel.json)["revision"]) != recipe.hash:
-            if shown not in self._own:
-                raise Foreign(f"the page shows recipe {shown}, not {recipe.hash}")
-            await page.ended()
+    def _check_panel(self, page: Page, recipe: Recipe) -> None:
+        shown = json.loads(page.panel.json)["revision"]
+        if shown != recipe.hash:
+            raise Foreign(f"the page shows recipe {shown}, not {recipe.hash}")
 
 
 def _after(at: int, key: str, stops: int) -> int:

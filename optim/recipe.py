@@ -19,7 +19,7 @@ import base64
 import binascii
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, get_args
@@ -35,7 +35,7 @@ from optim.order import advice, check_order, in_order
 from optim.step import Step
 from optim.techniques import TECHNIQUES, name_of
 
-__all__ = ["VERSION", "Entry", "Recipe"]
+__all__ = ["VERSION", "Entry", "Recipe", "free_name"]
 
 VERSION = 1
 _MAX_LINK_BYTES = 65_536
@@ -150,10 +150,9 @@ class Recipe:
         """
         name = name_of(step)
         taken = {entry.id for entry in self.entries}
-        number = next(n for n in range(1, len(taken) + 2) if _numbered(name, n) not in taken)
         entries = list(self.entries)
         entries.insert(
-            len(entries) if position is None else position, Entry(_numbered(name, number), step)
+            len(entries) if position is None else position, Entry(free_name(name, taken), step)
         )
         return replace(self, entries=in_order(entries) if reorder else tuple(entries))
 
@@ -394,8 +393,15 @@ def _model_hash(name: str) -> str:
     return card.hash if card else ""
 
 
-def _numbered(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken: itself, else with the first free number behind it.
+
+    Example:
+        >>> free_name("quantize", ["quantize", "quantize-2"])
+        'quantize-3'
+    """
+    numbered = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
+    return next(found for found in numbered if found not in taken)
 
 
 def _entries(steps: Sequence[Any]) -> tuple[Entry, ...]:
@@ -426,8 +432,7 @@ def _entry(item: Any, position: int, taken: set[str]) -> Entry:
     fields = item[name] or {}
     if not isinstance(fields, Mapping):
         raise ConfigError(f"The fields of {name} must be a mapping: got {fields!r}.", field=where)
-    number = next(n for n in range(1, len(taken) + 2) if _numbered(name, n) not in taken)
-    entry_id, enabled = item.get("id", _numbered(name, number)), item.get("enabled", True)
+    entry_id, enabled = item.get("id", free_name(name, taken)), item.get("enabled", True)
     if not isinstance(entry_id, str) or not 0 < len(entry_id) <= 60:
         raise ConfigError(f"id must be a short text: got {entry_id!r}.", field=where)
     if not isinstance(enabled, bool):

@@ -44,12 +44,14 @@ def mean_shifts(
     """
     traced = trace(module)
     shifts = {}
-    for name in (name for name in means if name in weights):
+    for name, mean in means.items():
+        if name not in weights:
+            continue
         layer = traced.get_submodule(name)
         weight = layer.get_parameter("weight").detach()
         error = with_parameters(layer, weight=weights[name].apply(weight) - weight, bias=None)
         with torch.inference_mode():
-            shift = error(means[name])
+            shift = error(mean)
         over = [d for d in range(shift.ndim) if d != _channel_axis(layer, shift)]
         shifts[name] = shift.mean(dim=over).clone()
     return shifts

@@ -11,7 +11,6 @@ pruning, re-estimation and training change sizes and values but never what calls
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import operator
 from collections.abc import Callable, Mapping
@@ -211,31 +210,28 @@ def propagate_shapes(traced: fx.GraphModule, input_shape: tuple[int, ...]) -> No
     weights: of a network of the same layers and sizes they are known.
     """
     key = (input_shape, _structure(traced))
-    found = _SHAPES.get(key)
-    if found is None:
-        try:
-            # Without numbers: a large network takes milliseconds instead of an inference.
-            _ShapeWriter(traced, "meta").run(torch.zeros(1, *input_shape, device="meta"))
-        except RuntimeError:  # an operation whose result has a size that depends on numbers
-            _ShapeWriter(traced, "cpu").run(torch.zeros(1, *input_shape))
-            return
-        _SHAPES[key] = {
-            node.name: {name: node.meta[name] for name in _WRITTEN}
-            for node in traced.graph.nodes
-            if "shape" in node.meta
-        }
-        if len(_SHAPES) > _KEPT_SHAPES:
-            with contextlib.suppress(KeyError, StopIteration, RuntimeError):  # another thread did
-                _SHAPES.pop(next(iter(_SHAPES)))
+    if known := _SHAPES.get(key):
+        for node in traced.graph.nodes:
+            node.meta.update(known.get(node.name, {}))
         return
-    for node in traced.graph.nodes:
-        node.meta.update(found.get(node.name, {}))
+    try:
+        # Without numbers: a large network takes milliseconds instead of an inference.
+        _ShapeWriter(traced, "meta").run(torch.zeros(1, *input_shape, device="meta"))
+    except RuntimeError:  # an operation whose result has a size that depends on numbers
+        _ShapeWriter(traced, "cpu").run(torch.zeros(1, *input_shape))
+        return
+    if len(_SHAPES) >= _KEPT_SHAPES:
+        _SHAPES.clear()
+    _SHAPES[key] = {
+        node.name: {name: node.meta[name] for name in ("shape", "is_whole")}
+        for node in traced.graph.nodes
+        if "shape" in node.meta
+    }
 
 
-_WRITTEN = ("shape", "is_whole")
 _KEPT_SHAPES = 256
 _SHAPES: dict[Any, dict[str, dict[str, Any]]] = {}
-"""What was found out of networks by the input's shape and their structure, the newest last."""
+"""What was found out of networks, by the input's shape and their structure."""
 
 
 def _structure(traced: fx.GraphModule) -> str:

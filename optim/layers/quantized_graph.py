@@ -109,9 +109,13 @@ class FakeQuantize(nn.Module):
         """Map a tensor of any shape to the nearest values on the grid."""
         if x.is_meta:  # only its shape is asked for
             return torch.empty_like(x)
-        edge = self.edge
-        grid, scale = edge.grid, torch.tensor(edge.scale)
-        # As torch.fake_quantize_per_tensor_affine, bit by bit, in a fifth of its time.
+        edge, grid = self.edge, self.edge.grid
+        if x.requires_grad:  # gradients pass as if nothing was rounded
+            return torch.fake_quantize_per_tensor_affine(
+                x, edge.scale, edge.zero_point, grid.qmin, grid.qmax
+            )
+        scale = torch.tensor(edge.scale)
+        # The same, bit by bit, in a fifth of the time.
         levels = (x * (1 / scale).item()).round_()
         levels.clamp_(grid.qmin - edge.zero_point, grid.qmax - edge.zero_point)
         return levels.mul_(scale.item())

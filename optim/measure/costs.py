@@ -9,6 +9,7 @@ from math import prod
 from torch import fx
 
 from optim.graph.fold import fold
+from optim.layers.graph import propagate_shapes, trace
 from optim.measure.graph_costs import graph_costs, graph_layer_costs
 from optim.measure.macs import LayerCost, costs_of, layer_costs
 from optim.models.bundle import GraphModel, ModelBundle
@@ -74,12 +75,14 @@ def static_costs(
 
     Args:
         bundle: The model.
-        traced: What ``bundle.deployable()`` gave, its shapes propagated, where that is known.
+        traced: What ``bundle.deployable()`` gave, where that is known.
     """
     if isinstance(bundle.content, GraphModel):
         params, macs, _ = graph_costs(bundle.content.onnx, bundle.interface, bundle.spec.shape)
         return params, macs, Quantity.exact(bundle.sparsity, "fraction")
-    costs = costs_of(traced) if traced else layer_costs(bundle.module, bundle.spec.shape)
+    traced = trace(bundle.module) if traced is None else traced
+    propagate_shapes(traced, bundle.spec.shape)
+    costs = costs_of(traced)
     return (
         Quantity.exact(sum(cost.params for cost in costs), "params"),
         Quantity.exact(sum(cost.macs for cost in costs), "macs"),

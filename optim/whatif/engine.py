@@ -445,10 +445,8 @@ class Engine:
 
     def _static_scorecard(self, prepared: Prepared) -> Scorecard:
         bundle = prepared.bundle
-        if bundle.lane == "graph" or prepared.key in self.files:
-            return _static(bundle, self.file(prepared), How.MEASURED)
-        traced = bundle.deployable()
-        file = self.files.put(prepared.key, onnx_bytes(bundle, traced=traced))
+        traced = _traced(bundle)
+        file = self.files.get_or(prepared.key, lambda: onnx_bytes(bundle, traced=traced))
         return _static(bundle, file, How.MEASURED, traced)
 
     def outlined(self, prepared: Prepared) -> Scorecard:
@@ -458,16 +456,21 @@ class Engine:
         """
         if not prepared.is_draft:
             return self.static(prepared)
-        return _static(prepared.bundle, onnx_bytes(prepared.bundle), How.ESTIMATED)
+        bundle = prepared.bundle
+        traced = _traced(bundle)
+        return _static(bundle, onnx_bytes(bundle, traced=traced), How.ESTIMATED, traced)
 
 
 def _subject_key(recipe: Recipe) -> str:
     return digest(recipe.model, recipe.data, recipe.seed, recipe.split)
 
 
-def _static(
-    bundle: ModelBundle, file: bytes, how: How, traced: fx.GraphModule | None = None
-) -> Scorecard:
+def _traced(bundle: ModelBundle) -> fx.GraphModule | None:
+    """Return the graph that file and costs are both read from; None of an ONNX graph."""
+    return bundle.deployable() if bundle.lane == "torch" else None
+
+
+def _static(bundle: ModelBundle, file: bytes, how: How, traced: fx.GraphModule | None) -> Scorecard:
     params, macs, sparsity = (replace(count, how=how) for count in static_costs(bundle, traced))
     size = Quantity.exact(len(file), "bytes", how)
     return Scorecard({}, "accuracy", params, macs, sparsity, file=size)

@@ -83,7 +83,7 @@ class FirstPaint:
             plain = [(name, value) for name, value in scope["headers"] if name != _ENCODING]
             scope = {**scope, "headers": plain}
         start: Message = {}
-        body, head = b"", _links() + ("" if _has_no_sidebar(scope) else _STYLE)
+        body = b""
 
         async def with_style(message: Message) -> None:
             nonlocal start, body
@@ -96,6 +96,7 @@ class FirstPaint:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
+                head = _links() + ("" if _has_no_sidebar(scope) else _STYLE)
                 body = body.replace(_HEAD, head.encode() + _HEAD, 1)
                 body = body.replace(_BODY, _theme().encode() + _BODY, 1)
                 MutableHeaders(scope=start)["content-length"] = str(len(body))

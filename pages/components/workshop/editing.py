@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import streamlit as st
 
 from optim.challenges.challenge import COUNTED, OF_DEVICE, Challenge
 from optim.devices.profile import catalogue
-from optim.errors import OptimError
 from optim.models.cards import model_cards
+from optim.recipe import free_name
 from optim.search.figures import FIGURES
 from optim.search.goals import Limit
 from optim.workshop.room import Room
 from pages.components import state
 from pages.components.errors import shown_errors
+from pages.components.runs.actions import noticed
 from pages.components.runs.words import plain
 from pages.components.workshop.me import rooms
 
@@ -41,8 +43,8 @@ def edit_challenges(here: Room) -> None:
                 "Remove",
                 icon=":material/delete:",
                 key=f"workshop_remove_{challenge.name}",
-                on_click=_remove,
-                args=(here, challenge.name),
+                on_click=noticed,
+                args=(partial(_remove, here, challenge.name),),
                 disabled=len(here.challenges) == 1,
                 help="What was entered for it is no longer ranked; the runs stay.",
             )
@@ -91,37 +93,32 @@ def _new(here: Room) -> None:
         st.caption("Choose a model that ships in the sidebar: others cannot open an upload.")
 
     def add() -> None:
-        try:
-            found = Challenge(
-                name_for(title, [one.name for one in here.challenges]),
-                title.strip(),
-                recipe.model,
-                recipe.data,
-                objective,
-                tuple(Limit(name, most) for name, most in limits.items()),
-                device,
-            )
-            rooms().set_challenges(here.code, [*here.challenges, found])
-            st.session_state["workshop_new_title"] = ""
-        except OptimError as error:
-            state.notice(error)
+        found = Challenge(
+            name_for(title, [one.name for one in here.challenges]),
+            title.strip(),
+            recipe.model,
+            recipe.data,
+            objective,
+            tuple(Limit(name, most) for name, most in limits.items()),
+            device,
+        )
+        rooms().set_challenges(here.code, [*here.challenges, found])
+        st.session_state["workshop_new_title"] = ""
 
     st.button(
         "Add",
         icon=":material/add:",
         type="primary",
-        on_click=add,
+        on_click=noticed,
+        args=(add,),
         disabled=not is_shared,
         key="workshop_add",
     )
 
 
 def _remove(here: Room, name: str) -> None:
-    try:
-        left = [challenge for challenge in here.challenges if challenge.name != name]
-        rooms().set_challenges(here.code, left)
-    except OptimError as error:
-        state.notice(error)
+    left = [challenge for challenge in here.challenges if challenge.name != name]
+    rooms().set_challenges(here.code, left)
 
 
 def name_for(title: str, taken: list[str]) -> str:
@@ -131,9 +128,5 @@ def name_for(title: str, taken: list[str]) -> str:
         >>> name_for("Within 50 kB!", ["within-50-kb"])
         'within-50-kb-2'
     """
-    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:36].strip("-") or "challenge"
-    number, found = 1, words
-    while found in taken:
-        number += 1
-        found = f"{words}-{number}"
-    return found
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:36].strip("-")
+    return free_name(words or "challenge", taken)

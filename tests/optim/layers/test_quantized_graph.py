@@ -27,6 +27,13 @@ def test_activations_are_rounded_as_torch_does(bits, symmetric, seed):
     assert torch.equal(given, before)
 
 
+def test_gradients_pass_where_nothing_is_clipped():
+    x = torch.tensor([-3.0, 0.26, 0.9, 7.0], requires_grad=True)
+    edge = QuantizedEdge(Grid.for_activations(4, False), 0.25, 4)
+    FakeQuantize(edge)(x).sum().backward()
+    assert x.grad.tolist() == [0.0, 1.0, 1.0, 0.0]
+
+
 def test_rounding_in_place_is_rounding_and_reading_back():
     rows = torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
     grid = Grid.for_weights(3, False, "per_channel")
