@@ -63,7 +63,7 @@ class Soak:
         self._random = random.Random(SEED)
         self._watch = Watch(address)
         self.samples: list[tuple[float, float, float]] = []
-        self.did = {"visits": 0, "moves": 0, "pages": 0, "runs": 0}
+        self.did = {"visits": 0, "moves": 0, "pages": 0, "runs": 0, "tried again": 0}
         self.faults = {"evaluator killed": 0, "worker killed": 0, "left without a word": 0}
         self.shown: list[str] = []
 
@@ -95,6 +95,7 @@ class Soak:
                 await stay
             self.did["visits"] += 1
             self.did["moves"] += guest.moves
+            self.did["tried again"] += len(guest.times.refused)
 
     async def _wanderer(self) -> None:
         drawn = random.Random("wanderer")

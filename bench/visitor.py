@@ -46,6 +46,7 @@ class Times:
         shown: From every moved slider to new numbers; 0 where they were known.
         asked: Of these, those that were not known.
         rerun: From every committed recipe to the end of the page's run.
+        refused: Runs that said what went wrong instead of drawing the panel.
         open: From the first byte to a page with numbers.
         samples: How many samples the first numbers of a position rested on.
         unanswered: Moves without new numbers within the limit.
@@ -55,6 +56,7 @@ class Times:
     asked: list[float] = field(default_factory=list)
     rerun: list[float] = field(default_factory=list)
     open: list[float] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     samples: list[int] = field(default_factory=list)
     unanswered: int = 0
 
@@ -70,6 +72,7 @@ class Page:
         self.panel: Any = None
         self.panel_fragment = ""
         self.exceptions: list[str] = []
+        self.refusals: list[str] = []
 
     async def run(
         self, page: str = "", query: str = "", states: tuple[Any, ...] = (), fragment: str = ""
@@ -84,6 +87,7 @@ class Page:
         """
         if page:
             self._query = query
+        self.panel, self.refusals = None, []
         asked = BackMsg()
         client = asked.rerun_script
         client.query_string = query if page else self._query
@@ -116,6 +120,8 @@ class Page:
             if found == "bidi_component" and "live_panel" in element.bidi_component.id:
                 self.panel = element.bidi_component
                 self.panel_fragment = message.delta.fragment_id
+            if found == "alert":
+                self.refusals.append(element.alert.body)
         # One that makes way for the next has not drawn what it was asked for.
         early = ForwardMsg.FINISHED_EARLY_FOR_RERUN
         return kind == "script_finished" and message.script_finished != early
@@ -171,9 +177,7 @@ class Visitor:
         async with self._connected(self._stream, subprotocols=["streamlit"]) as stream:
             page = Page(stream)
             await page.run("lab", f"r={recipe.to_link()}")
-            if page.panel is None:
-                raise RuntimeError(f"The Lab has no panel: {page.exceptions}")
-            self._check_panel(page, recipe)
+            await self._check_panel(page, recipe)
             async with self._connected(self._live) as live:
                 self._data = json.loads(page.panel.json)
                 self._steps = [
@@ -212,7 +216,7 @@ class Visitor:
         await page.run(states=(state,), fragment=page.panel_fragment)
         self.times.rerun.append(time.monotonic() - start)
         recipe = Recipe.from_json({**self._data["head"], "steps": self._steps})
-        self._check_panel(page, recipe)
+        await self._check_panel(page, recipe)
         try:
             await shown
         except TimeoutError:
@@ -272,7 +276,14 @@ class Visitor:
                 waiting.set_result(None)
                 self.times.samples.append(message["n"])
 
-    def _check_panel(self, page: Page, recipe: Recipe) -> None:
+    async def _check_panel(self, page: Page, recipe: Recipe) -> None:
+        """Look whether a page is our own; one that asks to try again is tried again."""
+        async with asyncio.timeout(LIMIT_S):
+            while page.panel is None:
+                if not page.refusals:
+                    raise RuntimeError(f"The Lab has no panel: {page.exceptions}")
+                self.times.refused += page.refusals
+                await page.run()
         shown = json.loads(page.panel.json)["revision"]
         if shown != recipe.hash:
             raise Foreign(f"the page shows recipe {shown}, not {recipe.hash}")

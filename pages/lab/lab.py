@@ -21,7 +21,8 @@ with shown_errors():
     history = state.history()
     recipe = history.present
     state.write_link()
-    info = evaluator().ask("model", recipe)
+    with st.spinner("Opening model and data"):  # seconds, where nobody has asked for them yet
+        info = evaluator().ask("model", recipe)
     access.note_opened(info["hash"])
     confirmed = not needs_confirmation(recipe.model, recipe.data)
     header(recipe, info, confirmed=confirmed)
