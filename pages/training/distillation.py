@@ -21,7 +21,7 @@ with shown_errors():
         found = evaluator().ask("imitation", recipe)
     headline(recipe, found)
     left, right = st.columns([1, 2])
-    with left, st.container(border=True):
+    with left, st.container(border=True, key="imitated_sample"):
         index = outcome_picker(found["outcomes"])
         temperature = temperature_slider(recipe)
         info = evaluator().ask("sample", recipe, index=index, temperature=temperature)
