@@ -83,6 +83,18 @@ def test_the_keys_stay_on_a_slider_whose_position_was_committed(lab):
     assert int(slider.input_value()) == before + 2
 
 
+def test_a_preset_is_marked_for_as_long_as_the_sliders_stand_on_it(lab):
+    marked = lab.locator(".optim-chip[aria-pressed=true]")
+    lab.locator(".optim-chip", has_text="Balanced").click()
+    lab.wait_for_timeout(1500)
+    assert marked.all_inner_texts() == ["Balanced"]
+    lab.locator(CHANNELS).focus()
+    lab.keyboard.press("ArrowRight")
+    assert marked.count() == 0
+    lab.keyboard.press("ArrowLeft")
+    assert marked.all_inner_texts() == ["Balanced"]
+
+
 def test_a_reload_keeps_the_state_and_the_numbers(lab):
     drag(lab, CHANNELS, 0.3)
     lab.wait_for_timeout(800)

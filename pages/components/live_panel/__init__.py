@@ -97,15 +97,7 @@ def live_panel(
             "revision": recipe.hash,
             "subject": "|".join(map(str, (recipe.model, recipe.data, recipe.seed, recipe.split))),
             "head": head,
-            "entries": [
-                {
-                    "id": entry.id,
-                    "technique": entry.name,
-                    "enabled": entry.enabled,
-                    "fields": entry.step.model_dump(mode="json"),
-                }
-                for entry in recipe.entries
-            ],
+            "entries": _entries(recipe),
             "schema": _schema(),
             "quick": [{"stops": _stops(q), **q} for q in _QUICK],
             "presets": _presets(recipe),
@@ -171,6 +163,18 @@ def _stops(quick: dict[str, Any]) -> list[Any]:
     return found.get("stops") or [option["value"] for option in found["options"]]
 
 
+def _entries(recipe: Recipe) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": entry.id,
+            "technique": entry.name,
+            "enabled": entry.enabled,
+            "fields": entry.step.model_dump(mode="json"),
+        }
+        for entry in recipe.entries
+    ]
+
+
 def _presets(recipe: Recipe) -> list[dict[str, Any]]:
     recipes = preset_recipes(recipe.model, recipe.data, recipe.seed)
     return [
@@ -178,7 +182,7 @@ def _presets(recipe: Recipe) -> list[dict[str, Any]]:
             "name": name,
             "title": preset.title,
             "about": preset.about,
-            "active": recipes[name].entries == recipe.entries,
+            "entries": _entries(recipes[name]),
         }
         for name, preset in PRESETS.items()
     ]

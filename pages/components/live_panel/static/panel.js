@@ -58,6 +58,7 @@ class Panel {
   build() {
     this.verdict = h("h2", { class: "optim-verdict", "aria-live": "polite", text: "Measuring the original…" });
     this.basis = h("p", { class: "optim-note optim-basis", role: "status" });
+    this.head = h("div", {}, this.verdict, this.basis);
     this.message = h("p", { class: "optim-message", role: "alert" });
     this.numbers = {
       quality: new NumberCard("Accuracy"),
@@ -79,7 +80,7 @@ class Panel {
     const right = h("div", { class: "optim-right" },
       h("div", { class: "optim-cards" }, ...Object.values(this.numbers).map((n) => n.element)), this.charts);
     this.root.replaceChildren(
-      h("div", { class: "optim-top" }, this.verdict, this.basis, this.message),
+      h("div", { class: "optim-top" }, this.head, this.message),
       h("div", { class: "optim-columns" }, left, right));
   }
 
@@ -173,12 +174,20 @@ class Panel {
     if (!this.entries) return;
     this.sliders = this.mode === "simple" ? this.quickSliders() : this.stackSliders();
     this.controls.replaceChildren(...(this.mode === "simple" ? this.quickControls() : [this.stack()]));
-    const active = this.data.presets.find((p) => p.active);
     this.presets.replaceChildren(...this.data.presets.map((preset) => h("button", {
       type: "button", class: "optim-chip", text: preset.title, title: preset.about,
-      "aria-pressed": String(preset === active),
       onclick: () => this.command("preset", preset.name),
     })));
+    this.markPreset();
+  }
+
+  /** Mark the preset that the sliders stand on, while they move as well. */
+  markPreset() {
+    const key = this.key();
+    this.data.presets.forEach((preset, index) => {
+      const stands = this.key(stepsOf(preset.entries)) === key;
+      this.presets.children[index]?.setAttribute("aria-pressed", String(stands));
+    });
   }
 
   quickSliders() {
@@ -324,13 +333,13 @@ class Panel {
 
   moved() {
     this.showMessage("");
+    this.markPreset();
     this.show();
     this.ask();
   }
 
-  /** The entries as the server reads them. */
   steps() {
-    return this.entries.map((e) => ({ [e.technique]: e.fields, id: e.id, enabled: e.enabled }));
+    return stepsOf(this.entries);
   }
 
   key(steps = this.steps()) {
@@ -456,12 +465,21 @@ class Panel {
     if (!answer) return;
     setText(this.verdict, answer.verdict);
     setText(this.basis, `${basisText(answer, this.data)}${this.leftOut(answer)}`);
+    this.keepLines();
     this.numbers.quality.show(answer.quality, answer.quality_change, answer.draft ? "draft" : "");
     this.numbers.latency.show(answer.latency, answer.latency_change);
     this.drawNotes(answer);
     this.root.style.setProperty("--optim-measured", `${(100 * answer.n) / answer.of}%`);
     if (window.Plotly) this.drawCharts(answer);
     this.reportDelay(answer);
+  }
+
+  /** Keep the place of a head that took a line more once: what stands below must not jump. */
+  keepLines() {
+    const { clientWidth } = this.root;
+    if (clientWidth !== this.headWidth) this.head.style.minHeight = "";
+    this.headWidth = clientWidth;
+    this.head.style.minHeight = `${this.head.offsetHeight}px`;
   }
 
   /** Size and MACs of this position, which are there before its quality where a model is large. */
@@ -592,6 +610,11 @@ class Panel {
 }
 
 /** The figure on its axis with its interval; no figure where there is no difference to relate to. */
+/** The entries as the server reads them. */
+function stepsOf(entries) {
+  return entries.map((e) => ({ [e.technique]: e.fields, id: e.id, enabled: e.enabled }));
+}
+
 function spread(answer, metric) {
   const q = answer.quality;
   if (q.value === null) return { y: null, up: 0, down: 0 };

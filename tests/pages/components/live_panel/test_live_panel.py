@@ -44,12 +44,15 @@ def test_distillation_stops_where_students_are_stored(data):
     assert data["quick"][-1]["stops"] == [0, *STUDENT_EPOCHS]
 
 
-def test_presets_are_those_of_the_library_and_at_most_one_is_active(lab):
+def test_presets_are_those_of_the_library_and_the_panel_knows_where_they_stand(lab):
+    def active(data):
+        return [p["name"] for p in data["presets"] if p["entries"] == data["entries"]]
+
     assert [p["name"] for p in panel_data(lab)["presets"]] == list(PRESETS)
-    assert not any(p["active"] for p in panel_data(lab)["presets"])
+    assert not active(panel_data(lab))
     for name in PRESETS:
         tell(lab, "command", name="preset", value=name)
-        assert [p["name"] for p in panel_data(lab)["presets"] if p["active"]] == [name]
+        assert active(panel_data(lab)) == [name]
 
 
 def test_another_model_is_another_subject_and_other_steps_are_not():
