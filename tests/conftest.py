@@ -129,7 +129,17 @@ def tiny_transformer():
 
 
 @pytest.fixture(
-    params=["resnet", "mobilenet", "ds-cnn", "lenet-5", "vit", "mlp", "cnn-1d", "detector"]
+    params=[
+        "resnet",
+        "mobilenet",
+        "ds-cnn",
+        "lenet-5",
+        "vit",
+        "mlp",
+        "cnn-1d",
+        "cells",
+        "detector",
+    ]
 )
 def family(request):
     """Every family of architectures that differs in what techniques meet."""

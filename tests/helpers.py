@@ -17,6 +17,7 @@ from optim.hashing import digest
 from optim.layers.rewrite import norm_layers
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel, named_tensors
+from optim.models.cells import Cells
 from optim.models.cnn1d import CNN1D
 from optim.models.detector import Detector
 from optim.models.dscnn import DSCNN
@@ -36,6 +37,7 @@ TINY: dict[str, tuple[Architecture, tuple[int, ...]]] = {
     "vit": (ViT(width=16, depth=1, heads=2), (3, 16, 16)),
     "mlp": (MLP(width=16, normalisation="batch"), (12,)),
     "cnn-1d": (CNN1D(width=8, depth=2, stem_kernel=16), (1, 128)),
+    "cells": (Cells(width=8, depth=1, edge_13="average"), (3, 16, 16)),
     "detector": (Detector(width=8, depth=1), (3, 16, 16)),
 }
 """A tiny configuration of every family and the shape of its input."""

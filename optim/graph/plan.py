@@ -2,7 +2,8 @@
 
 As in the trainable lane (:mod:`optim.layers.quantized_graph`): the inputs of convolutions, products
 with a constant, additions of two activations, concatenations and average pooling. What only moves
-values (max pooling, reshape, transpose, ...) passes the grid of its input on.
+values (max pooling, reshape, transpose, ...) or puts zeros beside them, which lie on every grid,
+passes the grid of its input on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import onnx
 from onnx import TensorProto
+from onnx.numpy_helper import to_array
 
 from optim.graph.layers import GraphLayer, attribute_of, graph_layers
 from optim.graph.skeleton import STANDARD, ValueType, value_types
@@ -51,7 +53,7 @@ class GraphPlan:
             excluded: Names of layers that stay in floating point.
         """
         graph, types = model.graph, value_types(model)
-        constants = {t.name for t in graph.initializer}
+        constants = {t.name: t for t in graph.initializer}
         left = set(excluded)
         layers = {layer.node: layer for layer in graph_layers(model) if layer.name not in left}
         makers = {name: node for node in graph.node for name in node.output if name}
@@ -61,7 +63,7 @@ class GraphPlan:
         for index, node in enumerate(graph.node):
             for name in _inputs_on_integers(node, layers.get(index), constants, types):
                 moved = []
-                while name in makers and _moves(makers[name]):
+                while name in makers and _moves(makers[name], constants):
                     moved.append(name)
                     name = makers[name].input[0]
                 is_free = name not in constants and _is_float(name, types)
@@ -105,12 +107,17 @@ def _inputs_on_integers(
     return names
 
 
-def _moves(node: onnx.NodeProto) -> bool:
-    return (
-        node.op_type in _MOVES
-        and node.domain in STANDARD
-        and len([name for name in node.output if name]) == 1
-    )
+def _moves(node: onnx.NodeProto, constants: Mapping[str, TensorProto]) -> bool:
+    if node.domain not in STANDARD or len([name for name in node.output if name]) != 1:
+        return False
+    return node.op_type in _MOVES or (node.op_type == "Pad" and _adds_zeros(node, constants))
+
+
+def _adds_zeros(node: onnx.NodeProto, constants: Mapping[str, TensorProto]) -> bool:
+    if attribute_of(node, "mode", b"constant") != b"constant" or attribute_of(node, "value", 0.0):
+        return False
+    filler = node.input[2] if len(node.input) > 2 else ""
+    return not filler or (filler in constants and not to_array(constants[filler]).any())
 
 
 def _is_float(name: str, types: Mapping[str, ValueType]) -> bool:

@@ -6,6 +6,7 @@ Everything here can be traced by ``torch.fx`` down to its layers.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from optim.layers.shortcut import ChannelPadShortcut
 
 __all__ = [
     "BasicBlock",
+    "Cell",
     "InvertedResidual",
     "PatchEmbedding",
     "SelfAttention",
@@ -116,6 +118,54 @@ class BasicBlock(nn.Module):
         out = self.act1(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return self.act2(out + self.shortcut(x))
+
+
+class Cell(nn.Module):
+    """Four places; each is the sum of what edges make of earlier ones (Dong and Yang 2020).
+
+    Args:
+        channels: Of input, output and all between.
+        edges: ``{(from, to): operation}`` in the order of the places they lead to, of ``"skip"``,
+            ``"conv1x1"``, ``"conv3x3"`` and ``"average"``; each lies on a way from 0 to 3.
+        act: Name of the activation before a convolution.
+        norm: Name of the normalisation behind it.
+        momentum: Of batch norm.
+        dropout: Rate of dropout before a convolution.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        edges: Mapping[tuple[int, int], str],
+        *,
+        act: str,
+        norm: str,
+        momentum: float = 0.1,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.edges = tuple(edges)
+        for (source, target), operation in edges.items():
+            if operation == "skip":
+                layer: nn.Module = nn.Identity()
+            elif operation == "average":
+                layer = nn.AvgPool2d(3, 1, 1)
+            else:
+                kernel = 1 if operation == "conv1x1" else 3
+                layer = named(
+                    act=dropping(activation(act), dropout),
+                    conv=nn.Conv2d(channels, channels, kernel, 1, kernel // 2, bias=norm == "none"),
+                    norm=normalisation(norm, channels, 2, momentum),
+                )
+            self.add_module(f"edge{source}{target}", layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(N, channels, H, W)`` to the same shape."""
+        places = {0: x}
+        for source, target in self.edges:
+            found = self.get_submodule(f"edge{source}{target}")(places[source])
+            places[target] = places[target] + found if target in places else found
+        return places[3]
 
 
 class InvertedResidual(nn.Module):

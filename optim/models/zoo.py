@@ -7,6 +7,7 @@ from typing import Any
 
 from optim.errors import ConfigError
 from optim.models.architecture import Architecture
+from optim.models.cells import Cells
 from optim.models.cnn1d import CNN1D
 from optim.models.detector import Detector
 from optim.models.dscnn import DSCNN
@@ -28,6 +29,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "ds-cnn": DSCNN,
     "vit": ViT,
     "cnn-1d": CNN1D,
+    "cells": Cells,
     "detector": Detector,
 }
 """Families by name. A new one is one file and one line."""
@@ -45,6 +47,7 @@ ZOO: dict[str, Architecture] = {
     "ds-cnn": DSCNN(),
     "vit-tiny": ViT(),
     "cnn-1d": CNN1D(),
+    "cells": Cells(),
     "detector": Detector(),
 }
 """Reference configurations by name."""

@@ -165,7 +165,7 @@ class _Writer:
         for name in node.output:
             if name in self.grids:
                 clipped = _is_clip(node, self.grids[name], self.tensors)
-                self._edge(name, sources[0] if clipped else name)
+                self._edge(name, node.input[0] if clipped else name)
 
     def _edge(self, name: str, source: str) -> None:
         if name in self.grids:

@@ -47,13 +47,13 @@ def chosen(candidates: Sequence[Candidate], goals: Goals) -> Candidate | None:
 
     Those whose whole interval keeps the limits come first. Where a cost is limited the best quality
     within is taken, by the end of its interval that is certain; where only quality is, the
-    cheapest; without any limit, the knee of the front.
+    cheapest; where nothing is asked for, the knee of the front.
     """
     able = [c for c in _able(candidates, goals) if c.is_whole and not goals.misses(c.figures)]
     able = [c for c in able if not goals.misses(c.figures, certainly=True)] or able
     if not able:
         return None
-    limited = {limit.figure for limit in goals.limits}
+    limited = {limit.figure for limit in goals.asked}
     if not limited:
         return knee_of(front_of(able, goals), goals)
     quality, cost = goals.quality, goals.costs[0]
@@ -103,7 +103,7 @@ def closest_miss(candidates: Sequence[Candidate], goals: Goals) -> Closest | Non
         return None
     nearest = min(able, key=lambda c: goals.excess(c.figures))
     relaxations = {}
-    for limit in goals.limits:
+    for limit in goals.asked:  # what a device has cannot be relaxed
         others = [
             c.figures[limit.figure].value
             for c in able

@@ -33,6 +33,7 @@ class Limit:
     Attributes:
         figure: A key of ``FIGURES``.
         most: Largest value, in the figure's unit.
+        is_asked: Whether somebody asked for it; else it is all that the device has.
 
     Raises:
         ConfigError: If there is no such figure, or it can never be so small.
@@ -40,6 +41,7 @@ class Limit:
 
     figure: str
     most: float
+    is_asked: bool = True
 
     def __post_init__(self) -> None:
         if self.figure not in FIGURES:
@@ -62,7 +64,8 @@ class Limit:
     def text(self) -> str:
         """The limit for a reader: ``Size at most 40 kB``."""
         figure = FIGURES[self.figure]
-        return f"{figure.title} at most {format_value(self.most, figure.unit)}"
+        most = format_value(self.most, figure.unit)
+        return f"{figure.title} at most {most}{'' if self.is_asked else ', all the device has'}"
 
     def over(self, value: float) -> float:
         """Return how much larger a value is, as a share of the limit; not above 0 if it is kept."""
@@ -164,6 +167,11 @@ class Goals:
         """Every figure that is asked for."""
         return tuple(dict.fromkeys((*self.objectives, *(limit.figure for limit in self.limits))))
 
+    @property
+    def asked(self) -> tuple[Limit, ...]:
+        """The limits that somebody asked for."""
+        return tuple(limit for limit in self.limits if limit.is_asked)
+
     def limit(self, figure: str) -> Limit | None:
         """Return the limit of a figure; None if there is none."""
         return next((limit for limit in self.limits if limit.figure == figure), None)
@@ -204,7 +212,8 @@ class Goals:
         """Return plain data that :meth:`from_json` reads back."""
         return {
             "objectives": list(self.objectives),
-            "limits": {limit.figure: limit.most for limit in self.limits},
+            "limits": {limit.figure: limit.most for limit in self.asked},
+            "capacity": {x.figure: x.most for x in self.limits if not x.is_asked},
             "bytes_of": self.bytes_of,
             "device": self.device,
         }
@@ -217,12 +226,16 @@ class Goals:
             ConfigError: Naming what is wrong.
         """
         try:
-            limits = tuple(Limit(str(k), float(v)) for k, v in data["limits"].items())
+            limits = tuple(
+                Limit(str(figure), float(most), is_asked)
+                for found, is_asked in ((data["limits"], True), (data.get("capacity", {}), False))
+                for figure, most in found.items()
+            )
             objectives = tuple(map(str, data["objectives"]))
             return cls(objectives, limits, str(data["bytes_of"]), str(data["device"]))
         except (AttributeError, LookupError, TypeError) as error:
             raise ConfigError(
-                f"Goals are {{objectives, limits, bytes_of, device}}: got {data!r}."
+                f"Goals are {{objectives, limits, capacity, bytes_of, device}}: got {data!r}."
             ) from error
         except ValueError as error:
             if isinstance(error, ConfigError):

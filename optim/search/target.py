@@ -1,10 +1,13 @@
-"""Which device a search is for, by whatever it is called. Light: a page reads it."""
+"""Which device a search is for, by whatever it is called, and what it has. Light: pages read it."""
 
 from __future__ import annotations
 
-from optim.devices.profile import DeviceProfile, catalogue, device
+from collections.abc import Collection
 
-__all__ = ["device_named"]
+from optim.devices.profile import DeviceProfile, catalogue, device
+from optim.search.goals import Limit
+
+__all__ = ["device_named", "memory_limits"]
 
 
 def device_named(name: str) -> DeviceProfile:
@@ -27,3 +30,21 @@ def device_named(name: str) -> DeviceProfile:
         if wanted in f"{profile.title} {profile.chip}".lower():
             return profile
     return device(name)
+
+
+def memory_limits(name: str, known: Collection[str]) -> tuple[Limit, ...]:
+    """Return the flash and RAM of a microcontroller as limits: what needs more does not run there.
+
+    Args:
+        name: Of the device; other kinds of device give none.
+        known: Figures that have a limit already, or cannot be told.
+    """
+    profile = device_named(name)
+    if not profile.device_class.startswith("mcu"):
+        return ()
+    has = {"flash": profile.flash_bytes, "ram": profile.ram_bytes}
+    return tuple(
+        Limit(figure, float(most), is_asked=False)
+        for figure, most in has.items()
+        if most and figure not in known
+    )

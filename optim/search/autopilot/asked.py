@@ -15,7 +15,7 @@ from optim.search.figures import FIGURES
 from optim.search.goals import BYTES_OF, Goals, Limit
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 from optim.search.space import Scalar
-from optim.search.target import device_named
+from optim.search.target import device_named, memory_limits
 
 __all__ = ["Asked", "checked_limit", "goals_of"]
 
@@ -185,6 +185,9 @@ def goals_of(asked: Asked, original: Mapping[str, Quantity]) -> Goals:
         costs.append("latency")
     elif not asked.device and "macs" not in costs:
         costs.append("macs")
+    if asked.device:
+        unknown = {"flash", "ram"} - original.keys()
+        limits += memory_limits(asked.device, {*wanted, *unknown})
     return Goals(("loss", *costs), tuple(limits), asked.bytes_of, asked.device)
 
 

@@ -157,8 +157,8 @@ def _introduce(session: Session) -> None:
     part = "validation" if subject.part == "validation" else "unsplit"
     session.say(f"{subject.bundle.name} on {n:,} {part} samples: {', '.join(costs)}.")
     if session.goals.limits:
-        session.say(f"Asked for: {'; '.join(limit.text for limit in session.goals.limits)}.")
-    else:
+        session.say(f"Limits: {'; '.join(limit.text for limit in session.goals.limits)}.")
+    if not session.goals.asked:
         session.say("No limit was set: the compromise of the front will be taken.")
     if session.asked.trains and session.why_not_trained:
         session.say(f"Nothing is trained. {session.why_not_trained}")

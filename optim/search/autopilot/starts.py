@@ -50,7 +50,7 @@ def trained_before(session: Session, recipes: Recipes) -> Iterator[Recipe]:
     if "prune_channels" not in recipes.techniques:
         return
     students = list(_students(session, recipes))
-    limited = any(limit.figure != session.goals.quality for limit in session.goals.limits)
+    limited = any(limit.figure != session.goals.quality for limit in session.goals.asked)
     for bits in _bits(recipes):
         for student in students if limited else students[::3]:
             recipe = _in_bits(student, bits, recipes)

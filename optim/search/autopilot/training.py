@@ -179,7 +179,7 @@ class Training:
     def _rank(self, candidate: Candidate) -> tuple[float, ...]:
         """Return what says which candidates go on: limits first, then what is chosen by."""
         goals, figures = self._session.goals, candidate.figures
-        limited = {limit.figure for limit in goals.limits}
+        limited = {limit.figure for limit in goals.asked}
         loss, cost = figures[goals.quality].high, figures[goals.costs[0]].value
         excess = goals.excess(figures)
         by_quality = bool(limited - {goals.quality}) or not limited

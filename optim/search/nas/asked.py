@@ -16,7 +16,7 @@ from optim.search.nas.families import SHARED, family_named
 from optim.search.nas.proxies import PROXIES
 from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
-from optim.search.target import device_named
+from optim.search.target import device_named, memory_limits
 
 __all__ = ["MEMORY_DEVICE", "METHODS", "PRECISIONS", "PREDICTOR", "Asked", "goals_of"]
 
@@ -191,12 +191,15 @@ class Asked:
 def goals_of(asked: Asked) -> Goals:
     """Return what is weighed and what must be kept.
 
-    Bytes count always, and every limited figure; on a device latency, elsewhere MACs.
+    Bytes count always, and every limited figure; on a device latency, elsewhere MACs. On a
+    microcontroller what it has of memory is a limit as well, where none is asked for.
 
     Raises:
         ConfigError: If a figure is limited that is that of a device, and none is named.
     """
     limits = tuple(Limit(figure, most) for figure, most in asked.limits.items())
+    if asked.device:
+        limits += memory_limits(asked.device, asked.limits)
     if not asked.device and (named := [x for x in asked.limits if x in _OF_DEVICE]):
         raise ConfigError(
             f"{FIGURES[named[0]].title} is that of a device, and none is named.",

@@ -15,7 +15,15 @@ from optim.search.space import Point, Scalar, Space, configured, dimensions_of
 
 __all__ = ["FAMILIES", "SHARED", "architecture_at", "families_for", "family_named", "space_of"]
 
-FAMILIES: tuple[str, ...] = ("ds-cnn", "mobilenetv2", "resnet", "mlp", "cnn-1d", "vit")
+FAMILIES: tuple[str, ...] = (
+    "ds-cnn",
+    "mobilenetv2",
+    "resnet",
+    "mlp",
+    "cnn-1d",
+    "vit",
+    "cells",
+)
 """Families whose fields make a space, by their names in the zoo."""
 
 SHARED = frozenset({"activation", "normalisation", "dropout", "block_dropout"})

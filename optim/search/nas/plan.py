@@ -242,7 +242,7 @@ def _smallest(session: Session) -> Mapping[str, Scalar]:
         ConfigError: If a limited figure is not known for such networks on the device.
     """
     goals = session.goals
-    limited = [limit.figure for limit in goals.limits if limit.figure not in _TRAINED]
+    limited = [limit.figure for limit in goals.asked if limit.figure not in _TRAINED]
     figure = limited[0] if limited else "bytes"
     point, _ = _least(session, figure)
     figures = session.bench.costs(session.bench.architecture(point), goals)
@@ -253,11 +253,13 @@ def _smallest(session: Session) -> Mapping[str, Scalar]:
                 hint="Limit another figure, or choose another device.",
                 field=name,
             )
-    known = tuple(n for n in goals.objectives if n in figures or n in _TRAINED)
-    if known != goals.objectives:
+    known = {*figures, *_TRAINED}
+    objectives = tuple(name for name in goals.objectives if name in known)
+    limits = tuple(limit for limit in goals.limits if limit.figure in known)
+    if (objectives, limits) != (goals.objectives, goals.limits):
         # What the device cannot tell is not weighed.
-        more = ("macs",) if len(known) < 2 else ()
-        session.goals = Goals((*known, *more), goals.limits, goals.bytes_of, goals.device)
+        more = ("macs",) if len(objectives) < 2 else ()
+        session.goals = Goals((*objectives, *more), limits, goals.bytes_of, goals.device)
     return point
 
 

@@ -228,10 +228,10 @@ class Session(SearchSession):
             f"{self.bench.family.title} for {data.title}: {self.networks:,} networks, "
             f"{parts['train']:,} training and {parts['validation']:,} validation samples."
         )
+        device = self.asked.device
+        on = f" On {device_named(device).title}." if device else ""
         if self.goals.limits:
-            device = self.asked.device
-            on = f" On {device_named(device).title}." if device else ""
-            self.say(f"Asked for: {'; '.join(limit.text for limit in self.goals.limits)}.{on}")
-        else:
+            self.say(f"Limits: {'; '.join(limit.text for limit in self.goals.limits)}.{on}")
+        if not self.goals.asked:
             named = ", ".join(FIGURES[name].title.lower() for name in self.goals.objectives)
             self.say(f"No limit was set: the compromise of {named} will be taken.")

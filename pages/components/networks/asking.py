@@ -59,7 +59,8 @@ def asking(data: str) -> None:
         _NAME,
         limits,
         ("ram", "flash", "latency"),
-        "Latency, memory and energy are estimated for it before anything is trained.",
+        "Latency, memory and energy are estimated for it before anything is trained. What does not "
+        "fit into the flash and RAM of a microcontroller is not.",
     )
     accuracy: float | None = st.number_input(
         "Accuracy at least, %",

@@ -51,7 +51,11 @@ def asking(recipe: Recipe) -> None:
             help="Percentage points of accuracy or mAP, on the same validation samples.",
         )
     device_name = device(
-        "autopilot", limits, ("latency", "ram"), "Latency, memory and energy are estimated for it."
+        "autopilot",
+        limits,
+        ("latency", "ram"),
+        "Latency, memory and energy are estimated for it. What does not fit into the flash and RAM "
+        "of a microcontroller is not taken.",
     )
     seconds = minutes("autopilot", 3, "The best so far is there from the first trial on.")
     more = _more()

@@ -13,11 +13,10 @@ from tests.optim.models.convert.test_exporters import by_torchscript
 
 
 def test_as_many_values_as_in_the_module(bundle):
-    """The lanes agree on where quantizers stand, but for the shortcut that an exporter writes."""
+    """The lanes agree on where quantizers stand."""
     module = QuantizationPlan.of(trace(bundle.module))
     found = GraphPlan.of(fold(by_torchscript(bundle)))
-    extra = 2 if bundle.name == "tiny resnet" else 0
-    assert len(found.edges) == len(module.edges) + extra
+    assert len(found.edges) == len(module.edges)
 
 
 def test_what_moves_values_passes_their_grid_on():
@@ -30,6 +29,23 @@ def test_what_moves_values_passes_their_grid_on():
     plan = GraphPlan.of(graph(nodes, (3, 6, 6), w=values(4, 3, 1, 1)))
     assert plan.edges == ("r",)
     assert plan.inherits == {"p": "r", "t": "r"}
+
+
+@pytest.mark.parametrize(
+    ("filler", "passes"), [(None, True), (0.0, True), (1.0, False)], ids=["none", "zero", "one"]
+)
+def test_zeros_put_beside_values_lie_on_their_grid(filler, passes):
+    given = {"pads": np.array([0, 1, 0, 0, 0, 0, 0, 0])}
+    if filler is not None:
+        given["c"] = np.float32(filler)
+    nodes = [
+        node("Relu", "x", "r"),
+        node("Pad", "r pads c" if "c" in given else "r pads", "p"),
+        node("Conv", "p w"),
+    ]
+    plan = GraphPlan.of(graph(nodes, (2, 6, 6), w=values(4, 3, 1, 1), **given))
+    assert plan.edges == (("r",) if passes else ("p",))
+    assert plan.inherits == ({"p": "r"} if passes else {})
 
 
 def test_an_excluded_layer_keeps_its_input():

@@ -94,7 +94,9 @@ def check_removal_is_silence(module, shape):
             assert_similar(smaller(x), silent(x), times=20)
 
 
-@pytest.mark.parametrize("family", ["resnet", "mobilenet", "ds-cnn", "lenet-5", "mlp", "cnn-1d"])
+@pytest.mark.parametrize(
+    "family", ["resnet", "mobilenet", "ds-cnn", "lenet-5", "mlp", "cnn-1d", "cells"]
+)
 def test_removing_channels_is_the_same_as_silencing_them(family):
     architecture, shape = TINY[family]
     plain = architecture.replace(activation="relu").build(shape, 4).eval()
@@ -143,6 +145,7 @@ def test_groups_of_a_grouped_layer_stay_equally_large():
         ("vit", "head"),
         ("mlp", "head"),
         ("cnn-1d", "classifier"),
+        ("cells", "classifier"),
     ],
 )
 def test_the_classes_are_protected(family, classifier):

@@ -32,7 +32,9 @@ def checked(bundle, variants):
     return together
 
 
-@pytest.mark.parametrize("family", ["resnet", "mobilenet", "vit", "mlp", "cnn-1d", "detector"])
+@pytest.mark.parametrize(
+    "family", ["resnet", "mobilenet", "vit", "mlp", "cnn-1d", "cells", "detector"]
+)
 def test_every_layer_changed_alone(family):
     bundle = tiny_bundle(family)
     variants = [changed(bundle, layer) for layer in weights_of(bundle.module)]
@@ -100,7 +102,7 @@ def test_what_is_known_already_is_not_computed(monkeypatch):
     assert len(calls) == sum(cost.kind == "conv" for cost in model_costs(bundle))
 
 
-@pytest.mark.parametrize("family", ["resnet", "mobilenet", "vit", "cnn-1d"])
+@pytest.mark.parametrize("family", ["resnet", "mobilenet", "vit", "cnn-1d", "cells"])
 def test_costs_of_a_variant_are_those_it_would_be_counted_with(family):
     bundle = tiny_bundle(family)
     context = context_for(bundle)

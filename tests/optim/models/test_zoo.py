@@ -81,6 +81,17 @@ def cnn_1d():
     return total(*layers, dense(64, 10))
 
 
+def cells():
+    # Three stages of two cells with two 3x3 layers each, and a block of two between stages.
+    layers = [conv(3, 16, 3, 32)]
+    for width, side in ((16, 32), (32, 16), (64, 8)):
+        layers += [conv(width, width, 3, side)] * 4
+        if width < 64:
+            half = side // 2
+            layers += [conv(width, 2 * width, 3, half), conv(2 * width, 2 * width, 3, half)]
+    return total(*layers, dense(64, 10))
+
+
 def detector():
     # 64x64 pixels on places of 8x8; here ten channels, six classes and a box.
     layers = [conv(3, 24, 3, 32), conv(24, 48, 3, 16), conv(48, 48, 3, 16), conv(48, 72, 3, 8)]
@@ -101,6 +112,7 @@ EXPECTED = {
     "ds-cnn": ds_cnn(),
     "vit-tiny": vit(),
     "cnn-1d": cnn_1d(),
+    "cells": cells(),
     "detector": detector(),
 }
 
@@ -143,6 +155,7 @@ def test_the_figures_themselves():
         "ds-cnn": (23_050, 2_656_640),
         "vit-tiny": (141_898, 10_683_008),
         "cnn-1d": (34_410, 721_536),
+        "cells": (265_050, 35_832_448),
         "detector": (157_570, 16_634_880),
     }
 
@@ -192,7 +205,7 @@ def test_no_group_of_a_table_is_one_value_if_it_can_be_more(width):
         assert torch.isfinite(norm.train()(torch.randn(1, width))).all()
 
 
-@pytest.mark.parametrize("family", ["resnet", "mobilenet", "ds-cnn", "mlp", "cnn-1d"])
+@pytest.mark.parametrize("family", ["resnet", "mobilenet", "ds-cnn", "mlp", "cnn-1d", "cells"])
 def test_dropout_in_blocks_is_there_in_training_and_gone_when_deployed(family):
     architecture, shape = TINY[family]
     module = architecture.replace(block_dropout=0.5).build(shape, 4)

@@ -200,7 +200,7 @@ def test_reduced_range_leaves_nothing_to_lose(family):
 
 
 @pytest.mark.skipif(vnni_here() is not False, reason="this processor does not add in 16 bits")
-@pytest.mark.parametrize("family", ["resnet", "mobilenet", "vit", "mlp", "cnn-1d"])
+@pytest.mark.parametrize("family", ["resnet", "mobilenet", "vit", "mlp", "cnn-1d", "cells"])
 def test_a_processor_without_vnni_computes_just_that(family, monkeypatch):
     monkeypatch.setattr(session, "EXACT_INTEGERS", ("session.x64quantprecision", "0"))
     bundle = tiny_bundle(family)

@@ -69,8 +69,11 @@ def test_what_means_nothing_is_refused(make, message):
 
 
 def test_goals_are_plain_data_and_back():
-    goals = Goals(("loss", "bytes", "latency"), (Limit("bytes", 4e4),), "entropy", "cortex-m7")
+    limits = (Limit("bytes", 4e4), Limit("flash", 1e6, is_asked=False))
+    goals = Goals(("loss", "bytes", "latency"), limits, "entropy", "cortex-m7")
     assert Goals.from_json(goals.to_json()) == goals
+    before = {name: value for name, value in goals.to_json().items() if name != "capacity"}
+    assert Goals.from_json(before).limits == limits[:1]
     with pytest.raises(ConfigError, match="Goals are"):
         Goals.from_json({"limits": {}})
 
@@ -87,6 +90,14 @@ def test_with_a_limit_of_quality_alone_the_smallest_is_taken():
     goals = Goals(limits=(Limit("loss", 1.0),))
     found = [candidate(1, 0.9, 20), candidate(2, 0.2, 90), candidate(3, 4.0, 5)]
     assert chosen(found, goals).number == 1
+
+
+def test_what_a_device_has_must_be_kept_and_decides_nothing_else():
+    found = [candidate(1, 9.0, 10), candidate(2, 1.0, 40), candidate(3, 0.9, 90)]
+    own = Limit("bytes", 100.0, is_asked=False)
+    assert chosen(found, Goals(limits=(own,))).number == 2  # the knee, as without any limit
+    assert chosen([*found, candidate(4, 0.0, 101)], Goals(limits=(own,))).number == 2
+    assert closest_miss([candidate(4, 0.0, 101)], Goals(limits=(own,))).relaxations == {}
 
 
 def test_what_keeps_its_limits_for_certain_comes_first():

@@ -187,8 +187,9 @@ FLOATS = [
 
 @pytest.mark.parametrize("bits", [8, 4, "ternary"])
 @pytest.mark.parametrize("lane", ["torch", "graph"])
-def test_integer_kernels_compute_what_they_can(lane, bits, tiny_cnn, tmp_path):
-    bundle = tiny_cnn if lane == "torch" else kept(tiny_cnn)
+@pytest.mark.parametrize("family", ["resnet", "cells"])  # activation behind a layer, and before
+def test_integer_kernels_compute_what_they_can(family, lane, bits, tmp_path):
+    bundle = tiny_bundle(family) if lane == "torch" else kept(tiny_bundle(family))
     result = Quantize(samples=32, weight_bits=bits).apply(bundle, context_for(bundle)).bundle
     found = kernels_of(onnx_bytes(result), tmp_path)
     assert {"QLinearConv", "QLinearAdd", "QLinearGlobalAveragePool"} <= set(found)

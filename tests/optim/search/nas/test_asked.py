@@ -4,6 +4,7 @@ import pytest
 
 from optim.errors import ConfigError
 from optim.search.nas.asked import MEMORY_DEVICE, Asked, goals_of
+from optim.search.target import device_named
 
 
 def test_it_comes_back_from_plain_data():
@@ -57,6 +58,16 @@ def test_what_is_limited_is_weighed_and_time_of_training_on_request():
     assert goals_of(asked).objectives == ("error", "bytes", "latency", "ram")
     asked = Asked("mlp", "wine", weighs_training=True)
     assert goals_of(asked).objectives == ("error", "bytes", "macs", "training")
+
+
+def test_what_a_microcontroller_has_of_memory_is_a_limit():
+    limits = goals_of(Asked("mlp", "wine", {"ram": 1e4}, device="cortex-m4")).limits
+    assert [(x.figure, x.most, x.is_asked) for x in limits] == [
+        ("ram", 1e4, True),
+        ("flash", device_named("cortex-m4").flash_bytes, False),
+    ]
+    assert limits[1].text.endswith("all the device has")
+    assert goals_of(Asked("mlp", "wine", device="raspberry-pi-4")).limits == ()
 
 
 def test_energy_is_that_of_a_device():

@@ -45,7 +45,7 @@ def test_a_family_that_does_not_take_the_data_is_refused_with_its_own_words():
 def test_families_are_those_that_take_the_data():
     assert families_for((30,)) == ["mlp"]
     assert families_for((1, 64)) == ["mlp", "cnn-1d"]
-    assert families_for((1, 8, 8)) == ["ds-cnn", "mobilenetv2", "resnet", "mlp", "vit"]
+    assert families_for((1, 8, 8)) == ["ds-cnn", "mobilenetv2", "resnet", "mlp", "vit", "cells"]
     assert "vit" not in families_for((1, 9, 9))
 
 
