@@ -83,7 +83,7 @@ def scaled(channels: int, width: float, multiple: int = 1) -> int:
 def initialise_(module: nn.Module) -> None:
     """Draw convolution weights as He et al. (2015, arXiv:1502.01852) propose, in place."""
     for layer in module.modules():
-        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+        if isinstance(layer, nn.Conv1d | nn.Conv2d) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
 

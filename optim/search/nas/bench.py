@@ -107,7 +107,7 @@ class Bench:
         reference = fresh_model(self._some(data.input_shape), data, asked.seed)
         self.subject: Subject = subject_of(reference, data, seed=asked.seed)
         self._costs: dict[str, dict[str, Quantity]] = {}
-        self._work: dict[str, float] = {}
+        self._work: dict[str, tuple[float, int]] = {}
         self._parts: dict[str, tuple[Tensor, Tensor]] = {}
         self._trained: dict[str, ModelBundle] = {}
 
@@ -153,13 +153,20 @@ class Bench:
 
     def work(self, point: Point) -> float:
         """Return the MACs of one inference; infinite where there is no such network."""
+        return self._outlined(point)[0]
+
+    def layer_count(self, point: Point) -> int:
+        """Return how many layers with weights a network has; 0 where there is none."""
+        return self._outlined(point)[1]
+
+    def _outlined(self, point: Point) -> tuple[float, int]:
         key = digest(dict(point))
         if key not in self._work:
             try:
                 costs = layer_costs(self.outline(self.architecture(point)), self._shape)
-                self._work[key] = float(sum(cost.macs for cost in costs))
+                self._work[key] = float(sum(cost.macs for cost in costs)), len(costs)
             except OptimError:
-                self._work[key] = float("inf")
+                self._work[key] = float("inf"), 0
         return self._work[key]
 
     @property

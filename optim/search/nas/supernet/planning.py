@@ -9,7 +9,7 @@ from typing import Any
 from optim.errors import Cancelled, OptimError
 from optim.search.goals import Goals
 from optim.search.nas.bench import Bench
-from optim.search.nas.supernet.supernet import Supernet, ends_of
+from optim.search.nas.supernet.supernet import Supernet, largest_of, smallest_of
 from optim.search.space import Dimension, Point, Scalar, Space
 
 __all__ = ["affordable", "elastic", "fitting"]
@@ -74,7 +74,7 @@ def affordable(
 ) -> tuple[Supernet, int] | None:
     """Return a supernet that can be trained in time, and for how many epochs; None if none can.
 
-    As long as time is too short, the upper half of the field that makes most work is left out.
+    As long as time is too short, the upper half of the field that takes most of it is left out.
 
     Args:
         bench: Data, and how networks of the family are trained.
@@ -87,8 +87,8 @@ def affordable(
     guessed = _guess(bench, space)
     while True:
         check()
-        _, largest = ends_of(space, bench.work)
-        if least * guessed(bench.work(largest)) <= seconds:
+        largest = largest_of(space, bench.work)
+        if least * guessed(largest) <= seconds:
             supernet = Supernet(bench, space)
             epochs = min(most, int(seconds / supernet.seconds_per_epoch()))
             if epochs >= least:
@@ -100,23 +100,23 @@ def affordable(
         ]
         if not smaller:
             return None
-        space = min(smaller, key=lambda one: bench.work(_largest(one, largest)))
+        space = min(smaller, key=lambda one: guessed(_largest(one, largest)))
 
 
-def _guess(bench: Bench, space: Space) -> Callable[[float], float]:
-    """Return what tells how long an epoch of a supernet takes, from the MACs of its largest.
+def _guess(bench: Bench, space: Space) -> Callable[[Point], float]:
+    """Return what tells how long an epoch of a supernet takes, from its largest network.
 
-    A step takes a while whatever its size, and longer with every MAC: by two networks.
+    Every layer takes a while whatever its size, and longer with every MAC: by two networks.
     """
-    smallest, _ = ends_of(space, bench.work)
-    points = [smallest, space.clean({})]
-    works = [bench.work(point) for point in points]
-    steps = [bench.seconds_per_step(bench.architecture(point)) for point in points]
-    rate = max(0.0, steps[1] - steps[0]) / max(1.0, works[1] - works[0])
-    count = bench.steps
+    smallest = smallest_of(space, bench.work)
+    usual = space.clean({})
+    least, more = (bench.seconds_per_step(bench.architecture(one)) for one in (smallest, usual))
+    layer = least / max(1, bench.layer_count(smallest))
+    rate = max(0.0, more - layer * bench.layer_count(usual)) / max(1.0, bench.work(usual))
 
-    def guessed(work: float) -> float:
-        return count * _NETWORKS * (steps[0] + rate * max(0.0, work - works[0]))
+    def guessed(largest: Point) -> float:
+        step = layer * bench.layer_count(largest) + rate * bench.work(largest)
+        return bench.steps * _NETWORKS * step
 
     return guessed
 

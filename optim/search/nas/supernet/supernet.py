@@ -26,7 +26,7 @@ from optim.search.space import Point, Space
 from optim.step import NoResume, Resume
 from optim.train import Epoch, fit, label_loss
 
-__all__ = ["Supernet", "ends_of"]
+__all__ = ["Supernet", "largest_of", "smallest_of"]
 
 _MEASURED = 512
 """Training samples that a network's statistics are taken from."""
@@ -35,26 +35,34 @@ _PASS = 512
 _TIMED = 3
 
 
-def ends_of(space: Space, work: Callable[[Point], float]) -> tuple[Point, Point]:
-    """Return the points of least and most work, looked for along one dimension after the other.
+def smallest_of(space: Space, work: Callable[[Point], float]) -> Point:
+    """Return the point of least work, looked for along one dimension after the other.
 
     Args:
         space: What may be chosen.
         work: Of a network, such as its MACs; infinite where there is none.
     """
-    found = []
-    for is_better in (float.__lt__, float.__gt__):
-        point = space.clean({})
-        best = work(point)
-        for dimension in space:
-            values = dimension.values
-            for value in (values[0], values[-1]) if dimension.is_ordered else values:
-                other = space.clean({**point, dimension.name: value})
-                here = work(other)
-                if here < float("inf") and (best == float("inf") or is_better(here, best)):
-                    point, best = other, here
-        found.append(point)
-    return found[0], found[1]
+    return _end_of(space, work, float.__lt__)
+
+
+def largest_of(space: Space, work: Callable[[Point], float]) -> Point:
+    """Return the point of most work, see :func:`smallest_of`."""
+    return _end_of(space, work, float.__gt__)
+
+
+def _end_of(
+    space: Space, work: Callable[[Point], float], is_better: Callable[[float, float], bool]
+) -> Point:
+    point = space.clean({})
+    best = work(point)
+    for dimension in space:
+        values = dimension.values
+        for value in (values[0], values[-1]) if dimension.is_ordered else values:
+            other = space.clean({**point, dimension.name: value})
+            here = work(other)
+            if here < float("inf") and (best == float("inf") or is_better(here, best)):
+                point, best = other, here
+    return point
 
 
 class Supernet:
@@ -72,7 +80,7 @@ class Supernet:
         self._bench = bench
         self.space = space
         self.templates = Templates(bench.architecture, bench.outline)
-        _, self.largest = ends_of(space, bench.work)
+        self.largest = largest_of(space, bench.work)
         self._module = bench.fresh(bench.architecture(self.largest)).module
         self._shared = SharedWeights(self._module, self._variants())
         self.epochs, self.seconds = 0, 0.0
@@ -218,7 +226,7 @@ class Supernet:
             shared,
             self.templates,
             stages_of(self.space, self.largest, fields),
-            lambda stage: ends_of(stage, bench.work)[0],
+            lambda stage: smallest_of(stage, bench.work),
             label_loss(task, SMOOTHING),
             generator,
             steps,

@@ -19,7 +19,7 @@ from optim.search.nas.supernet.ranking import Ranked, best_of, thinned
 from optim.search.nas.supernet.sandwich import Sandwich, Templates, stages_of
 from optim.search.nas.supernet.sharing import SharedWeights, middle
 from optim.search.nas.supernet.stage import STAGE
-from optim.search.nas.supernet.supernet import Supernet, ends_of
+from optim.search.nas.supernet.supernet import Supernet, largest_of, smallest_of
 from optim.search.watch import Watch
 from optim.step import NoResume
 from optim.stored import remove_stored
@@ -111,7 +111,8 @@ def test_a_filter_without_a_middle_and_a_smaller_one_have_parameters_of_their_ow
 
 
 def test_more_becomes_elastic_while_training_goes_on(bench):
-    smallest, largest = ends_of(bench.space, bench.work)
+    smallest = smallest_of(bench.space, bench.work)
+    largest = largest_of(bench.space, bench.work)
     assert (smallest["mlp.width"], smallest["mlp.depth"]) == (4, 1)
     assert (largest["mlp.width"], largest["mlp.depth"]) == (16, 3)
     stages = stages_of(bench.space, largest, ["mlp.depth", "mlp.width"])
@@ -123,7 +124,7 @@ def test_more_becomes_elastic_while_training_goes_on(bench):
 
 
 def test_smaller_networks_imitate_what_the_largest_answers(bench):
-    largest = ends_of(bench.space, bench.work)[1]
+    largest = largest_of(bench.space, bench.work)
     module = bench.fresh(bench.architecture(largest)).module.train()
     shared = SharedWeights(module, [])
     templates = Templates(bench.architecture, bench.outline)
@@ -134,7 +135,7 @@ def test_smaller_networks_imitate_what_the_largest_answers(bench):
         shared,
         templates,
         stages,
-        lambda stage: ends_of(stage, bench.work)[0],
+        lambda stage: smallest_of(stage, bench.work),
         lambda outputs, targets, inputs: outputs.sum() * 0,
         torch.Generator().manual_seed(0),
         steps=1,
@@ -181,7 +182,7 @@ def test_norms_are_measured_anew_for_each_network():
 
 def test_values_that_miss_a_limit_whatever_else_is_chosen_are_left_out(bench):
     goals = Goals(("error", "bytes", "macs"), (Limit("params", 200.0),))
-    smallest, _ = ends_of(bench.space, bench.work)
+    smallest = smallest_of(bench.space, bench.work)
     space, fixed = elastic(bench)
     found = fitting(bench, space, smallest, goals, lambda: None)
     assert not fixed
