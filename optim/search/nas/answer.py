@@ -103,7 +103,12 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         asked: What was asked for.
         state: As :func:`state_of` gives it.
     """
-    delivered = answer.delivery
+    delivered, wanted = answer.delivery, answer.taken
+    rows = list(state["candidates"])
+    if wanted is not None:  # what the file was thought to have is in the study, what it has is not
+        goals = Goals.from_json(state["goals"])
+        row = candidate_row(wanted, goals, figures_text(wanted.figures, goals))
+        rows = [{**r, **row} if r["number"] == wanted.number else r for r in rows]
     return {
         "schema": "optim.nas/1",
         "data": asked.data,
@@ -114,6 +119,7 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         "impossible": answer.impossible,
         "ended": answer.ended,
         **state,
+        "candidates": rows,
         "stage": "",
         "chosen": answer.chosen.number if answer.chosen else None,
         "closest": answer.closest.to_json() if answer.closest else None,

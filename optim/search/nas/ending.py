@@ -32,7 +32,8 @@ class Answer:
     """What came of a search.
 
     Attributes:
-        chosen: The one to take: it keeps all limits, and its file is verified; else None.
+        chosen: The one to take, with the size of its file: it keeps all limits, and its file is
+            verified; else None.
         closest: What came closest where none keeps all limits.
         impossible: Why no network can keep the limits; empty if that is not known.
         tests: ``{candidate number: error on test samples}`` of the front.
@@ -104,7 +105,10 @@ def _delivered(session: Session) -> tuple[Delivery | None, Candidate | None, Clo
         limit = session.goals.limit("bytes") if best else None
         size = delivery.verification.size
         if limit is None or limit.over(size.value) <= 0:
-            return delivery, best, closest
+            written = replace(wanted, figures={**wanted.figures, "bytes": size})
+            if closest:
+                return delivery, None, replace(closest, candidate=written)
+            return delivery, written, None
         session.say(f"The file of {wanted.title!r} has {size}, over the limit.")
         refused.add(wanted.number)
 
@@ -131,7 +135,7 @@ def _tests(session: Session, wanted: Candidate) -> dict[int, Quantity]:
     others.sort(key=lambda c: session.goals.excess(c.figures))
     found = {}
     for candidate in [wanted, *others][:_TESTED]:
-        if candidate is not wanted and session.budget.left <= 0:
+        if candidate.number != wanted.number and session.budget.left <= 0:
             break
         bundle = bench.deployed(session.trained(candidate))
         found[candidate.number] = bench.judge(bundle, "test", check).error

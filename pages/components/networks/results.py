@@ -114,7 +114,7 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
     accuracy = row["quality"]
     error = found.get("tests", {}).get(str(row["number"]))
     limits = found["goals"]["limits"]
-    with st.grid(4, min_column_width=150):
+    with st.grid(3, min_column_width=180):
         with st.container(border=True, gap="xxsmall", height="stretch"):
             st.metric(f"Accuracy :gray-badge[{accuracy['how']}]", accuracy["text"])
             n = f"{accuracy['n']:,} validation samples"
@@ -126,7 +126,7 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
             if figure is None:
                 continue
             with st.container(border=True, gap="xxsmall", height="stretch"):
-                value = format_value(figure["value"], figure["unit"])
+                value = format_value(figure["value"], figure["unit"]).removesuffix(" MACs")
                 st.metric(
                     f"{FIGURES[cost].title} :gray-badge[{figure['how']}]",
                     value,

@@ -165,7 +165,7 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
     original = found["original"]
     test = found.get("tests", {}).get(str(row["number"]))
     loss = row["figures"]["loss"]
-    with st.grid(4, min_column_width=150):
+    with st.grid(3, min_column_width=180):
         with st.container(border=True, gap="xxsmall", height="stretch"):
             st.metric(
                 f"Loss, points :gray-badge[{loss['how']}]", loss["text"].removesuffix(" points")

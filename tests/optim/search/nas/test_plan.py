@@ -8,7 +8,7 @@ import pytest
 from optim.errors import CalibrationError, Cancelled, ConfigError
 from optim.models.checkpoint import load_checkpoint
 from optim.models.open import open_model
-from optim.quantity import Quantity
+from optim.quantity import How, Quantity
 from optim.recipe import Recipe
 from optim.search.budget import Budget
 from optim.search.candidate import Candidate
@@ -71,7 +71,8 @@ def test_all_of_a_small_space_is_trained_and_the_best_has_a_verified_file(search
     assert state["chosen"] in state["front"]
     assert set(state["tests"]) == {str(number) for number in state["front"]}
     assert state["verification"]["passed"]
-    assert shown[-1]["candidates"] == rows
+    others = [row for row in rows if row["number"] != state["chosen"]]
+    assert [r for r in shown[-1]["candidates"] if r["number"] != state["chosen"]] == others
     files = files_of(answer, state)
     save(tmp_path / "out", answer, state)
     assert {path.name for path in (tmp_path / "out").iterdir()} == files.keys()
@@ -91,8 +92,9 @@ def test_what_is_deployed_with_integers_is_measured_with_integers(search):
     (row,) = state["candidates"]
     assert row["epochs"] == 2  # a single network is trained at full length
     assert row["figures"]["error"]["how"] == "simulated"
-    assert row["figures"]["bytes"]["how"] == "estimated"
-    assert state["verification"]["bytes"]["value"] > 0
+    assert row["figures"]["bytes"]["how"] == "measured"  # the file is there, and has so many
+    assert row["figures"]["bytes"]["value"] == state["verification"]["bytes"]["value"] > 0
+    assert [c.figures["bytes"].how for c in found.session.candidates] == [How.ESTIMATED]
     assert found.session.bench.recipe("model").active[0].step.title == "Quantize"
 
 
