@@ -27,7 +27,7 @@ from pages.components.runs.polled import polled
 from pages.components.runs.words import STATES
 from pages.components.search.common import chosen_run, limits_text, story
 from pages.components.search.results import header, verified_file
-from pages.components.search.shown import axis_title, found_of, row_of, taken_of
+from pages.components.search.shown import axis_title, found_of, row_of, taken_of, why_taken
 from pages.components.server import run_store
 
 __all__ = ["results"]
@@ -101,7 +101,7 @@ def _answer(run: Run, found: dict[str, Any]) -> None:
         st.caption("No network was trained yet.")
         return
     if found["chosen"] is not None:
-        st.markdown(f"**{row['title']}** keeps all limits.")
+        st.markdown(f"**{row['title']}** {why_taken(found)}")
     else:
         yet = " yet" if run.state in ACTIVE else ""
         st.markdown(f"**No network keeps all limits{yet}.** Closest: {row['title']}.")

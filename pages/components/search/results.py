@@ -27,6 +27,7 @@ from pages.components.search.shown import (
     row_of,
     table_rows,
     under,
+    why_taken,
 )
 from pages.components.server import run_store
 
@@ -150,7 +151,7 @@ def _answer(run: Run, found: dict[str, Any]) -> None:
         st.caption("Nothing was measured to the end yet.")
         return
     if found["chosen"] is not None:
-        st.markdown(f"**{plain(row['title'])}** keeps all limits.")
+        st.markdown(f"**{plain(row['title'])}** {why_taken(found)}")
     else:
         st.markdown(
             f"**No candidate keeps all limits{' yet' if run.state in ACTIVE else ''}.** "

@@ -21,6 +21,7 @@ __all__ = [
     "table_rows",
     "taken_of",
     "under",
+    "why_taken",
 ]
 
 Found = Mapping[str, Any]
@@ -75,6 +76,13 @@ def taken_of(found: Found) -> int | None:
         return int(found["chosen"])
     closest = found["closest"]
     return int(closest["number"]) if closest else None
+
+
+def why_taken(found: Found) -> str:
+    """Return the end of a sentence that says why the chosen candidate is the one to take."""
+    if found["goals"]["limits"]:
+        return "keeps all limits."
+    return "is the compromise of the front: no limit was set."
 
 
 def under(found: Found, cost: str, most: float) -> int | None:
