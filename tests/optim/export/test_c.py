@@ -20,6 +20,7 @@ from optim.export.c.operations import integer_program
 from optim.export.c.program import Scaling
 from optim.export.c.session import CompiledSession, compiler
 from optim.graph.dataflow import dataflow
+from optim.measure.evaluate import runner_of
 from optim.measure.memory import activation_memory
 from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
 from optim.models.input_spec import InputSpec
@@ -65,6 +66,15 @@ def test_every_family_agrees_within_one_quantum(family, fields):
     # A value next to the middle of two steps tips over; layers behind it may carry that further.
     assert (difference <= quantum).mean() > 0.99
     assert difference.max() <= 2 * quantum
+
+
+def test_values_on_two_grids_and_means_at_the_border_agree_as_kernels_do_among_themselves():
+    """Activations before layers: a sum reads one grid, the layer another; means of nine tip over."""
+    bundle, x = quantized(tiny_bundle("cells")), inputs_for(tiny_bundle("cells"), 64)
+    found, expected, quantum = both(bundle, x.numpy())
+    defined = runner_of(bundle, as_defined=True)(x)
+    assert (np.abs(found - expected) <= quantum).mean() > 0.95
+    assert np.abs(found - expected).mean() <= 1.5 * np.abs(defined - expected).mean()
 
 
 @pytest.mark.parametrize(
