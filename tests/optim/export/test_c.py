@@ -69,7 +69,7 @@ def test_every_family_agrees_within_one_quantum(family, fields):
 
 
 def test_values_on_two_grids_and_means_at_the_border_agree_as_kernels_do_among_themselves():
-    """Activations before layers: a sum reads one grid, the layer another; means of nine tip over."""
+    """A sum reads one grid, the layer behind an activation another; means of nine tip over."""
     bundle, x = quantized(tiny_bundle("cells")), inputs_for(tiny_bundle("cells"), 64)
     found, expected, quantum = both(bundle, x.numpy())
     defined = runner_of(bundle, as_defined=True)(x)
