@@ -70,7 +70,23 @@ def test_a_page_with_another_recipe_ends_the_visit(visitor):
     guest = visitor.Visitor("http://127.0.0.1:1", 3, 0)
     page = SimpleNamespace(panel=SimpleNamespace(json=json.dumps({"revision": "another"})))
     with pytest.raises(visitor.Foreign, match="recipe another"):
-        guest._check_panel(page, default_recipe())
+        asyncio.run(guest._check_panel(page, default_recipe()))
+
+
+def test_a_page_that_asks_to_try_again_is_tried_again(visitor):
+    guest = visitor.Visitor("http://127.0.0.1:1", 3, 0)
+    recipe = default_recipe()
+    page = SimpleNamespace(panel=None, refusals=["Try again."], exceptions=[])
+
+    async def run():
+        page.panel = SimpleNamespace(json=json.dumps({"revision": recipe.hash}))
+
+    page.run = run
+    asyncio.run(guest._check_panel(page, recipe))
+    assert guest.times.refused == ["Try again."]
+    page.panel, page.refusals = None, []
+    with pytest.raises(RuntimeError, match="no panel"):
+        asyncio.run(guest._check_panel(page, recipe))
 
 
 def test_what_was_computed_ahead_is_known(visitor):

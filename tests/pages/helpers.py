@@ -103,6 +103,12 @@ def panel_data(at: AppTest) -> dict:
     return json.loads(_panel(at).proto.json)
 
 
+def presets_marked(at: AppTest) -> list[str]:
+    """Return the presets whose steps are those of the live panel, which it marks."""
+    data = panel_data(at)
+    return [p["name"] for p in data["presets"] if p["entries"] == data["entries"]]
+
+
 def tell(at: AppTest, event: str, **value) -> AppTest:
     """Let the live panel say something: ``commit`` or ``command``."""
     payload = [{"event": event, "value": {"id": os.urandom(4).hex(), **value}}]

@@ -11,6 +11,7 @@ from tests.pages.helpers import (
     click,
     open_app,
     panel_data,
+    presets_marked,
     recipe_of,
     small_recipe,
     tell,
@@ -31,7 +32,7 @@ def test_the_first_visit_shows_a_trained_model_with_a_preset_applied():
     assert not at.error
     data = panel_data(at)
     assert data["head"]["model"] == "clutter-resnet8"
-    assert [p["name"] for p in data["presets"] if p["active"]] == ["balanced"]
+    assert presets_marked(lab) == ["balanced"]
     assert "Cluttered digits" in at.subheader[0].value
     shared = ["Save snapshot", "Present", "Make offline page"]
     buttons = ["Data", *shared, "Recover accuracy", "Download verified file"]
@@ -71,7 +72,7 @@ def test_the_page_says_what_is_measured_and_on_which_samples(lab):
 def test_a_preset_replaces_the_steps_and_keeps_model_and_data(lab):
     tell(lab, "command", name="preset", value="tiny")
     data = panel_data(lab)
-    assert [p["name"] for p in data["presets"] if p["active"]] == ["tiny"]
+    assert presets_marked(lab) == ["tiny"]
     assert (recipe_of(lab).model, recipe_of(lab).data) == (MODEL, "digits")
     assert data["can_undo"]
 
@@ -91,7 +92,7 @@ def test_undo_and_redo_walk_through_what_was_committed(lab):
 
 def test_reset_returns_to_the_preset_of_the_model(lab):
     tell(lab, "command", name="reset", value=None)
-    assert [p["name"] for p in panel_data(lab)["presets"] if p["active"]] == ["gentle"]
+    assert presets_marked(lab) == ["gentle"]
     assert recipe_of(lab).model == MODEL
 
 

@@ -13,7 +13,7 @@ from optim.techniques import TECHNIQUES
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.prune_weights import PruneWeights
 from tests.helpers import as_a_graph
-from tests.pages.helpers import MODEL, open_app, panel_data, tell
+from tests.pages.helpers import MODEL, open_app, panel_data, presets_marked, tell
 
 CONVERTED, KEPT = "brought-resnet", "kept-resnet"
 
@@ -47,7 +47,7 @@ def test_the_lab_says_what_cannot_change_a_graph_and_moves_the_rest(brought):
         tell(at, "command", name="preset", value=preset)
         on = {e["technique"] for e in panel_data(at)["entries"] if e["enabled"]}
         assert on == {"prune_weights", "quantize"}
-        assert [p["name"] for p in panel_data(at)["presets"] if p["active"]] == [preset]
+        assert presets_marked(at) == [preset]
     (recover,) = [button for button in at.button if button.label == "Recover accuracy"]
     assert recover.disabled
     assert "stores integers" in recover.help

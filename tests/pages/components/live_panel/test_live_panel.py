@@ -9,7 +9,7 @@ from optim.presets import PRESETS
 from optim.techniques import TECHNIQUES
 from pages.components import live_panel
 from pages.components.live_panel.routes import asset_version
-from tests.pages.helpers import open_app, panel_data, small_recipe, tell
+from tests.pages.helpers import open_app, panel_data, presets_marked, small_recipe, tell
 
 
 @pytest.fixture
@@ -45,14 +45,11 @@ def test_distillation_stops_where_students_are_stored(data):
 
 
 def test_presets_are_those_of_the_library_and_the_panel_knows_where_they_stand(lab):
-    def active(data):
-        return [p["name"] for p in data["presets"] if p["entries"] == data["entries"]]
-
     assert [p["name"] for p in panel_data(lab)["presets"]] == list(PRESETS)
-    assert not active(panel_data(lab))
+    assert presets_marked(lab) == []
     for name in PRESETS:
         tell(lab, "command", name="preset", value=name)
-        assert active(panel_data(lab)) == [name]
+        assert presets_marked(lab) == [name]
 
 
 def test_another_model_is_another_subject_and_other_steps_are_not():
