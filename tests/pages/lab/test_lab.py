@@ -32,7 +32,7 @@ def test_the_first_visit_shows_a_trained_model_with_a_preset_applied():
     assert not at.error
     data = panel_data(at)
     assert data["head"]["model"] == "clutter-resnet8"
-    assert presets_marked(lab) == ["balanced"]
+    assert presets_marked(at) == ["balanced"]
     assert "Cluttered digits" in at.subheader[0].value
     shared = ["Save snapshot", "Present", "Make offline page"]
     buttons = ["Data", *shared, "Recover accuracy", "Download verified file"]
