@@ -92,9 +92,11 @@ class Recipes:
 
         Settings of single layers are left out.
         """
-        values: dict[str, Scalar] = {
-            f"{name}.{_ON}": False for name in self.techniques if f"{name}.{_ON}" in self.space
-        }
+        values: dict[str, Scalar] = {}
+        for name in self.techniques:
+            own = [d for d in self.space if d.name.startswith(f"{name}.")]
+            is_on = f"{name}.{_ON}"
+            values |= {is_on: False} if is_on in self.space else _off(TECHNIQUES[name], own, name)
         for entry in recipe.active:
             if entry.name in self.repairs:
                 continue
@@ -236,7 +238,7 @@ def _dimensions(
         for d in found
         if all(set(offered.get(n, values)) & set(values) for n, values in d.when.items())
     ]
-    if _has_neutral(technique, found, name):
+    if _off(technique, found, name):
         head: list[Dimension] = []
     else:
         head = [Dimension(f"{name}.{_ON}", technique.title, (False, True), True, False)]
@@ -303,8 +305,8 @@ def _conditions(dimension: Dimension) -> dict[str, Scalar]:
     return {name: values[0] for name, values in dimension.when.items()}
 
 
-def _has_neutral(technique: type[Step], found: Sequence[Dimension], prefix: str) -> bool:
-    """Whether some value of one field switches a technique off, and is not one among very many."""
+def _off(technique: type[Step], found: Sequence[Dimension], prefix: str) -> dict[str, Scalar]:
+    """Return the value of one field that switches a technique off, if not one among very many."""
     for dimension in found:
         if not dimension.is_ordered or len(dimension.values) > 40:
             continue
@@ -315,8 +317,8 @@ def _has_neutral(technique: type[Step], found: Sequence[Dimension], prefix: str)
                 continue
             assert isinstance(step, Step)
             if step.is_neutral:
-                return True
-    return False
+                return {dimension.name: value}
+    return {}
 
 
 def _values_of(step: Any, prefix: str) -> dict[str, Scalar]:

@@ -100,12 +100,14 @@ def _fits(session: Session, recipe: Recipe) -> bool:
 
 
 def presets(session: Session, recipes: Recipes) -> list[dict[str, Scalar]]:
-    """Return the points that presets are without their training."""
+    """Return the points of eight bits and nothing else, and of presets without their training."""
     base = session.asked.base
     found = []
-    for recipe in preset_recipes(base.model, base.data, base.seed).values():
-        kept = tuple(e for e in recipe.entries if e.name in (*recipes.techniques, *recipes.repairs))
-        if point := recipes.point(replace(base, entries=kept)):
+    eight = base.with_step(Quantize())
+    for recipe in (eight, *preset_recipes(base.model, base.data, base.seed).values()):
+        kept = tuple(entry for entry in recipe.active if entry.name in recipes.techniques)
+        point = recipes.point(replace(base, entries=kept))
+        if kept and point and point not in found:
             found.append(point)
     return found
 

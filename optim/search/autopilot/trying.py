@@ -81,7 +81,7 @@ class Trying:
         """Try what presets say without training, so that there is something before all else."""
         if self._session.points.candidates():
             return
-        self._session.begin("trying presets without training")
+        self._session.begin("trying eight bits, and presets without training")
         for point in presets(self._session, self._recipes):
             self._session.points.enqueue(point)
             self._try_one(is_first=not self._session.candidates)

@@ -5,15 +5,18 @@ import json
 import pytest
 
 from optim.errors import Cancelled, ConfigError
+from optim.presets import preset_recipes
 from optim.recipe import Recipe
 from optim.search.autopilot.answer import answer_json, files_of, save
 from optim.search.autopilot.asked import Asked, goals_of
-from optim.search.autopilot.plan import Autopilot
+from optim.search.autopilot.plan import Autopilot, recipes_of
+from optim.search.autopilot.starts import presets
 from optim.search.watch import Watch
 from optim.sensitivity.analysis import analyse
 from optim.sensitivity.kept import SHELF, key_of
 from optim.sensitivity.profile import SAMPLES
 from optim.subject import open_subject
+from optim.techniques.quantize import Quantize
 
 BASE = Recipe("wine-mlp", "wine")
 NARROW = {
@@ -177,6 +180,21 @@ def test_it_takes_what_it_has_when_it_is_asked_to(pilot):
     assert answer.spent_s < 5
 
 
+def test_it_begins_with_eight_bits_and_with_presets_as_they_are(url):
+    """What a recipe does not do is off, however the space says that it is off."""
+    base = Recipe("digits-resnet8", "digits")
+    session = Autopilot(Asked(base, seconds=5.0), url=url).session
+    recipes = recipes_of(session)
+    assert {"prune_channels", "drop_blocks", "factorize", "quantize"} <= set(recipes.techniques)
+    assert recipes.recipe(recipes.point(base)) == base
+    begun = [recipes.recipe(point) for point in presets(session, recipes)]
+    assert begun[0] == recipes.recipe(recipes.point(base.with_step(Quantize())))
+    assert [e.name for e in begun[0].entries if e.name in recipes.techniques] == ["quantize"]
+    for recipe in preset_recipes(base.model, base.data, base.seed).values():
+        does = {entry.name for entry in recipe.active} & {*recipes.techniques}
+        assert does in [{entry.name for entry in r.entries} & {*recipes.techniques} for r in begun]
+
+
 def test_a_space_of_one_point_is_one_candidate(pilot):
     one = {name: values[:1] for name, values in NARROW.items()}
     one |= {"prune_channels.pruning_ratio": [0.25], "prune_channels.layers": ["same"]}
@@ -191,8 +209,6 @@ def test_a_space_of_one_point_is_one_candidate(pilot):
 
 def _off(pilot):
     """Return what switches off every other technique of the space."""
-    from optim.search.autopilot.plan import recipes_of
-
     space = recipes_of(pilot().session).space
     return {
         d.name: [False]
