@@ -29,7 +29,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-from common import ROOT, machine
+from common import DOCS, ROOT, documented, machine
 
 from optim.codecs.opack import sizes_of
 from optim.data import open_data, with_validation
@@ -330,7 +330,9 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.run:
         run(asked.networks, asked.seeds, not asked.no_rival)
-    print(table(read()))
+    text = table(read())
+    DOCS.write_text(documented("deep_compression", text), encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":
