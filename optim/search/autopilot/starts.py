@@ -123,9 +123,7 @@ def _fitting(session: Session, recipes: Recipes, layers: Layers) -> list[dict[st
         for technique in recipes.techniques
         if (name := _strength(technique)) in recipes.space
     ]
-    off: dict[str, Scalar] = {
-        d.name: False for d in recipes.space if d.name.endswith(".on") and False in d.values
-    }
+    off = recipes.point(recipes.base) or {}
     until = session.budget.spent + _FITTING_SHARE * session.budget.seconds
     found: list[dict[str, Scalar]] = []
     for second in strengths:

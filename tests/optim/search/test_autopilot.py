@@ -9,8 +9,9 @@ from optim.presets import preset_recipes
 from optim.recipe import Recipe
 from optim.search.autopilot.answer import answer_json, files_of, save
 from optim.search.autopilot.asked import Asked, goals_of
+from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.plan import Autopilot, recipes_of
-from optim.search.autopilot.starts import presets
+from optim.search.autopilot.starts import _fitting, presets
 from optim.search.watch import Watch
 from optim.sensitivity.analysis import analyse
 from optim.sensitivity.kept import SHELF, key_of
@@ -193,6 +194,16 @@ def test_it_begins_with_eight_bits_and_with_presets_as_they_are(url):
     for recipe in preset_recipes(base.model, base.data, base.seed).values():
         does = {entry.name for entry in recipe.active} & {*recipes.techniques}
         assert does in [{entry.name for entry in r.entries} & {*recipes.techniques} for r in begun]
+
+
+def test_what_just_fits_the_limits_does_two_things_at_most(url):
+    base = Recipe("digits-resnet8", "digits")
+    session = Autopilot(Asked(base, {"bytes": "10%"}, seconds=60.0), url=url).session
+    recipes = recipes_of(session)
+    found = [recipes.recipe(point) for point in _fitting(session, recipes, Layers(session))]
+    does = [{e.name for e in recipe.entries} & {*recipes.techniques} for recipe in found]
+    assert {"prune_channels", "quantize"} in does
+    assert all(1 <= len(names) <= 2 for names in does)
 
 
 def test_a_space_of_one_point_is_one_candidate(pilot):
