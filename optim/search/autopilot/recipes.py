@@ -95,8 +95,10 @@ class Recipes:
         values: dict[str, Scalar] = {}
         for name in self.techniques:
             own = [d for d in self.space if d.name.startswith(f"{name}.")]
-            is_on = f"{name}.{_ON}"
-            values |= {is_on: False} if is_on in self.space else _off(TECHNIQUES[name], own, name)
+            if own and own[0].name == f"{name}.{_ON}":
+                values[own[0].name] = own[0].values[0]  # on, where it cannot be off
+            else:
+                values |= _off(TECHNIQUES[name], own, name)
         for entry in recipe.active:
             if entry.name in self.repairs:
                 continue
