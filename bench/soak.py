@@ -64,6 +64,7 @@ class Soak:
         self._watch = Watch(address)
         self.samples: list[tuple[float, float, float]] = []
         self.did = {"visits": 0, "moves": 0, "pages": 0, "runs": 0, "tried again": 0}
+        self.did["waited in vain"] = 0
         self.faults = {"evaluator killed": 0, "worker killed": 0, "left without a word": 0}
         self.shown: list[str] = []
 
@@ -91,8 +92,13 @@ class Soak:
                 if not stay.done():
                     self.faults["left without a word"] += 1
                     stay.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
+            try:
                 await stay
+            except TimeoutError:  # a page that opened has had no numbers until the limit
+                self.did["waited in vain"] += 1
+            except asyncio.CancelledError:
+                pass
+            self.did["waited in vain"] += guest.times.unanswered
             self.did["visits"] += 1
             self.did["moves"] += guest.moves
             self.did["tried again"] += len(guest.times.refused)

@@ -1,7 +1,8 @@
 """Talk to the evaluator from the web server. No torch is imported here.
 
 The process is started on first use, or ahead of it, and started again if it dies; questions that
-were open then fail with a sentence, and panels send their position again.
+were open then are asked once more, and panels send their position again. A question at which it
+dies twice fails with a sentence.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -29,6 +31,10 @@ _LOG = logging.getLogger(__name__)
 Listener = Callable[[dict[str, Any]], None]
 _GRACE_S = 3.0
 """For a process that was asked to end; then it is killed."""
+
+
+class _DiedError(RunError):
+    """The process died while a question was open."""
 
 
 class EvaluatorClient:
@@ -103,7 +109,7 @@ class EvaluatorClient:
             self._send({"type": "forget"})
 
     def ask(self, question: str, recipe: Recipe, timeout_s: float = 120, **arguments: Any) -> Any:
-        """Ask something and wait for the reply.
+        """Ask something and wait for the reply; once more if the evaluator dies meanwhile.
 
         Args:
             question: A key of ``optim.whatif.questions.QUESTIONS``.
@@ -112,23 +118,24 @@ class EvaluatorClient:
             arguments: Passed on.
 
         Raises:
-            OptimError: What the evaluator raised, or RunError if it died or took too long.
+            OptimError: What the evaluator raised, or RunError if it died twice or took too long.
         """
+        until = time.monotonic() + timeout_s
+        asked = {"question": question, "recipe": recipe.to_json(), "arguments": arguments}
+        try:
+            return self._answer(asked, until, timeout_s)
+        except _DiedError:
+            _LOG.warning("question %s is asked once more", question)
+            return self._answer(asked, until, timeout_s)
+
+    def _answer(self, asked: Mapping[str, Any], until: float, timeout_s: float) -> Any:
         number = next(self._ids)
         future: Future[Any] = Future()
         with self._lock:
             self._questions[number] = future
-        self._send(
-            {
-                "type": "ask",
-                "id": number,
-                "question": question,
-                "recipe": recipe.to_json(),
-                "arguments": arguments,
-            }
-        )
+        self._send({"type": "ask", "id": number, **asked})
         try:
-            return future.result(timeout=timeout_s)
+            return future.result(timeout=max(0.0, until - time.monotonic()))
         except FutureTimeout as error:
             raise RunError(
                 f"The evaluator did not answer within {timeout_s:g} s.", hint="Try again."
@@ -207,7 +214,8 @@ class EvaluatorClient:
             process.stdin.close()
         for future in questions:
             if not future.done():
-                future.set_exception(RunError("The evaluator stopped.", hint="Try again."))
+                kind = RunError if on_purpose else _DiedError
+                future.set_exception(kind("The evaluator stopped.", hint="Try again."))
         for listener in listeners:
             listener({"type": "restarted"})
 

@@ -189,5 +189,10 @@ def test_a_broken_link_is_explained_and_the_default_is_shown(app, open_page):
 def test_a_phone_shows_everything_without_scrolling_sideways(app, open_page):
     page = open_page(f"{app.url}/lab", width=400, height=860)
     wait_for_answer(page)
-    main = page.locator("[data-testid=stMain]")
-    assert main.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
+    page.wait_for_function(
+        """() => {
+          const main = document.querySelector("[data-testid=stMain]");
+          return main.scrollWidth <= main.clientWidth + 1;
+        }""",
+        timeout=20_000,  # a chart that was drawn a moment ago takes its place
+    )

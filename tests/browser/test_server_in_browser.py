@@ -73,7 +73,10 @@ def test_the_panel_recovers_when_the_evaluator_is_killed(fresh_app, open_page):
     for _ in range(4):
         page.keyboard.press("ArrowLeft")
     page.wait_for_function(
-        "before => document.querySelector('[data-number=size] .optim-big').textContent !== before",
+        """before => {
+          const size = document.querySelector('[data-number=size] .optim-big');
+          return size && size.textContent !== before;
+        }""",
         arg=before,
         timeout=60_000,
     )

@@ -88,18 +88,17 @@ def test_after_it_was_killed_panels_are_told_and_the_next_question_is_answered(c
 
 
 @pytest.mark.chaos
-def test_a_question_that_was_open_when_it_died_fails_with_a_sentence(client, recipe):
+def test_a_question_that_was_open_when_it_died_is_asked_once_more(client, recipe):
     client.ask("model", recipe)
     process = client._process
     os.kill(process.pid, signal.SIGSTOP)  # so that it cannot answer first
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(client.ask, "layers", recipe)
+        asked = pool.submit(client.ask, "model", recipe)
         while not client._questions:
             threading.Event().wait(0.01)
         os.kill(process.pid, signal.SIGKILL)
-        with pytest.raises(RunError, match="The evaluator stopped"):
-            asked.result(timeout=WAIT_S)
-    assert client.ask("model", recipe)["name"] == "Tiny"
+        assert asked.result(timeout=WAIT_S)["name"] == "Tiny"
+    assert client._process.pid != process.pid
 
 
 def test_a_reply_that_does_not_come_is_an_error(recipe):
@@ -150,7 +149,7 @@ def test_a_program_that_ends_at_once_is_given_up_with_a_sentence(recipe):
 
 
 @pytest.mark.chaos
-def test_every_open_question_fails_even_if_somebody_else_restarted_it_first(client, recipe):
+def test_every_open_question_is_asked_again_even_if_somebody_else_restarted_it(client, recipe):
     """Whoever writes next starts it again, perhaps before its end was noticed."""
     client.ask("model", recipe)
     process = client._process
@@ -158,15 +157,14 @@ def test_every_open_question_fails_even_if_somebody_else_restarted_it_first(clie
     client.listen("panel", inbox.put)
     os.kill(process.pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(client.ask, "layers", recipe)
+        asked = pool.submit(client.ask, "model", recipe)
         while not client._asked:
             threading.Event().wait(0.01)
         with client._lock:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             client.start()
-        with pytest.raises(RunError, match="The evaluator stopped"):
-            asked.result(timeout=WAIT_S)
+        assert asked.result(timeout=WAIT_S)["name"] == "Tiny"
     until(inbox, lambda m: m["type"] == "restarted")
     assert client.ask("model", recipe)["name"] == "Tiny"
     client.close("panel")
