@@ -63,8 +63,8 @@ class Soak:
         self._random = random.Random(SEED)
         self._watch = Watch(address)
         self.samples: list[tuple[float, float, float]] = []
-        self.did = {"visits": 0, "moves": 0, "pages": 0, "runs": 0, "tried again": 0}
-        self.did["waited in vain"] = 0
+        done = ("visits", "moves", "pages", "runs", "tried again", "waited in vain")
+        self.did = dict.fromkeys(done, 0)
         self.faults = {"evaluator killed": 0, "worker killed": 0, "left without a word": 0}
         self.shown: list[str] = []
 

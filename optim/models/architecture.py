@@ -20,7 +20,15 @@ from optim.models.input_spec import InputSpec
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Activation", "Architecture", "BlockDropout", "Dropout", "Momentum", "Normalisation"]
+__all__ = [
+    "Activation",
+    "Architecture",
+    "BlockDropout",
+    "Dropout",
+    "Momentum",
+    "Normalisation",
+    "StageWidth",
+]
 
 Activation = Annotated[
     Literal["relu", "relu6", "gelu", "silu", "hardswish", "mish"],
@@ -87,6 +95,18 @@ Dropout = Annotated[
         scale="percent",
         label="Dropout",
         help="Share of activations set to zero while training, before the classifier.",
+    ),
+]
+
+StageWidth = Annotated[
+    int,
+    Range(
+        low=4,
+        high=64,
+        step=4,
+        unit="channels",
+        label="Width",
+        help="Channels of the first stage; each further stage doubles them.",
     ),
 ]
 

@@ -13,6 +13,7 @@ from optim.models.architecture import (
     Dropout,
     Momentum,
     Normalisation,
+    StageWidth,
 )
 from optim.models.input_spec import InputSpec
 
@@ -29,7 +30,7 @@ _OPERATIONS: dict[Any, str] = {
     "conv3x3": "3x3",
     "average": "mean 3x3",
 }
-_USED = ("skip", "conv1x1", "conv3x3", "average")
+_USED = tuple(operation for operation in _OPERATIONS if operation != "none")
 
 
 def _edge(source: int, target: int, **when: tuple[Any, ...]) -> Choice:
@@ -82,17 +83,7 @@ class Cells(Architecture):
             help="Cells of each of the three stages; 5 in the paper.",
         ),
     ] = 2
-    width: Annotated[
-        int,
-        Range(
-            low=4,
-            high=64,
-            step=4,
-            unit="channels",
-            label="Width",
-            help="Channels of the first stage; each further stage doubles them.",
-        ),
-    ] = 16
+    width: StageWidth = 16
     edge_01: Annotated[_Operation, _edge(0, 1)] = "conv3x3"
     edge_02: Annotated[_Operation, _edge(0, 2)] = "none"
     edge_12: Annotated[_Operation, _edge(1, 2, edge_01=_USED)] = "conv3x3"

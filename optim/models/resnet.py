@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from optim.fields import Choice, Range
+from optim.fields import Choice
 from optim.models.architecture import (
     Activation,
     Architecture,
@@ -12,6 +12,7 @@ from optim.models.architecture import (
     Dropout,
     Momentum,
     Normalisation,
+    StageWidth,
 )
 from optim.models.input_spec import InputSpec
 
@@ -46,17 +47,7 @@ class ResNet(Architecture):
             help="Number of layers with weights: 6 a block and stage, plus 2.",
         ),
     ] = 20
-    width: Annotated[
-        int,
-        Range(
-            low=4,
-            high=64,
-            step=4,
-            unit="channels",
-            label="Width",
-            help="Channels of the first stage; each further stage doubles them.",
-        ),
-    ] = 16
+    width: StageWidth = 16
     kernel: Annotated[
         Literal[3, 5],
         Choice(options={3: "3x3", 5: "5x5"}, label="Kernel", help="Size of the filters."),

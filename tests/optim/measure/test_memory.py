@@ -112,13 +112,15 @@ def test_both_lanes_agree(bundle):
     graph_model = replace(bundle, content=GraphModel(onnx_bytes(model), interface=interface))
     layers = {name for name, _ in bundle.module.named_modules()}
 
-    def told(memory):
+    def without_names(memory):
         """What is told, without the names of kernels that no layer has: files shorten them."""
         live = [k if k["kernel"] in layers else k["bytes"] for k in memory["live"]]
         return {**memory, "live": live}
 
-    first, second = activation_memory(model), activation_memory(graph_model)
-    assert told(first.to_json()) == told(second.to_json())
+    first, second = activation_memory(model).to_json(), activation_memory(graph_model).to_json()
+    assert without_names(first) == without_names(second)
+    if bundle.name != "tiny cells":  # no other family has kernels that only change a grid
+        assert first == second
 
 
 def test_narrow_activations_take_a_byte_and_wide_ones_more():
