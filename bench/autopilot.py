@@ -12,11 +12,12 @@ a narrower network  of the same family, trained from the start for as long as th
 ==================  ==========================================================================
 
 All select on validation samples; loss on test samples is looked at once, for what each takes.
-Nothing that was trained before counts. All have the same wall-clock time; ``cpu_seconds`` says what
-a busy machine gave of it. With ``--clock cpu`` one thread computes and its processor time is what
-all clocks of the process show, so that the load of a shared machine changes nothing. A cell that is
-done is kept in ``autopilot.json``, so that a stopped bench goes on. Auto-tuners of others (NNCF,
-Neural Compressor, Olive) are not part of it yet.
+Nothing that was trained before counts; data are drawn before the time begins, as ``make app`` does.
+All have the same wall-clock time; ``cpu_seconds`` says what a busy machine gave of it. With
+``--clock cpu`` one thread computes and its processor time is what all clocks of the process show,
+so that the load of a shared machine changes nothing. A cell that is done is kept in
+``autopilot.json``, so that a stopped bench goes on. Auto-tuners of others (NNCF, Neural Compressor,
+Olive) are not part of it yet.
 
     python bench/autopilot.py                             the default model, a tenth of its bytes
     python bench/autopilot.py --model resnet20 --minutes 10 --max-bytes 25% --seeds 5
@@ -60,6 +61,7 @@ from optim.search.choosing import chosen, closest_miss, front_of
 from optim.search.front import hypervolume
 from optim.search.loss import loss_of
 from optim.search.watch import Watch
+from optim.subject import open_subject
 from optim.techniques.quantize import Quantize
 
 RESULTS = ROOT / "bench" / "autopilot.json"
@@ -214,6 +216,13 @@ def cell(way: str, request: Asked) -> dict[str, Any]:
     return found
 
 
+def draw(recipe: Recipe) -> None:
+    """Have all parts of the data ready."""
+    subject = open_subject(recipe)
+    for part in subject.data.parts:
+        subject.samples(part)
+
+
 def volume(points: Iterable[Sequence[float]]) -> float:
     """Return the share of the box that a front dominates."""
     return hypervolume([tuple(p) for p in points], WORST) / math.prod(WORST)
@@ -313,6 +322,7 @@ def main() -> None:
                 seconds=60 * options.minutes,
                 reuses=False,
             )
+            draw(request.base)
             made = cell(way, request)
         # Ways may run beside each other: each adds its own to what the others have done.
         kept = {**known(), f"{about}, seed {seed}, {way}": made}

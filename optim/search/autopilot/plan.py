@@ -33,7 +33,7 @@ from optim.search.autopilot.ending import (
 from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.recipes import LAYERS, Recipes, recipes_for
 from optim.search.autopilot.session import Session
-from optim.search.autopilot.training import TooSlowError, Training
+from optim.search.autopilot.training import Training
 from optim.search.autopilot.trying import Trying
 from optim.search.costs import device_named
 from optim.search.executor import Executor
@@ -116,7 +116,7 @@ class Autopilot:
         try:
             _search(session, recipes)
             ended = "Nothing is left to try." if session.time() else "The budget is spent."
-        except (OutOfTimeError, TooSlowError):
+        except OutOfTimeError:
             ended = "The budget is spent."
         if session.watch.is_enough():
             ended = "It was asked to take what it has."
@@ -125,7 +125,10 @@ class Autopilot:
 
 
 def _search(session: Session, recipes: Recipes) -> None:
-    """Look at layers, then try without training and with, until time or ideas are used up."""
+    """Look at layers, then try without training and with, until time or ideas are used up.
+
+    What is tried once there is no time for another training is measured to the end, and the last.
+    """
     layers = Layers(session)
     trying = Trying(session, recipes, layers)
     training = Training(session, trying)
@@ -138,8 +141,9 @@ def _search(session: Session, recipes: Recipes) -> None:
         trying.refine()
         training.train_best()
         session.keep_best()
-        if len(session.candidates) == known:
+        if len(session.candidates) == known or trying.is_last:
             return
+        trying.is_last = training.is_over
 
 
 def _introduce(session: Session) -> None:

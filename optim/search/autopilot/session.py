@@ -38,7 +38,7 @@ STAGES = {
 }
 """Names of the stages for a reader."""
 
-END_SHARE, END_LEAST_S = 0.1, 4.0
+END_SHARE, END_LEAST_S = 0.06, 4.0
 """What is kept back for the test samples and the file."""
 _END_MOST = 0.4
 _NARROWER_SHARE = 0.08

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,9 +12,9 @@ from optim.recipe import Entry, Recipe
 from optim.runner import apply_recipe
 from optim.search.autopilot.recoveries import (
     Pace,
+    first_round,
     most_epochs,
     promising,
-    short_round,
     split_epochs,
     trained_recipe,
 )
@@ -23,13 +22,21 @@ from optim.search.autopilot.session import END_SHARE, STAGES, Session, recipe_of
 from optim.search.autopilot.trying import Trying
 from optim.search.autopilot.words import costs_text, short_title
 from optim.search.candidate import Candidate
+from optim.search.choosing import chosen, front_of
 from optim.search.executor import LOOK_EVERY_S, RECIPE_KIND, Order
 from optim.search.session import OutOfTimeError
 from optim.step import Resume
 
-__all__ = ["TooSlowError", "Training"]
+__all__ = ["Training"]
 
 _MOST = 9
+_LONG, _LONGEST = 12, 24
+"""Epochs of a long training once a candidate keeps all limits, and before."""
+_FEW = 3
+"""Epochs that a candidate has to have time for, to be trained without a comparison."""
+_MORE = 3
+"""How many times longer each round trains than the one before."""
+_TRAINED = (STAGES["short"], STAGES["long"], STAGES["known"])
 _AWAY_S = 10.0
 """What a training elsewhere takes besides its epochs, before one was seen."""
 _SURE_OF_PACE, _UNSURE_OF_PACE = 1.1, 1.3
@@ -38,8 +45,25 @@ _FROM_THE_END = 0.5
 """Share of what is kept back for the end that a training may use up."""
 
 
-class TooSlowError(Exception):
+class _TooSlowError(Exception):
     """A training would not end within the budget."""
+
+
+@dataclass(eq=False)
+class _Student:
+    """A candidate that is worth training, and what came of that so far.
+
+    Attributes:
+        parent: The candidate, not trained.
+        epochs: It was trained for at last; 0 before.
+        trained: What came of them.
+        is_done: Whether no more is to come.
+    """
+
+    parent: Candidate
+    epochs: int = 0
+    trained: Candidate | None = None
+    is_done: bool = False
 
 
 @dataclass
@@ -56,6 +80,9 @@ class Training:
     Args:
         session: The search.
         trying: Refines what was trained.
+
+    Attributes:
+        is_over: Whether no time is left for another training.
     """
 
     def __init__(self, session: Session, trying: Trying) -> None:
@@ -63,6 +90,7 @@ class Training:
         self._trying = trying
         self._has_seen = False
         self._told_why_not = False
+        self.is_over = False
         self._seconds: dict[str, float] = {}
         self._away_s = _AWAY_S
 
@@ -74,103 +102,161 @@ class Training:
 
     def train_best(self) -> None:
         """Train the promising for as long as there is time, or say why nothing is trained."""
-        session = self._session
-        if not session.can_train:
+        session, known = self._session, len(self._session.candidates)
+        if not session.can_train or self.is_over:
             return
-        trained = (STAGES["short"], STAGES["long"], STAGES["known"])
-        over = {c.parent for c in session.candidates if c.stage == STAGES["long"]}
-        able = promising(
-            [c for c in session.candidates if c.number not in over and c.stage not in trained],
-            session.goals,
-            _MOST,
-        )
-        if not able:
-            self._say_once("No candidate that keeps the limits of cost can gain from training.")
-        elif not self._epochs_for(able[0]):
-            epoch = format_value(self._epoch_s(able[0]), "s")
-            self._say_once(
+        over = self._over
+        new = [c for c in session.candidates if c.number not in over and c.stage not in _TRAINED]
+        able = promising(new, session.goals, _MOST)
+        in_time = [candidate for candidate in able if self._epochs_for(candidate)]
+        if in_time:
+            self._rounds([_Student(candidate) for candidate in in_time])
+            if len(session.candidates) == known:
+                self.is_over = True
+                session.say("What is left is too short for a training that could change something.")
+        elif able:
+            self.is_over = True
+            epoch = format_value(min(self._seconds_for(c, 1) for c in able), "s")
+            session.say(
                 f"One epoch of training takes about {epoch}, more than is left: nothing more is "
                 "trained."
             )
-        else:
-            self._rounds(able)
+        elif not self._told_why_not:
+            self._told_why_not = True
+            session.say("No candidate that keeps the limits of cost can gain from training.")
+
+    @property
+    def _over(self) -> set[int]:
+        """Numbers of the candidates of which a longer training promises nothing."""
+        trained = [c for c in self._session.candidates if c.stage in _TRAINED]
+        front = {c.number for c in front_of(trained, self._session.goals)}
+        hopeful = {c.parent for c in trained if c.number in front and c.stage == STAGES["short"]}
+        long = {c.parent for c in trained if c.stage == STAGES["long"]}
+        return long | ({c.parent for c in trained} - hopeful)
 
     # --- rounds -----------------------------------------------------------------------------
 
-    def _rounds(self, able: list[Candidate]) -> None:
-        """Train many for short, fewer for longer, one to the end; plan anew after each round."""
-        session = self._session
-        epochs, places = 1, self._places
-        short = short_round(len(able), self._epoch_s(able[0]) / places, session.time())
-        running = able[: max(places, short)]
-        while len(running) > places:
-            found = self._round(running, epochs, STAGES["short"])
-            running = [parent for _, parent in sorted(found, key=lambda pair: self._rank(pair[0]))]
-            epochs *= 3
-            running = running[: max(places, len(running) // 3)]
-            turns = math.ceil(len(running) / places)
-            if running and epochs * turns > self._epochs_for(running[0]) / 2:
-                running = running[:places]
-        while running and (epochs := self._epochs_for(running[0])):
-            try:
-                found = self._round(running, epochs, STAGES["long"])
-            except TooSlowError:
-                continue  # planned anew, now that the pace is known
-            if found and session.time():
-                best = min((trained for trained, _ in found), key=self._rank)
-                self._trying.refine_trained(best)
-            return
+    def _rounds(self, students: list[_Student]) -> None:
+        """Train many for short, fewer for longer, and the best of them to the end.
 
-    def _round(
-        self, parents: list[Candidate], epochs: int, stage: str
-    ) -> list[tuple[Candidate, Candidate]]:
-        """Train candidates for so many epochs; return those that could be, with their parents."""
+        After the best come the others that nothing trained beats in everything. What there is time
+        for is planned anew each time.
+        """
+        waiting = self._compared(students)
+        while batch := self._affordable(waiting):
+            try:
+                self._round(batch, STAGES["long"])
+            except _TooSlowError:
+                continue  # planned anew, now that the pace is known
+            trained = [student.trained for student, _ in batch if student.trained is not None]
+            if trained and self._session.time():
+                self._trying.refine_trained(min(trained, key=self._rank))
+
+    def _compared(self, students: list[_Student]) -> list[_Student]:
+        """Return students in the order in which they are to be trained to the end.
+
+        Short trainings say which is better, where there is time for that.
+        """
+        places, time = self._places, self._session.time()
+        first = first_round([self._seconds_for(s.parent, 1) for s in students], places * time)
+        if len(first) <= places:
+            return sorted(students, key=lambda s: self._epochs_for(s.parent) < _FEW)
+        running, epochs = [students[index] for index in first], 1
+        compared = running
+        while len(running) > places:
+            try:
+                self._round([(student, epochs) for student in running], STAGES["short"])
+            except _TooSlowError:
+                break
+            running = self._by_rank(running)
+            running = running[: max(places, len(running) // 3)]
+            epochs *= _MORE
+            needed = sum(self._seconds_for(student.parent, epochs) for student in running)
+            if needed / places > self._session.time() / 2:
+                break
+        return self._by_rank(compared)
+
+    def _by_rank(self, students: Sequence[_Student]) -> list[_Student]:
+        """Return those of which something came, the best first."""
+        found = [(s, s.trained) for s in students if s.trained is not None]
+        return [student for student, trained in sorted(found, key=lambda f: self._rank(f[1]))]
+
+    def _affordable(self, waiting: Sequence[_Student]) -> list[tuple[_Student, int]]:
+        """Return which students are to be trained to the end next, and for how many epochs."""
         session = self._session
-        each = f"{epochs} epoch{'s' if epochs != 1 else ''}"
-        about = format_value(self._epoch_s(parents[0]), "s")
-        session.begin(f"{stage}, {each}")
-        many = f"{len(parents)} candidates are" if len(parents) > 1 else "The best candidate is"
-        session.say(f"{many} trained for {each}; an epoch takes about {about}.")
-        found = [
-            (self._train(parent, epochs, stage), parent) for parent in self._done(parents, epochs)
-        ]
+        over, found = self._over, list[tuple[_Student, int]]()
+        is_kept = chosen(session.candidates, session.goals) is not None
+        for student in waiting:
+            if student.is_done or student.parent.number in over:
+                continue
+            most = max(_LONG if is_kept else _LONGEST, _MORE * student.epochs)
+            epochs = min(most, self._epochs_for(student.parent))
+            if epochs >= max(1, 2 * student.epochs):
+                found.append((student, epochs))
+            if len(found) == self._places:
+                break
+        return found
+
+    def _round(self, students: Sequence[tuple[_Student, int]], stage: str) -> None:
+        """Train students for so many epochs each.
+
+        A short round that takes much longer than was thought ends early.
+        """
+        session, half = self._session, self._session.time() / 2
+        session.begin(stage)
+        seconds = [self._seconds_for(student.parent, epochs) for student, epochs in students]
+        each = " and ".join(dict.fromkeys(_epochs_text(epochs) for _, epochs in students))
+        about = format_value(sum(seconds) / min(self._places, len(students)), "s")
+        if len(students) == 1:
+            title = short_title(recipe_of(students[0][0].parent))
+            session.say(f"Trained for {each}, which takes about {about}: {title}.")
+        else:
+            session.say(f"{len(students)} candidates are trained for {each}, in about {about}.")
+        for student, epochs in self._done(students):
+            trained = self._train(student.parent, epochs, stage)
+            student.is_done = trained is None or stage == STAGES["long"]
+            if trained is not None:
+                student.epochs, student.trained = epochs, trained
+            if stage == STAGES["short"] and session.time() < half:
+                break
         session.say(session.best_so_far())
-        return [(trained, parent) for trained, parent in found if trained is not None]
+
+    # --- where they are trained -------------------------------------------------------------
 
     @property
     def _places(self) -> int:
         """How many candidates are trained at once."""
         return self._session.executor.places if self._session.executor else 1
 
-    def _done(self, parents: Sequence[Candidate], epochs: int) -> Iterator[Candidate]:
-        """Yield candidates as somebody else has trained them; as they come if nobody does.
+    def _done(self, students: Sequence[tuple[_Student, int]]) -> Iterator[tuple[_Student, int]]:
+        """Yield students as somebody else has trained them; as they come if nobody does.
 
         What is not trained by others, whatever the reason, is trained here.
         """
         session, executor = self._session, self._session.executor
         if executor is None:
-            yield from parents
+            yield from students
             return
-        waiting, away = list(parents), dict[str, tuple[Candidate, float]]()
+        waiting, away = list(students), dict[str, tuple[tuple[_Student, int], float]]()
         try:
             while waiting or away:
                 while waiting and len(away) < executor.places:
-                    parent = waiting.pop(0)
-                    recipe = trained_recipe(recipe_of(parent), epochs)
+                    student = waiting.pop(0)
+                    recipe = trained_recipe(recipe_of(student[0].parent), student[1])
                     if self._known(recipe) is not None:
-                        yield parent
+                        yield student
                         continue
                     spec = {"recipe": recipe.to_json()}
                     executor.begin(Order(recipe.hash, RECIPE_KIND, spec, short_title(recipe)))
-                    away[recipe.hash] = parent, session.clock()
+                    away[recipe.hash] = student, session.clock()
                 for outcome in executor.ended(LOOK_EVERY_S) if away else ():
-                    parent, began = away.pop(outcome.key)
+                    student, began = away.pop(outcome.key)
                     if outcome.problem:
                         session.say(f"{outcome.problem} It is trained here.")
                     elif outcome.seconds:
                         self._seconds[outcome.key] = outcome.seconds
                         self._away_s = session.clock() - began - outcome.seconds
-                    yield parent
+                    yield student
                 session.tell()
                 session.check()
         finally:
@@ -185,8 +271,12 @@ class Training:
         by_quality = bool(limited - {goals.quality}) or not limited
         return (excess, loss, cost) if by_quality else (excess, cost, loss)
 
-    def _epoch_s(self, candidate: Candidate) -> float:
-        return self._pace.seconds(candidate.figures["macs"].value, 1)
+    def _seconds_for(self, candidate: Candidate, epochs: int) -> float:
+        """Return how long it takes to train a candidate; nothing if that was done before."""
+        recipe = recipe_of(candidate)
+        if self._known(trained_recipe(recipe, epochs)) is not None:
+            return 0.0
+        return self._pace.seconds(candidate.figures["macs"].value, *split_epochs(recipe, epochs))
 
     def _epochs_for(self, candidate: Candidate) -> int:
         """Return for how many epochs a candidate can be trained in the time that is left."""
@@ -209,16 +299,17 @@ class Training:
         if (known := self._known(recipe)) is not None:
             return known
         title, lesson = short_title(recipe), _Lesson(self._seconds.get(recipe.hash, 0.0))
+        macs, split = parent.figures["macs"].value, split_epochs(recipe_of(parent), epochs)
         try:
             bundle, _ = apply_recipe(
                 recipe,
                 session.bench.subject,
                 check=session.check,
                 stored=session.is_registered,
-                tracker=lambda entry: self._tracked(entry, recipe, epochs, lesson),
+                tracker=lambda entry: self._tracked(entry, recipe, macs, split, lesson),
                 trained=session.watch.trained,
             )
-        except (Cancelled, OutOfTimeError, TooSlowError):
+        except (Cancelled, OutOfTimeError, _TooSlowError):
             raise
         except OptimError as error:
             made = {"recipe": recipe.to_json()}
@@ -227,8 +318,7 @@ class Training:
             session.say(f"{title} cannot be trained. {error}")
             return None
         if lesson.seconds:
-            split = split_epochs(recipe_of(parent), epochs)
-            self._pace.learn(parent.figures["macs"].value, *split, lesson.seconds)
+            self._pace.learn(macs, *split, lesson.seconds)
             self._has_seen = True
         session.trained[recipe.hash] = bundle
         found = session.others.add(
@@ -248,7 +338,7 @@ class Training:
         return found if found.is_whole else None
 
     def _tracked(
-        self, entry: Entry, recipe: Recipe, epochs: int, lesson: _Lesson
+        self, entry: Entry, recipe: Recipe, macs: float, split: tuple[int, int], lesson: _Lesson
     ) -> tuple[Resume, Callable[[dict[str, float]], None]]:
         """Return where the states of a training go, and what hears of its epochs."""
         session = self._session
@@ -261,23 +351,17 @@ class Training:
             session.watch.record(name, figures)
             session.tell()
             left = session.time() + _FROM_THE_END * END_SHARE * session.budget.seconds
-            if lesson.epochs == 1 < epochs and took * (epochs - 1) > left:
-                self._slow_down(took)
+            if lesson.epochs > 1:
+                return
+            first = (1, 0) if split[0] else (0, 1)
+            slower = took / self._pace.seconds(macs, *first)
+            if slower * self._pace.seconds(macs, *split) - took > left:
+                self._pace.correction *= max(1.0, slower)
+                self._has_seen = True
+                raise _TooSlowError
 
         return session.watch.states(name), record
 
-    def _slow_down(self, epoch_s: float) -> None:
-        """Give up a training that would not end in time, and remember how long an epoch took.
 
-        Raises:
-            TooSlowError: Always.
-        """
-        thought = self._pace.seconds(self._session.bench.bench.macs, 1)
-        self._pace.correction *= max(1.0, epoch_s / thought)
-        self._has_seen = True
-        raise TooSlowError
-
-    def _say_once(self, text: str) -> None:
-        if not self._told_why_not:
-            self._told_why_not = True
-            self._session.say(text)
+def _epochs_text(epochs: int) -> str:
+    return f"{epochs} epoch{'s' if epochs != 1 else ''}"

@@ -36,6 +36,9 @@ class Trying:
         session: The search.
         recipes: The space.
         layers: Gives layers settings of their own.
+
+    Attributes:
+        is_last: Whether what is tried is not trained afterwards.
     """
 
     def __init__(self, session: Session, recipes: Recipes, layers: Layers) -> None:
@@ -43,6 +46,7 @@ class Trying:
         self._recipes = recipes
         self._layers = layers
         self._was_introduced = False
+        self.is_last = False
 
     def take_known(self) -> None:
         """Measure what was trained before, by whomever."""
@@ -96,7 +100,7 @@ class Trying:
             self._introduce()
             enqueue_starts(session, self._recipes, self._layers)
         session.begin("trying recipes without training")
-        share = _SHARE if session.can_train else 0.8
+        share = _SHARE if self._is_trained_later else 0.8
         until = session.budget.spent + share * session.time()
         most, patience = study.space.count(), _STALE * (1 if session.can_train else 4)
         began, stale, front = session.budget.spent, 0, self._front()
@@ -156,6 +160,10 @@ class Trying:
 
     # --- inside -----------------------------------------------------------------------------
 
+    @property
+    def _is_trained_later(self) -> bool:
+        return self._session.can_train and not self.is_last
+
     def _introduce(self) -> None:
         names = (*self._recipes.techniques, *self._recipes.repairs)
         size = self._session.points.space.count()
@@ -167,7 +175,7 @@ class Trying:
         """Try the next point; the first of all is measured to the end, whatever it is."""
         session, study = self._session, self._session.points
         check = session.watch.check if is_first else session.check
-        soft = ("loss",) if session.can_train else ()
+        soft = ("loss",) if self._is_trained_later else ()
         asked = study.ask()
         recipe = self._recipes.recipe(asked.point, self._layers.spread)
         known = study.find(asked.point) or session.known(recipe)
@@ -182,7 +190,7 @@ class Trying:
                 title=short_title(recipe),
                 point=asked.point,
                 rivals=None if is_first else front_of(study.candidates(), session.goals),
-                ranks=session.can_train and not is_first,
+                ranks=self._is_trained_later and not is_first,
                 check=check,
             )
         except (Cancelled, OutOfTimeError):
@@ -202,7 +210,7 @@ class Trying:
                 stage=STAGES["refined"],
                 title=short_title(recipe),
                 parent=parent.number,
-                ranks=session.can_train,
+                ranks=self._is_trained_later,
                 check=session.check,
             )
         )
