@@ -47,7 +47,7 @@ WEIGHTS = {"edges": [-1.0, 0.0, 1.0], "before": [3, 4], "after": [0, 7]}
 SIZES = {
     model: {
         key: {"value": 1000.0 * (i + 1), "text": f"{i + 1} kB"}
-        for i, key in enumerate(charts.SIZE_NAMES)
+        for i, key in enumerate(("dense", "bit_width", "sparse", "entropy", "file"))
     }
     for model in ("original", "compressed")
 }
