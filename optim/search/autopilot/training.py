@@ -116,7 +116,7 @@ class Training:
                 session.say("What is left is too short for a training that could change something.")
         elif able:
             self.is_over = True
-            epoch = format_value(min(self._seconds_for(c, 1) for c in able), "s")
+            epoch = format_value(min(self._pace_of(c, 1) for c in able), "s")
             session.say(
                 f"One epoch of training takes about {epoch}, more than is left: nothing more is "
                 "trained."
@@ -276,7 +276,12 @@ class Training:
         recipe = recipe_of(candidate)
         if self._known(trained_recipe(recipe, epochs)) is not None:
             return 0.0
-        return self._pace.seconds(candidate.figures["macs"].value, *split_epochs(recipe, epochs))
+        return self._pace_of(candidate, epochs)
+
+    def _pace_of(self, candidate: Candidate, epochs: int) -> float:
+        """Return how long so many epochs of a candidate take."""
+        split = split_epochs(recipe_of(candidate), epochs)
+        return self._pace.seconds(candidate.figures["macs"].value, *split)
 
     def _epochs_for(self, candidate: Candidate) -> int:
         """Return for how many epochs a candidate can be trained in the time that is left."""

@@ -20,11 +20,11 @@ from optim.techniques import TECHNIQUES
 
 __all__ = ["Trying"]
 
-_SHARE = 0.25
+_SHARE = 0.15
 """Share of the time left that is spent without training where training is possible."""
 _STALE = 60
 """After so many candidates that changed nothing, more of them will not."""
-_REFINED, _REFINED_SHARE = 3, 0.15
+_REFINED, _REFINED_SHARE = 3, 0.08
 _ROUNDING_SHARE = 0.08
 """Share of the budget that one way of rounding may take on a trained model."""
 

@@ -190,6 +190,15 @@ def test_once_nothing_can_be_trained_in_the_time_that_is_left_that_is_said_once(
     assert len([text for text in session.said if "nothing more is trained" in text]) == 1
 
 
+def test_how_long_an_epoch_takes_is_said_of_what_was_trained_as_well():
+    session = Searched([candidate(0, loss=4, size=90, macs=20)], 25)
+    training = Trained(session)
+    training.train_best()
+    session.left = 5
+    training.train_best()
+    assert "takes about 20.0 s" in session.said[-1]
+
+
 def test_without_anything_to_train_the_search_may_go_on_trying():
     session = Searched([candidate(0, loss=4, size=300, macs=1)], 300)
     training = Trained(session)
