@@ -9,6 +9,8 @@ presets             the recipes made by hand, trained as they say
 int8                eight bits and nothing else, as every runtime offers
 a narrower network  of the same family, trained from the start for as long as there is time: the
                     widest that keeps the limit of bytes
+NNCF                its auto-tuner: 8 bits, and layers back in float until little enough is lost;
+                    it has no other width
 ==================  ==========================================================================
 
 All select on validation samples; loss on test samples is looked at once, for what each takes.
@@ -16,8 +18,8 @@ Nothing that was trained before counts; data are drawn before the time begins, a
 All have the same wall-clock time; ``cpu_seconds`` says what a busy machine gave of it. With
 ``--clock cpu`` one thread computes and its processor time is what all clocks of the process show,
 so that the load of a shared machine changes nothing. A cell that is done is kept in
-``autopilot.json``, so that a stopped bench goes on. Auto-tuners of others (NNCF, Neural Compressor,
-Olive) are not part of it yet.
+``autopilot.json``, so that a stopped bench goes on. NNCF is installed in an environment of its own.
+The auto-tuners of Neural Compressor and Olive are not part of it yet.
 
     python bench/autopilot.py                             the default model, a tenth of its bytes
     python bench/autopilot.py --model resnet20 --minutes 10 --max-bytes 25% --seeds 5
@@ -32,20 +34,27 @@ import json
 import math
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from cifar import resnet20
 from common import DOCS, ROOT, documented, record
+from peers import SCRIPTS, environment
 
+from optim.export.deploy import onnx_bytes
 from optim.measure.evaluate import predict
+from optim.measure.intervals import mean_interval
 from optim.measure.quality import quality
 from optim.models.bundle import ModelBundle
+from optim.models.open import open_model
 from optim.presets import preset_recipes
 from optim.processes import available_cores
 from optim.quantity import Quantity
@@ -61,6 +70,7 @@ from optim.search.choosing import chosen, closest_miss, front_of
 from optim.search.front import hypervolume
 from optim.search.loss import loss_of
 from optim.search.watch import Watch
+from optim.step import Context
 from optim.subject import open_subject
 from optim.techniques.quantize import Quantize
 
@@ -68,8 +78,9 @@ RESULTS = ROOT / "bench" / "autopilot.json"
 WORST = (20.0, 1.05, 1.05)
 """Corner of the box whose volume a front is measured by: points lost, shares of bytes and MACs.
 What has all MACs of the original, such as eight bits alone, is inside."""
+_CALIBRATED = 512
 DEFAULT = ("clutter-resnet8", "cluttered-digits")
-OTHERS = ("NNCF, Neural Compressor, Olive auto-tuning",)
+OTHERS = ("Neural Compressor, Olive auto-tuning",)
 """What should stand beside it and was not run."""
 
 
@@ -139,6 +150,36 @@ def by_narrower(request: Asked) -> Found:
     return Found(session, found, lambda candidate: bundles[found.index(candidate)])
 
 
+def by_nncf(request: Asked) -> Found:
+    session = Session(request, Watch(), clock=time.monotonic)
+    subject, limit = session.bench.subject, session.goals.limit("loss")
+    samples = subject.samples()
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home)
+        (folder / "network.onnx").write_bytes(onnx_bytes(subject.bundle))
+        x, _ = Context(subject.data, subject.bundle, request.base.seed).calibration(_CALIBRATED)
+        np.save(folder / "calibration.npy", x.numpy())
+        np.save(folder / "images.npy", subject.bundle.spec.normalise(samples.inputs).numpy())
+        np.save(folder / "labels.npy", samples.targets)
+        most = str(limit.most if limit else 0.0)
+        script = [python_of_nncf(), SCRIPTS / "nncf_tuner.py", folder, most]
+        subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
+        file = folder / "tuned.onnx"
+        tuned = replace(open_model(str(file), as_graph=True), spec=subject.bundle.spec)
+        size = Quantity.exact(file.stat().st_size, "bytes")
+    before, after = (predict(b, samples) for b in (session.bench.original.bundle, tuned))
+    lost = loss_of(quality(after, before, subject.bundle.task, every=False))
+    figures = {"loss": lost, "bytes": size, "macs": session.original["macs"]}
+    candidate = Candidate({}, {}, figures, "measured", "tuned", "NNCF, accuracy control")
+    return Found(session, [candidate], lambda _: tuned)
+
+
+@cache
+def python_of_nncf() -> Path:
+    """Return the Python of its environment, which is installed if it is not there."""
+    return environment("NNCF") / "bin" / "python"
+
+
 def found_in(session: Session, candidates: list[Candidate]) -> Found:
     return Found(session, candidates, lambda c: session.bundle(Recipe.from_json(c.made["recipe"])))
 
@@ -171,14 +212,15 @@ WAYS: dict[str, Callable[[Asked], Found]] = {
     "presets": by_hand,
     "int8": by_integers,
     "a narrower network": by_narrower,
+    "NNCF": by_nncf,
 }
 
 
 def cell(way: str, request: Asked) -> dict[str, Any]:
     """Return what one way found, and what it does on test samples."""
-    began, busy = time.perf_counter(), time.process_time()
+    began, busy = time.perf_counter(), cpu_seconds()
     got = WAYS[way](request)
-    seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+    seconds, cpu = time.perf_counter() - began, cpu_seconds() - busy
     session, goals, original = got.session, got.session.goals, got.session.original
     closest = closest_miss(got.candidates, goals)
     best = chosen(got.candidates, goals)
@@ -223,6 +265,12 @@ def draw(recipe: Recipe) -> None:
         subject.samples(part)
 
 
+def cpu_seconds() -> float:
+    """Return what this process and those it waited for took of the processor."""
+    took = os.times()
+    return took.user + took.system + took.children_user + took.children_system
+
+
 def volume(points: Iterable[Sequence[float]]) -> float:
     """Return the share of the box that a front dominates."""
     return hypervolume([tuple(p) for p in points], WORST) / math.prod(WORST)
@@ -235,39 +283,72 @@ def table_text(results: dict[str, Any]) -> str:
         lines = [
             f"{about}:",
             "",
-            "| way | seeds | hypervolume of the front | keeps the limits | of the original's bytes "
-            "| of its MACs | loss on validation | on test samples | candidates | CPU seconds |",
-            "|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+            "| way | seeds | hypervolume of the front | Autopilot's is larger by "
+            "| keeps the limits | of the original's bytes | of its MACs | loss on validation, points "
+            "| on test samples, points | candidates | CPU seconds |",
+            "|:--|" + "--:|" * 10,
         ]
+        ours = cells_of(results, about, "autopilot")
         for way in WAYS:
-            cells = [
-                v
-                for k, v in results.items()
-                if k.startswith(f"{about}, seed ") and k.endswith(f", {way}")
-            ]
-            lines.append(row_text(way, cells))
-        lines += [f"| {way} | not run | | | | | | | | |" for way in OTHERS]
+            lines.append(row_text(way, cells_of(results, about, way), ours))
+        lines += [f"| {way} | not run |" + " |" * 9 for way in OTHERS]
         tables.append("\n".join(lines))
     return "\n\n".join(tables) if tables else "not run"
 
 
-def row_text(way: str, cells: list[dict[str, Any]]) -> str:
+def cells_of(results: dict[str, Any], about: str, way: str) -> dict[str, Any]:
+    """Return the cells of one way by their seeds."""
+    found = {}
+    for key, cell in results.items():
+        model, _, rest = key.partition(", seed ")
+        seed, _, by = rest.partition(", ")
+        if (model, by) == (about, way):
+            found[seed] = cell
+    return found
+
+
+def row_text(way: str, by_seed: dict[str, Any], ours: dict[str, Any]) -> str:
+    """Return the row of one way: means, over seeds with the interval or from least to most."""
+    cells = list(by_seed.values())
     if not cells:
-        return f"| {way} | not run | | | | | | | | |"
-    volume = statistics.mean(c["hypervolume"] for c in cells)
-    kept = sum(c["satisfied"] for c in cells)
-    tried = statistics.mean(c["candidates"] for c in cells)
-    cpu = statistics.mean(c["cpu_seconds"] for c in cells)
-    first = next((c for c in cells if "figures" in c), None)
-    if first is None:
-        return f"| {way} | {len(cells)} | {volume:.3f} | {kept} of {len(cells)} " + "| " * 6 + "|"
-    size = first["figures"]["bytes"]["value"] / first["bytes_of_original"]
-    macs = first["figures"]["macs"]["value"] / first["macs_of_original"]
-    lost = [Quantity.from_json(x) for x in (first["figures"]["loss"], first["test_loss"])]
-    return (
-        f"| {way} | {len(cells)} | {volume:.3f} | {kept} of {len(cells)} | {100 * size:.1f} % | "
-        f"{100 * macs:.0f} % | {lost[0]} | {lost[1]} | {tried:.0f} | {cpu:.0f} |"
-    )
+        return f"| {way} | not run |" + " |" * 9
+    both = [seed for seed in by_seed if seed in ours and way != "autopilot"]
+    more = [ours[seed]["hypervolume"] - by_seed[seed]["hypervolume"] for seed in both]
+    told = [c for c in cells if "figures" in c]
+    columns = [
+        f"{len(cells)}",
+        f"{statistics.mean(c['hypervolume'] for c in cells):.3f}",
+        _with_interval(more),
+        f"{sum(c['satisfied'] for c in cells)} of {len(cells)}",
+        _spread([100 * _of(c, "bytes") for c in told], " %"),
+        _spread([100 * _of(c, "macs") for c in told], " %"),
+        _spread([c["figures"]["loss"]["value"] for c in told]),
+        _spread([c["test_loss"]["value"] for c in told]),
+        f"{statistics.mean(c['candidates'] for c in cells):.0f}",
+        f"{statistics.mean(c['cpu_seconds'] for c in cells):.0f}",
+    ]
+    return f"| {way} | {' | '.join(columns)} |"
+
+
+def _of(cell: dict[str, Any], cost: str) -> float:
+    """Return the share of the original's cost that is left."""
+    share: float = cell["figures"][cost]["value"] / cell[f"{cost}_of_original"]
+    return share
+
+
+def _with_interval(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    mean, low, _ = mean_interval(np.asarray(values))
+    return f"{mean:+.3f} ± {mean - low:.3f}" if len(values) > 1 else f"{mean:+.3f}"
+
+
+def _spread(values: Sequence[float], unit: str = "") -> str:
+    if not values:
+        return ""
+    mean, least, most = statistics.mean(values), min(values), max(values)
+    text = f"{mean:.1f}{unit}"
+    return text if f"{least:.1f}" == f"{most:.1f}" else f"{text} ({least:.1f} to {most:.1f})"
 
 
 def known() -> dict[str, Any]:
@@ -306,6 +387,8 @@ def main() -> None:
     ]
     if options.cells == 0:
         record("autopilot", kept)
+    if any(way == "NNCF" for _, way in missing[: options.cells]):
+        python_of_nncf()  # in the home that stays, before the time begins
     for seed, way in missing[: options.cells]:
         with tempfile.TemporaryDirectory() as home:
             cache = Path(os.environ.get("OPTIM_HOME", home)) / "cache"

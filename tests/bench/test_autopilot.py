@@ -32,20 +32,50 @@ def autopilot(monkeypatch):
     return importlib.import_module("autopilot")
 
 
-def test_ways_that_were_not_run_say_so(autopilot):
-    text = autopilot.table_text({"a model, 3 minutes, seed 0, presets": CELL})
-    lines = text.splitlines()
-    assert lines[0] == "a model, 3 minutes:"
-    rows = {line.split("|")[1].strip(): line for line in lines if line.startswith("| ")}
-    assert "| 1 | 0.500 | 1 of 1 | 10.0 % | 25 % |" in rows["presets"]
-    assert {way for way, line in rows.items() if "not run" in line} == {
+@pytest.fixture
+def rows(autopilot):
+    def rows(results):
+        lines = autopilot.table_text(results).splitlines()
+        assert lines[0] == "a model, 3 minutes:"
+        return {
+            columns[1].strip(): [column.strip() for column in columns[2:-1]]
+            for line in lines
+            if line.startswith("| ")
+            for columns in [line.split("|")]
+        }
+
+    return rows
+
+
+def test_ways_that_were_not_run_say_so(autopilot, rows):
+    found = rows({"a model, 3 minutes, seed 0, presets": CELL})
+    assert found["presets"][:6] == ["1", "0.500", "", "1 of 1", "10.0 %", "25.0 %"]
+    assert {way for way, columns in found.items() if "not run" in columns} == {
         *(set(autopilot.WAYS) - {"presets"}),
         *autopilot.OTHERS,
     }
 
 
-def test_what_found_nothing_has_a_row_of_as_many_cells(autopilot):
+def test_all_rows_have_as_many_columns(rows):
     nothing = {**CELL, "satisfied": False}
     del nothing["figures"]
-    with_, without = autopilot.row_text("presets", [CELL]), autopilot.row_text("int8", [nothing])
-    assert with_.count("|") == without.count("|")
+    found = rows(
+        {"a model, 3 minutes, seed 0, presets": CELL, "a model, 3 minutes, seed 0, int8": nothing}
+    )
+    assert len({len(columns) for columns in found.values()}) == 1
+    assert found["int8"][3] == "0 of 1"
+
+
+def test_fronts_are_compared_seed_by_seed(rows):
+    larger = {"0": 0.6, "1": 0.8, "2": 0.7}
+    results = {
+        f"a model, 3 minutes, seed {seed}, autopilot": {**CELL, "hypervolume": volume}
+        for seed, volume in larger.items()
+    }
+    results |= {
+        f"a model, 3 minutes, seed {seed}, presets": {**CELL, "hypervolume": larger[seed] - 0.25}
+        for seed in ("0", "2")
+    }
+    found = rows(results)
+    assert found["autopilot"][2] == ""
+    assert found["presets"][2] == "+0.250 ± 0.000"
