@@ -284,8 +284,8 @@ def table_text(results: dict[str, Any]) -> str:
             f"{about}:",
             "",
             "| way | seeds | hypervolume of the front | Autopilot's is larger by "
-            "| keeps the limits | of the original's bytes | of its MACs | loss on validation, points "
-            "| on test samples, points | candidates | CPU seconds |",
+            "| keeps the limits | of the original's bytes | of its MACs "
+            "| loss on validation, points | on test samples, points | candidates | CPU seconds |",
             "|:--|" + "--:|" * 10,
         ]
         ours = cells_of(results, about, "autopilot")
