@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from common import ROOT, record
+from cifar import resnet20
+from common import record
 from torch.nn.utils import prune
 
 from optim.layers.rewrite import replace_weights, weights_of
@@ -23,8 +24,6 @@ from optim.step import Context
 from optim.subject import Subject, open_subject
 from optim.techniques.prune_weights import PruneWeights
 
-MODEL = f"resnet20:{ROOT.parent}/shared/data/weights/resnet20_cifar10_jpeg.safetensors"
-DATA = f"{ROOT.parent}/shared/data/cifar10"
 SPARSITIES = (0.5, 0.7, 0.8, 0.9)
 IMAGES = 512
 
@@ -50,7 +49,11 @@ def measured(subject: Subject, bundle: ModelBundle, original: Predictions) -> Pr
 
 
 def main() -> None:
-    subject = open_subject(Recipe(MODEL, DATA))
+    wanted = resnet20()
+    if wanted is None:
+        print("This bench needs ../shared/data/cifar10 and the weights beside it.")
+        return
+    subject = open_subject(Recipe(*wanted))
     context = Context(data=subject.data, reference=subject.bundle)
     original = predict(subject.bundle, subject.samples("test"))
     rows: dict[str, Any] = {"original": original.accuracy().to_json()}

@@ -11,6 +11,8 @@ from typing import Any
 
 from common import ROOT
 
+from optim.quantity import Quantity
+
 START, END = "<!-- results: python bench/readme_table.py -->", "<!-- end of results -->"
 
 
@@ -26,7 +28,7 @@ def rows() -> list[tuple[str, str, str]]:
     if pair := results("default_pair"):
         accuracy, latency = pair["accuracy_validation"], pair["latency_half_the_channels"]
         found += [
-            ("Default model, validation accuracy", f"{100 * accuracy['value']:.1f} %"),
+            ("Default model, validation accuracy", str(Quantity.from_json(accuracy))),
             ("50 % of the weights zero", _points(pair["points_by_sparsity"]["0.5"])),
             ("90 % of the weights zero", _points(pair["points_by_sparsity"]["0.9"])),
             (

@@ -5,10 +5,11 @@ board and run there::
 
     python probe.py > device.json
 
-It times some 150 chains of one operator each (convolutions, depthwise convolutions, products, sums,
-pools and more, as float32 and as int8) and three small networks as a check, in less than two
-minutes even on a Raspberry Pi. Nothing is sent anywhere; what was measured is written as JSON, to
-be uploaded on the page *Devices* or given to ``python -m optim devices add``.
+It times some 200 chains of one operator each (convolutions, depthwise convolutions, products, sums,
+pools and more, as float32 and as int8) and three small networks in both precisions as a check, in
+about a minute, or as long as ``--seconds`` says. Nothing is sent anywhere; what was measured is
+written as JSON, to be uploaded on the page *Your own device* or given to ``python -m optim devices
+add``.
 """
 
 from __future__ import annotations
