@@ -124,10 +124,10 @@ def _of_run(run: Run) -> Contender:
         except OptimError:
             recipe = None  # of another version: its figures stand all the same
         return Contender(run.id, run.title, "run", recipe, result["result"], run.id)
-    rows = {row["number"]: row for row in result.get("candidates", ()) if "made" in row}
+    rows = {row["number"]: row for row in result.get("candidates", ())}
     taken = rows.get(_taken(result))
-    if taken and taken["made"].get("recipe"):
-        recipe = Recipe.from_json(taken["made"]["recipe"])
+    if taken and taken.get("recipe"):
+        recipe = Recipe.from_json(taken["recipe"])
         return Contender(run.id, f"{run.title}, what it takes", "run", recipe, None, run.id)
     if not result and run.recipe is not None and run.kind == "recipe":
         # Not finished: what can be said without its training is said.

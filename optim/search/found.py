@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +38,26 @@ def candidate_row(candidate: Candidate, goals: Goals, text: str) -> dict[str, An
     }
 
 
-def write_files(folder: Path, files: Mapping[str, bytes], stale: Iterable[str]) -> Path:
-    """Write the files of a finished search into a folder.
+_OWN = ("model.onnx", "model.opack", "model.safetensors", "recipe.yaml")
+_OF_FRONT = ("front-*.yaml", "front-*.safetensors")
+"""Files that an earlier search may have left, which must not pass for the present result."""
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write the files of a finished search into a folder, in place of those of an earlier one.
 
     Args:
         folder: Made where there is none.
         files: Content by name.
-        stale: Names that an earlier search may have left, which must not pass for this result.
 
     Raises:
         ExportError: If the folder cannot be written.
     """
     try:
-        for name in stale:
-            (folder / name).unlink(missing_ok=True)
+        stale = [folder / name for name in _OWN]
+        stale += [path for pattern in _OF_FRONT for path in folder.glob(pattern)]
+        for path in stale:
+            path.unlink(missing_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content)
     except OSError as error:

@@ -11,7 +11,7 @@ from optim.search.budget import Budget
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals
 from optim.search.space import Space
-from optim.search.study import Study
+from optim.search.study import BEYOND, Study
 from optim.search.watch import Watch
 
 __all__ = ["OutOfTimeError", "SearchSession"]
@@ -94,7 +94,7 @@ class SearchSession:
             name, space, self.goals, sampler=sampler, population=_POPULATION, **options
         )
         others = Study.open(
-            f"{name} and beyond", space, self.goals, sampler="random", beside=points, **options
+            f"{name}{BEYOND}", space, self.goals, sampler="random", beside=points, **options
         )
         points.beside(others)
         self._studies = points, others

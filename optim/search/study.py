@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["Asked", "Study", "studies_url"]
+__all__ = ["BEYOND", "Asked", "Study", "studies_url"]
+
+BEYOND = " and beyond"
+"""End of the names of studies that hold what lies beyond a space."""
 
 _LOG = logging.getLogger(__name__)
 _CANDIDATE, _ABOUT, _GOALS, _SPACE, _SECONDS = "candidate", "about", "goals", "space", "seconds"
@@ -307,7 +310,7 @@ class Study:
             self._study.set_user_attr(_SECONDS, seconds)
 
     def earlier(self, most: int = 3) -> list[Candidate]:
-        """Return the candidates of the newest other studies that search for the same."""
+        """Return the points that the newest other searches for the same have tried."""
         import optuna
 
         with _faults():
@@ -317,6 +320,7 @@ class Study:
                 for s in optuna.get_all_study_summaries(storage, include_best_trial=False)
                 if s.user_attrs.get(_ABOUT) == self._study.user_attrs.get(_ABOUT)
                 and s.study_name != self.name
+                and not s.study_name.endswith(BEYOND)
             ]
             others.sort(key=lambda s: s.datetime_start.timestamp() if s.datetime_start else 0.0)
             found: list[Candidate] = []

@@ -32,6 +32,7 @@ def state_of(
     stage: str,
     spent_s: float,
     seconds: float,
+    whole: bool = False,
 ) -> dict[str, Any]:
     """Return what a search has so far, as plain data.
 
@@ -44,8 +45,9 @@ def state_of(
         stage: What is being done.
         spent_s: Seconds that were spent.
         seconds: The budget.
+        whole: Whether only what was measured on all samples may be on the front.
     """
-    front = front_of(candidates, goals)
+    front = front_of(candidates, goals, whole=whole)
     best = chosen(candidates, goals)
     closest = closest_miss(candidates, goals)
     knee = knee_of(front, goals)
@@ -77,6 +79,7 @@ def answer_json(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]
         stage="",
         spent_s=answer.spent_s,
         seconds=asked.seconds,
+        whole=True,
     )
     delivered = answer.delivery
     return {
@@ -115,8 +118,7 @@ def save(folder: Path, answer: Answer, asked: Asked, story: Sequence[Mapping[str
     Raises:
         ExportError: If the folder cannot be written.
     """
-    stale = ("model.onnx", "model.opack")
-    return write_files(folder, files_of(answer, asked, story), stale)
+    return write_files(folder, files_of(answer, asked, story))
 
 
 def _row(candidate: Candidate, goals: Goals) -> dict[str, Any]:

@@ -114,9 +114,18 @@ class Asked:
         if not isinstance(data.get("recipe"), Mapping):
             raise ConfigError("A search needs a recipe that names model and data.", field="recipe")
         fields = {name: value for name, value in data.items() if name != "recipe"}
-        for name, kind in (("limits", Mapping), ("only", Mapping)):
-            if not isinstance(fields.get(name, {}), kind):
-                raise ConfigError(f"{name} must be a mapping: got {fields[name]!r}.", field=name)
+        kinds: dict[str, type] = {
+            **dict.fromkeys(("bytes_of", "device", "sampler", "study"), str),
+            **dict.fromkeys(("trains", "reuses"), bool),
+            **dict.fromkeys(("limits", "only"), Mapping),
+        }
+        for name, kind in kinds.items():
+            if name in fields and not isinstance(fields[name], kind):
+                words = "a mapping" if kind is Mapping else f"of kind {kind.__name__}"
+                raise ConfigError(f"{name} must be {words}: got {fields[name]!r}.", field=name)
+        for name, values in fields.get("only", {}).items():
+            if not isinstance(values, list | tuple):
+                raise ConfigError(f"only must name lists: got {values!r}.", field=str(name))
         seconds = fields.get("seconds", cls.seconds)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise ConfigError(f"seconds must be a number: got {seconds!r}.", field="seconds")

@@ -73,7 +73,8 @@ def measure_baselines(session: Session) -> None:
     closest = closest_miss(session.candidates, session.goals)
     about = best or (closest.candidate if closest else None)
     for title, measure in baselines_of(session.bench, session.goals, about, session.watch.check):
-        if session.budget.left < _for_the_file(session) + session.narrower_s:
+        spent = session.budget.left < _for_the_file(session) + session.narrower_s
+        if spent or session.watch.is_enough():
             break
         candidate = measure()
         if candidate.outcome == "failed" or candidate.made in known:
@@ -182,7 +183,8 @@ def _tests(session: Session, taken: Candidate | None) -> dict[int, Quantity]:
     others.sort(key=lambda c: goals.excess(c.figures))
     found = {}
     for candidate in [taken, *others][:_TESTED]:
-        if candidate is not taken and session.budget.left <= 0:
+        is_over = session.budget.left <= 0 or session.watch.is_enough()
+        if candidate is not taken and is_over:
             break
         bundle = session.bundle(recipe_of(candidate))
         predictions = predict(bundle, samples, check=session.watch.check)

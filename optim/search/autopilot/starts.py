@@ -31,7 +31,8 @@ _EPOCHS = (12, 4)
 def enqueue_starts(session: Session, recipes: Recipes, layers: Layers) -> None:
     """Have tried first what earlier studies found, and what just fits the limits."""
     study = session.points
-    points = [dict(c.point) for c in front_of(study.earlier(), session.goals) if c.point]
+    earlier = [candidate for candidate in study.earlier() if candidate.point]
+    points = [dict(candidate.point) for candidate in front_of(earlier, session.goals)]
     if points:
         session.say(f"{len(points)} recipes of earlier searches are tried first.")
     points += _fitting(session, recipes, layers)

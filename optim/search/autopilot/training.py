@@ -348,6 +348,7 @@ class Training:
         """Return where the states of a training go, and what hears of its epochs."""
         session = self._session
         name = f"{entry.step.title} {recipe.hash[:6]}: {short_title(recipe)}"[:80]
+        began = session.clock()
 
         def record(figures: dict[str, float]) -> None:
             took = figures.get("seconds", 0.0)
@@ -356,7 +357,8 @@ class Training:
             session.watch.record(name, figures)
             session.tell()
             left = session.time() + _FROM_THE_END * END_SHARE * session.budget.seconds
-            if lesson.epochs > 1:
+            is_replayed = session.clock() - began < lesson.seconds / 2  # by an earlier attempt
+            if lesson.epochs > 1 or is_replayed:
                 return
             first = (1, 0) if split[0] else (0, 1)
             slower = took / self._pace.seconds(macs, *first)

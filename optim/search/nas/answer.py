@@ -154,8 +154,7 @@ def save(folder: Path, answer: Answer, found: Mapping[str, Any]) -> Path:
     Raises:
         ExportError: If the folder cannot be written.
     """
-    stale = ("model.onnx", WEIGHTS, "recipe.yaml")
-    return write_files(folder, files_of(answer, found), stale)
+    return write_files(folder, files_of(answer, found))
 
 
 def _row(candidate: Candidate, goals: Goals, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

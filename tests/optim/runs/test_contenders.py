@@ -1,5 +1,7 @@
 """Short names of what is compared, fronts, snapshots, and what came from what."""
 
+from dataclasses import replace
+
 import pytest
 
 from optim.belongings.found import belongings, owners
@@ -10,6 +12,9 @@ from optim.runs.contenders import best_within, contender_of, original_of, with_f
 from optim.runs.provenance import descent_of
 from optim.runs.snapshots import get_snapshot, remove_snapshot, save_snapshot, snapshots
 from optim.runs.store import RunStore
+from optim.search.candidate import Candidate
+from optim.search.found import candidate_row
+from optim.search.goals import Goals
 from tests.pages.helpers import small_recipe
 from tests.pages.worked import Worked
 
@@ -55,6 +60,18 @@ def test_a_run_brings_recipe_and_stored_figures(worked):
     assert found.card == run.result["result"]
     assert found.recipe == run.recipe
     assert original_of(found).recipe.entries == ()
+
+
+def test_a_search_brings_the_recipe_that_it_takes(worked):
+    row = candidate_row(Candidate({}, {}, {}, "measured", "", number=4), Goals(), "")
+    taken = {
+        "schema": "optim.search/1",
+        "candidates": [{**row, "recipe": small_recipe().to_json()}],
+    }
+    run = replace(worked.finished("half"), title="Search", result={**taken, "chosen": 4})
+    found = contender_of(run.id, lambda _: run)
+    assert found.recipe == small_recipe()
+    assert "what it takes" in found.title
 
 
 def test_presets_models_links_and_snapshots_have_short_names(own_home):

@@ -129,8 +129,11 @@ def test_its_files_are_the_answer_the_recipes_of_the_front_and_the_model(found, 
     asked, answer, _, _, autopilot = found
     files = files_of(answer, asked, autopilot.session.story)
     assert len(files["model.onnx"]) == answer.delivery.verification.size.value
-    assert {f"front-{c.number}.yaml" for c in answer.front} < set(files)
-    (tmp_path / "model.opack").write_bytes(b"of an earlier search")
+    front = json.loads(files["search.json"])["front"]
+    assert {f"front-{number}.yaml" for number in front} < set(files)
+    assert front == [c.number for c in answer.front]
+    for stale in ("model.opack", "front-999.yaml"):
+        (tmp_path / stale).write_bytes(b"of an earlier search")
     save(tmp_path, answer, asked, autopilot.session.story)
     assert {path.name for path in tmp_path.iterdir()} == set(files)
     assert json.loads((tmp_path / "search.json").read_text())["satisfied"] is True
@@ -296,6 +299,9 @@ def test_what_means_nothing_is_refused(fields, message):
         ({"recipe": BASE.to_json(), "limits": [1]}, "limits must be a mapping"),
         ({"recipe": BASE.to_json(), "seconds": "long"}, "seconds must be a number"),
         ({"recipe": BASE.to_json(), "colour": 1}, "no field 'colour'"),
+        ({"recipe": BASE.to_json(), "only": {"x": 5}}, "only must name lists"),
+        ({"recipe": BASE.to_json(), "device": 5}, "device must be of kind str"),
+        ({"recipe": BASE.to_json(), "trains": "no"}, "trains must be of kind bool"),
     ],
 )
 def test_data_from_anybody_are_checked(data, message):

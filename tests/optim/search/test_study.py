@@ -8,7 +8,7 @@ from optim.search.candidate import Candidate
 from optim.search.goals import Goals, Limit
 from optim.search.samplers import SAMPLERS
 from optim.search.space import Dimension, Space
-from optim.search.study import Study, studies_url
+from optim.search.study import BEYOND, Study, studies_url
 
 GOALS = Goals(limits=(Limit("bytes", 12.0),))
 SPACE = Space(
@@ -128,6 +128,8 @@ def test_earlier_studies_of_the_same_are_found(open_study):
     asked = first.ask()
     kept = first.tell(asked.number, told(asked.point))
     open_study("other", about={"model": "other"})
+    beyond = open_study(f"first{BEYOND}")
+    beyond.tell(beyond.ask().number, told(asked.point))
     assert open_study("second").earlier() == [kept]
     assert first.earlier() == []
 

@@ -59,6 +59,7 @@ class Panel {
     this.verdict = h("h2", { class: "optim-verdict", "aria-live": "polite", text: "Measuring the original…" });
     this.basis = h("p", { class: "optim-note optim-basis", role: "status" });
     this.head = h("div", {}, this.verdict, this.basis);
+    this.keepLines();
     this.message = h("p", { class: "optim-message", role: "alert" });
     this.numbers = {
       quality: new NumberCard("Accuracy"),
@@ -465,7 +466,6 @@ class Panel {
     if (!answer) return;
     setText(this.verdict, answer.verdict);
     setText(this.basis, `${basisText(answer, this.data)}${this.leftOut(answer)}`);
-    this.keepLines();
     this.numbers.quality.show(answer.quality, answer.quality_change, answer.draft ? "draft" : "");
     this.numbers.latency.show(answer.latency, answer.latency_change);
     this.drawNotes(answer);
@@ -474,12 +474,22 @@ class Panel {
     this.reportDelay(answer);
   }
 
-  /** Keep the place of a head that took a line more once: what stands below must not jump. */
+  /** Keep the place of a head that took a line more once: what stands below must not jump.
+   *
+   * The browser tells heights when it knows them: asking for one makes it lay out the page at once. */
   keepLines() {
-    const { clientWidth } = this.root;
-    if (clientWidth !== this.headWidth) this.head.style.minHeight = "";
-    this.headWidth = clientWidth;
-    this.head.style.minHeight = `${this.head.offsetHeight}px`;
+    let width = 0;
+    let tallest = 0;
+    new ResizeObserver(([{ contentRect }]) => {
+      if (contentRect.width !== width) {
+        width = contentRect.width;
+        tallest = 0;
+        this.head.style.minHeight = "";
+      } else if (contentRect.height > tallest) {
+        tallest = contentRect.height;
+        this.head.style.minHeight = `${tallest}px`;
+      }
+    }).observe(this.head);
   }
 
   /** Size and MACs of this position, which are there before its quality where a model is large. */
@@ -609,12 +619,12 @@ class Panel {
   }
 }
 
-/** The figure on its axis with its interval; no figure where there is no difference to relate to. */
 /** The entries as the server reads them. */
 function stepsOf(entries) {
   return entries.map((e) => ({ [e.technique]: e.fields, id: e.id, enabled: e.enabled }));
 }
 
+/** The figure on its axis with its interval; no figure where there is no difference to relate to. */
 function spread(answer, metric) {
   const q = answer.quality;
   if (q.value === null) return { y: null, up: 0, down: 0 };
