@@ -260,9 +260,9 @@ def cell(way: str, request: Asked) -> dict[str, Any]:
 
 def draw(recipe: Recipe) -> None:
     """Have all parts of the data ready."""
-    subject = open_subject(recipe)
-    for part in subject.data.parts:
-        subject.samples(part)
+    data = open_subject(recipe).data
+    for part in data.parts:
+        data.part(part)
 
 
 def cpu_seconds() -> float:

@@ -31,9 +31,9 @@ def accuracy(model: onnx.ModelProto, samples: Iterable[Any]) -> tuple[float, lis
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
+    name = name_of(model)
     right = [
-        float(session.run(None, {name_of(model): image})[0].argmax() == label)
-        for image, label in samples
+        float(session.run(None, {name: image})[0].argmax() == label) for image, label in samples
     ]
     return float(np.mean(right)), right
 

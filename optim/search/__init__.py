@@ -9,6 +9,7 @@
 ``front``      what nothing else beats; hypervolume; knee
 ``choosing``   the answer: front, the one to take, the closest miss
 ``found``      what was found, as plain data and as files
+``plain``      what is checked of plain data from anybody
 ``samplers``   which point is tried next
 ``lineage``    who comes from whom
 ``study``      what is kept in a database, so that a search can be stopped and gone on with

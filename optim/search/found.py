@@ -11,7 +11,10 @@ from optim.search.candidate import Candidate
 from optim.search.goals import Goals
 from optim.storage import write_atomic
 
-__all__ = ["candidate_row", "write_files"]
+__all__ = ["WEIGHTS", "candidate_row", "write_files"]
+
+WEIGHTS = "model.safetensors"
+"""File of the trained weights of the network that is taken."""
 
 
 def candidate_row(candidate: Candidate, goals: Goals, text: str) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def candidate_row(candidate: Candidate, goals: Goals, text: str) -> dict[str, An
     }
 
 
-_OWN = ("model.onnx", "model.opack", "model.safetensors", "recipe.yaml")
+_OWN = ("model.onnx", "model.opack", WEIGHTS, "recipe.yaml")
 _OF_FRONT = ("front-*.yaml", "front-*.safetensors")
 """Files that an earlier search may have left, which must not pass for the present result."""
 

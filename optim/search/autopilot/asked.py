@@ -13,6 +13,7 @@ from optim.recipe import Recipe
 from optim.search.budget import checked_seconds
 from optim.search.figures import FIGURES
 from optim.search.goals import BYTES_OF, Goals, Limit
+from optim.search.plain import checked_fields
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 from optim.search.space import Scalar
 from optim.search.target import device_named, memory_limits
@@ -104,34 +105,20 @@ class Asked:
         Raises:
             ConfigError: Naming what is wrong.
         """
-        known = {"recipe", *(f for f in cls.__dataclass_fields__ if f != "base")}
-        if unknown := sorted(set(map(str, data)) - known):
-            raise ConfigError(
-                f"A search has no field {unknown[0]!r}.",
-                hint=f"Its fields are: {', '.join(sorted(known))}.",
-                field=unknown[0],
-            )
-        if not isinstance(data.get("recipe"), Mapping):
-            raise ConfigError("A search needs a recipe that names model and data.", field="recipe")
-        fields = {name: value for name, value in data.items() if name != "recipe"}
-        kinds: dict[str, type] = {
-            **dict.fromkeys(("bytes_of", "device", "sampler", "study"), str),
-            **dict.fromkeys(("trains", "reuses"), bool),
-            **dict.fromkeys(("limits", "only"), Mapping),
+        kinds = {
+            **dict.fromkeys(("bytes_of", "device", "sampler", "study"), "a text"),
+            **dict.fromkeys(("trains", "reuses"), "true or false"),
+            "limits": "a mapping",
         }
-        for name, kind in kinds.items():
-            if name in fields and not isinstance(fields[name], kind):
-                words = "a mapping" if kind is Mapping else f"of kind {kind.__name__}"
-                raise ConfigError(f"{name} must be {words}: got {fields[name]!r}.", field=name)
-        for name, values in fields.get("only", {}).items():
-            if not isinstance(values, list | tuple):
-                raise ConfigError(f"only must name lists: got {values!r}.", field=str(name))
+        known = {"recipe", *(f for f in cls.__dataclass_fields__ if f != "base")}
+        fields = checked_fields(data, known, kinds, "A search")
+        recipe = fields.pop("recipe", None)
+        if not isinstance(recipe, Mapping):
+            raise ConfigError("A search needs a recipe that names model and data.", field="recipe")
         seconds = fields.get("seconds", cls.seconds)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise ConfigError(f"seconds must be a number: got {seconds!r}.", field="seconds")
-        only = {str(k): tuple(v) for k, v in fields.pop("only", {}).items()}
-        base = replace(Recipe.from_json(data["recipe"]), entries=())
-        return cls(base=base, only=only, **fields)
+        return cls(base=replace(Recipe.from_json(recipe), entries=()), **fields)
 
 
 def checked_limit(figure: str, bound: Bound) -> Bound:

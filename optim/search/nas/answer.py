@@ -12,7 +12,7 @@ from optim.models.zoo import ARCHITECTURES
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss, front_of, knee_of
-from optim.search.found import candidate_row, write_files
+from optim.search.found import WEIGHTS, candidate_row, write_files
 from optim.search.goals import Goals
 from optim.search.nas.asked import Asked
 from optim.search.nas.halving import taken
@@ -23,10 +23,7 @@ from optim.search.space import Space
 if TYPE_CHECKING:
     from optim.search.nas.ending import Answer
 
-__all__ = ["WEIGHTS", "answer_json", "files_of", "save", "state_of"]
-
-WEIGHTS = "model.safetensors"
-"""File of the trained weights of the network that is taken."""
+__all__ = ["answer_json", "files_of", "save", "state_of"]
 
 
 def state_of(

@@ -14,6 +14,7 @@ from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
 from optim.search.nas.families import SHARED, family_named
 from optim.search.nas.proxies import PROXIES
+from optim.search.plain import checked_fields
 from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
 from optim.search.target import device_named, memory_limits
@@ -157,35 +158,20 @@ class Asked:
         Raises:
             ConfigError: Naming what is wrong.
         """
-        known = cls.__dataclass_fields__
-        if unknown := sorted(set(map(str, data)) - known.keys()):
-            raise ConfigError(
-                f"A search for architectures has no field {unknown[0]!r}.",
-                hint=f"Its fields are: {', '.join(sorted(known))}.",
-                field=unknown[0],
-            )
-        fields = dict(data)
-        kinds: dict[str, type | tuple[type, ...]] = {
-            **dict.fromkeys(
-                ("space", "data", "device", "precision", "method", "sampler", "screen", "study"),
-                str,
-            ),
-            **dict.fromkeys(("limits", "only"), Mapping),
-            "also": (list, tuple),
-            **dict.fromkeys(("epochs", "seed", "seeds"), int),
-            "weighs_training": bool,
+        texts = ("space", "data", "device", "precision", "method", "sampler", "screen", "study")
+        kinds = {
+            **dict.fromkeys(texts, "a text"),
+            **dict.fromkeys(("epochs", "seed", "seeds"), "a whole number"),
+            "limits": "a mapping",
+            "also": "a list",
+            "weighs_training": "true or false",
         }
-        for name, kind in kinds.items():
-            if name in fields and not isinstance(fields[name], kind):
-                raise ConfigError(f"{name} cannot be {fields[name]!r}.", field=name)
+        what = "A search for architectures"
+        fields = checked_fields(data, cls.__dataclass_fields__, kinds, what)
         for name in ("space", "data"):
             if name not in fields:
-                raise ConfigError(f"A search for architectures needs {name}.", field=name)
-        only = fields.get("only", {})
-        for name, values in only.items():
-            if not isinstance(values, list | tuple):
-                raise ConfigError(f"only must name lists: got {values!r}.", field=str(name))
-        return cls(**{**fields, "only": {str(k): tuple(v) for k, v in only.items()}})
+                raise ConfigError(f"{what} needs {name}.", field=name)
+        return cls(**fields)
 
 
 def goals_of(asked: Asked) -> Goals:

@@ -13,8 +13,8 @@ from optim.recipe import Recipe
 from optim.search.candidate import Candidate
 from optim.search.choosing import Closest, closest_miss, front_of
 from optim.search.figures import FIGURES
+from optim.search.found import WEIGHTS
 from optim.search.goals import Goals
-from optim.search.nas.answer import WEIGHTS
 from optim.search.nas.halving import taken
 from optim.search.nas.session import Session
 from optim.search.nas.words import figures_text

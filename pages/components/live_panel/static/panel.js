@@ -58,8 +58,9 @@ class Panel {
   build() {
     this.verdict = h("h2", { class: "optim-verdict", "aria-live": "polite", text: "Measuring the original…" });
     this.basis = h("p", { class: "optim-note optim-basis", role: "status" });
-    this.head = h("div", {}, this.verdict, this.basis);
-    this.keepLines();
+    const lines = h("div", {}, this.verdict, this.basis);
+    this.head = h("div", {}, lines);
+    this.keepLines(lines);
     this.message = h("p", { class: "optim-message", role: "alert" });
     this.numbers = {
       quality: new NumberCard("Accuracy"),
@@ -477,19 +478,14 @@ class Panel {
   /** Keep the place of a head that took a line more once: what stands below must not jump.
    *
    * The browser tells heights when it knows them: asking for one makes it lay out the page at once. */
-  keepLines() {
+  keepLines(lines) {
     let width = 0;
     let tallest = 0;
-    new ResizeObserver(([{ contentRect }]) => {
-      if (contentRect.width !== width) {
-        width = contentRect.width;
-        tallest = 0;
-        this.head.style.minHeight = "";
-      } else if (contentRect.height > tallest) {
-        tallest = contentRect.height;
-        this.head.style.minHeight = `${tallest}px`;
-      }
-    }).observe(this.head);
+    new ResizeObserver(([{ contentRect: now }]) => {
+      tallest = now.width === width ? Math.max(tallest, now.height) : now.height;
+      width = now.width;
+      this.head.style.minHeight = `${tallest}px`;
+    }).observe(lines);
   }
 
   /** Size and MACs of this position, which are there before its quality where a model is large. */
