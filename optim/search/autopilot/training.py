@@ -130,9 +130,17 @@ class Training:
         """Numbers of the candidates of which a longer training promises nothing."""
         trained = [c for c in self._session.candidates if c.stage in _TRAINED]
         front = {c.number for c in front_of(trained, self._session.goals)}
-        hopeful = {c.parent for c in trained if c.number in front and c.stage == STAGES["short"]}
+        short = [c for c in trained if c.number in front and c.stage == STAGES["short"]]
+        hopeful = {c.parent for c in short if not self._won_nothing(c)}
         long = {c.parent for c in trained if c.stage == STAGES["long"]}
         return long | ({c.parent for c in trained} - hopeful)
+
+    def _won_nothing(self, trained: Candidate) -> bool:
+        """Whether too much is lost beyond doubt, and training won back nothing beyond doubt."""
+        limit = self._session.goals.limit("loss")
+        parent = next(c for c in self._session.candidates if c.number == trained.parent)
+        lost, before = trained.figures["loss"], parent.figures["loss"]
+        return limit is not None and limit.over(lost.low) > 0 and lost.high >= before.low
 
     # --- rounds -----------------------------------------------------------------------------
 

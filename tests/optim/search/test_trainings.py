@@ -42,12 +42,13 @@ class Searched:
     """A session in which nothing but training takes time.
 
     An epoch takes as many seconds as a candidate has MACs, ``slower`` times that, and three times
-    that again with the rounding in the loop. Each epoch halves the loss, down to a tenth.
+    that again with the rounding in the loop. Each epoch halves the loss, down to a tenth or to what
+    ``floors`` says of a candidate by its number.
     """
 
-    def __init__(self, candidates, seconds, slower=1.0, floor=0.1):
+    def __init__(self, candidates, seconds, slower=1.0, floors=()):
         self.goals, self.candidates = GOALS, list(candidates)
-        self.left, self.slower, self.floor = seconds, slower, floor
+        self.left, self.slower, self.floors = seconds, slower, dict(floors)
         self.can_train, self.executor, self.said = True, None, []
         self.refined = []
 
@@ -93,7 +94,8 @@ class Trained(Training):
         took = self._session.slower * macs * (floats + 3 * late)
         self._session.left = max(0.0, self._session.left - took)
         self._pace.correction = self._session.slower
-        loss = max(self._session.floor, parent.figures["loss"].value / 2**epochs)
+        floor = self._session.floors.get(parent.number, 0.1)
+        loss = max(floor, parent.figures["loss"].value / 2**epochs)
         figures = figures_of(loss, parent.figures["bytes"].value, macs)
         number = len(self._session.candidates)
         found = Candidate(
@@ -156,8 +158,19 @@ def test_what_others_beat_in_everything_gets_no_long_training():
     assert [stage for parent, _, stage in training.did if parent == 1] == [STAGES["short"]]
 
 
+def test_what_wins_nothing_back_and_loses_too_much_gets_no_long_training():
+    best = candidate(0, loss=4, size=90, macs=10, ratio=0.1)
+    ruined = candidate(1, loss=80, size=9, macs=1, ratio=0.9)
+    session = Searched([best, ruined], 400, floors={1: 80})
+    training = Trained(session)
+    for _ in range(2):
+        training.train_best()
+    assert [stage for parent, _, stage in training.did if parent == 1] == [STAGES["short"]]
+    assert (0, STAGES["long"]) in {(parent, stage) for parent, _, stage in training.did}
+
+
 def test_long_trainings_are_longer_until_something_keeps_the_limits():
-    lost = Searched([candidate(0, loss=50, size=80, macs=1)], 1000, floor=5.0)
+    lost = Searched([candidate(0, loss=50, size=80, macs=1)], 1000, floors={0: 5.0})
     kept = Searched([candidate(0, loss=50, size=80, macs=1)], 1000)
     known = candidate(1, loss=0.5, size=99, macs=50, ratio=0.1)
     kept.candidates.append(replace(known, stage=STAGES["known"]))
