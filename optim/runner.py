@@ -45,7 +45,7 @@ from optim.recipe import Entry, Recipe
 from optim.runtime.session import runtime_name
 from optim.step import Applied, Context, NoResume, Resume, StepReport, apply_step
 from optim.storage import write_atomic
-from optim.stored import load_stored, store_result
+from optim.stored import Kept, kept_of, load_stored, store_result
 from optim.subject import Subject, check_lanes, check_models, open_subject
 
 __all__ = [
@@ -388,11 +388,17 @@ def apply_recipe(
     check_lanes(recipe, subject.bundle)
     bundle, reports = subject.bundle, {}
     active = recipe.active
-    keys = recipe.chain(subject.bundle.hash, subject.data.hash)[1:]
+    chain = recipe.chain(subject.bundle.hash, subject.data.hash)
+    keys, kept = chain[1:], kept_of(recipe, chain) if stored else Kept()
     for i, entry in enumerate(active):
         check()
         start, share = i / len(active), 1 / len(active)
         progress(start, entry.step.title)
+        if i in kept.passed_over:
+            reports[entry.id] = StepReport(
+                f"{entry.step.title}: part of what was trained later and stored."
+            )
+            continue
         keeps = stored and entry.step.cost == "training"
         if keeps and (found := load_stored(keys[i], subject.bundle)):
             bundle = found

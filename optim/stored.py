@@ -7,7 +7,8 @@ trained it stores the result here, and the Lab, the command line and other runs 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,49 @@ from optim.storage import ASSETS, store_home
 
 if TYPE_CHECKING:
     from optim.models.bundle import ModelBundle
+    from optim.recipe import Recipe
 
-__all__ = ["load_stored", "remove_stored", "store_result", "stored_file", "students_home"]
+__all__ = [
+    "Kept",
+    "kept_of",
+    "load_stored",
+    "remove_stored",
+    "store_result",
+    "stored_file",
+    "students_home",
+]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is stored of a recipe's trainings.
+
+    Attributes:
+        missing: Ids of the training steps that nothing is stored for, nor for any after them.
+        passed_over: Positions of active steps that cannot be applied and need not be: an earlier
+            training is not stored any more, but a later one is.
+    """
+
+    missing: tuple[str, ...] = ()
+    passed_over: frozenset[int] = frozenset()
+
+
+def kept_of(recipe: Recipe, keys: Sequence[str]) -> Kept:
+    """Return what is stored of a recipe's trainings.
+
+    Args:
+        recipe: The steps.
+        keys: As :meth:`~optim.recipe.Recipe.chain` returns them.
+    """
+    active = recipe.active
+    trains = [i for i, entry in enumerate(active) if entry.step.cost == "training"]
+    stored = [i for i in trains if stored_file(keys[i + 1]) is not None]
+    last = max(stored, default=-1)
+    missing = tuple(active[i].id for i in trains if i > last)
+    passed_over = (
+        range(i, next(j for j in stored if j > i)) for i in trains if i < last and i not in stored
+    )
+    return Kept(missing, frozenset(i for each in passed_over for i in each))
 
 
 def stored_file(key: str) -> Path | None:

@@ -13,7 +13,7 @@ from optim.models.bundle import ModelBundle
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
 from optim.step import Applied
-from optim.stored import stored_file
+from optim.stored import kept_of
 from optim.subject import Subject
 
 __all__ = ["Pair", "pair_of"]
@@ -64,7 +64,8 @@ def pair_of(
     Raises:
         OptimError: If a step cannot be applied.
     """
-    omitted = () if train else _not_trained(recipe, subject)
+    keys = recipe.chain(subject.bundle.hash, subject.data.hash)
+    omitted = () if train else kept_of(recipe, keys).missing
     for entry in omitted:
         recipe = recipe.with_enabled(entry, False)
     kept: dict[str, Tensor] = {}
@@ -76,12 +77,3 @@ def pair_of(
 
     result, _ = apply_recipe(recipe, subject, progress=told, check=check, stored=True, seen=seen)
     return Pair(subject, subject.bundle, result, omitted, kept)
-
-
-def _not_trained(recipe: Recipe, subject: Subject) -> tuple[str, ...]:
-    keys = recipe.chain(subject.bundle.hash, subject.data.hash)[1:]
-    return tuple(
-        entry.id
-        for entry, key in zip(recipe.active, keys, strict=True)
-        if entry.step.cost == "training" and stored_file(key) is None
-    )

@@ -25,6 +25,7 @@ from torch import fx
 
 from optim.data.added import options_of
 from optim.data.dataset import Samples
+from optim.errors import ConfigError
 from optim.export.deploy import onnx_bytes
 from optim.hashing import digest
 from optim.measure.costs import model_costs, static_costs
@@ -38,7 +39,7 @@ from optim.quantity import How, Quantity
 from optim.recipe import Entry, Recipe
 from optim.step import Context, StepReport, apply_step, outline_step
 from optim.storage import card_stamp
-from optim.stored import load_stored, stored_file
+from optim.stored import kept_of, load_stored
 from optim.subject import Subject, check_lanes, check_models, open_subject
 from optim.whatif.caches import ByteCache, bytes_of
 from optim.whatif.sketches import Sketches, can_be_sketched
@@ -170,7 +171,8 @@ class Workbench:
             draft: Whether calibration may be cut short.
             hurried: Whether a draft is cut shorter, because many wait for theirs.
             reports: Whether the report of every step is wanted, also of those whose result is
-                not needed because a later one is known.
+                not needed because a later one is known. Steps that need a training which is not
+                stored any more have none.
             check: Called between steps; raises to stop.
         """
         recipe, omitted = self._possible(recipe)
@@ -181,11 +183,14 @@ class Workbench:
         else:
             limit = None
         known = 0 if reports else self._last_known(recipe, keys)
+        passed_over = kept_of(recipe, keys).passed_over if reports else frozenset()
         bundle = self._after(known, recipe, keys, check)
         found: dict[str, StepReport] = {}
         limits = recipe.limits(limit)
         for i in range(known, len(recipe.active)):
             check()
+            if i in passed_over:
+                continue
             entry = recipe.active[i]
             bundle, found[entry.id] = self._result(
                 entry, keys[i + 1], bundle, recipe, limits[i], check
@@ -229,7 +234,9 @@ class Workbench:
         """
         check_models(recipe, self.subject.bundle)
         check_lanes(recipe, self.subject.bundle)
-        omitted = tuple(e.id for e in recipe.active if self._is_missing(e, recipe))
+        if not any(entry.step.cost == "training" for entry in recipe.active):
+            return recipe, ()
+        omitted = kept_of(recipe, self._keys(recipe, None)).missing
         for entry_id in omitted:
             recipe = recipe.with_enabled(entry_id, False)
         return recipe, omitted
@@ -260,13 +267,6 @@ class Workbench:
     def _keys(self, recipe: Recipe, limit: int | None) -> list[str]:
         return recipe.chain(self.subject.bundle.hash, self.subject.data.hash, limit)
 
-    def _is_missing(self, entry: Entry, recipe: Recipe) -> bool:
-        """Whether a step trains and nothing is stored for it where it stands."""
-        if entry.step.cost != "training":
-            return False
-        position = recipe.active.index(entry)
-        return stored_file(self._keys(recipe, None)[position + 1]) is None
-
     def _last_known(self, recipe: Recipe, keys: list[str]) -> int:
         """Return after how many steps the result is known without computing any of them."""
         for i in range(len(recipe.active), 0, -1):
@@ -289,7 +289,12 @@ class Workbench:
         def compute() -> tuple[ModelBundle, StepReport]:
             if entry.step.cost == "training":
                 result = load_stored(key, self.subject.bundle)
-                assert result is not None, "what is not stored was switched off"
+                if result is None:  # removed since it was looked for
+                    raise ConfigError(
+                        f"What {entry.step.title} trained is not stored any more.",
+                        hint="Ask again: it is left out then.",
+                        field=entry.id,
+                    )
                 return result, StepReport(f"{entry.step.title}: trained before and stored.")
             context = self._context(entry, recipe, limit, check)
             applied = apply_step(entry.step, before, context)

@@ -8,10 +8,14 @@ from optim.errors import CalibrationError
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
 from optim.step import Context
-from optim.stored import load_stored, store_result, stored_file
+from optim.stored import Kept, kept_of, load_stored, store_result, stored_file
 from optim.subject import Subject
 from optim.techniques.distill import Distill
+from optim.techniques.finetune import FineTune
+from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_channels import PruneChannels
+from optim.techniques.quantize import Quantize
+from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 from tests.helpers import data_for, tiny_bundle
 
 
@@ -51,6 +55,42 @@ def test_what_was_trained_is_taken_from_the_store_the_second_time(own_home, subj
     found, reports = apply_recipe(recipe, subject, stored=True, tracker=watch)
     assert found.hash == trained.hash
     assert "trained before" in reports["distill"].summary
+
+
+def test_what_was_trained_later_does_without_what_it_started_from(own_home, subject, recipe):
+    twice = (
+        recipe.with_step(ReestimateBatchNorm())
+        .with_step(FineTune(epochs=1, batch_size=32))
+        .with_step(Quantize())
+        .with_step(FineTuneQuantized(epochs=1, batch_size=32))
+    )
+    trained, _ = apply_recipe(twice, subject, stored=True)
+    keys = twice.chain(subject.bundle.hash, subject.data.hash)
+    ids = [entry.id for entry in twice.active]
+    at = {name: ids.index(name) for name in ids}
+    assert kept_of(twice, keys) == Kept()
+    stored_file(keys[at["distill"] + 1]).unlink()
+    stored_file(keys[at["finetune"] + 1]).unlink()
+    kept = kept_of(twice, keys)
+    assert kept.missing == ()
+    assert kept.passed_over == set(range(at["distill"], at["finetune_quantized"]))
+
+    def watch(entry):
+        raise AssertionError(f"{entry.id} is trained again")
+
+    found, reports = apply_recipe(twice, subject, stored=True, tracker=watch)
+    assert found.hash == trained.hash
+    assert list(reports) == ids
+    assert "part of what was trained later" in reports["quantize"].summary
+    stored_file(keys[at["finetune_quantized"] + 1]).unlink()
+    assert kept_of(twice, keys).missing == ("distill", "finetune", "finetune_quantized")
+
+
+def test_only_trainings_after_what_is_stored_are_missing(own_home, subject, recipe):
+    apply_recipe(recipe, subject, stored=True)
+    longer = recipe.with_step(FineTune(epochs=1))
+    keys = longer.chain(subject.bundle.hash, subject.data.hash)
+    assert kept_of(longer, keys) == Kept(missing=("finetune",))
 
 
 def test_without_asking_nothing_is_kept(own_home, subject, recipe):

@@ -7,13 +7,15 @@ import pytest
 
 from optim.data import DataOptions, open_data
 from optim.data.added import add_data, set_data_options
-from optim.errors import Cancelled, DataError, UnsupportedModelError
+from optim.errors import Cancelled, ConfigError, DataError, UnsupportedModelError
 from optim.models.checkpoint import save_checkpoint
 from optim.recipe import Recipe
 from optim.runner import apply_recipe, measure
 from optim.storage import store_home
+from optim.stored import Kept, store_result
 from optim.subject import open_subject
 from optim.techniques.distill import Distill
+from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.quantize import Quantize
 from optim.whatif.answers import answer
@@ -270,6 +272,32 @@ def test_a_stored_student_is_found_by_what_led_to_it(engine, recipe, applied):
         assert engine.workbench(other).prepare(other, draft=False).omitted == ("distill",)
     finally:
         path.unlink()
+
+
+def test_a_student_is_found_when_the_one_it_started_from_is_gone(engine, recipe, applied):
+    pruned = recipe.without("quantize").with_step(Distill(epochs=1, batch_size=512))
+    twice = pruned.with_step(Quantize()).with_step(FineTuneQuantized(epochs=1, batch_size=512))
+    subject = open_subject(twice, registered_only=True)
+    student, _ = apply_recipe(twice, subject)
+    key = twice.chain(subject.bundle.hash, subject.data.hash)[-1]
+    path = store_result(key, student)
+    try:
+        bench = engine.workbench(twice)
+        known = bench.prepare(twice, draft=False)
+        assert known.omitted == ()
+        assert known.bundle.hash == student.hash
+        assert bench.outline(twice).bundle.hash == student.hash
+        reports = bench.prepare(twice, draft=False, reports=True).reports
+        assert set(reports) == {*ALL, "finetune_quantized"} - {"quantize"}
+    finally:
+        path.unlink()
+
+
+def test_a_student_that_is_removed_meanwhile_is_said_to_be(engine, recipe, monkeypatch):
+    trained = recipe.without("quantize").with_step(Distill(epochs=7))
+    monkeypatch.setattr("optim.whatif.engine.kept_of", lambda recipe, keys: Kept())
+    with pytest.raises(ConfigError, match="not stored any more"):
+        engine.workbench(trained).prepare(trained, draft=False)
 
 
 # --- what may be opened -------------------------------------------------------------------------
