@@ -40,6 +40,7 @@ BEYOND = " and beyond"
 
 _LOG = logging.getLogger(__name__)
 _CANDIDATE, _ABOUT, _GOALS, _SPACE, _SECONDS = "candidate", "about", "goals", "space", "seconds"
+_NOTE = "note: "
 _DIED = "died"
 _MOST_DEATHS = 2
 _UNKNOWN_LOSS = 100.0
@@ -308,6 +309,16 @@ class Study:
         """Keep how many seconds were spent so far."""
         with _faults():
             self._study.set_user_attr(_SECONDS, seconds)
+
+    def note(self, key: str, value: Any) -> None:
+        """Keep plain data beside what was tried; None forgets them."""
+        with _faults():
+            self._study.set_user_attr(f"{_NOTE}{key}", value)
+
+    def noted(self, key: str) -> Any:
+        """Return what was noted last, by this attempt or an earlier one; None if nothing was."""
+        with _faults():
+            return self._study.user_attrs.get(f"{_NOTE}{key}")
 
     def earlier(self, most: int = 3) -> list[Candidate]:
         """Return the points that the newest other searches for the same have tried."""

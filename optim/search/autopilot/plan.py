@@ -134,6 +134,7 @@ def _search(session: Session, recipes: Recipes) -> None:
     training = Training(session, trying)
     trying.try_first()
     trying.take_known()
+    training.take_up()
     layers.look()
     while session.time():
         known = len(session.candidates)

@@ -41,6 +41,7 @@ _AWAY_S = 10.0
 """What a training elsewhere takes besides its epochs, before one was seen."""
 _SURE_OF_PACE, _UNSURE_OF_PACE = 1.1, 1.3
 """How much longer than thought a training may take, once one was seen and before."""
+_ROUND = "round"
 _FROM_THE_END = 0.5
 """Share of what is kept back for the end that a training may use up."""
 
@@ -68,10 +69,11 @@ class _Student:
 
 @dataclass
 class _Lesson:
-    """Seconds and epochs of a training so far."""
+    """Seconds and epochs of a training so far, and whether it was looked at if it will end."""
 
     seconds: float = 0.0
     epochs: int = 0
+    is_timed: bool = False
 
 
 class Training:
@@ -99,6 +101,25 @@ class Training:
         bench = self._session.bench
         samples = bench.subject.data.parts["train"]
         return Pace(samples, bench.bench.macs, self._session.seconds_per_mac)
+
+    def take_up(self) -> None:
+        """Go on with the round that an earlier attempt was stopped in, as it was planned."""
+        session = self._session
+        noted = session.points.noted(_ROUND)
+        if not session.can_train or not noted or not session.time():
+            return
+        known = {c.number: c for c in session.candidates}
+        students = [(_Student(known[n]), epochs) for n, epochs in noted["students"] if n in known]
+        left = [one for one in students if self._seconds_for(one[0].parent, one[1])]
+        if not left:
+            return
+        session.say("The trainings that were stopped go on.")
+        try:
+            self._round(students, noted["stage"])
+        except _TooSlowError:
+            return  # planned anew, now that the pace is known
+        if noted["stage"] == STAGES["long"]:
+            self._refine(students)
 
     def train_best(self) -> None:
         """Train the promising for as long as there is time, or say why nothing is trained."""
@@ -156,9 +177,13 @@ class Training:
                 self._round(batch, STAGES["long"])
             except _TooSlowError:
                 continue  # planned anew, now that the pace is known
-            trained = [student.trained for student, _ in batch if student.trained is not None]
-            if trained and self._session.time():
-                self._trying.refine_trained(min(trained, key=self._rank))
+            self._refine(batch)
+
+    def _refine(self, students: Sequence[tuple[_Student, int]]) -> None:
+        """Round the weights of the best of a round in other ways."""
+        trained = [student.trained for student, _ in students if student.trained is not None]
+        if trained and self._session.time():
+            self._trying.refine_trained(min(trained, key=self._rank))
 
     def _compared(self, students: list[_Student]) -> list[_Student]:
         """Return students in the order in which they are to be trained to the end.
@@ -208,10 +233,13 @@ class Training:
     def _round(self, students: Sequence[tuple[_Student, int]], stage: str) -> None:
         """Train students for so many epochs each.
 
-        A short round that takes much longer than was thought ends early.
+        A short round that takes much longer than was thought ends early. What is planned is noted,
+        so that another attempt goes on with it and not with something else.
         """
         session, half = self._session, self._session.time() / 2
         session.begin(stage)
+        planned = [[student.parent.number, epochs] for student, epochs in students]
+        session.points.note(_ROUND, {"stage": stage, "students": planned})
         seconds = [self._seconds_for(student.parent, epochs) for student, epochs in students]
         each = " and ".join(dict.fromkeys(_epochs_text(epochs) for _, epochs in students))
         about = format_value(sum(seconds) / min(self._places, len(students)), "s")
@@ -227,6 +255,7 @@ class Training:
                 student.epochs, student.trained = epochs, trained
             if stage == STAGES["short"] and session.time() < half:
                 break
+        session.points.note(_ROUND, None)
         session.say(session.best_so_far())
 
     # --- where they are trained -------------------------------------------------------------
@@ -364,18 +393,26 @@ class Training:
             lesson.epochs += 1
             session.watch.record(name, figures)
             session.tell()
-            left = session.time() + _FROM_THE_END * END_SHARE * session.budget.seconds
             is_replayed = session.clock() - began < lesson.seconds / 2  # by an earlier attempt
-            if lesson.epochs > 1 or is_replayed:
+            if lesson.is_timed or is_replayed:
                 return
-            first = (1, 0) if split[0] else (0, 1)
-            slower = took / self._pace.seconds(macs, *first)
-            if slower * self._pace.seconds(macs, *split) - took > left:
+            lesson.is_timed = True
+            left = session.time() + _FROM_THE_END * END_SHARE * session.budget.seconds
+            before, done = _first(split, lesson.epochs - 1), _first(split, lesson.epochs)
+            this = done[0] - before[0], done[1] - before[1]
+            slower = took / self._pace.seconds(macs, *this)
+            rest = split[0] - done[0], split[1] - done[1]
+            if slower * self._pace.seconds(macs, *rest) > left:
                 self._pace.correction *= max(1.0, slower)
                 self._has_seen = True
                 raise _TooSlowError
 
         return session.watch.states(name), record
+
+
+def _first(split: tuple[int, int], epochs: int) -> tuple[int, int]:
+    """Return how many of the first epochs are of either kind; see :func:`split_epochs`."""
+    return min(epochs, split[0]), max(0, epochs - split[0])
 
 
 def _epochs_text(epochs: int) -> str:

@@ -63,6 +63,15 @@ def test_what_was_told_is_there_when_it_is_opened_again(open_study):
     assert again.spent_s == 12.5
 
 
+def test_what_was_noted_is_there_until_it_is_forgotten(open_study):
+    study = open_study()
+    assert study.noted("round") is None
+    study.note("round", {"students": [[1, 3]]})
+    assert open_study().noted("round") == {"students": [[1, 3]]}
+    study.note("round", None)
+    assert open_study().noted("round") is None
+
+
 def test_the_limits_of_a_study_may_change_and_its_space_may_not(open_study):
     open_study()
     open_study(goals=Goals(limits=(Limit("bytes", 99.0), Limit("loss", 1.0))))

@@ -5,13 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from optim.errors import Cancelled
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.search.autopilot.recoveries import Pace, promising, split_epochs, trained_recipe
 from optim.search.autopilot.session import STAGES
-from optim.search.autopilot.training import Training
+from optim.search.autopilot.training import Training, _Lesson, _TooSlowError
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals, Limit
+from optim.search.watch import Watch
 from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.quantize import Quantize
 
@@ -50,7 +52,8 @@ class Searched:
         self.goals, self.candidates = GOALS, list(candidates)
         self.left, self.slower, self.floors = seconds, slower, dict(floors)
         self.can_train, self.executor, self.said = True, None, []
-        self.refined = []
+        self.refined, self.notes = [], {}
+        self.points = SimpleNamespace(note=self.notes.__setitem__, noted=self.notes.get)
 
     def time(self):
         return self.left
@@ -79,7 +82,7 @@ class Trained(Training):
         super().__init__(session, session)
         self.__dict__["_pace"] = Pace(samples=1, original_macs=0, seconds_per_mac=0.2)
         self._pace.seconds = self.seconds
-        self.did = []
+        self.did, self.stops_after = [], 99
 
     def seconds(self, macs, epochs, quantized=0):
         return self._pace.correction * macs * (epochs + 3 * quantized)
@@ -89,6 +92,8 @@ class Trained(Training):
         recipe = trained_recipe(untrained, epochs)
         if (known := self._session.known(recipe)) is not None:
             return known
+        if len(self.did) == self.stops_after:
+            raise Cancelled
         macs = parent.figures["macs"].value
         floats, late = split_epochs(untrained, epochs)
         took = self._session.slower * macs * (floats + 3 * late)
@@ -210,6 +215,60 @@ def test_how_long_an_epoch_takes_is_said_of_what_was_trained_as_well():
     session.left = 5
     training.train_best()
     assert "takes about 20.0 s" in session.said[-1]
+
+
+@pytest.mark.parametrize("stops_after", [0, 1, 2, 3, 4])
+def test_a_training_that_was_stopped_goes_on_as_it_was_planned(stops_after):
+    """Whatever time is left then: half of an epoch was lost, say."""
+    three = [
+        candidate(0, loss=4, size=90, macs=10, ratio=0.1),
+        candidate(1, loss=20, size=90, macs=5, ratio=0.5),
+        candidate(2, loss=60, size=90, macs=2, ratio=0.8),
+    ]
+    unbroken = Trained(Searched(three, 300))
+    unbroken.train_best()
+    session = Searched(three, 300)
+    first = Trained(session)
+    first.stops_after = stops_after
+    with pytest.raises(Cancelled):
+        first.train_best()
+    session.left -= 2
+    again = Trained(session)
+    again.take_up()
+    assert again.did
+    did = [*first.did, *again.did]
+    assert did == unbroken.did[: len(did)]
+    assert session.notes["round"] is None
+    again.take_up()
+    assert did == [*first.did, *again.did], "once"
+
+
+@pytest.mark.parametrize(
+    ("replayed", "took", "left", "ends"),
+    [
+        pytest.param(0, 10.0, 30.0, True, id="four epochs as thought"),
+        pytest.param(0, 20.0, 50.0, False, id="slower than thought"),
+        pytest.param(3, 10.0, 1.0, True, id="the last after three of an earlier attempt"),
+        pytest.param(2, 20.0, 30.0, True, id="one is left after a slow one"),
+        pytest.param(2, 20.0, 15.0, False, id="one is left and there is no time"),
+    ],
+)
+def test_whether_a_training_ends_in_time_is_told_by_its_first_new_epoch(replayed, took, left, ends):
+    session = Searched([candidate(0, loss=4, size=90, macs=10)], left)
+    now = iter([0.0] * (1 + replayed) + [took] * 9)
+    session.clock, session.watch, session.tell = lambda: next(now), Watch(), lambda: None
+    session.budget = SimpleNamespace(seconds=0)
+    recipe = trained_recipe(Recipe.from_json(session.candidates[0].made["recipe"]), 4)
+    entry = next(e for e in recipe.active if e.step.cost == "training")
+    _, record = Trained(session)._tracked(entry, recipe, 10.0, (4, 0), _Lesson())
+    for _ in range(replayed):
+        record({"seconds": 10.0})
+    if ends:
+        for _ in range(4 - replayed):
+            record({"seconds": took})
+    else:
+        with pytest.raises(_TooSlowError):
+            record({"seconds": took})
 
 
 def test_without_anything_to_train_the_search_may_go_on_trying():
