@@ -84,8 +84,9 @@ def nas(
         list[str] | None, typer.Option(help="Narrow the space: width=8,16; may be repeated.")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(help="Trainings of what is taken, for an interval over them.")
-    ] = 1,
+        int,
+        typer.Option(help="Times what is taken is trained again from other weights."),
+    ] = 0,
     study: Annotated[
         str,
         typer.Option(
@@ -170,7 +171,8 @@ def _print(found: dict[str, Any]) -> None:
         columns = ("network", "epochs", "error", "on test", *costs, "")
         print_table("\nThe front, cheapest first", columns, rows)
     for error in found["seeds"].values():
-        typer.echo(f"\nTaken, from {error['n']} seeds: error {error['text']}.")
+        times = "once" if error["n"] == 1 else f"{error['n']} times"
+        typer.echo(f"\nTaken, trained again {times} from other weights: error {error['text']}.")
     if found["trust"]:
         lines = [(o["title"], o["tau"]["text"], o["rho"]["text"]) for o in found["trust"]]
         n = found["trust"][0]["tau"]["n"]

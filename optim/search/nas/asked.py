@@ -62,8 +62,8 @@ class Asked:
         weighs_training: Whether seconds of training are an objective as well.
         also: Fields that all families share and that are searched as well.
         only: ``{field: values}`` that narrow the space.
-        seeds: Trainings of what is taken, each from other weights: its error has an interval over
-            them. One is the training that it was found by.
+        seeds: Further initial weights that what is taken is trained from: its error has an interval
+            over these trainings alone. 0 for none.
         study: Name of the study; made of what is asked for if empty.
         seed: Of initial weights, order of samples, and sampler.
 
@@ -84,7 +84,7 @@ class Asked:
     weighs_training: bool = False
     also: Collection[str] = ()
     only: Mapping[str, Sequence[Scalar]] = field(default_factory=dict)
-    seeds: int = 1
+    seeds: int = 0
     study: str = ""
     seed: int = 0
 
@@ -126,9 +126,9 @@ class Asked:
             raise ConfigError(
                 f"epochs must be from 1 to {_MOST_EPOCHS}: got {self.epochs!r}.", field="epochs"
             )
-        if isinstance(self.seeds, bool) or not 1 <= self.seeds <= _MOST_SEEDS:
+        if isinstance(self.seeds, bool) or not 0 <= self.seeds <= _MOST_SEEDS:
             raise ConfigError(
-                f"seeds must be from 1 to {_MOST_SEEDS}: got {self.seeds!r}.", field="seeds"
+                f"seeds must be from 0 to {_MOST_SEEDS}: got {self.seeds!r}.", field="seeds"
             )
         if unknown := sorted(set(self.also) - SHARED):
             raise ConfigError(

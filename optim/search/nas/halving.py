@@ -50,8 +50,12 @@ def taken(candidates: Sequence[Candidate], goals: Goals) -> Candidate | None:
     """Return the network to take, as :func:`~optim.search.choosing.chosen`; None if none will do.
 
     Estimates of a device are taken by their value: their intervals are so wide that what certainly
-    keeps a limit is often much worse.
+    keeps a limit is often much worse. Where nothing is asked for the compromise is one among those
+    that were trained for longest: an error after less says little of what it will be.
     """
+    if not goals.asked:
+        longest = max((c.made.get("epochs", 0) for c in candidates if c.is_whole), default=0)
+        candidates = [c for c in candidates if c.made.get("epochs", 0) == longest]
     by_value = [
         replace(
             c,

@@ -16,8 +16,9 @@ goes on where it was.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from optim.errors import Cancelled, ConfigError, OptimError
 from optim.quantity import Quantity, format_value
@@ -28,7 +29,7 @@ from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
 from optim.search.nas.asked import Asked
 from optim.search.nas.ending import Answer, finish, impossible_answer
-from optim.search.nas.halving import LEARNED, newest, promotion, ranked
+from optim.search.nas.halving import LEARNED, newest, promotion, ranked, taken
 from optim.search.nas.repeating import repeat
 from optim.search.nas.session import Session
 from optim.search.nas.supernet.stage import learn
@@ -107,22 +108,24 @@ class ArchitectureSearch:
             trying.begin(smallest)
             if session.asked.method == "supernet":
                 _learn(session, trying, smallest)
-            is_left = _search(session, trying)
-            ended = "The budget is spent." if is_left else "Nothing is left to try."
+            ended = _search(session, trying)
         except OutOfTimeError:
             ended = "The budget is spent."
         finally:
             trying.give_up()
+        repeat(session)
         if session.watch.is_enough():
             ended = "It was asked to take what it has."
         return finish(session, ended)
 
 
-def _search(session: Session, trying: Trying) -> bool:
+def _search(session: Session, trying: Trying) -> str:
     """Try networks, train the best for longer, and at last the front to the end.
 
+    Nothing is begun that would take time from training the best to the end.
+
     Returns:
-        Whether there was more to try.
+        Why it ended.
     """
     words = ", ".join(map(str, session.rungs))
     session.say(
@@ -139,21 +142,27 @@ def _search(session: Session, trying: Trying) -> bool:
         if lengths != known_lengths:
             known_lengths = lengths
             _tell_lengths(session)
+        found = promotion(all_begun, session.goals, lengths, first=session.learns_lengths)
         if trying.is_full:
             trying.collect()
-        elif found := promotion(all_begun, session.goals, lengths, first=session.learns_lengths):
+        elif found and _has_time(session, found[1], found[0]):
             trying.train(*found, "longer training")
             if not trying.away:
                 session.say(session.best_so_far())
-        elif is_left:
+        elif is_left and _has_time(session, lengths[0]):
             is_left = trying.try_next()
-        else:
+        elif trying.away:
             trying.collect()
+        else:
+            break
         if known == 0 and session.candidates:
             session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
     _finish_front(session, trying)
-    repeat(session)
-    return is_left
+    if not is_left:
+        return "Nothing is left to try."
+    if not session.time():
+        return "The budget is spent."
+    return "What is left of the budget is too short for another training."
 
 
 def _tell_lengths(session: Session) -> None:
@@ -178,15 +187,28 @@ def _learn(session: Session, trying: Trying, smallest: Mapping[str, Scalar]) -> 
     session.say(session.best_so_far())
 
 
+def _has_time(session: Session, epochs: int, candidate: Candidate | None = None) -> bool:
+    """Whether a training would end before the best has to be trained to the end.
+
+    Args:
+        session: The search.
+        epochs: Of the training.
+        candidate: What is to be trained, once it was for shorter; a new network if None.
+    """
+    known = newest(session.candidates) if candidate is None else [candidate]
+    if not known:
+        return True  # something has to be there in the end
+    each = median(c.figures["training"].value / c.made["epochs"] for c in known)
+    return _SURE * each * epochs <= session.time() - _for_the_end(session)
+
+
 def _for_the_end(session: Session) -> float:
     """Return the seconds that training the best to the end will take; 0 where it takes too long."""
-    best = ranked(newest(session.candidates), session.goals)
-    if session.budget.share < _FIRST_SHARE:
+    best = next(iter(_in_order(session, newest(session.candidates))), None)
+    if session.budget.share < _FIRST_SHARE or best is None:
         return 0.0
-    if not best:
-        return 0.0
-    is_whole = best[0].made["epochs"] == session.rungs[-1]
-    wanted = 0.0 if is_whole else _SURE * _whole_training(session, best[0])
+    is_whole = best.made["epochs"] == session.rungs[-1]
+    wanted = 0.0 if is_whole else _SURE * _whole_training(session, best)
     most = _LAST_SHARE * session.budget.seconds
     # What cannot be trained to the end within its part is no reason to stop trying others.
     return min(most, wanted + _again(session)) if wanted <= most else 0.0
@@ -194,10 +216,17 @@ def _for_the_end(session: Session) -> float:
 
 def _again(session: Session) -> float:
     """Return the seconds that repetitions of what is taken will take."""
-    best = ranked(newest(session.candidates), session.goals)
-    if not best:
-        return 0.0
-    return (session.asked.seeds - 1) * _SURE * _whole_training(session, best[0])
+    best = next(iter(_in_order(session, newest(session.candidates))), None)
+    return session.asked.seeds * _SURE * _whole_training(session, best) if best else 0.0
+
+
+def _in_order(session: Session, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return networks as they are to be trained to the end: what would be taken first.
+
+    Where nothing is asked for only those are taken that were trained to the end: the best first.
+    """
+    best = taken(candidates, session.goals) if session.goals.asked else None
+    return sorted(ranked(candidates, session.goals), key=lambda c: c is not best)
 
 
 def _whole_training(session: Session, candidate: Candidate) -> float:
@@ -214,7 +243,7 @@ def _finish_front(session: Session, trying: Trying) -> None:
         begun = over | {c.parent for c in trying.away if c.made["epochs"] == session.rungs[-1]}
         left = [
             c
-            for c in ranked(front, session.goals)
+            for c in _in_order(session, front)
             if c.made["epochs"] < session.rungs[-1] and c.number not in begun
         ]
         # What is taken comes first; of the time after that its repetitions have their part.

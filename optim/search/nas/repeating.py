@@ -1,4 +1,7 @@
-"""Whether what is taken was luck: trained again from other weights, as long, for an interval."""
+"""Whether what is taken was luck: trained again from other weights, as long, for an interval.
+
+The training that it was found by does not count: it was chosen for what it reached.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +14,41 @@ from optim.quantity import How, Quantity
 from optim.search.candidate import Candidate
 from optim.search.nas.halving import taken
 from optim.search.nas.session import Session
+from optim.search.session import OutOfTimeError
 
 __all__ = ["over_seeds", "repeat"]
 
 
 def repeat(session: Session) -> None:
-    """Train what is taken from other weights, as often as is asked for and time allows."""
+    """Train what is taken from other weights, as often as is asked for and time allows.
+
+    What an earlier attempt has trained counts.
+    """
     best = taken(session.candidates, session.goals)
-    if session.asked.seeds < 2 or best is None or not best.made.get("epochs"):
+    if not session.asked.seeds or best is None or not best.made.get("epochs"):
         return
+    note = f"errors of {best.number}"
+    errors = dict(session.points.noted(note) or ())
     each = best.figures["training"].value
-    errors = [best.figures["error"].value]
-    for turn in range(1, session.asked.seeds):
+    for turn in range(1, session.asked.seeds + 1):
+        seed = session.asked.seed + turn
+        if seed in errors:
+            continue
         if each > session.time():
             break
-        session.begin(
-            f"training {best.title} from other weights, {turn + 1} of {session.asked.seeds}"
-        )
-        errors.append(_error(session, best, session.asked.seed + turn))
-    if len(errors) < 2:
+        session.begin(f"training {best.title} from other weights, {turn} of {session.asked.seeds}")
+        try:
+            errors[seed] = _error(session, best, seed)
+        except OutOfTimeError:
+            break
+        session.points.note(note, list(errors.items()))
+    if not errors:
         session.say("There was no time left to train what is taken from other weights.")
         return
-    session.repeated = {best.number: over_seeds(errors, best.figures["error"].how)}
-    session.say(f"{best.title} from {len(errors)} seeds: error {session.repeated[best.number]}.")
+    found = over_seeds(list(errors.values()), best.figures["error"].how)
+    session.repeated = {best.number: found}
+    times = "once" if len(errors) == 1 else f"{len(errors)} times"
+    session.say(f"{best.title}, trained again {times} from other weights: error {found}.")
 
 
 def over_seeds(errors: Sequence[float], how: How) -> Quantity:
@@ -53,7 +68,7 @@ def _error(session: Session, candidate: Candidate, seed: int) -> float:
         bench.architecture(candidate.point),
         int(candidate.made["epochs"]),
         seed=seed,
-        check=session.watch.check,
+        check=session.check,
     )
     judged = bench.judge(bench.deployed(bundle), bench.subject.part, session.watch.check)
     return judged.error.value

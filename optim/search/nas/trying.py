@@ -19,7 +19,7 @@ from optim.models.zoo import architecture_to_json
 from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
-from optim.search.executor import LOOK_EVERY_S, NETWORK_KIND, Order
+from optim.search.executor import LOOK_EVERY_S, NETWORK_KIND, Order, Outcome
 from optim.search.front import front
 from optim.search.nas.asked import PREDICTOR
 from optim.search.nas.predicting import LEAST_KNOWN, Known, most_promising
@@ -103,14 +103,23 @@ class Trying:
                 if outcome.problem:
                     found = replace(begun, note=outcome.problem)
                 else:
-                    session.watch.trained(outcome.key)
-                    bundle = session.trained(begun)
-                    found = self._judged(begun, bundle, outcome.seconds)
+                    found = self._looked_at(begun, outcome)
                 self._keep(replace(found, seconds=time.monotonic() - away.began), away.number)
             session.tell()
             if ended:
                 return
             session.check()
+
+    def _looked_at(self, begun: Candidate, outcome: Outcome) -> Candidate:
+        """Return a candidate with what the network that was trained elsewhere reaches."""
+        session = self._session
+        session.watch.trained(outcome.key)
+        try:
+            return self._judged(begun, session.trained(begun), outcome.seconds)
+        except (Cancelled, OutOfTimeError):
+            raise
+        except OptimError as error:
+            return replace(begun, note=str(error))
 
     def give_up(self) -> None:
         """Take back what is trained elsewhere; another attempt asks for it again."""

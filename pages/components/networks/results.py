@@ -120,7 +120,8 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
             n = f"{accuracy['n']:,} validation samples"
             st.caption(f"{n}; error on test {error['text']}" if error else n)
             if again := found.get("seeds", {}).get(str(row["number"])):
-                st.caption(f"Error over {again['n']} seeds: {again['text']}")
+                times = "once" if again["n"] == 1 else f"{again['n']} times"
+                st.caption(f"Trained again {times}, from other weights: error {again['text']}")
         for cost in found["goals"]["objectives"][1:]:
             figure = row["figures"].get(cost)
             if figure is None:

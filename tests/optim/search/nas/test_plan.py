@@ -190,6 +190,50 @@ def test_what_is_taken_is_trained_from_other_weights_for_an_interval(search):
     assert len(state["candidates"]) == 1
 
 
+def test_the_training_that_something_is_chosen_for_is_not_among_those_that_judge_it(
+    search, monkeypatch
+):
+    seeds, train = [], Bench.train
+
+    def noted(bench, architecture, epochs, *, seed=None, **options):
+        seeds.append(seed)
+        if seeds.count(3) == 1 and seed == 3:
+            raise Cancelled
+        return train(bench, architecture, epochs, seed=seed, **options)
+
+    monkeypatch.setattr(Bench, "train", noted)
+    fields = {"only": {"width": [8], "depth": [1]}, "epochs": 2, "study": "again", "seed": 1}
+    with pytest.raises(Cancelled):
+        search(seeds=2, **fields).run()
+    _, state = answered(search(seeds=2, **fields))
+    assert seeds == [None, 2, 3, 3], "none of them twice"
+    (error,) = state["seeds"].values()
+    assert error["n"] == 2
+
+
+@pytest.mark.parametrize("seconds", [25.0, 40.0, 55.0])
+def test_nothing_is_begun_that_would_take_the_time_of_training_the_best(
+    search, monkeypatch, seconds
+):
+    """Every epoch takes a second; what is begun too late is cut off."""
+    begun, train = [], Bench.train
+    only = {"width": [4, 8, 12, 16, 20, 24, 28, 32], "depth": [1, 2]}
+    found = search(only=only, epochs=9, seconds=seconds, step=0.0)
+    session = found.session
+
+    def timed(bench, architecture, epochs, **options):
+        begun.append((epochs, session.time()))
+        bundle, _ = train(bench, architecture, epochs)
+        session.clock.now += epochs
+        return bundle, float(epochs)
+
+    monkeypatch.setattr(Bench, "train", timed)
+    _, state = answered(found)
+    assert all(epochs <= left for epochs, left in begun)
+    row = next(row for row in state["candidates"] if row["number"] == state["chosen"])
+    assert row["epochs"] == 9
+
+
 @pytest.mark.parametrize(("epoch_s", "kept"), [(1.0, 43.2), (3.0, 0.0)])
 def test_time_is_kept_for_a_whole_training_only_where_it_fits(search, epoch_s, kept):
     found = search(seconds=100.0, epochs=36, step=0.0)
