@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn, Self
 
 from optim.errors import ConfigError
 
-__all__ = ["Comparison", "How", "Quantity", "format_value"]
+__all__ = ["Comparison", "How", "Quantity", "format_at_least", "format_value"]
 
 
 class How(StrEnum):
@@ -268,7 +268,7 @@ def format_value(value: float, unit: str, half_width: float | None = None) -> st
     if not math.isfinite(value):
         return "not measured"
     spec = UNITS[unit]
-    _, divisor, suffix = next(step for step in spec.steps if abs(value) >= step[0] or not step[0])
+    _, divisor, suffix = _step_of(value, unit)
     scaled = value / divisor
     if half_width is None or not math.isfinite(half_width):
         whole = unit in _WHOLE and scaled == value == round(value)
@@ -277,6 +277,26 @@ def format_value(value: float, unit: str, half_width: float | None = None) -> st
     spread = half_width / divisor
     digits = _digits_for(spread, 1)
     return f"{_round(scaled, digits)} ± {_round(spread, digits)}{suffix}"
+
+
+def format_at_least(value: float, unit: str) -> str:
+    """Write a value for a reader who has to allow it: as :func:`format_value`, rounded up.
+
+    Example:
+        >>> format_value(40_036, "bytes"), format_at_least(40_036, "bytes")
+        ('40.0 kB', '40.1 kB')
+    """
+    if not math.isfinite(value):
+        return format_value(value, unit)
+    _, divisor, _ = _step_of(value, unit)
+    scale = 10 ** _digits_for(value / divisor, UNITS[unit].digits)
+    # What floating point adds to a value that has just these digits is not rounded up.
+    return format_value(math.ceil(round(value / divisor * scale, 6)) / scale * divisor, unit)
+
+
+def _step_of(value: float, unit: str) -> tuple[float, float, str]:
+    """Return from which value on, by what, and under which name a unit is scaled."""
+    return next(step for step in UNITS[unit].steps if abs(value) >= step[0] or not step[0])
 
 
 def _digits_for(value: float, significant: int) -> int:

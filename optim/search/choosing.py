@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optim.quantity import format_value
+from optim.quantity import format_at_least
 from optim.search.candidate import Candidate
 from optim.search.figures import FIGURES
 from optim.search.front import front, knee
@@ -90,7 +90,7 @@ class Closest:
         """What failed, by how much, and what to relax."""
         missed = " ".join(miss.text for miss in self.misses)
         ways = [
-            f"{FIGURES[name].title.lower()} up to {format_value(value, FIGURES[name].unit)}"
+            f"{FIGURES[name].title.lower()} up to {format_at_least(value, FIGURES[name].unit)}"
             for name, value in self.relaxations.items()
         ]
         return f"{missed} What would do: allow {', or '.join(ways)}." if ways else missed
@@ -107,7 +107,9 @@ def closest_miss(candidates: Sequence[Candidate], goals: Goals) -> Closest | Non
         others = [
             c.figures[limit.figure].value
             for c in able
-            if limit.figure in c.figures and not goals.misses(c.figures, but=(limit.figure,))
+            if c.is_whole
+            and limit.figure in c.figures
+            and not goals.misses(c.figures, but=(limit.figure,))
         ]
         if others:
             relaxations[limit.figure] = min(others)

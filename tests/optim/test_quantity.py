@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optim.errors import ConfigError
-from optim.quantity import UNITS, Comparison, How, Quantity, format_value
+from optim.quantity import UNITS, Comparison, How, Quantity, format_at_least, format_value
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,21 @@ def test_noise_is_never_called_a_change(value, half):
     touches = value - half <= 0 <= value + half
     assert change.beyond_noise == (not touches)
     assert ("no difference" in change.verdict()) == touches
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (40_036, "bytes", "40.1 kB"),
+        (40_000, "bytes", "40.0 kB"),
+        (130, "bytes", "130 B"),
+        (2.00419, "points", "2.01 points"),
+        (0.07, "points", "0.070 points"),
+        (0.1 + 0.2, "points", "0.300 points"),
+        (999_999, "bytes", "1.00 MB"),
+        (0.0, "points", "0.0 points"),
+        (float("nan"), "bytes", "not measured"),
+    ],
+)
+def test_what_has_to_be_allowed_is_rounded_up(value, unit, text):
+    assert format_at_least(value, unit) == text

@@ -124,6 +124,18 @@ def test_the_closest_miss_says_what_to_relax():
     assert closest_miss([], GOALS) is None
 
 
+def test_the_advice_what_to_relax_is_enough_as_it_is_read():
+    goals = Goals(limits=(Limit("bytes", 30_000.0), Limit("loss", 1.0)))
+    found = [
+        candidate(1, 2.00419, 20_000),
+        candidate(2, 1.2, 20_000, outcome="ranked"),  # not on all samples: it is never taken
+        candidate(3, 0.5, 40_036),
+    ]
+    closest = closest_miss(found, goals)
+    assert closest.relaxations == {"loss": 2.00419, "bytes": 40_036}
+    assert "allow size up to 40.1 kB, or loss of quality up to 2.01 points" in closest.text
+
+
 def test_the_front_leaves_out_what_another_beats():
     found = [candidate(1, 1.0, 50), candidate(2, 2.0, 50), candidate(3, 3.0, 10)]
     assert [c.number for c in front_of(found, GOALS)] == [3, 1]
