@@ -73,7 +73,15 @@ class SearchSession:
     # --- what was tried ---------------------------------------------------------------------
 
     def begin_studies(
-        self, name: str, space: Space, about: Mapping[str, Any], sampler: str, seed: int, what: str
+        self,
+        name: str,
+        space: Space,
+        about: Mapping[str, Any],
+        sampler: str,
+        seed: int,
+        what: str,
+        *,
+        is_free: bool,
     ) -> None:
         """Begin to keep what is tried, or go on where an earlier attempt was stopped.
 
@@ -84,6 +92,7 @@ class SearchSession:
             sampler: What thinks of points.
             seed: Of the sampler.
             what: Word for what is tried, in the plural.
+            is_free: See :meth:`~optim.search.study.Study.open`.
 
         Raises:
             ConfigError: If a study of that name searches for something else.
@@ -91,10 +100,16 @@ class SearchSession:
         """
         options: dict[str, Any] = {"about": about, "seed": seed, "url": self._url}
         points = Study.open(
-            name, space, self.goals, sampler=sampler, population=_POPULATION, **options
+            name,
+            space,
+            self.goals,
+            sampler=sampler,
+            population=_POPULATION,
+            is_free=is_free,
+            **options,
         )
         others = Study.open(
-            f"{name}{BEYOND}", space, self.goals, sampler="random", beside=points, **options
+            f"{points.name}{BEYOND}", space, self.goals, sampler="random", beside=points, **options
         )
         points.beside(others)
         self._studies = points, others
@@ -105,6 +120,11 @@ class SearchSession:
             self.say(
                 f"This search goes on: {len(self.candidates)} {what} are known, "
                 f"{format_value(spent, 's')} are spent."
+            )
+        elif points.name != name:
+            self.say(
+                "The search that was begun under this name was for something else: model, data or "
+                "program were others. This one begins anew."
             )
 
     @property

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["BEYOND", "Asked", "Study", "studies_url"]
+__all__ = ["BEYOND", "Asked", "Study", "studies_url", "study_of"]
 
 BEYOND = " and beyond"
 """End of the names of studies that hold what lies beyond a space."""
@@ -45,6 +45,11 @@ _DIED = "died"
 _MOST_DEATHS = 2
 _UNKNOWN_LOSS = 100.0
 """Quality of what was not looked at because it misses a limit anyway."""
+
+
+def study_of(run_id: str) -> str:
+    """Return the name of the study that keeps what a run tries."""
+    return f"run {run_id}"
 
 
 def studies_url(store: str) -> str:
@@ -110,6 +115,7 @@ class Study:
         seed: int = 0,
         url: str = "",
         beside: Study | None = None,
+        is_free: bool = False,
     ) -> Self:
         """Open a study, or begin one.
 
@@ -125,6 +131,9 @@ class Study:
             seed: Of the sampler.
             url: Of the database; that of :func:`studies_url` if empty.
             beside: Another study of the same search.
+            is_free: Whether nobody has asked for the name: where a study of that name searches for
+                something else, the file of its model was another one, say, one of a longer name is
+                opened.
 
         Raises:
             ConfigError: If there is a study of that name that searches for something else.
@@ -136,21 +145,27 @@ class Study:
         chooser = _quietly(lambda: sampler_of(sampler, seed, population))
         with _faults():
             storage = _storage(url or studies_url(""))
-            study = optuna.create_study(
-                study_name=name,
-                storage=storage,
-                sampler=chooser,
-                directions=["minimize"] * len(goals.objectives),
-                load_if_exists=True,
-            )
-            known = study.user_attrs
             identity = _identity(about, space, goals)
-            if known and known.get(_ABOUT) != identity:
-                raise ConfigError(
-                    f"There is a study {name!r} already, and it searches for something else.",
-                    hint="Choose another name.",
-                    field="study",
+
+            def opened(name: str) -> optuna.Study:
+                return optuna.create_study(
+                    study_name=name,
+                    storage=storage,
+                    sampler=chooser,
+                    directions=["minimize"] * len(goals.objectives),
+                    load_if_exists=True,
                 )
+
+            study = opened(name)
+            known = study.user_attrs
+            if known and known.get(_ABOUT) != identity:
+                if not is_free:
+                    raise ConfigError(
+                        f"There is a study {name!r} already, and it searches for something else.",
+                        hint="Choose another name.",
+                        field="study",
+                    )
+                study = opened(f"{name} {identity[:12]}")
             study.set_user_attr(_ABOUT, identity)
             study.set_user_attr(_GOALS, goals.to_json())
             study.set_user_attr(_SPACE, [dimension.name for dimension in space])

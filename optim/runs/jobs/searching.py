@@ -10,18 +10,13 @@ if TYPE_CHECKING:
     from optim.runs.work import Work
     from optim.search.watch import Watch
 
-__all__ = ["search_options", "study_of", "watch_of"]
-
-
-def study_of(run_id: str) -> str:
-    """Return the name of the study that keeps what a run tries."""
-    return f"run {run_id}"
+__all__ = ["search_options", "watch_of"]
 
 
 def search_options(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a run searches for, as plain data, and where it looks for files and studies."""
     from optim.runs.store import store_url
-    from optim.search.study import studies_url
+    from optim.search.study import studies_url, study_of
 
     spec: Mapping[str, Any] = work.run.spec
     asked = {name: value for name, value in spec.items() if name != "base"}

@@ -109,7 +109,13 @@ class Session(SearchSession):
             "seed": seed,
         }
         self.begin_studies(
-            self.asked.name, recipes.space, about, self.asked.sampler, seed, "candidates"
+            self.asked.name,
+            recipes.space,
+            about,
+            self.asked.sampler,
+            seed,
+            "candidates",
+            is_free=self.asked.is_study_free,
         )
 
     def known(self, recipe: Recipe) -> Candidate | None:

@@ -145,7 +145,15 @@ class Session(SearchSession):
             "seed": asked.seed,
         }
         sampler = "random" if asked.sampler == PREDICTOR else asked.sampler
-        self.begin_studies(asked.name, self.bench.space, about, sampler, asked.seed, "networks")
+        self.begin_studies(
+            asked.name,
+            self.bench.space,
+            about,
+            sampler,
+            asked.seed,
+            "networks",
+            is_free=asked.is_study_free,
+        )
 
     def trained(self, candidate: Candidate) -> ModelBundle:
         """Return the network that a candidate is; made again if its file is gone."""

@@ -8,7 +8,6 @@ from optim.errors import Cancelled, ConfigError
 from optim.recipe import Recipe
 from optim.runs.job import perform
 from optim.runs.jobs import JOBS
-from optim.runs.jobs.searching import study_of
 from optim.runs.queue import Queue
 from optim.runs.run import State
 from optim.runs.work import Work
@@ -94,4 +93,3 @@ def test_a_run_that_shows_nothing_shows_nothing(store, spec):
     run = store.submit("search", spec)
     assert store.live(run.id) == {}
     assert not store.is_enough(run.id)
-    assert study_of(run.id) == f"run {run.id}"

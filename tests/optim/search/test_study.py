@@ -63,6 +63,17 @@ def test_what_was_told_is_there_when_it_is_opened_again(open_study):
     assert again.spent_s == 12.5
 
 
+def test_a_name_that_nobody_chose_gives_way_to_what_is_searched_for(open_study):
+    first = open_study(about={"model": "m"})
+    first.add(told({}))
+    other = open_study(about={"model": "another file of that name"}, is_free=True)
+    assert other.name != first.name
+    assert other.candidates() == []
+    again = open_study(about={"model": "another file of that name"}, is_free=True)
+    assert again.name == other.name
+    assert open_study(about={"model": "m"}, is_free=True).name == first.name
+
+
 def test_what_was_noted_is_there_until_it_is_forgotten(open_study):
     study = open_study()
     assert study.noted("round") is None

@@ -257,6 +257,19 @@ def test_two_searches_of_one_name_are_refused(search):
         search(study="same", epochs=1, only={"width": [8], "depth": [1]}).run()
 
 
+@pytest.mark.parametrize("study", ["", "run 0123"])
+def test_what_was_begun_before_something_changed_is_no_hindrance(search, monkeypatch, study):
+    fields = {"epochs": 3, "only": {"width": [4], "depth": [1]}, "study": study}
+    answered(search(**fields))
+    monkeypatch.setattr("optim.search.nas.session.rungs_of", lambda epochs, networks: (1, epochs))
+    for is_first in (True, False):
+        found = search(**fields)
+        _, state = answered(found)
+        assert ("begins anew" in str(state["story"])) is is_first
+        assert found.session.was_resumed is not is_first
+        assert state["satisfied"]
+
+
 def test_what_is_tried_next_is_what_promises_most(search, monkeypatch):
     asked = []
 
