@@ -12,7 +12,7 @@ from optim.search.figures import FIGURES
 from optim.search.front import front, knee
 from optim.search.goals import Goals, Miss
 
-__all__ = ["Closest", "chosen", "closest_miss", "front_of", "knee_of", "under"]
+__all__ = ["Closest", "chosen", "closest_miss", "front_of", "knee_of"]
 
 
 def front_of(
@@ -34,12 +34,6 @@ def knee_of(found: Sequence[Candidate], goals: Goals) -> Candidate | None:
     """Return the compromise of a front, see :func:`optim.search.front.knee`."""
     position = knee([goals.values(c.figures) or () for c in found])
     return None if position is None else found[position]
-
-
-def under(found: Sequence[Candidate], goals: Goals, figure: str, most: float) -> Candidate | None:
-    """Return the best candidate of a front that takes no more than a budget of one figure."""
-    able = [c for c in found if figure in c.figures and c.figures[figure].value <= most]
-    return min(able, key=lambda c: c.figures[goals.quality].value, default=None)
 
 
 def chosen(candidates: Sequence[Candidate], goals: Goals) -> Candidate | None:

@@ -134,7 +134,7 @@ class Training:
             self._rounds([_Student(candidate) for candidate in in_time])
             if len(session.candidates) == known:
                 self.is_over = True
-                session.say("What is left is too short for a training that could change something.")
+                session.say("No further training could change something in the time that is left.")
         elif able:
             self.is_over = True
             epoch = format_value(min(self._pace_of(c, 1) for c in able), "s")

@@ -138,7 +138,7 @@ class Trying:
                 if session.budget.spent + expected > until:
                     continue
                 began = session.budget.spent
-                tried = self._measured(variants[words], parent)
+                tried = self._measured(variants[words], present)
                 took[words] = session.budget.spent - began
                 loss = session.goals.quality
                 if tried is not None and tried.figures[loss].value < present.figures[loss].value:

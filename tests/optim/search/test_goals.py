@@ -5,7 +5,7 @@ import pytest
 from optim.errors import ConfigError
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
-from optim.search.choosing import chosen, closest_miss, front_of, knee_of, under
+from optim.search.choosing import chosen, closest_miss, front_of, knee_of
 from optim.search.goals import Goals, Limit
 
 
@@ -139,8 +139,6 @@ def test_the_advice_what_to_relax_is_enough_as_it_is_read():
 def test_the_front_leaves_out_what_another_beats():
     found = [candidate(1, 1.0, 50), candidate(2, 2.0, 50), candidate(3, 3.0, 10)]
     assert [c.number for c in front_of(found, GOALS)] == [3, 1]
-    assert under(front_of(found, GOALS), GOALS, "bytes", 20).number == 3
-    assert under(front_of(found, GOALS), GOALS, "bytes", 5) is None
     assert knee_of([], GOALS) is None
 
 
