@@ -57,8 +57,8 @@ FILES = cache_home() / "bench" / "deep-compression"
 SEEDS = range(5)
 SPEC = InputSpec((1, 28, 28), mean=(0.1307,), std=(0.3081,), scale=255.0)
 LOOP = {"batch_size": 128, "shift": 0, "weight_decay": 0.0001}
-LEARN = FineTuneQuantized(epochs=3, learning_rate=0.01, **LOOP)
-"""The training of shared values."""
+SHIFTED = LOOP | {"shift": 1}
+"""Random shifts while it is pruned: what is left of a network learns less by heart."""
 RIVAL_WIDTHS = range(4, 33, 4)
 
 
@@ -72,6 +72,7 @@ class Network:
         train: Its training.
         prune: Its pruning.
         share: How its weights share values.
+        learn: The training of shared values.
     """
 
     title: str
@@ -79,6 +80,7 @@ class Network:
     train: FineTune
     prune: PruneGradually
     share: ShareWeights
+    learn: FineTuneQuantized
 
 
 def lenet_300_100(seed: int):
@@ -111,13 +113,15 @@ NETWORKS = {
         FineTune(epochs=20, learning_rate=0.1, **LOOP),
         PruneGradually(sparsity=0.97, epochs=30, learning_rate=0.05, end=0.6, **LOOP),
         ShareWeights(bits=4, bias_bits=3),
+        FineTuneQuantized(epochs=3, learning_rate=0.01, **LOOP),
     ),
     "lenet-5": Network(
         "LeNet-5",
         lambda seed: LeNet5().build((1, 28, 28), 10, seed),
         FineTune(epochs=10, learning_rate=0.05, **LOOP),
-        PruneGradually(sparsity=0.99, epochs=16, learning_rate=0.05, end=0.6, **LOOP),
+        PruneGradually(sparsity=0.99, epochs=30, learning_rate=0.05, end=0.6, **SHIFTED),
         ShareWeights(bits=3, bias_bits=3),
+        FineTuneQuantized(epochs=3, learning_rate=0.01, **SHIFTED),
     ),
 }
 
@@ -199,7 +203,7 @@ def shared(name: str, seed: int) -> ModelBundle:
     network, whole = NETWORKS[name], trained(name, seed)
     steps = [network.train, network.prune, network.share]
     before = _stage(name, "shared", seed, pruned(name, seed), whole, steps)
-    return _stage(name, "learned", seed, before, whole, [*steps, LEARN])
+    return _stage(name, "learned", seed, before, whole, [*steps, network.learn])
 
 
 def rival(name: str, seed: int, most: int) -> tuple[ModelBundle, bytes]:
@@ -208,7 +212,7 @@ def rival(name: str, seed: int, most: int) -> tuple[ModelBundle, bytes]:
     It trains for as many epochs as the other did in all; which width is found without training.
     """
     network, data = NETWORKS[name], mnist(seed)
-    epochs = network.train.epochs + network.prune.epochs + LEARN.epochs
+    epochs = network.train.epochs + network.prune.epochs + network.learn.epochs
     eight = Quantize()
     for width in reversed(RIVAL_WIDTHS):
         architecture = ResNet(depth=8, width=width)
@@ -222,7 +226,8 @@ def rival(name: str, seed: int, most: int) -> tuple[ModelBundle, bytes]:
         small = eight.apply(fresh, Context(data, fresh, seed, "quantize")).bundle
         if len(packed_model(small)) <= most:
             break
-    train = FineTune(epochs=epochs, learning_rate=0.1, **LOOP)
+    loop = LOOP | {"shift": network.prune.shift}
+    train = FineTune(epochs=epochs, learning_rate=0.1, **loop)
     learned = _stage(name, f"rival-{width}", seed, fresh, fresh, [train])
     small = eight.apply(learned, Context(data, fresh, seed, "quantize")).bundle
     return small, packed_model(small)
@@ -259,7 +264,7 @@ def measured(name: str, seed: int, with_rival: bool) -> dict[str, Any]:
 def settings(name: str) -> str:
     """Identity of all that decides the results of a network."""
     network = NETWORKS[name]
-    steps = [network.train, network.prune, network.share, LEARN]
+    steps = [network.train, network.prune, network.share, network.learn]
     return digest([[type(step).__name__, step.changed()] for step in steps], LOOP)
 
 
