@@ -135,13 +135,13 @@ def _more() -> dict[str, Any]:
             "then trained on their own. Sliders then say at once what any network reaches.",
         )
         seeds = st.select_slider(
-            "Times what is taken is trained again",
+            "Repeated trainings",
             (0, 1, 2, 3, 5),
             0,
             key="networks_seeds",
             persist_state="session",
-            help="From other weights each: an error that owes nothing to its being chosen, with an "
-            "interval.",
+            help="Of what is taken, from other weights each: an error that owes nothing to being "
+            "chosen, with an interval.",
         )
         sampler = st.selectbox(
             "What thinks of networks",
