@@ -37,7 +37,7 @@ def recovery(recipe: Recipe) -> Recipe:
         >>> [entry.name for entry in recovery(pruned).active]
         ['prune_channels', 'reestimate_batchnorm', 'distill']
     """
-    removes = [i for i, entry in enumerate(recipe.entries) if _removes(entry)]
+    removes = _removals(recipe)
     rounds = _ROUNDED in TECHNIQUES and any(_quantizes(entry) for entry in recipe.active)
     if not removes and not rounds:
         raise ConfigError(
@@ -64,8 +64,12 @@ def distilled(recipe: Recipe, step: Step) -> Recipe:
     if not own:
         return recipe.with_step(step, _end_of_float(recipe))
     last = own[-1]
-    entries = (replace(e, step=step, enabled=True) if e is last else e for e in recipe.entries)
-    return replace(recipe, entries=tuple(entries))
+    others = [entry for entry in recipe.entries if entry is not last]
+    position = recipe.entries.index(last)
+    if not last.is_active:  # what was removed since it was switched off has to be won back as well
+        position = _end_of_float(replace(recipe, entries=tuple(others)))
+    others.insert(position, replace(last, step=step, enabled=True))
+    return replace(recipe, entries=tuple(others))
 
 
 def _quantizes(entry: Entry) -> bool:
@@ -85,10 +89,23 @@ def _trains(entry: Entry) -> bool:
     return entry.is_active and entry.step.cost == "training" and "float" in entry.step.requires
 
 
+def _removals(recipe: Recipe) -> list[int]:
+    """Return the positions of the steps that make the floating-point model smaller."""
+    return [i for i, entry in enumerate(recipe.entries) if _removes(entry)]
+
+
 def _end_of_float(recipe: Recipe) -> int:
-    """Return the position before the first step that quantizes, or the end."""
-    quantizers = [i for i, e in enumerate(recipe.entries) if "quantized" in e.step.ensures]
-    return min(quantizers, default=len(recipe.entries))
+    """Return the position before the first step that quantizes, or the end.
+
+    Of those that are off only what stands after all removals counts: it would come last as well.
+    """
+    last = max(_removals(recipe), default=-1)
+    quantizers = [
+        i
+        for i, e in enumerate(recipe.entries)
+        if "quantized" in e.step.ensures and (e.is_active or i > last)
+    ]
+    return max(last + 1, min(quantizers, default=len(recipe.entries)))
 
 
 def _with(recipe: Recipe, name: str, after: int, position: int) -> Recipe:

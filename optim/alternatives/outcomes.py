@@ -28,6 +28,8 @@ class Cell:
         train_accuracy: On the training samples, in 0..1.
         accuracy: On the validation samples, in 0..1.
         seconds: Wall time of the training.
+        is_selected: Whether the validation samples have chosen its epoch: its accuracy is then a
+            little too high.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Cell:
     train_accuracy: float
     accuracy: float
     seconds: float
+    is_selected: bool = False
 
     @property
     def gap(self) -> float:
@@ -76,6 +79,7 @@ class Outcome:
         accuracy_change: Against the first alternative, seed by seed; None for the first itself, and
             before two seeds of both were trained.
         speed: Its wall time over that of the first, seed by seed; None likewise.
+        is_selected: Whether the validation samples have chosen its epochs.
     """
 
     title: str
@@ -84,6 +88,7 @@ class Outcome:
     seconds: Quantity
     accuracy_change: Comparison | None
     speed: Comparison | None
+    is_selected: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -94,6 +99,7 @@ class Outcome:
             "seconds": self.seconds.to_json(),
             "accuracy_change": self.accuracy_change and self.accuracy_change.to_json(),
             "speed": self.speed and self.speed.to_json(),
+            "is_selected": self.is_selected,
         }
 
 
@@ -130,6 +136,7 @@ def _outcome(title: str, own: Mapping[int, Cell], first: Mapping[int, Cell] | No
         _mean([cell.seconds for cell in cells], "s"),
         accuracy_change,
         speed,
+        any(cell.is_selected for cell in cells),
     )
 
 

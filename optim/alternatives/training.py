@@ -21,6 +21,7 @@ from optim.errors import CalibrationError, ConfigError
 from optim.measure.evaluate import predict
 from optim.models.open import fresh_model
 from optim.step import Context, NoResume, Resume
+from optim.techniques.training import TrainingStep
 
 __all__ = ["Tracker", "train_alternatives"]
 
@@ -133,7 +134,8 @@ def _trained(
     )
     start = clock()
     trained = alternative.training.apply(fresh, context).bundle
-    seconds = clock() - start
+    # What an earlier attempt has trained is in the epochs alone.
+    seconds = max(clock() - start, sum(figures.get("seconds", 0.0) for figures in epochs.values()))
     return Cell(
         alternative.title,
         seed,
@@ -141,4 +143,11 @@ def _trained(
         float(predict(trained, data.part("train"), check=check).accuracy().value),
         float(predict(trained, data.part("validation"), check=check).accuracy().value),
         seconds,
+        is_selected=_selects(alternative),
     )
+
+
+def _selects(alternative: Alternative) -> bool:
+    """Whether validation samples choose the epoch that an alternative keeps."""
+    training = alternative.training
+    return isinstance(training, TrainingStep) and training.selects

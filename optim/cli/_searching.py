@@ -81,12 +81,15 @@ def watched(name: str, *, to_stderr: bool) -> Iterator[Watch]:
     kept.remove("")
 
 
-def executor_of(parallel: int, refs: Sequence[str], say: Callable[[str], None]) -> Executor | None:
+def executor_of(
+    parallel: int, refs: Sequence[str], search: str, say: Callable[[str], None]
+) -> Executor | None:
     """Return who trains for a search; None for this process.
 
     Args:
         parallel: How many trainings at once; 0 for this process.
         refs: What model and data are called: files are looked up in the present folder.
+        search: Name of the search.
         say: Told what happens to trainings.
 
     Raises:
@@ -100,7 +103,7 @@ def executor_of(parallel: int, refs: Sequence[str], say: Callable[[str], None]) 
 
     are_files = any(Path(ref.partition("?")[0]).exists() for ref in refs)
     base = str(Path.cwd()) if are_files else ""
-    return QueuedTrainings(RunStore.open(), parallel, base=base, say=say)
+    return QueuedTrainings(RunStore.open(), parallel, base=base, search=search, say=say)
 
 
 def bounds(**given: tuple[str, str | None]) -> dict[str, float | str]:

@@ -152,7 +152,7 @@ def nas(
             asked,
             watch,
             url=studies_url(store_url()),
-            executor=executor_of(parallel, (data,), watch.say),
+            executor=executor_of(parallel, (data,), asked.name, watch.say),
         )
         answer = search.run()
     found = answer_json(answer, asked, search.session.state())

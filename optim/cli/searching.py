@@ -127,7 +127,7 @@ def search(
             asked,
             watch,
             url=studies_url(store_url()),
-            executor=executor_of(parallel, (model, data), watch.say),
+            executor=executor_of(parallel, (model, data), asked.name, watch.say),
         )
         answer = autopilot.run()
     story = autopilot.session.story

@@ -36,6 +36,7 @@ __all__ = [
     "resized_layer",
     "shortcut_pruners",
     "slice_masks",
+    "with_all_makers",
 ]
 
 
@@ -112,6 +113,7 @@ def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
     names = {layer: name for name, layer in module.named_modules()}
     protected = _protected_layers(module)
     groups = [_heads_of(module, attention) for attention in find_attention(module)]
+    n_heads = len(groups)
     for source in _dependency_groups(module, input_shape, protected):
         group, reason = _read_group(source, names)
         reason = reason or next((protected[m] for m in group.makers if m in protected), "")
@@ -119,12 +121,36 @@ def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
             protected.update(dict.fromkeys(group.makers, reason))
         else:
             groups.append(group)
+    for group in _impossible(module, groups[n_heads:], input_shape):
+        groups.remove(group)
+        reason = "without some of its channels the layers behind it do not fit"
+        protected.update(dict.fromkeys(group.makers, reason))
     found = {maker for group in groups for maker in group.makers}
     protected = {name: reason for name, reason in protected.items() if name not in found}
     for name, layer in module.named_modules():
         if isinstance(layer, _ROOTS) and name not in found:
             protected.setdefault(name, "its channels are those of a layer that cannot lose any")
     return Channels(tuple(groups), protected)
+
+
+def _impossible(
+    module: nn.Module, groups: Sequence[ChannelGroup], input_shape: tuple[int, ...]
+) -> list[ChannelGroup]:
+    """Return the groups of which half cannot be removed; each is tried only if all cannot."""
+
+    def fits(some: Sequence[ChannelGroup]) -> bool:
+        keep = {
+            g.name: best_channels(torch.ones(g.size), 0.5, 1, g.blocks, g.together) for g in some
+        }
+        keep = {g.name: with_all_makers(g, torch.ones(g.size), keep[g.name]) for g in some}
+        try:
+            with torch.no_grad():
+                keep_channels(module, some, keep)(torch.zeros(1, *input_shape))
+        except (RuntimeError, IndexError, ValueError):
+            return False
+        return True
+
+    return [] if fits(groups) else [group for group in groups if not fits([group])]
 
 
 def _heads_of(module: nn.Module, attention: Attention) -> ChannelGroup:
@@ -217,13 +243,18 @@ def _read_group(source: Any, names: Mapping[nn.Module, str]) -> tuple[ChannelGro
             "in" if item.dep.handler.__name__ == "prune_in_channels" else "out"
         )
         index, channel = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
+        width = _width(target.module, side)
+        if int(index.max()) >= width or int(channel.max()) >= size:
+            reason = "its channels cannot be followed through all layers that read them"
         members.append(Member(names[target.module], side, index, channel))
         if side == "out" and isinstance(target.module, nn.Conv1d | nn.Conv2d | nn.Linear):
             makers.append(names[target.module])
+        if side == "in" and _multiplies(target.module):
+            reason = "a layer with several filters for each of these channels reads them"
         divisions = _divisions(target.module)
         if divisions > 1:
             blocks = lcm(blocks, divisions)
-            if not torch.equal(index, channel) or len(index) != size:
+            if not torch.equal(index, channel) or not len(index) == size == width:
                 reason = "a grouped layer reads these channels together with others"
     name = members[0].layer
     return ChannelGroup(name, size, tuple(members), tuple(makers), blocks, source), reason
@@ -238,6 +269,15 @@ def _divisions(layer: nn.Module) -> int:
 
 def _is_depthwise(layer: _Conv) -> bool:
     return layer.groups == layer.in_channels == layer.out_channels and layer.groups > 1
+
+
+def _multiplies(layer: nn.Module) -> bool:
+    """Whether a layer has several filters of its own for each of its inputs."""
+    return (
+        isinstance(layer, nn.Conv1d | nn.Conv2d)
+        and layer.groups == layer.in_channels > 1
+        and layer.out_channels > layer.groups
+    )
 
 
 _REARRANGING = frozenset(
@@ -419,6 +459,24 @@ def best_channels(
     return (starts + positions).flatten()
 
 
+def with_all_makers(group: ChannelGroup, scores: Tensor, stay: Tensor) -> Tensor:
+    """Return channels that stay, and the best one of every layer that would be left without any.
+
+    The layers whose outputs are joined share a group, and one of them may have only low scores.
+
+    Args:
+        group: Of the channels.
+        scores: ``(channels,)`` importance.
+        stay: Sorted channels.
+    """
+    alive = torch.zeros(group.size, dtype=torch.bool)
+    alive[stay] = True
+    for member in group.members:
+        if member.layer in group.makers and not alive[member.channel].any():
+            alive[member.channel[scores[member.channel].argmax()]] = True
+    return torch.nonzero(alive).flatten()
+
+
 def kept_positions(
     module: nn.Module, groups: Sequence[ChannelGroup], keep: Mapping[str, Tensor]
 ) -> dict[tuple[str, str], Tensor]:
@@ -483,9 +541,10 @@ def _sliced_transposed(
     bias = None if layer.bias is None else layer.bias.detach()
     if keep_in is not None:
         weight = weight[keep_in]
+    elif keep_out is not None and _is_depthwise(layer):
+        weight = weight[keep_out]  # the same channels leave on both sides
     if keep_out is not None:
-        # Of a depthwise layer the same channels leave on both sides.
-        weight = weight if layer.groups > 1 else weight[:, keep_out]
+        weight = weight if _is_depthwise(layer) else weight[:, keep_out]
         bias = None if bias is None else bias[keep_out]
     return resized_layer(layer, weight, bias)
 

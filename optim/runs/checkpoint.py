@@ -31,7 +31,16 @@ INTERVAL_S = 60.0
 """After this long without a save another is due."""
 GENERATIONS = 2
 
-_UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, KeyError, UnpicklingError)
+_DAMAGED = (
+    FileNotFoundError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    UnpicklingError,
+)
+_TRIES, _PAUSE_S = 4, 0.5
+"""How often a place that does not answer is asked for a file, and how long apart."""
 _HEAD = b"optim checkpoint 1 "
 _NAME = re.compile(r"(\d{8})-(\d{8})\.checkpoint")
 
@@ -95,8 +104,8 @@ class Checkpoint:
         damaged = 0
         for fence, number, name in files:
             try:
-                content = _unpacked(self._folder.read(name))
-            except _UNREADABLE:
+                content = _unpacked(self._read(name))
+            except _DAMAGED:
                 damaged += 1
                 continue
             self._number = number
@@ -143,6 +152,27 @@ class Checkpoint:
     def due(self) -> bool:
         """Whether so much time has passed that a state in mid-epoch should be saved as well."""
         return self._is_urgent() or self._clock() - self.saved_at >= INTERVAL_S
+
+    def _read(self, name: str) -> bytes:
+        """Return a file's content; a place that does not answer is no damage.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            RunError: If the place does not answer.
+        """
+        for attempt in range(_TRIES):
+            try:
+                return self._folder.read(name)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                if attempt + 1 == _TRIES:
+                    raise RunError(
+                        f"A checkpoint of {self.step!r} cannot be read: {error.strerror or error}.",
+                        hint="It is kept. Check the place that holds it; then resume the run.",
+                    ) from error
+                time.sleep(_PAUSE_S)
+        raise AssertionError
 
     def _files(self) -> list[tuple[int, int, str]]:
         """Return attempt, number and name of every file, newest first."""

@@ -6,7 +6,9 @@ once, and whatever its worker still writes is refused (:mod:`optim.runs.lease`) 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import secrets
 import time
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RunStore", "ended_attempt", "files_of", "store_url"]
 
+_LOG = logging.getLogger(__name__)
 
 _LIVE, _ENOUGH = "live.json", "enough"
 
@@ -291,6 +294,11 @@ class RunStore:
             ConfigError: If it is in another state.
         """
         fresh = {"attempt": 0, "spent_s": 0.0, "error": None, "finished_at": None}
+        if self.get(run_id).state in RESUMABLE:
+            try:
+                self._shown(run_id).remove(_ENOUGH)  # was asked of the attempt that has ended
+            except OSError as error:
+                _LOG.warning("run %s may end early: %s", run_id, error)
         self._move(run_id, RESUMABLE, State.QUEUED, "Resumed.", **fresh)
 
     def publish(self, run_id: str, content: Mapping[str, Any]) -> None:
@@ -321,7 +329,8 @@ class RunStore:
     def delete(self, run_id: str) -> None:
         """Put a run into the bin; it is cancelled if it is active."""
         if self.get(run_id).state in ACTIVE:
-            self.cancel(run_id)
+            with contextlib.suppress(ConfigError):  # it has ended since
+                self.cancel(run_id)
         self._set(run_id, deleted_at=self.clock())
 
     def restore(self, run_id: str) -> None:

@@ -39,6 +39,7 @@ class QueuedTrainings:
         store: Where they are queued.
         places: How many at once.
         base: Folder of data that are files; empty if only what is registered is asked for.
+        search: Name of the search; only what it has asked for itself is taken up again.
         say: Called with a sentence when something happened to one of them.
         works: Who sees that they are done; the engine that ``OPTIM_ENGINE`` names by default.
         clock: Monotonic seconds.
@@ -54,6 +55,7 @@ class QueuedTrainings:
         places: int,
         *,
         base: str = "",
+        search: str = "",
         say: Callable[[str], None] = lambda text: None,
         works: Engine | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -64,7 +66,8 @@ class QueuedTrainings:
             )
         self.places = places
         self._store = store
-        self._base = base
+        self._about = {"base": base} if base else {}
+        self._about |= {"asked_by": search} if search else {}
         self._say = say
         self._engine = works or engine()
         self._clock = clock
@@ -75,7 +78,7 @@ class QueuedTrainings:
 
     def begin(self, order: Order) -> None:
         """Queue a training, unless an earlier attempt of the search did."""
-        spec = {**order.spec, **({"base": self._base} if self._base else {})}
+        spec = {**order.spec, **self._about}
         run = self._known(order, spec) or self._store.submit(order.kind, spec, title=order.title)
         self._runs[run.id] = order
         self._ensure()
@@ -119,7 +122,12 @@ class QueuedTrainings:
         return None
 
     def _outcome(self, run_id: str) -> Outcome | None:
-        run, order = self._store.get(run_id), self._runs[run_id]
+        order = self._runs[run_id]
+        try:
+            run = self._store.get(run_id)
+        except ConfigError:
+            del self._runs[run_id]
+            return Outcome(order.key, problem=f"Its run {run_id} was removed.")
         self._tell(run)
         if run.state in ACTIVE:
             return None
@@ -129,8 +137,10 @@ class QueuedTrainings:
             return Outcome(order.key, problem=said or f"Its run {run.id} is {run.state}.")
         if not self._arrived(run.result["keys"]):
             return Outcome(order.key, problem="What was trained elsewhere did not arrive here.")
+        # Of all attempts: the last one counts only what it trained itself.
+        seconds = sum(row.figures.get("seconds", 0.0) for row in self._store.epochs(run_id))
         self._remove(run_id)
-        return Outcome(order.key, float(run.result["seconds"]))
+        return Outcome(order.key, max(seconds, float(run.result["seconds"])))
 
     def _arrived(self, keys: list[str]) -> bool:
         """Wait until what was trained on another machine is here."""

@@ -121,7 +121,10 @@ class Work:
         now = self._clock()
         if not self._was_enough and now - self._asked_enough_at >= _ENOUGH_EVERY_S:
             self._asked_enough_at = now
-            self._was_enough = self._lease.store.is_enough(self.run.id)
+            try:
+                self._was_enough = self._lease.store.is_enough(self.run.id)
+            except OSError as error:  # asked again in a moment
+                _LOG.warning("cannot be told to end: %s", error)
         return self._was_enough
 
     def keep(self, name: str, content: bytes) -> Artefact:

@@ -152,7 +152,7 @@ class PruneChannels(Step):
         self, channels: Channels, scores: dict[str, Tensor], ratios: dict[str, float]
     ) -> dict[str, Tensor]:
         """Return ``{group: sorted channels that stay}``."""
-        from optim.layers.channels import best_channels, global_shares
+        from optim.layers.channels import best_channels, global_shares, with_all_makers
 
         common = {
             g.name: scores[g.name]
@@ -164,13 +164,13 @@ class PruneChannels(Step):
         else:
             shares = dict.fromkeys(common, self.pruning_ratio)
         shares |= {name: ratio for name, ratio in ratios.items() if name in scores}
-        return {
-            g.name: best_channels(
-                scores[g.name], shares[g.name], self.round_to, g.blocks, g.together
-            )
-            for g in channels.groups
-            if g.name in shares
-        }
+        kept = {}
+        for g in channels.groups:
+            if g.name in shares:
+                score, share = scores[g.name], shares[g.name]
+                stay = best_channels(score, share, self.round_to, g.blocks, g.together)
+                kept[g.name] = with_all_makers(g, score, stay)
+        return kept
 
     def _report(
         self,

@@ -33,6 +33,11 @@ __all__ = [
 ]
 
 
+_SELECTED = (
+    "The validation samples have chosen the epoch that is kept: the accuracy on them is a little "
+    "too high."
+)
+
 # Fields whose default depends on what is trained.
 Epochs = Annotated[
     int,
@@ -372,6 +377,11 @@ class TrainingStep(Step):
         """Whether nothing would be trained."""
         return self.epochs == 0
 
+    @property
+    def selects(self) -> bool:
+        """Whether validation samples choose the epoch whose model is kept."""
+        return self.keep == "best" or self.patience > 0
+
     def train(
         self,
         module: nn.Module,
@@ -519,6 +529,7 @@ class TrainingStep(Step):
         if has_boxes:
             moves = self.shift or self.flip
             return ["Images were not moved: the boxes would not move along."] if moves else []
+        notes = [_SELECTED] if self.selects else []
         wanted = self.changed()
         only = {
             "shift": "a random shift",
@@ -529,8 +540,11 @@ class TrainingStep(Step):
         }
         idle = [title for name, title in only.items() if wanted.get(name)]
         if images or not idle:
-            return []
-        return [f"Only images have {' and '.join(idle)}; these samples were left as they are."]
+            return notes
+        return [
+            *notes,
+            f"Only images have {' and '.join(idle)}; these samples were left as they are.",
+        ]
 
 
 class TaughtStep(TrainingStep):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from optim.train.checks import check_targets
+
 __all__ = ["Objective", "balanced_weights", "classification_loss", "distillation_loss"]
 
 Objective = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -42,7 +44,11 @@ def balanced_weights(targets: Tensor, classes: int) -> Tensor:
     """Return ``(classes,)`` weights under which every class counts the same.
 
     Samples weigh one on average; a class without samples weighs nothing.
+
+    Raises:
+        CalibrationError: If a target is no class.
     """
+    check_targets(targets, classes)
     counts = torch.bincount(targets, minlength=classes).float()
     present = counts > 0
     return torch.where(present, len(targets) / (present.sum() * counts.clamp(min=1)), 0.0)

@@ -145,3 +145,23 @@ def test_pruning_while_training_costs_accuracy_too():
 def test_training_alone_costs_none():
     with pytest.raises(ConfigError, match="nothing to recover"):
         recovery(recipe({"finetune": {"epochs": 2}}))
+
+
+OFF = {**QUANTIZE, "enabled": False}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param([OFF, PRUNE], id="quantize is off before"),
+        pytest.param([OFF, PRUNE, OFF], id="and after"),
+        pytest.param([{"distill": {}, "enabled": False}, OFF, PRUNE], id="distill is off before"),
+        pytest.param([OFF, {"prune_weights": {"sparsity": 0.5}}, PRUNE], id="two removals"),
+    ],
+)
+def test_training_comes_after_all_that_it_wins_back(steps):
+    for found in (recovery(recipe(*steps)), distilled(recipe(*steps), TECHNIQUES["distill"]())):
+        active = names(found)
+        assert active.index("distill") > active.index("prune_channels")
+        assert "quantize" not in active
+    assert [e.name for e in recovery(recipe(PRUNE, OFF)).entries][-1] == "quantize"

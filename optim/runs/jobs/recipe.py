@@ -38,6 +38,12 @@ def _work(work: Work) -> Mapping[str, Any]:
     def tracker(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
         return work.checkpoint(entry.id), lambda figures: work.record(entry.id, figures)
 
+    students: list[str] = []
+
+    def trained(key: str) -> None:
+        students.append(key)
+        work.trained(key)
+
     result = run(
         recipe,
         base=Path(base or "."),
@@ -46,7 +52,7 @@ def _work(work: Work) -> Mapping[str, Any]:
         check=work.check,
         stored=True,
         tracker=tracker,
-        trained=work.trained,
+        trained=trained,
     )
     found = result.to_json()
     work.keep("recipe.yaml", recipe.to_yaml().encode())
@@ -54,7 +60,7 @@ def _work(work: Work) -> Mapping[str, Any]:
     work.keep("report.txt", result.report().encode())
     result.verification.require()
     work.keep("model.onnx", result.file)
-    return found
+    return {**found, "students": students}
 
 
 RECIPE = Kind("Recipe", _work, _prepare)

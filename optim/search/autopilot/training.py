@@ -359,7 +359,8 @@ class Training:
             session.others.add(replace(failed, parent=parent.number))
             session.say(f"{title} cannot be trained. {error}")
             return None
-        if lesson.seconds:
+        # What was stored by an earlier attempt says nothing of how long it took.
+        if lesson.seconds and lesson.epochs in (0, epochs):
             self._pace.learn(macs, *split, lesson.seconds)
             self._has_seen = True
         session.trained[recipe.hash] = bundle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from optim.techniques.importances.method import ImportanceMethod, scores_of
 
@@ -26,4 +26,22 @@ class FPGM(ImportanceMethod):
         """Return the mean distance over the group's layers."""
         import torch_pruning as tp
 
-        return scores_of(channels, tp.importance.FPGMImportance())
+        measure = tp.importance.FPGMImportance()
+        return scores_of(channels, lambda source: measure(_without_grouped(source)))
+
+
+def _without_grouped(source: Any) -> Any:
+    """Return one of torch-pruning's groups without the grouped layers that read the channels.
+
+    They have one column for several channels, which says nothing of how far filters are apart.
+    """
+    from torch_pruning.dependency import Group
+
+    found = Group()
+    for item in source:
+        layer, name = item.dep.target.module, item.dep.handler.__name__
+        if getattr(layer, "groups", 1) > 1 and name == "prune_in_channels":
+            continue
+        found.add_dep(item.dep, item.idxs)
+        found.items[-1].root_idxs = item.root_idxs
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from optim.fields import MethodConfig
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from optim.step import Context
 
 __all__ = ["ImportanceMethod", "scores_of"]
+
+_LOG = logging.getLogger(__name__)
 
 
 class ImportanceMethod(MethodConfig):
@@ -31,7 +34,12 @@ def scores_of(channels: Channels, measure: Any) -> dict[str, Tensor]:
     """Return the scores one of torch-pruning's importance measures gives to each group."""
     found = {}
     for group in channels.groups:
-        scores = measure(group.source)
+        try:
+            scores = measure(group.source)
+        except (IndexError, RuntimeError) as error:
+            # Layers that it was not made for; the report says that it cannot judge them.
+            _LOG.info("%s cannot be scored: %s", group.name, error)
+            continue
         if scores is not None and len(scores):
             found[group.name] = scores.detach().float()
     return found

@@ -118,8 +118,12 @@ def curves_info(run: Run, rows: Sequence[EpochRow]) -> list[dict[str, Any]]:
 
 
 def _by_epoch(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    epochs = sorted({epoch for epoch, _ in points})
-    return [(e, 100 * mean(value for epoch, value in points if epoch == e)) for e in epochs]
+    """Return the mean of each epoch that every seed has: of the better ones alone it is no mean."""
+    values: dict[int, list[float]] = {}
+    for epoch, value in points:
+        values.setdefault(epoch, []).append(value)
+    seeds = max(map(len, values.values()), default=0)
+    return [(e, 100 * mean(own)) for e, own in sorted(values.items()) if len(own) == seeds]
 
 
 def _outcomes(name: str, run: Run) -> None:
@@ -151,7 +155,8 @@ def _outcomes(name: str, run: Run) -> None:
         st.caption(
             f"Means over {seeds} seeds; ± is a 95 % interval over seeds (Student's t). Changes are "
             "taken seed by seed; *noise*: the interval includes no change. All measured on this "
-            "machine, accuracy on validation samples."
+            "machine, accuracy on validation samples. *Chosen on these samples*: they have said "
+            "which epoch is kept, so its accuracy is a little too high."
         )
 
 
@@ -170,7 +175,9 @@ def outcome_rows(
         {
             "Alternative": outcome["title"],
             "Accuracy": str(Quantity.from_json(outcome["accuracy"])),
-            "Against baseline": _change(outcome["accuracy_change"]),
+            "Against baseline": _change(
+                outcome["accuracy_change"], is_selected=outcome.get("is_selected", False)
+            ),
             "Gap": str(Quantity.from_json(outcome["gap"])),
             "Time": str(Quantity.from_json(outcome["seconds"])),
             "Time against baseline": _change(outcome["speed"]),
@@ -180,10 +187,12 @@ def outcome_rows(
     ]
 
 
-def _change(data: dict[str, Any] | None) -> str:
+def _change(data: dict[str, Any] | None, *, is_selected: bool = False) -> str:
     if data is None:
         return "–"
     change = Comparison.from_json(data)
+    if is_selected:
+        return f"{change.difference} (chosen on these samples)"
     return f"{change.difference}" + ("" if change.beyond_noise else " (noise)")
 
 

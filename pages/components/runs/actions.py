@@ -9,6 +9,7 @@ from optim.errors import AccessError, OptimError
 from optim.hashing import digest
 from optim.recipe import Recipe
 from optim.runs.run import ACTIVE, ENDED, RESUMABLE, Run, State
+from optim.stored import stored_file
 from pages.components import access, state
 from pages.components.server import run_store, wake_engine
 
@@ -38,11 +39,18 @@ def train_recipe(wanted: Recipe, title: str) -> None:
             run
             for run in store.runs(states=[*ACTIVE, State.PAUSED, State.FINISHED])
             if run.kind == "recipe" and run.spec == spec and access.may_see_run(run)
+            if _is_kept(run)
         ]
         state.follow(same[0].id if same else _submitted(spec, title))
         wake_engine()
 
     noticed(start)
+
+
+def _is_kept(run: Run) -> bool:
+    """Whether what a finished run has trained is still there; it may be removed."""
+    keys = (run.result or {}).get("students", ())
+    return run.state is not State.FINISHED or all(stored_file(key) for key in keys)
 
 
 def can_cancel(run: Run) -> bool:

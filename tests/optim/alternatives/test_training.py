@@ -14,6 +14,7 @@ from optim.models.mlp import MLP
 from optim.quantity import Quantity
 from optim.step import Applied, NoResume, Step, StepReport
 from optim.techniques.distill import Distill
+from optim.techniques.finetune import FineTune
 from tests.helpers import data_for, tiny_bundle
 
 
@@ -102,6 +103,30 @@ def test_the_first_training_is_not_the_first_thing_the_process_does(data):
     )
     assert seen == [("warm-up", 256), ("training", 300), ("training", 300)]
     assert len(found) == 2
+
+
+def test_what_an_earlier_attempt_has_trained_counts(data):
+    """The epochs of a training that goes on are told again, with the seconds that they took."""
+
+    class Resumed(Nudge):
+        def apply(self, bundle, context):
+            for epoch in (1, 2):
+                context.record({"epoch": epoch, "seconds": 50.0, "accuracy": 0.5})
+            return Applied(bundle, StepReport("Gone on with."))
+
+    (found,) = train_alternatives([Alternative("a", MLP(width=8), Resumed())], data, seeds=[0])
+    assert 100 <= found.seconds < 101
+
+
+@pytest.mark.parametrize(
+    ("fields", "selected"), [({}, False), ({"keep": "best"}, True), ({"patience": 2}, True)]
+)
+def test_whether_validation_samples_have_chosen_the_epoch_is_known(data, fields, selected):
+    grid = [Alternative("a", MLP(width=8), FineTune(epochs=2, **fields))]
+    found = list(train_alternatives(grid, data, seeds=[0]))
+    assert [one.is_selected for one in found] == [selected]
+    assert [one.is_selected for one in compared(found)] == [selected]
+    assert Cell.from_json(found[0].to_json()) == found[0]
 
 
 def test_with_nothing_left_to_train_nothing_is_warmed_up(data):

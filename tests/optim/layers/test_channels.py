@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from optim.data.task import Classification
 from optim.layers.channels import (
     best_channels,
     find_channels,
@@ -13,8 +14,13 @@ from optim.layers.channels import (
     keep_channels,
     slice_masks,
 )
+from optim.layers.graph import trace
 from optim.layers.rewrite import weights_of
 from optim.layers.shortcut import ChannelPadShortcut
+from optim.models.bundle import ModelBundle, Provenance, TorchModel
+from optim.models.input_spec import InputSpec
+from optim.step import Context
+from optim.techniques.prune_channels import PruneChannels
 from tests.helpers import TINY, assert_similar, inputs_for
 
 
@@ -53,6 +59,86 @@ class Grouped(nn.Module):
     def forward(self, x):
         x = torch.relu(self.grouped(torch.relu(self.first(x))))
         return self.head(self.flatten(self.pool(self.last(x))))
+
+
+class Branches(nn.Module):
+    """Two branches side by side, read by a grouped convolution; the first makes small numbers."""
+
+    def __init__(self, groups):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(2, 4, 1), nn.Conv2d(2, 12, 3, padding=1)
+        self.left.weight.data *= 0.1
+        self.both = nn.Conv2d(16, 16, 3, groups=groups)
+        self.pool, self.flatten, self.head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.both(torch.cat([self.left(x), self.right(x)], dim=1)))
+        return self.head(self.flatten(self.pool(x)))
+
+
+class Upwards(nn.Module):
+    """A transposed convolution; what it makes is added to what is half as deep."""
+
+    def __init__(self, makes, groups):
+        super().__init__()
+        self.first, self.down = nn.Conv2d(2, makes, 1), nn.Conv2d(makes, 8, 2, stride=2)
+        self.up = nn.ConvTranspose2d(8, makes, 2, stride=2, groups=groups)
+        self.last, self.pool, self.flatten = (
+            nn.Conv2d(makes, 4, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        x = torch.relu(x + self.up(torch.relu(self.down(x))))
+        return self.head(self.flatten(self.pool(torch.relu(self.last(x)))))
+
+
+class Onwards(nn.Module):
+    """A depthwise layer, transposed or with two filters a channel, between plain ones."""
+
+    def __init__(self, between, width):
+        super().__init__()
+        self.first, self.between = nn.Conv2d(2, 8, 1), between
+        self.last, self.pool, self.flatten = (
+            nn.Conv2d(width, 4, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.between(torch.relu(self.first(x))))
+        return self.head(self.flatten(self.pool(torch.relu(self.last(x)))))
+
+
+class Joined(nn.Module):
+    """Flattened pictures beside pooled channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(2, 6, 3, padding=1), nn.Conv2d(6, 4, 3, padding=1)
+        self.pool, self.flatten, self.mean = nn.MaxPool2d(2), nn.Flatten(), nn.AdaptiveAvgPool2d(1)
+        self.last, self.act, self.head = nn.Linear(6 * 9 + 4, 8), nn.ReLU(), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.first(x))
+        pooled = self.flatten(self.mean(torch.relu(self.second(x))))
+        both = torch.cat([self.flatten(self.pool(x)), pooled], dim=1)
+        return self.head(self.act(self.last(both)))
+
+
+AWKWARD = {
+    "branches read in two groups": (lambda: Branches(2), {"left", "right"}),
+    "branches read one by one": (lambda: Branches(16), set()),
+    "up one by one": (lambda: Upwards(8, 8), set()),
+    "up in two groups": (lambda: Upwards(6, 2), {"first"}),
+    "transposed": (lambda: Onwards(nn.ConvTranspose2d(8, 8, 4, stride=2, groups=8), 8), set()),
+    "multiplied": (lambda: Onwards(nn.Conv2d(8, 16, 3, groups=8), 16), {"first"}),
+    "flattened and pooled": (Joined, {"first", "second"}),
+}
 
 
 def group_of(channels, maker):
@@ -106,6 +192,35 @@ def test_removing_channels_is_the_same_as_silencing_them(family):
 @pytest.mark.parametrize("module", [Concat(), Grouped(2), Grouped(4)], ids=["concat", "g2", "g4"])
 def test_concatenations_and_grouped_layers_keep_their_meaning(module):
     check_removal_is_silence(module.eval(), (2, 6, 6))
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_where_channels_cannot_be_followed_they_stay(name):
+    torch.manual_seed(0)
+    make, fixed = AWKWARD[name]
+    module = make().eval()
+    check_removal_is_silence(module, (2, 6, 6))
+    protected = find_channels(module, (2, 6, 6)).protected
+    assert {layer for layer in protected if layer not in ("head", "up")} == fixed
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+@pytest.mark.parametrize("importance", ["magnitude", "fpgm", "bn_scale", "random"])
+@pytest.mark.parametrize("ratio", [0.5, 0.9])
+def test_every_layer_keeps_a_channel(name, importance, ratio):
+    torch.manual_seed(0)
+    module = trace(AWKWARD[name][0]().eval())
+    bundle = ModelBundle(
+        "awkward",
+        TorchModel(module, None),
+        InputSpec((2, 6, 6)),
+        Classification(3),
+        Provenance("made for this test", seen=()),
+    )
+    step = PruneChannels(pruning_ratio=ratio, importance=importance)
+    result = step.apply(bundle, Context(None, bundle)).bundle
+    assert result.module(torch.zeros(1, 2, 6, 6)).shape == (1, 3)
+    assert all(weight.numel() for weight in weights_of(result.module).values())
 
 
 def test_everything_in_one_residual_stream_goes_together(tiny_cnn):

@@ -100,6 +100,32 @@ def test_without_any_readable_file_the_step_starts_again_and_says_so(folder):
     assert equal(Checkpoint(folder, "distill", 3).load(), state(7))
 
 
+@pytest.mark.parametrize(("times", "is_there"), [(2, True), (99, False)])
+def test_a_place_that_does_not_answer_is_no_damage(folder, monkeypatch, times, is_there):
+    first = Checkpoint(folder, "distill")
+    first.save(state(1))
+    first.save(state(2))
+    read, left = LocalFiles.read, [times]
+
+    def slow(files, name):
+        if left[0]:
+            left[0] -= 1
+            raise OSError(5, "503 Slow Down")
+        return read(files, name)
+
+    monkeypatch.setattr(LocalFiles, "read", slow)
+    monkeypatch.setattr("optim.runs.checkpoint._PAUSE_S", 0.0)
+    damage = []
+    again = Checkpoint(folder, "distill", 2, on_damage=damage.append)
+    if is_there:
+        assert equal(again.load(), state(2))
+    else:
+        with pytest.raises(RunError, match=r"cannot be read: 503 Slow Down"):
+            again.load()
+    assert damage == []
+    assert len(files(folder)) == 2
+
+
 def test_figures_travel_inside(folder):
     first, rows = Checkpoint(folder, "distill"), []
     for epoch in (1, 2):

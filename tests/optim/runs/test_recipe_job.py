@@ -16,6 +16,7 @@ from optim.runs.jobs import JOBS
 from optim.runs.run import State
 from optim.runs.work import Work
 from optim.storage import store_home
+from optim.stored import stored_file
 
 RECIPE = """\
 version: 1
@@ -56,7 +57,10 @@ def test_it_leaves_what_the_command_leaves(store, done, recipe):
     files = contents(store, run)
     assert set(files) == {"recipe.yaml", "scorecard.json", "report.txt", "model.onnx"}
     assert Recipe.from_yaml(files["recipe.yaml"].decode()) == recipe
+    students = run.result.pop("students")
     assert json.loads(files["scorecard.json"]) == run.result
+    assert all(stored_file(key) for key in students)
+    assert len(students) == 1
     assert run.result["schema"] == "optim.scorecard/1"
     assert run.result["verdict"] in files["report.txt"].decode()
     assert len(files["model.onnx"]) == run.result["result"]["file"]["value"]

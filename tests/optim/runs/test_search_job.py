@@ -89,6 +89,34 @@ def test_only_an_active_run_can_be_asked_for_what_it_has(store, spec):
         store.enough(run.id)
 
 
+def test_what_was_asked_of_an_attempt_is_not_asked_of_the_next(store, spec):
+    run = store.submit("search", spec)
+    store.enough(run.id)
+    store.cancel(run.id)
+    assert store.is_enough(run.id)
+    store.resume(run.id)
+    assert not store.is_enough(run.id)
+    store.enough(run.id)
+    store.resume(run.id)  # it waits already
+    assert store.is_enough(run.id)
+
+
+def test_a_run_that_ends_while_it_is_deleted_is_deleted(store, spec, monkeypatch):
+    run = store.submit("search", spec)
+    get = store.get
+
+    def late(run_id):
+        found = get(run_id)
+        if found.state is State.QUEUED:
+            store._move(run_id, {State.QUEUED}, State.FINISHED, "Done.")
+        return found
+
+    monkeypatch.setattr(store, "get", late)
+    store.delete(run.id)
+    assert get(run.id).deleted
+    assert get(run.id).state is State.FINISHED
+
+
 def test_a_run_that_shows_nothing_shows_nothing(store, spec):
     run = store.submit("search", spec)
     assert store.live(run.id) == {}

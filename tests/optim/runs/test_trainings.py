@@ -11,7 +11,7 @@ from optim.runs import trainings
 from optim.runs.job import perform
 from optim.runs.jobs import JOBS
 from optim.runs.queue import Queue
-from optim.runs.run import ACTIVE, State
+from optim.runs.run import ACTIVE, EpochRow, State
 from optim.runs.trainings import QueuedTrainings
 from optim.runs.work import Work
 from optim.search.autopilot.asked import Asked as RecipesAsked
@@ -100,6 +100,47 @@ def test_a_search_that_was_killed_takes_up_what_it_had_asked_for(store, trains, 
     here.works = True
     [outcome] = again.ended(1.0)
     assert outcome.problem == ""
+
+
+def test_searches_do_not_take_the_trainings_of_each_other(store, trains, here, order):
+    here.works = False
+    first, second = trains(search="first"), trains(search="second")
+    first.begin(order)
+    second.begin(order)
+    assert len(store.runs()) == 2
+    trains(search="second").begin(order)
+    assert len(store.runs()) == 2
+    first.withdraw()
+    here.works = True
+    [outcome] = second.ended(1.0)
+    assert outcome.problem == ""
+
+
+def test_a_training_that_somebody_has_removed_is_done_by_the_search(store, trains, here, order):
+    here.works = False
+    executor = trains()
+    executor.begin(order)
+    [run] = store.runs()
+    store.delete(run.id)
+    trainings.purge(store, [run.id])
+    [outcome] = executor.ended(0.0)
+    assert "removed" in outcome.problem
+    assert executor.ended(0.0) == []
+
+
+def test_the_seconds_of_a_training_are_those_of_all_attempts(store, trains, here, order, take):
+    """As of one that was killed between two of its steps: the first one is taken from storage."""
+    here.works = False
+    executor = trains()
+    executor.begin(order)
+    [run] = store.runs()
+    earlier = take(run.id)
+    earlier.epochs([EpochRow("distill", n, {"epoch": n, "seconds": 100.0}, 0.0) for n in (1, 2)])
+    store.pause(run.id)
+    store.resume(run.id)
+    here.works = True
+    [outcome] = executor.ended(1.0)
+    assert 200 < outcome.seconds < 260
 
 
 def test_what_is_not_wanted_any_more_is_cancelled(store, trains, here, order):

@@ -48,6 +48,20 @@ def test_it_goes_on_while_nobody_asks_it_to_stop(work):
     work.check()
 
 
+def test_a_place_that_does_not_answer_is_asked_again_whether_it_is_enough(
+    store, run, work, clock, monkeypatch
+):
+    def fail(files):
+        raise OSError(5, "503 Slow Down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("optim.runs.files.LocalFiles.names", fail)
+        assert not work.is_enough()
+    store.enough(run.id)
+    clock.now += 60
+    assert work.is_enough()
+
+
 def test_without_states_it_stops_at_once(work):
     work.ask_to_stop()
     with pytest.raises(Cancelled):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from optim.errors import CalibrationError
 from optim.train import balanced_weights, classification_loss
 
 OUTPUTS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 3.0]])
@@ -66,6 +67,11 @@ def test_equal_weights_change_nothing():
     plain = classification_loss(0.1)(OUTPUTS, targets, X)
     weighted = classification_loss(0.1, torch.ones(3))(OUTPUTS, targets, X)
     assert weighted.item() == pytest.approx(plain.item(), rel=1e-6)
+
+
+def test_samples_without_a_class_have_no_balanced_weights():
+    with pytest.raises(CalibrationError, match="got -1"):
+        balanced_weights(torch.tensor([0, 1, -1]), 2)
 
 
 def test_balanced_weights_by_hand():

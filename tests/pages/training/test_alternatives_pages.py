@@ -1,5 +1,7 @@
 """Regularisation and faster training: choose, start, and read what came of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from optim.alternatives.outcomes import Cell, compared
@@ -146,6 +148,24 @@ def test_curves_are_means_over_seeds_in_percent(page, worked):
     ]
     (curve,) = curves_info(run, rows)
     assert curve == {"title": "Baseline", "accuracy": [(1, 50.0)], "train_accuracy": []}
+
+
+def test_an_epoch_that_only_some_seeds_have_is_no_mean_of_all(page, worked):
+    press(page())
+    (run,) = worked.store.runs()
+    rows = [
+        EpochRow(cell_name("Baseline", seed), epoch, {"accuracy": value}, 0.0)
+        for seed, values in ((0, (0.4, 0.5)), (1, (0.6, 0.7, 0.9)))
+        for epoch, value in enumerate(values, 1)
+    ]
+    (curve,) = curves_info(run, rows)
+    assert curve["accuracy"] == [(1, 50.0), (2, pytest.approx(60.0))]
+
+
+def test_a_change_of_what_was_chosen_on_the_same_samples_is_no_finding():
+    found = [*cells("a"), *(replace(one, is_selected=True) for one in cells("a", "b")[2:])]
+    _, second = outcome_rows([o.to_json() for o in compared(found)], found, 0.55)
+    assert second["Against baseline"] == "10.0 points (chosen on these samples)"
 
 
 def test_the_table_tells_noise_from_difference():

@@ -5,6 +5,7 @@ import pytest
 from optim.errors import CalibrationError, ConfigError
 from optim.recovery import recovery
 from optim.runs.run import State
+from optim.stored import students_home
 from pages.components import server
 from pages.components.lab.recover import recovery_of, title_of
 from tests.pages.helpers import (
@@ -46,6 +47,24 @@ def test_the_same_again_follows_the_run_that_is_there(worked, lab):
     click(click(lab, BUTTON), BUTTON)
     (run,) = worked.store.runs()
     assert lab.session_state["followed"] == run.id
+
+
+def test_a_run_whose_result_was_removed_is_not_followed(worked, lab):
+    key = "0123" * 8
+    click(lab, BUTTON)
+    (run,) = worked.store.runs()
+    worked.lease(run).finish({"students": [key]})
+    click(lab, BUTTON)
+    assert len(worked.store.runs()) == 2
+    students_home().mkdir(parents=True, exist_ok=True)
+    file = students_home() / f"{key}.safetensors"
+    try:
+        file.touch()
+        worked.store.cancel(worked.store.runs()[0].id)
+        click(lab, BUTTON)
+        assert lab.session_state["followed"] == run.id
+    finally:
+        file.unlink()
 
 
 def test_the_same_of_somebody_else_is_not_handed_over(worked, lab):
