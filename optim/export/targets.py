@@ -57,6 +57,19 @@ def _four_bits(bundle: ModelBundle) -> ModelBundle:
     return four_bit_weights(bundle)
 
 
+def _written_out(bundle: ModelBundle) -> ModelBundle:
+    """Return the same model with each of its shared weights a number of its own."""
+    if bundle.lane != "torch" or not bundle.table.codebooks:
+        return bundle
+    from optim.layers.graph import as_program
+    from optim.layers.quantized_graph import deployable_graph
+    from optim.layers.table import CompressionTable
+
+    books = CompressionTable(codebooks=bundle.table.codebooks)
+    module = as_program(deployable_graph(bundle.module, books))
+    return bundle.with_module(module, bundle.table.with_codebooks({}))
+
+
 def _takes_all(bundle: ModelBundle) -> None:
     """Refuse nothing."""
 
@@ -310,6 +323,7 @@ TARGETS: dict[str, Target] = {
         "Quantized as the sliders say, for Intel's CPUs, GPUs and NPUs.",
         ".zip",
         _openvino,
+        _written_out,
         check=_check_openvino,
         open=_open_openvino,
     ),
@@ -319,6 +333,7 @@ TARGETS: dict[str, Target] = {
         "about an FPGA.",
         ".onnx",
         _qonnx,
+        _written_out,
         lanes=_TORCH,
         check=_check_qonnx,
         open=_open_qonnx,

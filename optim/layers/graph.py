@@ -35,6 +35,7 @@ __all__ = [
     "kind_of",
     "layer_of",
     "nodes_of",
+    "norm_factor",
     "propagate_shapes",
     "trace",
     "with_parameters",
@@ -307,6 +308,14 @@ def folded_layer(layer: nn.Module, norm: nn.Module) -> nn.Module:
     return with_parameters(layer, weight=weight, bias=bias)
 
 
+def norm_factor(norm: nn.Module) -> Tensor:
+    """Return by what a batch norm multiplies each channel ``(C,)``."""
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert norm.running_var is not None
+    factor = torch.rsqrt(norm.running_var + norm.eps)
+    return factor * norm.weight if norm.affine else factor
+
+
 def folded_parameters(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Return weight and bias of that layer, with gradients to the parameters of both.
 
@@ -314,11 +323,8 @@ def folded_parameters(layer: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor
     """
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     assert norm.running_mean is not None
-    assert norm.running_var is not None
     weight, bias = layer.get_parameter("weight"), layer.bias
-    factor = torch.rsqrt(norm.running_var + norm.eps)
-    if norm.affine:
-        factor = factor * norm.weight
+    factor = norm_factor(norm)
     shift = -norm.running_mean * factor
     if norm.affine:
         shift = shift + norm.bias

@@ -30,7 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from optim.layers.graph import COMPUTE, folded_parameters, kind_of, layer_of, trace
+from optim.layers.graph import COMPUTE, folded_parameters, kind_of, layer_of, norm_factor, trace
 from optim.layers.grid import Grid, dequantize, from_rows, quantize, to_rows
 from optim.layers.quantized_graph import (
     bias_codes,
@@ -47,6 +47,7 @@ __all__ = [
     "LearnedWeight",
     "TrainedLayer",
     "learned_table",
+    "take_shared",
     "training_graph",
 ]
 
@@ -105,6 +106,19 @@ def learned_table(traced: fx.GraphModule, table: CompressionTable) -> Compressio
         {name: edges[name].edge() for name in table.edges},
     )
     return learned.with_codebooks({name: layers[name].shared() for name in table.codebooks})
+
+
+def take_shared(traced: fx.GraphModule, table: CompressionTable) -> None:
+    """Put the shared values a training graph has learned into the module it was made of.
+
+    Args:
+        traced: Result of :func:`training_graph`.
+        table: What it was made with.
+    """
+    for name in table.codebooks:
+        layer = traced.get_submodule(name)
+        assert isinstance(layer, TrainedLayer)
+        layer.take_shared()
 
 
 class LearnedWeight(nn.Module):
@@ -274,6 +288,25 @@ class TrainedLayer(nn.Module):
         assert self.book is not None
         bias = None if self.bias_book is None else self.bias_book.shared()
         return replace(self.book.shared(), bias=bias)
+
+    @torch.no_grad()
+    def take_shared(self) -> None:
+        """Make what is shared the parameters of the layer, those of before its norm.
+
+        Whoever takes the model without its codebooks gets what was trained, not what it was before.
+        """
+        shared, (weight, bias) = self.shared(), self.folded()
+        factor = torch.ones(len(weight)) if self.norm is None else norm_factor(self.norm)
+        by_row = factor.reshape(-1, *[1] * (weight.ndim - 1))
+        missing = shared.values().to(weight) - weight
+        self.layer.get_parameter("weight").add_(torch.where(by_row == 0, 0.0, missing / by_row))
+        if shared.bias is None or bias is None:
+            return
+        rise = shared.bias.values().to(bias) - bias
+        if self.norm is not None and isinstance(self.norm.bias, Tensor):
+            self.norm.bias.add_(rise)
+        else:
+            self.layer.get_parameter("bias").add_(torch.where(factor == 0, 0.0, rise / factor))
 
     def forward(self, x: Tensor) -> Tensor:
         """Compute the layer with what would be deployed in place of weight and bias."""

@@ -14,7 +14,7 @@ from optim.graph.skeleton import ValueType, value_types
 from optim.measure.macs import LayerCost
 from optim.models.convert.kinds import RECURRENT
 from optim.models.interface import Interface
-from optim.quantity import Quantity
+from optim.quantity import How, Quantity
 
 __all__ = ["graph_costs", "graph_layer_costs"]
 
@@ -44,9 +44,11 @@ def graph_costs(
             array = numpy_helper.to_array(tensor)
             total += array.size
             zeros += array.size - int(np.count_nonzero(array))
+    macs = sum(_macs(node, sizes) for node in model.graph.node) // batch
+    how = How.MEASURED if all(_is_known(n, sizes) for n in model.graph.node) else How.ESTIMATED
     return (
         Quantity.exact(numbers, "params"),
-        Quantity.exact(sum(_macs(node, sizes) for node in model.graph.node) // batch, "macs"),
+        Quantity.exact(macs, "macs", how),
         Quantity.exact(zeros / total if total else 0.0, "fraction"),
     )
 
@@ -104,6 +106,19 @@ def _layer_macs(node: onnx.NodeProto, layer: GraphLayer, sizes: _Sizes) -> int:
     if layer.kind == "recurrent":
         return sizes.get(node.input[0], [1])[0] * prod(layer.shape)
     return 0 if layer.kind == "embedding" else _macs(node, sizes)
+
+
+def _is_known(node: onnx.NodeProto, sizes: _Sizes) -> bool:
+    """Whether the work of a node can be told: it is none, or its sizes are known."""
+    return node.op_type not in _WORKING or (bool(node.output) and node.output[0] in sizes)
+
+
+_WORKING = frozenset(
+    {
+        *("Conv", "ConvInteger", "QLinearConv", "ConvTranspose"),
+        *("MatMul", "Gemm", "MatMulInteger", *RECURRENT),
+    }
+)
 
 
 def _macs(node: onnx.NodeProto, sizes: _Sizes) -> int:

@@ -77,6 +77,11 @@ def _varint(number: int) -> int:
     return max(1, -(-number.bit_length() // 7))
 
 
+_MANY, _FIRST = 64, 16
+"""Floats that are worth a look whether they are there already, and how many tell most of them
+apart."""
+
+
 @dataclass
 class OnnxGraph:
     """Nodes and initializers in the order they are added.
@@ -89,6 +94,7 @@ class OnnxGraph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: dict[str, onnx.TensorProto] = field(default_factory=dict)
     _known: dict[tuple[int, tuple[int, ...], bytes], str] = field(default_factory=dict)
+    _large: dict[tuple[tuple[int, ...], bytes], dict[str, np.ndarray]] = field(default_factory=dict)
 
     def add(
         self, op_type: str, inputs: list[str], output: str, *, name: str = "", **attributes: Any
@@ -104,11 +110,21 @@ class OnnxGraph:
         return self.add("Reshape", [value, target], output)
 
     def constant(self, name: str, values: np.ndarray) -> str:
-        """Add an initializer, once, and return its name; a masked weight is 0.0, never -0.0."""
+        """Add an initializer, once, and return its name; a masked weight is 0.0, never -0.0.
+
+        Many floats that are there already, as of a layer that a graph uses twice, keep the name
+        that they have.
+        """
         if isinstance(values, Unknown):
             return self._unknown(name, values.shape, TensorProto.FLOAT)
         if name not in self.initializers:
             values = np.asarray(values + values.dtype.type(0), order="C")
+            if values.ndim > 1 and values.dtype == np.float32 and values.size >= _MANY:
+                alike = self._large.setdefault((values.shape, values.flat[:_FIRST].tobytes()), {})
+                known = (n for n, other in alike.items() if np.array_equal(other, values))
+                if (own := next(known, name)) != name:
+                    return own
+                alike[name] = values
             self.initializers[name] = numpy_helper.from_array(values, name)
         return name
 

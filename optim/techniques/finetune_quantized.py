@@ -69,7 +69,7 @@ class FineTuneQuantized(TaughtStep):
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained model with the learned grids in its table."""
-        from optim.layers.training_graph import learned_table, training_graph
+        from optim.layers.training_graph import learned_table, take_shared, training_graph
 
         module = copy.deepcopy(bundle.module)
         traced = training_graph(module, bundle.table, by_clipping=self.steps == "pact")
@@ -83,6 +83,7 @@ class FineTuneQuantized(TaughtStep):
             frozen=frozen,
         )
         table = learned_table(traced, bundle.table)
+        take_shared(traced, bundle.table)
         layers = _layers(module, bundle.table, table, frozen)
         result = bundle.with_module(module, table).having_seen(context.seen())
         return Applied(result, StepReport(trained.summary, layers, trained.notes))

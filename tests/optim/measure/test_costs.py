@@ -1,15 +1,22 @@
 """Parameters and multiply-accumulates in closed form, of modules and of files."""
 
+from dataclasses import replace
+
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from optim.export.deploy import onnx_bytes
+from optim.measure.costs import model_costs
 from optim.measure.graph_costs import graph_costs
 from optim.measure.macs import layer_costs
+from optim.models.bundle import TorchModel
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
-from tests.helpers import context_for
+from tests.helpers import context_for, tiny_bundle
 
 
 def only(module, shape):
@@ -101,3 +108,35 @@ def test_counting_changes_nothing(bundle):
     before = torch.get_rng_state()
     layer_costs(bundle.module, bundle.spec.shape)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "layer", "none"])
+def test_what_stands_behind_a_norm_is_counted_in_a_file_as_well(norm):
+    bundle = tiny_bundle("resnet")
+    architecture = bundle.content.architecture.replace(normalisation=norm)
+    module = architecture.build(bundle.spec.shape, 4).eval()
+    bundle = replace(bundle, content=TorchModel(module, architecture))
+    _, macs, _ = graph_costs(onnx_bytes(bundle))
+    own = sum(cost.macs for cost in model_costs(bundle))
+    assert own <= macs.value < 1.03 * own, "a file has convolutions in place of its shortcuts"
+    assert macs.how == "measured"
+
+
+def test_work_whose_size_nobody_tells_makes_the_count_an_estimate():
+    """Nothing is inferred behind an operator of somebody else's."""
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "w"], ["a"]),
+            helper.make_node("Mystery", ["a"], ["b"], domain="somebody"),
+            helper.make_node("Gemm", ["b", "w"], ["c"]),
+        ],
+        "g",
+        [value("x", TensorProto.FLOAT, [1, 4])],
+        [onnx.ValueInfoProto(name="c")],
+        [numpy_helper.from_array(np.ones((4, 4), np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)])
+    model.opset_import.append(helper.make_opsetid("somebody", 1))
+    _, macs, _ = graph_costs(model.SerializeToString())
+    assert (macs.value, macs.how) == (16, "estimated")

@@ -363,3 +363,20 @@ def test_a_quantized_image_is_resized_in_the_runtime(sides):
     quantized = Quantize(samples=32).apply(bundle, context_for(bundle, data=data)).bundle
     found = InferenceSession.open(onnx_bytes(quantized)).values(x.numpy())[0]
     np.testing.assert_allclose(found, expected, atol=0.05 * float(expected.abs().max()))
+
+
+def test_weights_that_two_layers_have_in_common_are_stored_once():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(12, 12), nn.Linear(12, 12)
+            self.second.load_state_dict(self.first.state_dict())
+            self.other = nn.Linear(12, 12)
+
+        def forward(self, x):
+            return self.other(torch.relu(self.second(torch.relu(self.first(x)))))
+
+    model = emitted(Twice(), (12,))
+    stored = [t for t in model.graph.initializer if list(t.dims) == [12, 12]]
+    assert len(stored) == 2
+    assert_parity(Twice(), (12,))

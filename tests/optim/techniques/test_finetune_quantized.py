@@ -9,6 +9,7 @@ import torch
 from optim.data import trained_on
 from optim.errors import CalibrationError, UnsupportedModelError
 from optim.export.deploy import onnx_bytes
+from optim.export.targets import TARGETS
 from optim.layers.rewrite import weights_of
 from optim.measure.evaluate import predict
 from optim.models.bundle import GraphModel
@@ -16,7 +17,15 @@ from optim.runtime.session import InferenceSession
 from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
-from tests.helpers import context_for, data_for, outputs_of
+from optim.techniques.share_weights import ShareWeights
+from tests.helpers import (
+    assert_similar,
+    context_for,
+    data_for,
+    inputs_for,
+    outputs_of,
+    tiny_bundle,
+)
 
 QUICK = {"epochs": 1, "batch_size": 32}
 
@@ -149,3 +158,22 @@ def test_layers_in_floating_point_are_trained_and_named(tiny_cnn):
     details = {layer.layer: layer.detail for layer in report.layers}
     assert details["conv1"] == "trained in floating point"
     assert details["linear"].startswith("trained on its grid, steps moved by ")
+
+
+@pytest.mark.parametrize("family", ["resnet", "mobilenet", "mlp", "cnn-1d", "lenet-5"])
+@pytest.mark.parametrize("bias_bits", [0, 3])
+def test_what_was_trained_as_shared_is_what_the_model_is_without_its_codebooks(family, bias_bits):
+    bundle = tiny_bundle(family)
+    context = context_for(bundle)
+    share = ShareWeights(bits=2, **({"bias_bits": bias_bits} if bias_bits else {}))
+    shared = share.apply(bundle, context).bundle
+    learned = FineTuneQuantized(**QUICK).apply(shared, context).bundle
+    x = inputs_for(bundle)
+    expected = outputs_of(learned, x)
+    assert not torch.allclose(expected, outputs_of(shared, x), atol=1e-3), "it was trained"
+    for target in ("onnx_float", "qonnx", "openvino"):
+        plain = TARGETS[target].deployed(learned)
+        assert not plain.table.codebooks
+        assert_similar(outputs_of(plain, x), expected, times=30)
+    with torch.inference_mode():
+        assert_similar(learned.module(x), expected, times=30)
