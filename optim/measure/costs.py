@@ -11,7 +11,7 @@ from torch import fx
 from optim.graph.fold import fold
 from optim.layers.graph import propagate_shapes, trace
 from optim.measure.graph_costs import graph_costs, graph_layer_costs
-from optim.measure.macs import LayerCost, costs_of, layer_costs
+from optim.measure.macs import LayerCost, costs_of, layer_costs, parameters_in
 from optim.models.bundle import GraphModel, ModelBundle
 from optim.quantity import Quantity
 
@@ -84,7 +84,7 @@ def static_costs(
     propagate_shapes(traced, bundle.spec.shape)
     costs = costs_of(traced)
     return (
-        Quantity.exact(sum(cost.params for cost in costs), "params"),
+        Quantity.exact(parameters_in(traced), "params"),
         Quantity.exact(sum(cost.macs for cost in costs), "macs"),
         Quantity.exact(bundle.sparsity, "fraction"),
     )

@@ -11,11 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
-from optim.layers.graph import COMPUTE, kind_of, layer_of, propagate_shapes, trace
+from optim.layers.graph import (
+    COMPUTE,
+    attribute_of,
+    kind_of,
+    layer_of,
+    propagate_shapes,
+    trace,
+)
 
-__all__ = ["LayerCost", "costs_of", "layer_costs"]
+__all__ = ["LayerCost", "costs_of", "layer_costs", "parameters_in"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,23 @@ def layer_costs(module: nn.Module, input_shape: tuple[int, ...]) -> list[LayerCo
 def costs_of(traced: fx.GraphModule) -> list[LayerCost]:
     """Return the costs in a traced graph whose shapes were propagated."""
     return [_cost(node) for node in traced.graph.nodes if kind_of(node) in _COUNTED]
+
+
+def parameters_in(traced: fx.GraphModule) -> int:
+    """Return how many learned numbers a traced graph uses: of norms and embeddings as well.
+
+    What two of its layers have in common counts once.
+    """
+    found: dict[int, int] = {}
+    for node in traced.graph.nodes:
+        own: list[Tensor] = []
+        if node.op == "call_module":
+            own = list(traced.get_submodule(str(node.target)).parameters())
+        elif node.op == "get_attr":
+            value = attribute_of(traced, str(node.target))
+            own = [value] if isinstance(value, nn.Parameter) else []
+        found |= {id(one): one.numel() for one in own}
+    return sum(found.values())
 
 
 _COUNTED = (*COMPUTE, "conv_transpose", "matmul", "einsum")

@@ -16,7 +16,7 @@ from optim.export.deploy import properties_of
 from optim.layers.channels import find_channels
 from optim.layers.sketch import sketch
 from optim.layers.table import CompressionTable
-from optim.measure.macs import costs_of
+from optim.measure.macs import costs_of, parameters_in
 from optim.models.bundle import ModelBundle
 from optim.quantity import How, Quantity
 from optim.recipe import Recipe
@@ -60,7 +60,7 @@ def weighed(bundle: ModelBundle) -> Weighed:
     costs = costs_of(traced)
     return Weighed(
         bundle.table,
-        Quantity.exact(sum(cost.params for cost in costs), "params", How.ESTIMATED),
+        Quantity.exact(parameters_in(traced), "params", How.ESTIMATED),
         Quantity.exact(sum(cost.macs for cost in costs), "macs", How.ESTIMATED),
         Quantity.exact(file_bytes(file), "bytes", How.ESTIMATED),
     )

@@ -10,9 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from optim.export.deploy import onnx_bytes
-from optim.measure.costs import model_costs
+from optim.layers.graph import trace
+from optim.measure.costs import model_costs, static_costs
 from optim.measure.graph_costs import graph_costs
-from optim.measure.macs import layer_costs
+from optim.measure.macs import layer_costs, parameters_in
 from optim.models.bundle import TorchModel
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
@@ -140,3 +141,15 @@ def test_work_whose_size_nobody_tells_makes_the_count_an_estimate():
     model.opset_import.append(helper.make_opsetid("somebody", 1))
     _, macs, _ = graph_costs(model.SerializeToString())
     assert (macs.value, macs.how) == (16, "estimated")
+
+
+def test_parameters_are_all_that_is_learned(tiny_transformer):
+    """Norms and the embedding of positions as well; a norm that is folded away is no more."""
+    traced = trace(tiny_transformer.module)
+    expected = sum(p.numel() for p in tiny_transformer.module.parameters())
+    assert static_costs(tiny_transformer)[0].value == parameters_in(traced) == expected
+    assert expected > sum(cost.params for cost in model_costs(tiny_transformer))
+    cnn = tiny_bundle("resnet")
+    norms = sum(m.num_features for m in cnn.module.modules() if isinstance(m, nn.BatchNorm2d))
+    own = sum(p.numel() for p in cnn.module.parameters())
+    assert static_costs(cnn)[0].value == own - norms  # a bias is left of factor and shift
