@@ -171,7 +171,8 @@ def test_images_have_all_of_them(tiny_cnn):
 def test_what_the_loop_says_is_in_the_report(tiny_mlp):
     step = FineTune(epochs=2, batch_size=1024, keep="best")
     notes = step.apply(tiny_mlp, context_for(tiny_mlp)).report.notes
-    assert [note.split()[0] for note in notes] == ["A", "Kept"]
+    assert [note.split()[0] for note in notes] == ["The", "A", "Kept"]
+    assert "a little too high" in notes[0]  # what was chosen on samples is judged on them
 
 
 # --- frozen layers --------------------------------------------------------------------------------
