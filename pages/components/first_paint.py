@@ -23,9 +23,11 @@ __all__ = ["FirstPaint"]
 
 _STYLE = (
     "<style>@media (min-width: 769px) { "
-    '[data-testid="stAppViewContainer"]:not(:has([data-testid="stSidebar"])) '
-    '> :has(> [data-testid="stMain"]) { margin-left: 263px; width: calc(100% - 263px); } }</style>'
+    '[data-testid="stAppViewContainer"] > a + div '
+    "{ margin-left: 263px; width: calc(100% - 263px); } }</style>"
 )
+"""Between the link that skips to the content and the content stands the sidebar, once it is there.
+To ask for it by ``:has`` would have the browser look through the page at every change of it."""
 _PARTS = ("Html", "PageLink", "Selectbox", "ButtonGroup", "Button", "Metric")
 """Scripts of Streamlit that the frame and the head of most pages are drawn with."""
 _IMPORTED = re.compile(r"""(?:from|import)\s*["'`]\./([\w.-]+\.js)["'`]""")

@@ -11,6 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 
+from pages.components import first_paint
 from pages.components.first_paint import FirstPaint
 
 DOCUMENT = "<html><head><title>x</title></head><body>" + "y" * 2000 + "</body></html>"
@@ -44,7 +45,7 @@ def get(path="/", **headers):
 
 def test_a_document_brings_the_style_and_its_true_length():
     answer = get(accept="text/html", **{"accept-encoding": "gzip"})
-    assert answer.text.index("stSidebar") < answer.text.index("</head>")
+    assert answer.text.index("263px") < answer.text.index("</head>")
     assert int(answer.headers["content-length"]) == len(answer.content)
     assert answer.text.endswith("</style></body></html>")
     assert "st-key-navigation" in answer.text
@@ -60,7 +61,7 @@ def test_a_document_asks_for_the_scripts_of_streamlit_that_every_page_needs():
 
 
 def test_a_page_without_a_sidebar_keeps_no_place_for_it():
-    style = 'data-testid="stSidebar"'
+    style = "263px"
     assert style not in get("/present?snapshots=abc", accept="text/html").text
     assert style in get("/present", accept="text/html").text
     assert style in get("/?snapshots=abc", accept="text/html").text
@@ -75,3 +76,10 @@ def test_what_was_asked_for_compressed_stays_so():
     answer = get(accept="*/*", **{"accept-encoding": "gzip"})
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.text == DOCUMENT
+
+
+def test_no_style_has_the_browser_look_through_the_page_at_every_change():
+    """What asks for anything below an element by ``:has`` does; what asks for a child does not."""
+    styles = [first_paint._STYLE, first_paint._THEME.read_text(encoding="utf-8")]
+    asked = re.findall(r"([^\s,{}]*):has\((?!>)", "".join(styles))
+    assert set(asked) <= {'[data-testid="stCaptionContainer"]'}
