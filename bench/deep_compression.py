@@ -111,9 +111,9 @@ NETWORKS = {
         "LeNet-300-100",
         lenet_300_100,
         FineTune(epochs=20, learning_rate=0.1, **LOOP),
-        PruneGradually(sparsity=0.97, epochs=30, learning_rate=0.05, end=0.6, **LOOP),
+        PruneGradually(sparsity=0.97, epochs=50, learning_rate=0.05, end=0.6, **SHIFTED),
         ShareWeights(bits=4, bias_bits=3),
-        FineTuneQuantized(epochs=3, learning_rate=0.01, **LOOP),
+        FineTuneQuantized(epochs=3, learning_rate=0.01, **SHIFTED),
     ),
     "lenet-5": Network(
         "LeNet-5",
