@@ -117,6 +117,9 @@ class _Writer:
         self.mark = _mark(self.graph)
         self.to = OnnxGraph(opset=opset_of(model))
         self.on_grid: dict[str, str] = {}
+        # Products of inputs on signed grids: ONNX Runtime 1.32 makes one layer of such a product
+        # and the constant added to it, on an unsigned grid, and then refuses its own graph.
+        self.signed: set[str] = set()
 
     def write(self) -> None:
         """Put weights first, then nodes in their order, each value followed by its quantizer."""
@@ -161,6 +164,13 @@ class _Writer:
         if edge is None and node.op_type in _ROUNDED and sources[0] in self.on_grid:
             stem = f"{node.output[0]}{self.mark}"
             node.input[0] = set_apart(self.to, node.input[0], stem)
+        if node.op_type == "Add" and any(name in self.tensors for name in sources):
+            for position, name in enumerate(sources):
+                if name in self.signed:
+                    stem = f"{name}{self.mark}"
+                    node.input[position] = set_apart(self.to, node.input[position], stem)
+        if layer and edge and node.op_type == "MatMul" and edge.grid.qmin < 0:
+            self.signed.add(node.output[0])
         self.to.nodes.append(node)
         for name in node.output:
             if name in self.grids:

@@ -244,6 +244,35 @@ def test_a_layer_kept_in_floats_keeps_its_weights_between_quantized_ones():
     assert "kept in floating point by choice" in {x.detail for x in one.report.layers}
 
 
+@pytest.mark.parametrize("scheme", ["symmetric", "affine"])
+@pytest.mark.parametrize("batch", [2, "N"])
+def test_products_of_tokens_and_what_is_added_to_them_are_loaded(scheme, batch):
+    """ONNX Runtime makes one layer of both where it knows all sizes."""
+    draw = np.random.default_rng(0)
+    model = graph(
+        [
+            node("MatMul", "x w", "a"),
+            node("Add", "b a", "c"),
+            node("Relu", "c", "d"),
+            node("MatMul", "d v", "e"),
+            node("Add", "e b", "f"),
+            node("ReduceMean", "f", "g", axes=[1], keepdims=0),
+            node("Gemm", "g out", "y"),
+        ],
+        (5, 8),
+        batch=batch,
+        w=draw.normal(size=(8, 8)).astype(np.float32),
+        v=draw.normal(size=(8, 8)).astype(np.float32),
+        b=draw.normal(size=8).astype(np.float32),
+        out=draw.normal(size=(8, 4)).astype(np.float32),
+    )
+    own = bundle_of(model, (5, 8))
+    step = Quantize(samples=32, activation_scheme=scheme)
+    result = step.apply(own, context_of(own)).bundle
+    x = given_to(own)
+    assert_similar(deployed(result, x), deployed(result, x, as_defined=True), times=1000)
+
+
 def test_a_weight_stored_as_integers_is_left_alone_and_may_not_be_set():
     own = bundle_of(*OWN["quantized"])
     report = Quantize(samples=32).apply(own, context_of(own)).report
