@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import median
+from statistics import median_low
 
 from optim.errors import Cancelled, ConfigError, OptimError
 from optim.quantity import Quantity, format_value
@@ -198,7 +198,7 @@ def _has_time(session: Session, epochs: int, candidate: Candidate | None = None)
     known = newest(session.candidates) if candidate is None else [candidate]
     if not known:
         return True  # something has to be there in the end
-    each = median(c.figures["training"].value / c.made["epochs"] for c in known)
+    each = median_low(c.figures["training"].value / c.made["epochs"] for c in known)
     return _SURE * each * epochs <= session.time() - _for_the_end(session)
 
 
