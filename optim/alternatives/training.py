@@ -150,4 +150,4 @@ def _trained(
 def _selects(alternative: Alternative) -> bool:
     """Whether validation samples choose the epoch that an alternative keeps."""
     training = alternative.training
-    return isinstance(training, TrainingStep) and training.selects
+    return isinstance(training, TrainingStep) and training.stopping().selects

@@ -23,6 +23,7 @@ from optim.cli._searching import (
     tell,
     watched,
 )
+from optim.search.figures import times_text
 from optim.search.nas.asked import METHODS, PRECISIONS, PREDICTOR
 from optim.search.nas.families import FAMILIES, SHARED
 from optim.search.nas.proxies import PROXIES
@@ -171,7 +172,7 @@ def _print(found: dict[str, Any]) -> None:
         columns = ("network", "epochs", "error", "on test", *costs, "")
         print_table("\nThe front, cheapest first", columns, rows)
     for error in found["seeds"].values():
-        times = "once" if error["n"] == 1 else f"{error['n']} times"
+        times = times_text(error["n"])
         typer.echo(f"\nTaken, trained again {times} from other weights: error {error['text']}.")
     if found["trust"]:
         lines = [(o["title"], o["tau"]["text"], o["rho"]["text"]) for o in found["trust"]]

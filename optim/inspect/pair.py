@@ -64,8 +64,10 @@ def pair_of(
     Raises:
         OptimError: If a step cannot be applied.
     """
-    keys = recipe.chain(subject.bundle.hash, subject.data.hash)
-    omitted = () if train else kept_of(recipe, keys).missing
+    omitted: tuple[str, ...] = ()
+    if not train:
+        keys = recipe.chain(subject.bundle.hash, subject.data.hash)
+        omitted = kept_of(recipe, keys).missing
     for entry in omitted:
         recipe = recipe.with_enabled(entry, False)
     kept: dict[str, Tensor] = {}

@@ -29,6 +29,7 @@ __all__ = [
     "Channels",
     "Member",
     "best_channels",
+    "channels_left",
     "find_channels",
     "global_shares",
     "keep_channels",
@@ -36,7 +37,6 @@ __all__ = [
     "resized_layer",
     "shortcut_pruners",
     "slice_masks",
-    "with_all_makers",
 ]
 
 
@@ -139,10 +139,7 @@ def _impossible(
     """Return the groups of which half cannot be removed; each is tried only if all cannot."""
 
     def fits(some: Sequence[ChannelGroup]) -> bool:
-        keep = {
-            g.name: best_channels(torch.ones(g.size), 0.5, 1, g.blocks, g.together) for g in some
-        }
-        keep = {g.name: with_all_makers(g, torch.ones(g.size), keep[g.name]) for g in some}
+        keep = {group.name: channels_left(group, torch.ones(group.size), 0.5) for group in some}
         try:
             with torch.no_grad():
                 keep_channels(module, some, keep)(torch.zeros(1, *input_shape))
@@ -459,18 +456,19 @@ def best_channels(
     return (starts + positions).flatten()
 
 
-def with_all_makers(group: ChannelGroup, scores: Tensor, stay: Tensor) -> Tensor:
-    """Return channels that stay, and the best one of every layer that would be left without any.
+def channels_left(group: ChannelGroup, scores: Tensor, ratio: float, round_to: int = 1) -> Tensor:
+    """Return the sorted channels of a group that stay, one at least of every layer that makes some.
 
     The layers whose outputs are joined share a group, and one of them may have only low scores.
 
     Args:
         group: Of the channels.
         scores: ``(channels,)`` importance.
-        stay: Sorted channels.
+        ratio: See :func:`best_channels`.
+        round_to: See :func:`best_channels`.
     """
     alive = torch.zeros(group.size, dtype=torch.bool)
-    alive[stay] = True
+    alive[best_channels(scores, ratio, round_to, group.blocks, group.together)] = True
     for member in group.members:
         if member.layer in group.makers and not alive[member.channel].any():
             alive[member.channel[scores[member.channel].argmax()]] = True

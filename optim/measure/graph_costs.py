@@ -113,26 +113,23 @@ def _is_known(node: onnx.NodeProto, sizes: _Sizes) -> bool:
     return node.op_type not in _WORKING or (bool(node.output) and node.output[0] in sizes)
 
 
-_WORKING = frozenset(
-    {
-        *("Conv", "ConvInteger", "QLinearConv", "ConvTranspose"),
-        *("MatMul", "Gemm", "MatMulInteger", *RECURRENT),
-    }
-)
+_CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
+_PRODUCTS = ("MatMul", "Gemm", "MatMulInteger")
+_WORKING = frozenset({*_CONVOLUTIONS, "ConvTranspose", *_PRODUCTS, *RECURRENT})
 
 
 def _macs(node: onnx.NodeProto, sizes: _Sizes) -> int:
     output = sizes.get(node.output[0]) if node.output else None
     if output is None:
         return 0
-    if node.op_type in ("Conv", "ConvInteger", "QLinearConv"):
+    if node.op_type in _CONVOLUTIONS:
         weight = sizes.get(node.input[3 if node.op_type == "QLinearConv" else 1])
         return prod(output) * prod(weight[1:]) if weight else 0
     if node.op_type == "ConvTranspose":
         # Every input meets every weight of its channel.
         given, weight = sizes.get(node.input[0]), sizes.get(node.input[1])
         return prod(given) * prod(weight[1:]) if given and weight else 0
-    if node.op_type in ("MatMul", "Gemm", "MatMulInteger"):
+    if node.op_type in _PRODUCTS:
         left = sizes.get(node.input[0])
         transposed = attribute_of(node, "transA", 0)
         return prod(output) * (left[-2 if transposed else -1]) if left else 0

@@ -33,6 +33,9 @@ class Work:
         lease: Where to report.
         threads: How many threads to compute with.
         clock: Monotonic seconds.
+
+    Attributes:
+        students: Keys of the trained results that it has stored or used.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Work:
     ) -> None:
         self.run = run
         self.threads = threads
+        self.students: list[str] = []
         self._lease = lease
         self._clock = clock
         self._asked_at: float | None = None
@@ -139,6 +143,7 @@ class Work:
 
     def trained(self, key: str) -> None:
         """Say that the run has stored or used a trained result (see :mod:`optim.stored`)."""
+        self.students.append(key)
         self._insist(lambda: self._lease.student(self.run.owner, key))
 
     # --- for the process ----------------------------------------------------------------------

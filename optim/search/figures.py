@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "Figure"]
+__all__ = ["FIGURES", "Figure", "times_text"]
 
 
 @dataclass(frozen=True)
@@ -43,3 +43,13 @@ FIGURES: dict[str, Figure] = {
     "training": Figure("Training time", "s", "Seconds of training that led to it."),
 }
 """Figures by name."""
+
+
+def times_text(count: int) -> str:
+    """Return how often something was done.
+
+    Example:
+        >>> times_text(1), times_text(3)
+        ('once', '3 times')
+    """
+    return "once" if count == 1 else f"{count} times"

@@ -11,7 +11,7 @@ from optim.search.budget import Budget
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals
 from optim.search.space import Space
-from optim.search.study import BEYOND, Study
+from optim.search.study import BEYOND, Study, study_of
 from optim.search.watch import Watch
 
 __all__ = ["OutOfTimeError", "SearchSession"]
@@ -81,7 +81,7 @@ class SearchSession:
         seed: int,
         what: str,
         *,
-        is_free: bool,
+        chosen_name: str,
     ) -> None:
         """Begin to keep what is tried, or go on where an earlier attempt was stopped.
 
@@ -92,7 +92,7 @@ class SearchSession:
             sampler: What thinks of points.
             seed: Of the sampler.
             what: Word for what is tried, in the plural.
-            is_free: See :meth:`~optim.search.study.Study.open`.
+            chosen_name: The name, where somebody has chosen it: of a run nobody has.
 
         Raises:
             ConfigError: If a study of that name searches for something else.
@@ -105,7 +105,7 @@ class SearchSession:
             self.goals,
             sampler=sampler,
             population=_POPULATION,
-            is_free=is_free,
+            is_free=not chosen_name or chosen_name.startswith(study_of("")),
             **options,
         )
         others = Study.open(

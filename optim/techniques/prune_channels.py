@@ -152,7 +152,7 @@ class PruneChannels(Step):
         self, channels: Channels, scores: dict[str, Tensor], ratios: dict[str, float]
     ) -> dict[str, Tensor]:
         """Return ``{group: sorted channels that stay}``."""
-        from optim.layers.channels import best_channels, global_shares, with_all_makers
+        from optim.layers.channels import channels_left, global_shares
 
         common = {
             g.name: scores[g.name]
@@ -164,13 +164,11 @@ class PruneChannels(Step):
         else:
             shares = dict.fromkeys(common, self.pruning_ratio)
         shares |= {name: ratio for name, ratio in ratios.items() if name in scores}
-        kept = {}
-        for g in channels.groups:
-            if g.name in shares:
-                score, share = scores[g.name], shares[g.name]
-                stay = best_channels(score, share, self.round_to, g.blocks, g.together)
-                kept[g.name] = with_all_makers(g, score, stay)
-        return kept
+        return {
+            group.name: channels_left(group, scores[group.name], shares[group.name], self.round_to)
+            for group in channels.groups
+            if group.name in shares
+        }
 
     def _report(
         self,

@@ -19,7 +19,7 @@ from optim.step import Context, LayerReport, Step, StepReport
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from optim.train import Epoch, Masks, Objective, Schedule
+    from optim.train import Epoch, Masks, Objective, Schedule, Stopping
 
 __all__ = [
     "BatchSize",
@@ -377,11 +377,6 @@ class TrainingStep(Step):
         """Whether nothing would be trained."""
         return self.epochs == 0
 
-    @property
-    def selects(self) -> bool:
-        """Whether validation samples choose the epoch whose model is kept."""
-        return self.keep == "best" or self.patience > 0
-
     def train(
         self,
         module: nn.Module,
@@ -402,7 +397,7 @@ class TrainingStep(Step):
         """
         import torch
 
-        from optim.train import Augment, Compute, Mix, Stopping, fit
+        from optim.train import Augment, Compute, Mix, fit
 
         inputs, targets = context.training()
         schedule = self.schedule()
@@ -425,7 +420,7 @@ class TrainingStep(Step):
                 mix=Mix(self.mixup, self.cutmix),
                 masks=masks,
                 validation=None if has_boxes else _validation(context),
-                stopping=Stopping(self.keep, self.patience),
+                stopping=self.stopping(),
                 average=self._decay(len(inputs)),
                 compute=Compute(self.precision, self.layout == "channels_last", self.compile),
                 frozen=frozen,
@@ -454,6 +449,12 @@ class TrainingStep(Step):
             l1=self.l1,
             start_resolution=self.start_resolution,
         )
+
+    def stopping(self) -> Stopping:
+        """Return which epoch's model is kept."""
+        from optim.train import Stopping
+
+        return Stopping(self.keep, self.patience)
 
     def label_loss(self, context: Context) -> Objective:
         """Return the loss against true labels, smoothed and weighted as the fields say."""
@@ -529,7 +530,7 @@ class TrainingStep(Step):
         if has_boxes:
             moves = self.shift or self.flip
             return ["Images were not moved: the boxes would not move along."] if moves else []
-        notes = [_SELECTED] if self.selects else []
+        notes = [_SELECTED] if self.stopping().selects else []
         wanted = self.changed()
         only = {
             "shift": "a random shift",

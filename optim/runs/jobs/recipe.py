@@ -38,12 +38,6 @@ def _work(work: Work) -> Mapping[str, Any]:
     def tracker(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
         return work.checkpoint(entry.id), lambda figures: work.record(entry.id, figures)
 
-    students: list[str] = []
-
-    def trained(key: str) -> None:
-        students.append(key)
-        work.trained(key)
-
     result = run(
         recipe,
         base=Path(base or "."),
@@ -52,7 +46,7 @@ def _work(work: Work) -> Mapping[str, Any]:
         check=work.check,
         stored=True,
         tracker=tracker,
-        trained=trained,
+        trained=work.trained,
     )
     found = result.to_json()
     work.keep("recipe.yaml", recipe.to_yaml().encode())
@@ -60,7 +54,7 @@ def _work(work: Work) -> Mapping[str, Any]:
     work.keep("report.txt", result.report().encode())
     result.verification.require()
     work.keep("model.onnx", result.file)
-    return {**found, "students": students}
+    return {**found, "students": work.students}
 
 
 RECIPE = Kind("Recipe", _work, _prepare)

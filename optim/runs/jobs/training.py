@@ -44,7 +44,6 @@ def _train_recipe(work: Work) -> Mapping[str, Any]:
 
     torch.set_num_threads(work.threads)
     recipe, base = Recipe.from_json(work.run.spec["recipe"]), work.run.spec.get("base")
-    keys, trained = _noted(work)
     seconds = 0.0
 
     def tracker(entry: Entry) -> tuple[Resume, Callable[[dict[str, float]], None]]:
@@ -62,9 +61,9 @@ def _train_recipe(work: Work) -> Mapping[str, Any]:
         check=work.check,
         stored=True,
         tracker=tracker,
-        trained=trained,
+        trained=work.trained,
     )
-    return {"keys": keys, "seconds": seconds}
+    return {"keys": work.students, "seconds": seconds}
 
 
 def _train_network(work: Work) -> Mapping[str, Any]:
@@ -82,7 +81,6 @@ def _train_network(work: Work) -> Mapping[str, Any]:
         Asked.from_json(spec["search"]), folder=Path(base or "."), registered_only=base is None
     )
     bench.warm_up(work.check)
-    keys, trained = _noted(work)
 
     def on_epoch(epoch: Epoch) -> None:
         work.record(_STATES, epoch.figures())
@@ -94,20 +92,9 @@ def _train_network(work: Work) -> Mapping[str, Any]:
         resume=work.checkpoint(_STATES),
         on_epoch=on_epoch,
         check=work.check,
-        trained=trained,
+        trained=work.trained,
     )
-    return {"keys": keys, "seconds": seconds}
-
-
-def _noted(work: Work) -> tuple[list[str], Callable[[str], None]]:
-    """Return the keys of what is trained, as they come, and what is to be called with each."""
-    keys: list[str] = []
-
-    def trained(key: str) -> None:
-        keys.append(key)
-        work.trained(key)
-
-    return keys, trained
+    return {"keys": work.students, "seconds": seconds}
 
 
 RECIPE_TRAINING = Kind("Training for a search", _train_recipe, _prepare_recipe)

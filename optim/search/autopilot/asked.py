@@ -16,7 +16,6 @@ from optim.search.goals import BYTES_OF, Goals, Limit
 from optim.search.plain import checked_fields
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 from optim.search.space import Scalar
-from optim.search.study import study_of
 from optim.search.target import device_named, memory_limits
 
 __all__ = ["Asked", "checked_limit", "goals_of"]
@@ -83,11 +82,6 @@ class Asked:
     def name(self) -> str:
         """Of its study."""
         return self.study or f"autopilot-{digest(self.to_json())[:12]}"
-
-    @property
-    def is_study_free(self) -> bool:
-        """Whether nobody has chosen the name of its study."""
-        return not self.study or self.study.startswith(study_of(""))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that :meth:`from_json` reads back."""

@@ -115,7 +115,7 @@ class Session(SearchSession):
             self.asked.sampler,
             seed,
             "candidates",
-            is_free=self.asked.is_study_free,
+            chosen_name=self.asked.study,
         )
 
     def known(self, recipe: Recipe) -> Candidate | None:

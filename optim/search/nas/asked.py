@@ -17,7 +17,6 @@ from optim.search.nas.proxies import PROXIES
 from optim.search.plain import checked_fields
 from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
-from optim.search.study import study_of
 from optim.search.target import device_named, memory_limits
 
 __all__ = ["MEMORY_DEVICE", "METHODS", "PRECISIONS", "PREDICTOR", "Asked", "goals_of"]
@@ -142,11 +141,6 @@ class Asked:
     def name(self) -> str:
         """Of its study."""
         return self.study or f"nas-{digest(self.to_json())[:12]}"
-
-    @property
-    def is_study_free(self) -> bool:
-        """Whether nobody has chosen the name of its study."""
-        return not self.study or self.study.startswith(study_of(""))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data that :meth:`from_json` reads back."""

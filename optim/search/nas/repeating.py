@@ -12,6 +12,7 @@ import numpy as np
 from optim.measure.intervals import mean_interval
 from optim.quantity import How, Quantity
 from optim.search.candidate import Candidate
+from optim.search.figures import times_text
 from optim.search.nas.halving import taken
 from optim.search.nas.session import Session
 from optim.search.session import OutOfTimeError
@@ -47,7 +48,7 @@ def repeat(session: Session) -> None:
         return
     found = over_seeds(list(errors.values()), best.figures["error"].how)
     session.repeated = {best.number: found}
-    times = "once" if len(errors) == 1 else f"{len(errors)} times"
+    times = times_text(len(errors))
     session.say(f"{best.title}, trained again {times} from other weights: error {found}.")
 
 

@@ -152,7 +152,7 @@ class Session(SearchSession):
             sampler,
             asked.seed,
             "networks",
-            is_free=asked.is_study_free,
+            chosen_name=asked.study,
         )
 
     def trained(self, candidate: Candidate) -> ModelBundle:

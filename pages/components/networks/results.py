@@ -10,7 +10,7 @@ import streamlit as st
 from optim.quantity import format_value
 from optim.runs.jobs.nas import KIND
 from optim.runs.run import ACTIVE, Run
-from optim.search.figures import FIGURES
+from optim.search.figures import FIGURES, times_text
 from pages.components import access
 from pages.components.errors import shown_errors
 from pages.components.networks import charts
@@ -120,7 +120,7 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
             n = f"{accuracy['n']:,} validation samples"
             st.caption(f"{n}; error on test {error['text']}" if error else n)
             if again := found.get("seeds", {}).get(str(row["number"])):
-                times = "once" if again["n"] == 1 else f"{again['n']} times"
+                times = times_text(again["n"])
                 st.caption(f"Trained again {times}, from other weights: error {again['text']}")
         for cost in found["goals"]["objectives"][1:]:
             figure = row["figures"].get(cost)
