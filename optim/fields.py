@@ -188,12 +188,14 @@ class PerLayer(Kind):
         alone: ``{other field: value}`` under which nothing but the named layers changes.
         tried: Values worth trying on a single layer, mildest first, to see what it can spare;
             empty where single layers cannot be looked at.
+        between: Whether a value between two of those changes a layer by what lies between.
     """
 
     overrides: str
     skip: Scalar | None = None
     alone: Mapping[str, Scalar] = field(default_factory=dict)
     tried: tuple[Scalar, ...] = ()
+    between: bool = True
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler

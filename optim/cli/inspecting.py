@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from optim.cli._app import cli
 from optim.cli._options import Data, Json, Model, Original, Seed
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect", "plan", "sensitivity"]
 
+EQUAL = ("cost", "time")
 VIEWS = ("overview", "layers", "samples", "corruption")
 _FLIPS = 20
 """Samples that are listed; JSON has all."""
@@ -41,31 +43,61 @@ def sensitivity(
         typer.Option(help=f"One of {', '.join(techniques())}; may be repeated. All without it."),
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Samples to look at, at most.")] = SAMPLES,
+    times: Annotated[
+        bool, typer.Option("--times", help="Measure what each variant gains in time, here.")
+    ] = False,
+    common: Annotated[
+        str | None,
+        typer.Option(
+            help="A level, as 0.5 or 4 bits: find a setting for each layer that all together cost "
+            "no more than it on all layers. With one --technique."
+        ),
+    ] = None,
+    equal: Annotated[
+        str,
+        typer.Option(help=f"What they cost no more of: {', '.join(EQUAL)}; time implies --times."),
+    ] = EQUAL[0],
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Try techniques on one layer at a time: where the model can be compressed, and where not.
 
     Looks at validation samples, never at test samples. Layers that can only change together are one
-    row.
+    row. With --common the settings of layers that follow are printed as a step of a recipe.
     """
     import torch
 
     from optim.processes import available_cores
     from optim.recipe import Recipe
     from optim.sensitivity.analysis import analyse
+    from optim.sensitivity.settings import settings_of_layers
+    from optim.sensitivity.times import timed
     from optim.subject import open_subject
+    from optim.techniques import TECHNIQUES
 
+    if equal not in EQUAL:
+        raise ConfigError(f"--equal must be one of {', '.join(EQUAL)}: got {equal!r}.")
+    if common is not None and len(technique or ()) != 1:
+        raise ConfigError("--common is a level of one technique: name it with --technique.")
+    in_time = common is not None and equal == "time"
     torch.set_num_threads(1)  # chunks of samples are shared out instead
-    subject = open_subject(Recipe(model, data, seed=seed))
+    recipe = Recipe(model, data, seed=seed)
+    subject = open_subject(recipe)
     with progress_bar() as progress:
-        found = analyse(
+        *_, profile = analyse(
             subject, technique, samples=samples, workers=available_cores(), told=progress
         )
-        *_, profile = found
+        if times or in_time:
+            *_, profile = [profile, *timed(profile, subject, told=progress)]
+    found = None
+    if common is not None and technique:
+        step, level = TECHNIQUES[technique[0]](), yaml.safe_load(common)
+        found = settings_of_layers(subject, profile, step, level, in_time=in_time)
+        recipe = recipe.with_step(found.step)
     if as_json:
         asked = {"schema": "optim.sensitivity/1", "model": model, "data": data}
-        print_json({**asked, **profile.to_json()})
+        settings = {**found.to_json(), "recipe": recipe.to_json()} if found else None
+        print_json({**asked, **profile.to_json(), "settings": settings})
         return
     titles = {(row.technique, row.layer): row.title for row in profile.rows}
     rows = [
@@ -75,10 +107,11 @@ def sensitivity(
             cell.level,
             cell.quality,
             cell.change.verdict() if cell.change else "",
+            cell.time or "",
         )
         for cell in profile.cells
     ]
-    columns = ("technique", "layer", "level", profile.metric, "against the original")
+    columns = ("technique", "layer", "level", profile.metric, "against the original", "time")
     print_table(f"{profile.n:,} {profile.part} samples", columns, rows)
     left_out = [
         f"{name}: {layer} was left out, {why}."
@@ -86,6 +119,9 @@ def sensitivity(
         for layer, why in reasons.items()
     ]
     say_notes([*(f"{name}: {why}" for name, why in profile.refused.items()), *left_out])
+    if found is not None:
+        say_notes([found.summary()])
+        typer.echo(recipe.to_yaml())
 
 
 @cli.command()

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
 
 import numpy as np
 
@@ -25,8 +24,8 @@ from optim.models.bundle import ModelBundle
 from optim.models.weighted import model_weights
 from optim.quantity import Quantity
 from optim.sensitivity.profile import SAMPLES, Cell, Profile
-from optim.sensitivity.trials import Trial, techniques, trials_of
-from optim.step import Context, Memo, Step
+from optim.sensitivity.trials import Trial, remembering, techniques, trials_of
+from optim.step import Context, Step
 from optim.subject import Subject, refusals
 
 __all__ = ["analyse", "weight_bytes"]
@@ -157,7 +156,7 @@ def _trials(
             seed=subject.seed,
             step_id=name,
             check=check,
-            memo=_remembering(),
+            memo=remembering(),
         )
         try:
             found, left_out[name] = trials_of(name, steps[name], subject.bundle, context)
@@ -171,18 +170,6 @@ def _trials(
             f"No layer of {subject.bundle.name} can be tried. {reasons[0]}".strip()
         )
     return trials, left_out, refused
-
-
-def _remembering() -> Memo:
-    """Return a memo for one model: channels and scores are the same for every level."""
-    known: dict[str, Any] = {}
-
-    def memo(key: str, compute: Callable[[], Any]) -> Any:
-        if key not in known:
-            known[key] = compute()
-        return known[key]
-
-    return memo
 
 
 def _predictions(

@@ -1,7 +1,7 @@
 """Analyse in a process of its own: ``python -m optim.sensitivity.child``.
 
-Reads one line of JSON, ``{"key": ..., "recipe": ..., "samples": ...}``, and keeps what is known
-after few samples already.
+Reads one line of JSON, ``{"key": ..., "recipe": ..., "samples": ..., "times": ...}``, and keeps
+what is known after few samples already. With ``times`` a complete analysis is only timed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from optim.aside import Check, Told, serve
 from optim.processes import available_cores
 from optim.recipe import Recipe
 from optim.sensitivity.analysis import analyse
-from optim.sensitivity.kept import SHELF
+from optim.sensitivity.kept import SHELF, kept_profile
+from optim.sensitivity.times import timed
 from optim.subject import open_subject
 
 __all__ = ["main"]
@@ -30,11 +31,16 @@ def main() -> None:
 
 def _analyse(request: dict[str, Any], told: Told, check: Check) -> None:
     subject = open_subject(Recipe.from_json(request["recipe"]), registered_only=True)
-    found = analyse(
-        subject, samples=request["samples"], workers=available_cores(), told=told, check=check
-    )
+    key = request["key"]
+    known = kept_profile(key)
+    if request["times"] and known is not None and known.is_complete:
+        found = timed(known, subject, told, check)
+    else:
+        found = analyse(
+            subject, samples=request["samples"], workers=available_cores(), told=told, check=check
+        )
     for profile in found:
-        SHELF.keep(request["key"], profile.to_json())
+        SHELF.keep(key, profile.to_json())
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ class Cell:
             accuracy, and so what layers are compared by.
         macs: Multiply-accumulates of the model, for one sample.
         bytes: Its weights that are not zero, at their bits.
+        time: Latency of its 8-bit file over that of the original's; None where that was not
+            measured.
     """
 
     technique: str
@@ -68,6 +70,7 @@ class Cell:
     harm: Quantity
     macs: int
     bytes: int
+    time: Quantity | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -76,6 +79,7 @@ class Cell:
             "quality": self.quality.to_json(),
             "change": self.change.to_json() if self.change else None,
             "harm": self.harm.to_json(),
+            "time": self.time.to_json() if self.time else None,
         }
 
     @classmethod
@@ -83,7 +87,8 @@ class Cell:
         """Read what :meth:`to_json` wrote."""
         change = Comparison.from_json(data["change"]) if data["change"] else None
         quality, harm = Quantity.from_json(data["quality"]), Quantity.from_json(data["harm"])
-        return cls(**{**data, "quality": quality, "change": change, "harm": harm})
+        time = Quantity.from_json(data["time"]) if data["time"] else None
+        return cls(**{**data, "quality": quality, "change": change, "harm": harm, "time": time})
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,16 @@ class Profile:
     def cells_of(self, technique: str) -> list[Cell]:
         """Return the cells of a technique, row by row."""
         return [cell for cell in self.cells if cell.technique == technique]
+
+    @property
+    def structural(self) -> tuple[str, ...]:
+        """The techniques that take work away, and may so take less time."""
+        return tuple(dict.fromkeys(c.technique for c in self.cells if c.macs < self.macs))
+
+    def is_timed(self, technique: str) -> bool:
+        """Whether it is known how much time each cell of a technique takes."""
+        cells = self.cells_of(technique)
+        return bool(cells) and all(cell.time is not None for cell in cells)
 
     def rows_of(self, technique: str) -> list[Row]:
         """Return the rows of a technique."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from optim.errors import ConfigError
 from optim.fields import Control, PerLayer, controls
 from optim.sensitivity.profile import Level, Row
-from optim.step import Context, Step, StepReport, apply_step
+from optim.step import Context, Memo, Step, StepReport, apply_step
 from optim.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Trial",
     "everywhere",
+    "is_gradual",
     "layers_field",
     "on_layers",
     "overridden",
+    "remembering",
     "techniques",
     "trials_of",
     "untouched",
@@ -60,6 +63,11 @@ def overridden(step: Step) -> Control:
     return next(c for c in controls(type(step)) if c.name == kind.overrides)
 
 
+def is_gradual(step: Step) -> bool:
+    """Return whether a layer changes by what lies between, at levels between those tried."""
+    return _field(step)[1].between
+
+
 def untouched(step: Step) -> Level:
     """Return the level that leaves a layer as it is."""
     kind = _field(step)[1]
@@ -70,6 +78,18 @@ def _field(step: Step) -> tuple[str, PerLayer]:
     found = layers_field(step)
     assert found is not None, f"{step.title} cannot be tried on single layers"
     return found
+
+
+def remembering() -> Memo:
+    """Return a memo for one model: channels and scores are the same for every level."""
+    known: dict[str, Any] = {}
+
+    def memo(key: str, compute: Callable[[], Any]) -> Any:
+        if key not in known:
+            known[key] = compute()
+        return known[key]
+
+    return memo
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +126,27 @@ def trials_of(
     """
     levels = _field(step)[1].tried
     report = apply_step(everywhere(step, levels[-1]), bundle, context).report
+    left_out = {one.layer: one.detail for one in report.layers if not one.touched}
     trials: list[Trial] = []
     done: set[str] = set()
-    for layer in [one.layer for one in report.layers if one.touched]:
-        if layer in done:
+    for layer in [one.layer for one in report.layers]:
+        # What goes as a whole or not at all may have stayed because something has to stay.
+        if layer in done or (layer in left_out and is_gradual(step)):
             continue
         made = []
-        for level in levels:
-            context.check()
-            made.append(apply_step(on_layers(step, {layer: level}), bundle, context))
+        try:
+            for level in levels:
+                context.check()
+                made.append(apply_step(on_layers(step, {layer: level}), bundle, context))
+        except ConfigError:
+            if layer not in left_out:
+                raise
+            continue
         together = _touched(made[-1].report) or (layer,)
         done |= {layer, *together}
         row = Row(name, layer, together)
         trials += [Trial(row, *pair) for pair in zip(levels, (m.bundle for m in made), strict=True)]
-    return trials, {one.layer: one.detail for one in report.layers if not one.touched}
+    return trials, {layer: why for layer, why in left_out.items() if layer not in done}
 
 
 def _touched(report: StepReport) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class DropBlocks(Step):
             help="Single blocks, named by any of their layers: 0 % keeps one, from 50 % it goes.",
             alone={"ratio": 0.0},
             tried=(0.9,),
+            between=False,
         ),
     ] = {}
 

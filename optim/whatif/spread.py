@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from optim.errors import ConfigError
-from optim.measure.costs import variant_costs
 from optim.measure.quality import Quality, quality
 from optim.recipe import Entry, Recipe
-from optim.sensitivity.analysis import weight_bytes
 from optim.sensitivity.kept import kept_profile, key_of
 from optim.sensitivity.profile import SAMPLES
-from optim.sensitivity.spread import spread
+from optim.sensitivity.settings import settings_of_layers
 from optim.sensitivity.trials import techniques
 from optim.step import Step
 from optim.techniques import TECHNIQUES, name_of
@@ -23,7 +21,7 @@ __all__ = ["spread_over_layers"]
 
 
 def spread_over_layers(
-    engine: Engine, recipe: Recipe, technique: str, level: Any
+    engine: Engine, recipe: Recipe, technique: str, level: Any, *, in_time: bool = False
 ) -> dict[str, Any]:
     """Return settings of single layers that cost no more than one level on all, both measured.
 
@@ -32,6 +30,7 @@ def spread_over_layers(
         recipe: Its model is looked at; a step of the technique in it gives the other settings.
         technique: Name in the index.
         level: The common level.
+        in_time: Whether both shall take as much time, as measured here, and not as many MACs.
 
     Raises:
         ConfigError: If the model was not analysed, or the level is not legal or saves too much.
@@ -48,17 +47,12 @@ def spread_over_layers(
         )
     bench = engine.workbench(recipe)
 
-    def costs(step: Step) -> tuple[int, int]:
-        bundle = bench.prepare(_with(recipe, step), draft=False).bundle
-        return sum(c.macs for c in variant_costs(bench.layers, bundle)), weight_bytes(bundle)
-
-    found = spread(profile, technique, _step_of(recipe, technique), level, costs)
+    found = settings_of_layers(
+        bench.subject, profile, _step_of(recipe, technique), level, in_time=in_time
+    )
     return {
         "technique": technique,
-        "levels": found.levels,
-        "unit": found.unit,
-        "target": found.target,
-        "reached": found.reached,
+        **found.to_json(),
         "common": _measured(bench, _with(recipe, found.common)),
         "single": _measured(bench, _with(recipe, found.step)),
         "gain": _gain(bench, _with(recipe, found.common), _with(recipe, found.step)),

@@ -656,9 +656,41 @@ def test_sensitivity_lists_what_single_layers_can_spare(optim):
     code, text, _ = optim(*asked)
     assert code == 0
     assert found["rows"][0]["layer"] in text
+    assert found["settings"] is None
     code, _, error = optim(*asked[:-1], "magic")
     assert code == 2
     assert "must be one of" in error
+
+
+def test_sensitivity_gives_layers_settings_that_cost_no_more_than_a_common_one(optim):
+    asked = ("sensitivity", "wine.safetensors", "--data", "wine", "--common", "0.5")
+    code, text, _ = optim(*asked, "--technique", "prune_weights", "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    settings = found["settings"]
+    assert settings["unit"] == "bytes"
+    assert settings["reached"] <= settings["target"]
+    step = Recipe.from_json(settings["recipe"]).entries[0].step
+    assert step.layers == settings["levels"]
+    code, text, _ = optim(*asked, "--technique", "prune_weights")
+    assert code == 0
+    assert "prune_weights:" in text
+    code, _, error = optim(*asked)
+    assert code == 2
+    assert "one technique" in error
+    code, _, error = optim(*asked, "--technique", "prune_weights", "--equal", "taste")
+    assert code == 2
+    assert "cost, time" in error
+
+
+def test_sensitivity_measures_what_variants_gain_in_time(optim):
+    asked = ("sensitivity", "wine.safetensors", "--data", "wine", "--technique", "prune_channels")
+    code, text, _ = optim(*asked, "--times", "--json")
+    assert code == 0
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert all(cell["time"]["unit"] == "x" for cell in found["cells"])
 
 
 def test_a_model_is_packed_and_unpacked(optim, tmp_path):

@@ -21,7 +21,7 @@ from pages.components.server import evaluator
 
 __all__ = ["spread_panel"]
 
-_UNITS = {"macs": "MACs", "bytes": "Weight bytes"}
+_UNITS = {"macs": "MACs", "bytes": "Weight bytes", "time": "Time, of the original's"}
 
 
 def spread_panel(recipe: Recipe, profile: Profile, technique: str) -> None:
@@ -44,10 +44,27 @@ def spread_panel(recipe: Recipe, profile: Profile, technique: str) -> None:
             format_func=lambda one: level_text(technique, one),
             key=f"spread_level_{technique}",
         )
+        in_time = profile.is_timed(technique) and _is_time_held(technique)
         if st.toggle("Find and measure", key=f"spread_{technique}"):
             with st.spinner("Choosing and measuring"):
-                found = evaluator().ask("spread", recipe, technique=technique, level=level)
+                found = evaluator().ask(
+                    "spread", recipe, technique=technique, level=level, in_time=in_time
+                )
             _result(recipe, found)
+
+
+def _is_time_held(technique: str) -> bool:
+    """Draw the choice of what both settings take the same of; return whether it is time."""
+    held = st.segmented_control(
+        "Both take as much of",
+        ("macs", "time"),
+        default="macs",
+        format_func={"macs": "MACs", "time": "Time on this machine"}.__getitem__,
+        required=True,
+        key=f"spread_held_{technique}",
+        help="Time is that of the 8-bit file in ONNX Runtime, one sample on one thread.",
+    )
+    return held == "time"
 
 
 def _levels(profile: Profile, technique: str) -> list[Level]:
@@ -70,7 +87,7 @@ def _result(recipe: Recipe, found: Mapping[str, Any]) -> None:
     rows = [
         {
             "": name,
-            _UNITS[unit]: format_value(cost, unit),
+            _UNITS[unit]: format_value(cost, "x" if unit == "time" else unit),
             "Quality": side["quality"]["text"] if side["quality"] else "",
             "Against the original": side["change"]["verdict"] if side["change"] else side["cost"],
         }

@@ -4,6 +4,7 @@ import pytest
 
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.fields import PerLayer, controls
+from optim.layers.residual import find_blocks
 from optim.measure.evaluate import predict
 from optim.measure.quality import quality
 from optim.recipe import Recipe
@@ -69,6 +70,14 @@ def test_harms_are_those_of_the_strongest_level_and_coupled_layers_share_one(res
 def test_what_cannot_be_changed_says_why_and_has_no_cell(resnet):
     assert "outputs" in resnet.left_out["prune_channels"]["linear"]
     assert all(cell.layer != "linear" for cell in resnet.cells_of("prune_channels"))
+
+
+def test_every_block_is_tried_though_one_of_them_has_to_stay():
+    one = subject("resnet")
+    blocks = find_blocks(one.bundle.module, one.bundle.spec.shape)
+    *_, found = analyse(one, ["drop_blocks"], samples=16)
+    assert [row.layer for row in found.rows] == [block.layers[0] for block in blocks]
+    assert all("no residual block" in why for why in found.left_out["drop_blocks"].values())
 
 
 def test_cells_are_what_the_step_alone_gives_measured_as_a_whole(resnet):

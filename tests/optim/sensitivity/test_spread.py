@@ -1,11 +1,18 @@
 """Settings of single layers cost no more than the common one, and harm less where it matters."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from optim.errors import ConfigError
 from optim.measure.costs import model_costs, variant_costs
+from optim.quantity import Quantity
 from optim.sensitivity.analysis import analyse, weight_bytes
+from optim.sensitivity.profile import Profile
+from optim.sensitivity.settings import settings_of_layers
 from optim.sensitivity.spread import spread
+from optim.sensitivity.times import timed
 from optim.sensitivity.trials import everywhere
 from optim.subject import subject_of
 from optim.techniques import TECHNIQUES
@@ -56,6 +63,64 @@ def test_the_layer_that_suffers_most_keeps_most(profile, costs):
     size = {c.layer: profile.bytes - c.bytes for c in profile.cells_of("quantize") if c.level == 2}
     hardest = max(harm, key=lambda layer: harm[layer] / size[layer])
     assert found.levels[hardest] == max(found.levels.values())
+
+
+def test_a_block_goes_as_a_whole_or_stays(profile, costs):
+    step = TECHNIQUES["drop_blocks"]()
+    found = spread(profile, "drop_blocks", step, 0.5, costs)
+    assert set(found.levels.values()) <= {0.0, 0.9}
+    assert found.reached == costs(found.step)[0] <= found.target
+
+
+def test_for_equal_time_the_slow_layers_go(profile, costs):
+    """Of two blocks that harm alike the one goes that takes the time; MACs are not asked."""
+    rows = [row.layer for row in profile.rows_of("drop_blocks")]
+    times = {layer: 0.95 for layer in rows} | {rows[0]: 0.6}
+    cells = [
+        replace(
+            cell, time=Quantity.exact(times[cell.layer], "x"), harm=Quantity.exact(1.0, "fraction")
+        )
+        for cell in profile.cells_of("drop_blocks")
+    ]
+    known = replace(profile, cells=tuple(cells))
+
+    def time(step):
+        gone = step.layers or dict.fromkeys(rows[1:], 0.9)
+        return 1 - sum(1 - times[layer] for layer, share in gone.items() if share >= 0.5)
+
+    step = TECHNIQUES["drop_blocks"]()
+    found = spread(known, "drop_blocks", step, 0.5, costs, time)
+    assert found.unit == "time"
+    assert [layer for layer, share in found.levels.items() if share] == [rows[0]]
+    assert found.reached <= found.target
+    assert "of the original's time" in found.summary()
+
+
+def test_no_time_can_be_held_equal_where_none_was_measured_or_none_is_gained(profile, costs):
+    step = TECHNIQUES["prune_channels"]()
+    with pytest.raises(ConfigError, match="Nothing is known of the time"):
+        spread(profile, "prune_channels", step, 0.5, costs, lambda step: 0.5)
+    cells = [replace(c, time=Quantity.exact(1.0, "x")) for c in profile.cells]
+    known = replace(profile, cells=tuple(cells))
+    with pytest.raises(ConfigError, match="no time is gained"):
+        spread(known, "prune_channels", step, 0.5, costs, lambda step: 1.1)
+
+
+def test_layers_are_timed_by_techniques_that_take_work_away(one, profile):
+    *_, found = timed(profile, one)
+    assert set(found.structural) >= {"prune_channels", "drop_blocks"}
+    for name in found.structural:
+        assert found.is_timed(name)
+    assert not found.is_timed("quantize")
+    assert all(cell.time.value > 0 for cell in found.cells_of("drop_blocks"))
+    assert Profile.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert not list(timed(found, one))  # nothing is left to time
+
+
+def test_settings_are_asked_of_the_model_itself(one, profile, costs):
+    step = TECHNIQUES["prune_channels"]()
+    found = settings_of_layers(one, profile, step, 0.4)
+    assert found == spread(profile, "prune_channels", step, 0.4, costs)
 
 
 def test_more_than_was_tried_is_refused(profile, costs):
