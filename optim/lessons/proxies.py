@@ -34,8 +34,9 @@ def _show(bench: Bench) -> Shown:
     networks = [MLP(depth=depth, width=width) for depth, width in _SIZES]
     reached = _trained(networks, data)
     scores = [_scores(network, data) for network in networks]
-    titles = [f"{n.depth} layers of {n.width}" for n in networks]
+    titles = [f"{n.depth} layer{'s' * (n.depth > 1)} of {n.width}" for n in networks]
     known = [name for name in PROXIES if all(name in score for score in scores)]
+    silent = [PROXIES[name].title for name in PROXIES if name not in known]
     taus: dict[str, Quantity] = {}
     chosen: dict[str, Quantity] = {}
     frames = []
@@ -93,8 +94,8 @@ def _show(bench: Bench) -> Shown:
     better = [name for name in clever if taus[name].value > taus[_COUNT].value]
     top = max(taus, key=lambda name: taus[name].value)
     question = Question(
-        "Several proxies look at gradients of the untrained network. How many of them order these "
-        "networks better than counting parameters does?",
+        "Several proxies look at what the untrained network does with a few samples. How many of "
+        "them order these networks better than counting parameters does?",
         ("None", "Some", "All"),
         0 if not better else 2 if len(better) == len(clever) else 1,
         f"{len(better)} of {len(clever)}. Counting parameters reaches a rank correlation of "
@@ -102,7 +103,8 @@ def _show(bench: Bench) -> Shown:
         f"likes "
         f"best reaches {chosen[top]}, and the best network {max(reached, key=_value)}. The "
         f"intervals are wide with {len(networks)} "
-        "networks, and another space gives another winner: measure the proxy before you trust it.",
+        "networks, and another space gives another winner: measure the proxy before you trust it."
+        + (f" No number for each of the networks: {', '.join(silent)}." if silent else ""),
     )
     return Shown(
         tuple(frames),

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import numpy as np
+
 from optim.data.added import open_registered_data
 from optim.data.dataset import Dataset
 from optim.data.open import generated_by
@@ -30,7 +32,19 @@ from optim.models.weights import (
 )
 from optim.models.zoo import ZOO
 
-__all__ = ["check_pair", "file_ref", "fresh_model", "open_model", "open_registered_model"]
+__all__ = [
+    "check_pair",
+    "file_ref",
+    "fresh_model",
+    "open_model",
+    "open_registered_model",
+]
+
+_BYTES = 255.0
+_LOOKED_AT = 4096
+"""Training samples that tell mean and deviation, at most."""
+_CENTRED = 0.1
+"""Channels whose mean is this close to 0, and whose deviation to 1, count as standardised."""
 
 
 def open_model(
@@ -218,12 +232,35 @@ def fresh_model(
     return ModelBundle(
         name=architecture.title,
         content=TorchModel(architecture.build(shape, task.n_outputs, seed).eval(), architecture),
-        spec=_spec(architecture, shape),
+        spec=_fresh_spec(architecture, data) if data else architecture.spec,
         task=task,
         provenance=Provenance(
             source or architecture.title, seen=(), note="Fresh weights; it has not been trained."
         ),
     )
+
+
+def _fresh_spec(architecture: Architecture, data: Dataset) -> InputSpec:
+    """Return how fresh weights take samples: centred, and with a spread of about one.
+
+    Bytes are taken as is usual for the architecture, floats with mean and deviation of the channels
+    on training samples. Those that somebody has standardised stay as they are.
+    """
+    if data.is_generated:  # made for the architecture's own input
+        return _for_shape(architecture.spec, data.input_shape)
+    part = "train" if "train" in data.parts else next(iter(data.parts))
+    inputs = data.part(part).inputs
+    if inputs.dtype.kind != "f":
+        own = architecture.spec
+        centred = own if own.scale == _BYTES else InputSpec(own.shape, (0.5,), (0.25,), _BYTES)
+        return _for_shape(centred, data.input_shape)
+    some = np.asarray(inputs[:: -(-len(inputs) // _LOOKED_AT)], np.float64)
+    others = (0, *range(2, some.ndim))
+    mean, std = some.mean(others), some.std(others)
+    if (abs(mean) < _CENTRED).all() and (abs(std - 1) < _CENTRED).all():
+        return InputSpec(data.input_shape)
+    std = np.where(std > np.finfo(np.float32).tiny, std, 1.0)  # a constant is only centred
+    return InputSpec(data.input_shape, tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def _from_weights(path: Path, name: str, data: Dataset | None) -> ModelBundle:
@@ -245,15 +282,14 @@ def _from_weights(path: Path, name: str, data: Dataset | None) -> ModelBundle:
     return ModelBundle(
         name=f"{architecture.title} · {path.stem}",
         content=TorchModel(module.eval(), architecture),
-        spec=_spec(architecture, shape),
+        spec=_for_shape(architecture.spec, shape),
         task=architecture.task(shape, names),
         provenance=Provenance(f"{name}:{path.name}", seen=None),
     )
 
 
-def _spec(architecture: Architecture, shape: tuple[int, ...]) -> InputSpec:
-    """Return the architecture's input for another shape; channel-wise means must still fit."""
-    spec = architecture.spec
+def _for_shape(spec: InputSpec, shape: tuple[int, ...]) -> InputSpec:
+    """Return an input for another shape; channel-wise means must still fit."""
     if len(spec.mean) in (0, 1) or len(spec.mean) == shape[0]:
         return replace(spec, shape=shape)
     mean, std = sum(spec.mean) / len(spec.mean), sum(spec.std) / len(spec.std)

@@ -97,6 +97,21 @@ def test_temperature_makes_the_answer_softer_and_keeps_its_order(shown):
     assert TEMPERATURE.control == "Temperature"
 
 
+@pytest.mark.slow
+def test_dropout_keeps_wrong_labels_from_being_learned_by_heart(shown):
+    found = shown("dropout")
+    seen, unseen = (series.y for series in found.frames[0].panels[0].series)
+    assert seen[0] > 98  # the wrong labels among them
+    assert max(unseen) > unseen[0] + 3
+    assert found.question.right == 1
+
+
+def test_proxies_are_compared_on_networks_that_have_learned(shown):
+    for frame in shown("proxies").frames:
+        reached = frame.panels[0].series[0].y
+        assert sorted(reached)[len(reached) // 2] > 50  # ten classes: 10 is chance
+
+
 def test_moving_a_byte_is_dearer_on_newer_chips(shown):
     times = [frame.readouts[2].figure.value for frame in shown("moving-bytes").frames]
     assert times == sorted(times)

@@ -1,18 +1,24 @@
 """Opening by name, by file, and by architecture and file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from optim.data import open_data
+from optim.data import Dataset, Samples, Unlabelled, open_data
+from optim.data.task import NO_LABEL
 from optim.errors import ConfigError, DataError, UnsupportedModelError
 from optim.export.deploy import onnx_bytes
+from optim.measure.evaluate import predict
 from optim.models.checkpoint import save_checkpoint
 from optim.models.input_spec import InputSpec
-from optim.models.open import open_model
+from optim.models.open import fresh_model, open_model
 from optim.models.weights import differences, nearest_architectures
 from optim.models.zoo import ZOO
+from optim.step import Context
+from optim.techniques.finetune import FineTune
 from tests.helpers import inputs_for, outputs_of, tiny_bundle
 
 
@@ -189,3 +195,63 @@ def test_weights_of_something_else_come_near_nothing():
     found = nearest_architectures({"a.b": torch.zeros(3)}, ZOO, count=2)
     assert len(found) == 2
     assert all(differ.fitting == 0 and differ.unexpected == ("a.b",) for differ in found.values())
+
+
+def _few_of(inputs):
+    """Return a data set of these inputs, without labels."""
+    samples = Samples(inputs, np.full(len(inputs), NO_LABEL), np.arange(len(inputs)))
+    return Dataset(
+        ref="few",
+        title="few",
+        task=Unlabelled(),
+        hash="few",
+        parts={"train": len(inputs)},
+        input_shape=inputs.shape[1:],
+        load=lambda part: samples,
+    )
+
+
+@pytest.mark.parametrize("family", sorted(ZOO))
+@pytest.mark.parametrize("kind", ["bytes", "unit", "standardised", "counts"])
+def test_fresh_weights_take_whatever_the_data_hold_centred_and_of_a_spread_of_one(family, kind):
+    """A network whose inputs are a hundred wide, or a hundredth, trains to chance."""
+    rng = np.random.default_rng(0)
+    shape = ZOO[family].spec.shape
+    values = rng.random((300, *shape), np.float32)
+    inputs = {
+        "bytes": (255 * values).astype(np.uint8),
+        "unit": values,
+        "standardised": (values - values.mean()) / values.std(),
+        "counts": 2000 * values + 300,
+    }[kind]
+    found = fresh_model(ZOO[family], _few_of(inputs))
+    x = found.spec.normalise(inputs).numpy()
+    assert abs(x.mean()) < 1.3  # published means are of darker pictures than noise
+    assert 0.7 < x.std() < 1.5
+
+
+def test_a_channel_that_never_changes_is_only_centred():
+    inputs = np.random.default_rng(0).normal(50, 9, (64, 30)).astype(np.float32)
+    inputs[:, 3] = 7
+    spec = fresh_model(ZOO["mlp"], _few_of(inputs)).spec
+    x = spec.normalise(inputs).numpy()
+    assert np.isfinite(x).all()
+    assert abs(x[:, 3]).max() < 1e-5
+    assert x.std(0)[0] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_fresh_network_learns_pictures_of_bytes_and_of_floats():
+    data = open_data("digits")
+    train, validation = (data.part("train"), data.part("test"))
+    for scale in (None, 255):
+
+        def load(part, scale=scale):
+            found = train if part == "train" else validation
+            inputs = found.inputs if scale is None else (found.inputs / scale).astype(np.float32)
+            return replace(found, inputs=inputs)
+
+        own = replace(data, load=load, load_targets=None)
+        fresh = fresh_model(ZOO["mlp"], own)
+        step = FineTune(epochs=4, batch_size=32, learning_rate=0.05, shift=0)
+        trained = step.apply(fresh, Context(data=own, reference=fresh)).bundle
+        assert predict(trained, own.part("test")).accuracy().value > 0.6
