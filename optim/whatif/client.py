@@ -2,7 +2,7 @@
 
 The process is started on first use, or ahead of it, and started again if it dies; questions that
 were open then are asked once more, and panels send their position again. A question at which it
-dies twice fails with a sentence.
+dies twice fails with a sentence. A model on which it was stuck is not given to it again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from optim.errors import OptimError, RunError
 from optim.processes import child_environment
 from optim.recipe import Recipe
 
-__all__ = ["EvaluatorClient"]
+__all__ = ["EvaluatorClient", "Listener"]
 
 _LOG = logging.getLogger(__name__)
 Listener = Callable[[dict[str, Any]], None]
@@ -48,6 +48,7 @@ class EvaluatorClient:
         self._questions: dict[int, Future[Any]] = {}
         self._stopped: set[subprocess.Popen[str]] = set()
         self._asked: dict[int, subprocess.Popen[str]] = {}
+        self._stuck: set[tuple[str, str]] = set()
         self._ids = itertools.count(1)
 
     def start(self) -> None:
@@ -93,7 +94,12 @@ class EvaluatorClient:
             self._listeners[session] = listener
 
     def move(self, session: str, message: Mapping[str, Any]) -> None:
-        """Tell the newest position of a session; ``message`` is that of the service's protocol."""
+        """Tell the newest position of a session; ``message`` is that of the service's protocol.
+
+        Raises:
+            RunError: If the evaluator was stuck on its model, or cannot be started.
+        """
+        self._refuse_stuck(message["recipe"]["model"], message["recipe"]["data"])
         self._send({**message, "type": "move", "session": session})
 
     def close(self, session: str) -> None:
@@ -122,9 +128,11 @@ class EvaluatorClient:
         """
         until = time.monotonic() + timeout_s
         asked = {"question": question, "recipe": recipe.to_json(), "arguments": arguments}
+        self._refuse_stuck(recipe.model, recipe.data)
         try:
             return self._answer(asked, until, timeout_s)
         except _DiedError:
+            self._refuse_stuck(recipe.model, recipe.data)
             _LOG.warning("question %s is asked once more", question)
             return self._answer(asked, until, timeout_s)
 
@@ -137,6 +145,8 @@ class EvaluatorClient:
         try:
             return future.result(timeout=max(0.0, until - time.monotonic()))
         except FutureTimeout as error:
+            with contextlib.suppress(OptimError):
+                self._send({"type": "cancel", "id": number})
             raise RunError(
                 f"The evaluator did not answer within {timeout_s:g} s.", hint="Try again."
             ) from error
@@ -183,6 +193,10 @@ class EvaluatorClient:
         if message["type"] == "reply":
             self._reply(message)
             return
+        if message["type"] == "stuck":
+            with self._lock:
+                self._stuck.add((message["model"], message["data"]))
+            return
         with self._lock:
             listener = self._listeners.get(message.get("session", ""))
         if listener is not None:
@@ -197,6 +211,17 @@ class EvaluatorClient:
             future.set_exception(_as_error(message["error"]))
         else:
             future.set_result(message["result"])
+
+    def _refuse_stuck(self, model: str, data: str) -> None:
+        """Raise if the evaluator was stuck on a model with these data: all would wait again."""
+        with self._lock:
+            if (model, data) not in self._stuck:
+                return
+        raise RunError(
+            f"Nothing more is computed with {model} on {data}: it kept the evaluator busy without "
+            "an end.",
+            hint="Choose another model or other data; it is tried again after the app restarts.",
+        )
 
     def _on_death(self, process: subprocess.Popen[str]) -> None:
         """Fail its open questions and tell every panel, unless it was stopped on purpose."""

@@ -25,7 +25,7 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -47,6 +47,8 @@ __all__ = ["Move", "Scheduler", "Slider"]
 _LOG = logging.getLogger(__name__)
 
 _QUIET_S = 0.45
+_LATENCIES = 2000
+"""Measured pairs that are kept."""
 """Nobody may have moved for this long before latency is measured."""
 _CROWD, _CROWD_S = 4, 6.0
 """So many people who moved within this time are a crowd."""
@@ -140,7 +142,7 @@ class Scheduler:
     ) -> None:
         self.engine = engine
         self._aside = aside
-        self.latencies: dict[tuple[str, str, LatencySetting], LatencyPair] = {}
+        self.latencies: OrderedDict[tuple[str, str, LatencySetting], LatencyPair] = OrderedDict()
         self._clock = clock
         self._lock = threading.Lock()
         self._sessions: dict[str, _Session] = {}
@@ -148,6 +150,8 @@ class Scheduler:
         self._serial = itertools.count()
         self._threads = torch.get_num_threads()
         self.arrived = threading.Event()
+        self.busy_since: float | None = None
+        self.working_on: Recipe | None = None
 
     # --- called from the thread that reads messages ---------------------------------------------
 
@@ -176,7 +180,23 @@ class Scheduler:
     # --- called from the working thread ---------------------------------------------------------
 
     def step(self) -> bool:
-        """Do the most urgent unit of work; return whether there was any."""
+        """Do the most urgent unit of work; return whether there was any.
+
+        Since when it is busy without a pause, and on which recipe of a session, is in
+        ``busy_since`` and ``working_on`` meanwhile, for whoever watches.
+        """
+        self.busy_since = self._clock()
+        try:
+            return self._step()
+        finally:
+            self.busy_since = self.working_on = None
+
+    def forget(self) -> None:
+        """Let go of everything that was opened or computed."""
+        self.engine.forget()
+        self.latencies.clear()
+
+    def _step(self) -> bool:
         self.arrived.clear()
         with self._lock:
             sessions = sorted(self._sessions.values(), key=lambda s: s.served)
@@ -192,6 +212,7 @@ class Scheduler:
                     continue
                 if level >= _UNHURRIED and not session.answered:
                     continue
+                self.working_on = session.move.recipe
                 if self._try(level, work, session):
                     session.served = next(self._serial)
                     return True
@@ -226,6 +247,7 @@ class Scheduler:
 
     def _check(self, session: _Session, level: int) -> None:
         """Raise Cancelled if this unit is out of date or something more urgent waits."""
+        self.busy_since = self._clock()  # it goes on
         if not self._is_current(session):
             raise Cancelled
         if level >= _UNHURRIED and self.arrived.is_set():
@@ -347,6 +369,8 @@ class Scheduler:
                 interface=bench.subject.bundle.interface,
                 check=check,
             )
+            if len(self.latencies) > _LATENCIES:
+                self.latencies.popitem(last=False)
         session.latency_done = True
         self._emit(session, bench, candidate, max(1, min(session.chunks, bench.n_chunks)))
         return True

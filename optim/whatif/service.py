@@ -4,9 +4,12 @@ Messages are lines of JSON on standard input and output. ``python -m optim.whati
 started by :mod:`optim.whatif.client`; it ends when its input closes.
 
 =========  =======================================================================================
-in         ``move``, ``close``, ``ask`` (layers, export, ...), ``forget`` (all caches)
-out        ``ready``, ``sizes``, ``answer``, ``error``, ``reply``
+in         ``move``, ``close``, ``ask`` (layers, export, ...), ``cancel``, ``forget`` (all caches)
+out        ``ready``, ``sizes``, ``answer``, ``error``, ``reply``, ``stuck``
 =========  =======================================================================================
+
+A network may compute without an end, and what executes it does not let itself be interrupted. The
+process then says on which model it was stuck, and ends; its client starts another one.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any
@@ -30,6 +34,9 @@ from optim.whatif.scheduler import Move, Scheduler, Slider
 __all__ = ["Service", "main"]
 
 _LOG = logging.getLogger(__name__)
+_STUCK_S = 120.0
+"""Nobody waits longer for an answer; a piece of work that takes longer has no end."""
+_WATCH_S = 2.0
 
 
 class Service:
@@ -46,6 +53,8 @@ class Service:
         self.scheduler = Scheduler(engine, aside=self._beside.submit)
         self._write = write
         self._stopped = threading.Event()
+        self._cancelled: set[int] = set()
+        self._asked: Recipe | None = None
 
     def receive(self, message: Mapping[str, Any]) -> None:
         """Take one message; called from the reading thread."""
@@ -56,8 +65,10 @@ class Service:
             self.scheduler.close(session)
         elif kind == "ask":
             self.scheduler.ask(lambda: self._answer(message))
+        elif kind == "cancel":
+            self._cancelled.add(message["id"])
         elif kind == "forget":
-            self.scheduler.ask(self.engine.forget)
+            self.scheduler.ask(self.scheduler.forget)
 
     def _submit(self, session: str, message: Mapping[str, Any]) -> None:
         """Take a position; what is wrong with it goes back to the session at once."""
@@ -90,10 +101,30 @@ class Service:
             if not self.scheduler.step():
                 self.scheduler.arrived.wait(timeout=0.1)
 
+    def watch(self, end: Callable[[], object]) -> None:
+        """Say on what the work is stuck, and end the process, if it ever is.
+
+        Args:
+            end: Ends the process, whatever its threads do.
+        """
+        while not self._stopped.wait(_WATCH_S):
+            since = self.scheduler.busy_since
+            if since is None or time.monotonic() - since < _STUCK_S:
+                continue
+            recipe = self._asked or self.scheduler.working_on
+            if recipe is not None:
+                _LOG.error("stuck on %s with %s", recipe.model, recipe.data)
+                self._write({"type": "stuck", "model": recipe.model, "data": recipe.data})
+            end()
+            return
+
     def _answer(self, message: Mapping[str, Any]) -> None:
+        if message["id"] in self._cancelled:
+            self._cancelled.discard(message["id"])
+            return
         reply: dict[str, Any] = {"type": "reply", "id": message["id"]}
         try:
-            recipe = Recipe.from_json(message["recipe"])
+            recipe = self._asked = Recipe.from_json(message["recipe"])
             question = QUESTIONS[message["question"]]
             reply["result"] = question(self.engine, recipe, **message.get("arguments", {}))
         except OptimError as error:
@@ -112,6 +143,8 @@ class Service:
                 "hint": "",
                 "field": "",
             }
+        finally:
+            self._asked = None
         self._write(reply)
 
 
@@ -148,6 +181,7 @@ def main() -> None:
 
     service = Service(Engine(registered_only=True), write)
     threading.Thread(target=_read, args=(sys.stdin, service), daemon=True).start()
+    threading.Thread(target=service.watch, args=(lambda: os._exit(1),), daemon=True).start()
     write({"type": "ready"})
     service.work()
 

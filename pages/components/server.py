@@ -15,7 +15,7 @@ from optim.belongings.removal import Removed, sweep
 from optim.errors import OptimError
 from optim.runs.engine import engine
 from optim.runs.store import RunStore, store_url
-from optim.whatif.client import EvaluatorClient
+from optim.whatif.evaluators import Evaluators
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -38,9 +38,9 @@ SWEEP_S = 24 * 3600.0
 
 
 @cache
-def evaluator() -> EvaluatorClient:
-    """Return the one evaluator of this server."""
-    return EvaluatorClient()
+def evaluator() -> Evaluators:
+    """Return what evaluates for all visitors of this server."""
+    return Evaluators()
 
 
 def run_store() -> RunStore:

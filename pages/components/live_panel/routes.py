@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
+import time
 import uuid
 from collections.abc import Mapping
 from functools import cache
@@ -33,11 +35,11 @@ from streamlit.web.server.server_util import (
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
-from optim.errors import ConfigError, OptimError
+from optim.errors import ConfigError, OptimError, RunError
 from optim.export.downloads import find_export
 from optim.hashing import digest_file
 from optim.recipe import Recipe
-from optim.whatif.client import EvaluatorClient
+from optim.whatif.evaluators import Evaluators
 
 __all__ = ["asset_version", "base_path", "routes"]
 
@@ -46,10 +48,12 @@ _STATIC = Path(__file__).parent / "static"
 _MAX_MESSAGE_BYTES = 65_536
 _UNREADABLE = (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError)
 """What text that is no message of ours may raise: other types, infinities, endless nesting."""
+_DEATHS, _SOON_S = 3, 60.0
+"""So often may the evaluator end this soon after a position was sent, before it is given up."""
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
-def routes(evaluator: EvaluatorClient) -> list[BaseRoute]:
+def routes(evaluator: Evaluators) -> list[BaseRoute]:
     """Return the routes of the panel, under the app's base path."""
     base = base_path()
 
@@ -105,12 +109,14 @@ async def _file(request: Request) -> Response:
 class _Connection:
     """One panel in one browser tab."""
 
-    def __init__(self, socket: WebSocket, evaluator: EvaluatorClient) -> None:
+    def __init__(self, socket: WebSocket, evaluator: Evaluators) -> None:
         self.socket = socket
         self.evaluator = evaluator
         self.session = uuid.uuid4().hex
         self.outgoing: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.position: dict[str, Any] | None = None
+        self._sent = -math.inf
+        self._deaths = 0
 
     async def serve(self) -> None:
         """Carry messages until the tab goes away."""
@@ -137,7 +143,7 @@ class _Connection:
         while True:
             message = await self.outgoing.get()
             if message["type"] == "restarted" and self.position is not None:
-                self._move(self.position)
+                self._again(self.position)
             await self.socket.send_text(json.dumps(message, separators=(",", ":")))
 
     def _receive(self, text: str) -> None:
@@ -149,6 +155,7 @@ class _Connection:
             message = json.loads(text)
             request_id = message["request_id"]
             self.position = _checked(message)
+            self._deaths = 0
         except OptimError as error:
             self._refuse(request_id, error)
         except _UNREADABLE:
@@ -156,7 +163,24 @@ class _Connection:
         else:
             self._move(self.position)
 
+    def _again(self, position: dict[str, Any]) -> None:
+        """Send a position to the next evaluator, unless one after the other dies of it."""
+        is_soon = time.monotonic() - self._sent < _SOON_S
+        self._deaths = self._deaths + 1 if is_soon else 1
+        if self._deaths < _DEATHS:
+            self._move(position)
+            return
+        self.position = None
+        self._refuse(
+            position["request_id"],
+            RunError(
+                f"The evaluator stopped {_DEATHS} times at this position.",
+                hint="Choose another position or another model; the server's log has the details.",
+            ),
+        )
+
     def _move(self, position: dict[str, Any]) -> None:
+        self._sent = time.monotonic()
         try:
             self.evaluator.move(self.session, position)
         except OptimError as error:

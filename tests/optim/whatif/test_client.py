@@ -141,6 +141,44 @@ def test_a_listener_that_fails_and_a_line_cut_short_harm_nobody_else(recipe, cap
     client.stop()
 
 
+STUCK = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    recipe = asked.get("recipe", {})
+    if recipe.get("model") == "endless":
+        print(json.dumps({"type": "stuck", "model": "endless", "data": recipe["data"]}))
+        sys.exit(1)
+    if asked["type"] == "ask":
+        print(json.dumps({"type": "reply", "id": asked["id"], "result": {"n": 1}}), flush=True)
+"""
+
+
+def test_a_model_without_an_end_is_not_given_to_the_next_process(recipe):
+    client = EvaluatorClient([sys.executable, "-c", STUCK])
+    endless = Recipe("endless", "digits")
+    for _ in range(2):
+        with pytest.raises(RunError, match="Nothing more is computed with endless on digits"):
+            client.ask("model", endless, timeout_s=WAIT_S)
+    with pytest.raises(RunError, match="Nothing more is computed"):
+        client.move("panel", position(endless))
+    assert client.ask("model", recipe, timeout_s=WAIT_S) == {"n": 1}
+    client.stop()
+
+
+def test_a_question_nobody_waits_for_any_more_is_taken_back(recipe):
+    echo = "import sys\nfor line in sys.stdin: print(line, file=sys.stderr, flush=True)"
+    silent = EvaluatorClient([sys.executable, "-c", echo])
+    sent = []
+    send = silent._send
+    silent._send = lambda message: (sent.append(message), send(message))
+    with pytest.raises(RunError, match="did not answer"):
+        silent.ask("model", recipe, timeout_s=0.2)
+    silent.stop()
+    assert [message["type"] for message in sent] == ["ask", "cancel"]
+    assert sent[0]["id"] == sent[1]["id"]
+
+
 def test_a_program_that_ends_at_once_is_given_up_with_a_sentence(recipe):
     broken = EvaluatorClient([sys.executable, "-c", "raise SystemExit(3)"])
     with pytest.raises(OptimError):

@@ -2,12 +2,15 @@
 
 import io
 import json
+import threading
+import time
 
 import pytest
 
 from optim.export.downloads import find_export
 from optim.export.verify import Verification
 from optim.recipe import Recipe
+from optim.whatif import service as service_module
 from optim.whatif.questions import QUESTIONS
 from optim.whatif.service import Service, _read
 
@@ -50,6 +53,62 @@ def ask(service, said, recipe, question, **arguments):
     )
     work(service)
     return next(m for m in said if m["type"] == "reply")
+
+
+def test_a_question_that_was_taken_back_is_not_worked_on(service, said, recipe):
+    service.receive({"type": "cancel", "id": 5})
+    service.receive(
+        {
+            "type": "ask",
+            "id": 5,
+            "question": "model",
+            "recipe": recipe.to_json(),
+            "arguments": {},
+        }
+    )
+    work(service)
+    assert said == []
+
+
+def test_work_without_an_end_ends_the_process_and_says_on_what(service, said, recipe, monkeypatch):
+    monkeypatch.setattr(service_module, "_STUCK_S", 0.2)
+    monkeypatch.setattr(service_module, "_WATCH_S", 0.02)
+    ended, released = threading.Event(), threading.Event()
+    monkeypatch.setitem(QUESTIONS, "model", lambda engine, recipe: released.wait(30) and {})
+    service.receive(
+        {
+            "type": "ask",
+            "id": 5,
+            "question": "model",
+            "recipe": recipe.to_json(),
+            "arguments": {},
+        }
+    )
+    watching = threading.Thread(target=service.watch, args=(ended.set,))
+    working = threading.Thread(target=service.scheduler.step)
+    watching.start()
+    working.start()
+    assert ended.wait(30)
+    released.set()
+    working.join()
+    watching.join()
+    assert said[0] == {"type": "stuck", "model": recipe.model, "data": recipe.data}
+
+
+def test_work_that_goes_on_is_not_taken_for_endless(service, recipe, monkeypatch):
+    monkeypatch.setattr(service_module, "_STUCK_S", 0.5)
+    monkeypatch.setattr(service_module, "_WATCH_S", 0.02)
+    ended = threading.Event()
+    watching = threading.Thread(target=service.watch, args=(ended.set,))
+    watching.start()
+    service.receive(move(recipe))
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        service.scheduler.step()
+    service.stop()
+    watching.join()
+    assert not ended.is_set()
+    assert service.scheduler.busy_since is None
 
 
 def test_a_move_is_answered_to_its_session(service, said, recipe):

@@ -427,6 +427,19 @@ def test_after_a_restart_of_the_evaluator_the_position_is_sent_again(app, evalua
     assert answers(said) == [{"type": "restarted"}]
 
 
+def test_a_position_the_evaluator_dies_of_again_and_again_is_given_up(app, evaluator):
+    def die(session, message):
+        evaluator.moves.append(message)
+        evaluator.listeners[session]({"type": "restarted"})
+
+    evaluator.move = die
+    said = answers(talk(app, position(request_id=3), **ADDRESS))
+    assert [m["request_id"] for m in evaluator.moves] == [3, 3, 3]
+    (refused,) = [m for m in said if m["type"] == "error"]
+    assert refused["request_id"] == 3
+    assert "stopped 3 times" in refused["message"]
+
+
 def test_an_evaluator_that_cannot_be_restarted_is_said_and_the_connection_goes_on(app, evaluator):
     def fail(session, message):
         evaluator.moves.append(message)
