@@ -1,16 +1,19 @@
 """Sensitivity: the analysis runs aside, its map is drawn, and its settings reach the recipe."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from optim.errors import MeasurementError
 from optim.processes import refusal
+from optim.quantity import Quantity
 from optim.sensitivity.analysis import analyse
 from optim.sensitivity.kept import SHELF, key_of
 from optim.sensitivity.profile import SAMPLES
 from optim.subject import open_subject
 from optim.techniques.prune_weights import PruneWeights
+from pages.components.server import evaluator
 from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
 
 
@@ -87,6 +90,43 @@ def test_settings_of_single_layers_reach_the_recipe(profile):
     (step,) = [e.step for e in recipe_of(at).entries if isinstance(e.step, PruneWeights)]
     assert step.layers
     assert recipe_of(at).entries[1:] == recipe.entries
+
+
+def test_layers_are_timed_when_asked_and_settings_may_take_as_little_time(
+    jobs, profile, monkeypatch
+):
+    recipe = small_recipe(seed=8)
+    key = key_of(recipe, SAMPLES)
+    SHELF.keep(key, profile.to_json())
+    at = click(open_page(recipe), "Measure times")
+    (job,) = jobs
+    asked = json.loads(job.stdin.getvalue())
+    assert (asked["key"], asked["times"]) == (key, True)
+    faster = [
+        replace(cell, time=Quantity(0.8, "x", 0.75, 0.85, 15))
+        if cell.technique in profile.structural
+        else cell
+        for cell in profile.cells
+    ]
+    SHELF.keep(key, replace(profile, cells=tuple(faster)).to_json())
+    job.code = 0
+    at.run()
+    assert "Measure times" not in [button.label for button in at.button]
+    at = at.button_group[0].set_value("prune_channels").run()
+    at = at.button_group[1].set_value("time").run()
+    wanted = []
+
+    def ask(question, recipe, **arguments):
+        wanted.append((question, arguments))
+        raise MeasurementError("Not now.")
+
+    monkeypatch.setattr(evaluator(), "ask", ask)
+    (find,) = [toggle for toggle in at.toggle if toggle.label == "Find and measure"]
+    at = find.set_value(True).run()
+    assert "Not now." in at.error[0].value
+    (question, arguments) = wanted[-1]
+    assert question == "spread"
+    assert arguments["in_time"] is True
 
 
 def test_settings_that_cannot_join_the_recipe_are_refused_with_the_reason(profile):
