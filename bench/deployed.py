@@ -2,9 +2,10 @@
 
 Every file computes in int8. Ours may also lose blocks or channels, be refitted or trained for a few
 epochs, and store weights with 4 bits; the others are ONNX Runtime's static quantization and NNCF,
-as in ``bench/peers.py``, which quantize the whole network. All files run in the same runtime, in
-turns, so that only ratios within one run count. Which file of each side is *the fastest* is decided
-on images that its accuracy is not told of: candidates that lose more than a point there are out.
+as in ``bench/peers.py``, of the whole network, and of one that lost channels by torch-pruning and
+was trained in the same loop. All files run in the same runtime, in turns, so that only ratios
+within one run count. Which file of each side is *the fastest* is decided on images that its
+accuracy is not told of: candidates that lose more than a point there are out.
 
 Training is kept in the cache, and goes on where it was stopped; a candidate that was not trained is
 not in the table::
@@ -24,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from typing import Any
 import numpy as np
 import peers
 import recover
+import structured
 from common import DOCS, ROOT, documented, machine, packed, unpacked
 
 from optim.export.deploy import onnx_bytes
@@ -98,15 +100,16 @@ def _without_early(count: int, epochs: int = 0) -> tuple[Step, ...]:
     return (drop, _train(epochs)) if epochs else (drop,)
 
 
-def _without_slow(epochs: int = 0) -> tuple[Step, ...]:
+_SLOW = ("layer1.0.conv1", "layer1.1.conv1", "layer2.2.conv1", "layer2.1.conv1")
+
+
+def _without_slow(count: int, epochs: int = 0) -> tuple[Step, ...]:
     """Return a depth pruning whose blocks cost least for the time they take, as measured.
 
     They are what settings of layers come to (:func:`optim.sensitivity.spread.spread`, in time) for
-    the time that as many blocks by outputs take, weights refitted in both.
+    the time that three and four blocks by outputs take, weights refitted in both.
     """
-    slow = dict.fromkeys(
-        ("layer1.0.conv1", "layer1.1.conv1", "layer2.1.conv1", "layer2.2.conv1"), 0.9
-    )
+    slow = dict.fromkeys(_SLOW[:count], 0.9)
     drop = DropBlocks(ratio=0.0, layers=slow, reconstruct=True)
     return (drop, _train(epochs)) if epochs else (drop,)
 
@@ -144,6 +147,7 @@ class Network:
         split: Where the images that choose come from.
         candidates: What is done to it before it is quantized, by name.
         students: Ratios of channels of the shipped students that are tried.
+        peers: Networks that torch-pruning makes smaller, by name, for the peers to quantize.
     """
 
     title: str
@@ -152,6 +156,7 @@ class Network:
     split: str
     candidates: Mapping[str, tuple[Step, ...]]
     students: tuple[float, ...] = ()
+    peers: Mapping[str, structured.Cell] = field(default_factory=dict)
 
 
 NETWORKS = {
@@ -164,10 +169,13 @@ NETWORKS = {
             "1 of 9 blocks, refitted": _without_blocks(1),
             "2 of the first 3 blocks, refitted": _without_early(2),
             "2 of the first 3 blocks, 3 epochs": _without_early(2, 3),
-            "4 of 9 blocks by time, refitted": _without_slow(),
-            "4 of 9 blocks by time, 10 epochs": _without_slow(10),
+            "3 of 9 blocks by time, 10 epochs": _without_slow(3, 10),
+            "4 of 9 blocks by time, 10 epochs": _without_slow(4, 10),
             "channels in 8s": _aligned(0.3, 8, 3),
             "channels in 16s": _aligned(0.3, 16, 3),
+        },
+        peers={
+            "torch-pruning, half the MACs, 3 epochs": structured.Cell("taylor", 2, 3, 0),
         },
     ),
     "default": Network(
@@ -193,20 +201,27 @@ def opened(network: Network) -> Subject:
 
 
 def path_of(network: Network, name: str) -> Path:
-    """Return where a trained candidate is kept."""
-    steps = [{type(step).__name__: step.changed()} for step in network.candidates[name]]
+    """Return where a trained candidate is kept, ours or a peer's."""
+    steps: Any = (
+        network.peers[name].settings
+        if name in network.peers
+        else [{type(step).__name__: step.changed()} for step in network.candidates[name]]
+    )
     key = digest(network.model, network.data, network.split, name, steps)
     return FILES / f"{key[:16]}.safetensors"
 
 
 def train(name: str) -> None:
     """Make a candidate of a network, or go on where that was stopped."""
-    network = next(one for one in NETWORKS.values() if name in one.candidates)
+    network = next(one for one in NETWORKS.values() if name in {*one.candidates, *one.peers})
     path, subject = path_of(network, name), opened(network)
     if path.is_file():
         return
-    bundle = subject.bundle
-    for step in network.candidates[name]:
+    bundle, steps = subject.bundle, network.candidates.get(name, ())
+    if name in network.peers:
+        bundle = structured.pruned(network.peers[name], subject)
+        steps = (network.peers[name].step,)
+    for step in steps:
         entry = Recipe(network.model, network.data).with_step(step).entries[0].id
         if step.cost == "training":
             bundle, _ = recover.trained(bundle, subject, entry, step, 0, path.stem, FILES)
@@ -241,7 +256,7 @@ def candidates(network: Network, subject: Subject) -> dict[str, ModelBundle]:
 
 
 def peer_file(peer: str, way: str, subject: Subject) -> bytes:
-    """Return the int8 file that a peer makes of the whole network, made once."""
+    """Return the int8 file that a peer makes of a network, made once."""
     script = peers.PEERS[peer].script
     about = digest(subject.bundle.hash, peers.PEERS[peer].requirements, way, DRAW)
     path = FILES / f"{script}-{about[:16]}.onnx"
@@ -296,10 +311,19 @@ def measure(network: Network) -> dict[str, Any]:
             name = f"{what}, {width}"
             files[name] = onnx_bytes(step.apply(bundle, context).bundle)
             bundles[name] = bundle
+    made = set()
     for peer, way in PEERS:
         name = f"{peer}, {way}"
         files[name], bundles[name] = peer_file(peer, way, subject), subject.bundle
-    made = {f"{peer}, {way}" for peer, way in PEERS}
+        made.add(name)
+    for smaller in network.peers:
+        if not (path := path_of(network, smaller)).is_file():
+            continue
+        pruned = replace(subject, bundle=load_checkpoint(path))
+        for peer, way in PEERS:
+            name = f"{smaller}, {peer}, {way}"
+            files[name], bundles[name] = peer_file(peer, way, pruned), pruned.bundle
+            made.add(name)
     choosing, test = subject.samples(), subject.data.part("test")
     results: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -405,7 +429,7 @@ def _of_network(network: Network, found: dict[str, Any]) -> list[str]:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     there = " ".join(found["files"])
-    missing = [name for name in network.candidates if name not in there]
+    missing = [name for name in (*network.candidates, *network.peers) if name not in there]
     if missing:
         lines += ["", f"Not run: {', '.join(missing)}."]
     if loads := found.get("load", {}).values():
@@ -429,7 +453,7 @@ def _of_network(network: Network, found: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Print the table; train or measure if that is asked for."""
-    names = [name for network in NETWORKS.values() for name in network.candidates]
+    names = [n for network in NETWORKS.values() for n in (*network.candidates, *network.peers)]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", action="store_true", help="measure what is there")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))

@@ -10,12 +10,12 @@ from optim.quantity import format_value
 from optim.recipe import Recipe
 from optim.sensitivity.kept import SHELF, kept_profile, key_of
 from optim.sensitivity.profile import SAMPLES, Cell, Level, Profile
-from optim.sensitivity.trials import overridden
+from optim.sensitivity.trials import is_gradual, overridden, untouched
 from optim.techniques import TECHNIQUES
 from pages.components import access, charts
 from pages.components.aside import Aside
 
-__all__ = ["analysed", "heat_map", "level_text", "pick_technique"]
+__all__ = ["analysed", "heat_map", "level_text", "pick_technique", "setting_text"]
 
 _PLOT = {"displayModeBar": False}
 _WORST = 20.0
@@ -104,15 +104,23 @@ def level_text(technique: str, level: Level) -> str:
     return f"{level} {kind.unit}".strip()
 
 
+def setting_text(technique: str, level: Level) -> str:
+    """Return what a level means for a single layer: some stay or go as a whole."""
+    step = TECHNIQUES[technique]()
+    if is_gradual(step):
+        return level_text(technique, level)
+    return "stays" if level == untouched(step) else "removed"
+
+
 def heat_map(profile: Profile, technique: str) -> None:
     """Draw the change of quality by row and level, and the layers left out."""
     titles = {row.layer: row.title for row in profile.rows_of(technique)}
     cells = profile.cells_of(technique)
-    levels = list(dict.fromkeys(level_text(technique, cell.level) for cell in cells))
+    levels = list(dict.fromkeys(setting_text(technique, cell.level) for cell in cells))
     shown = [
         {
             "row": titles[cell.layer],
-            "level": level_text(technique, cell.level),
+            "level": setting_text(technique, cell.level),
             "harm": _harm(cell),
             "short": _short(cell),
             "text": _text(cell),
@@ -131,7 +139,7 @@ def heat_map(profile: Profile, technique: str) -> None:
         )
         st.caption(
             f"Of {profile.n:,} samples each; hover for intervals. Coupled layers share one result: "
-            "they lose the same channels."
+            "they change together."
             if any(len(row.layers) > 1 for row in profile.rows_of(technique))
             else f"Of {profile.n:,} samples each; hover for intervals."
         )

@@ -16,7 +16,7 @@ from optim.sensitivity.profile import Level, Profile
 from optim.sensitivity.trials import overridden, untouched
 from optim.techniques import TECHNIQUES, name_of
 from pages.components import access, state
-from pages.components.inspect.sensitivity import level_text
+from pages.components.inspect.sensitivity import level_text, setting_text
 from pages.components.server import evaluator
 
 __all__ = ["spread_panel"]
@@ -28,7 +28,6 @@ def spread_panel(recipe: Recipe, profile: Profile, technique: str) -> None:
     """Draw the choice of a common level, and what layers should get instead for the same cost."""
     if not profile.is_complete:
         return
-    title = TECHNIQUES[technique].title
     with st.container(border=True, key="sensitivity_spread"):
         st.markdown("**One setting a layer instead of one for all**")
         st.caption(
@@ -38,7 +37,7 @@ def spread_panel(recipe: Recipe, profile: Profile, technique: str) -> None:
         levels = _levels(profile, technique)
         field = overridden(TECHNIQUES[technique]())
         level = st.select_slider(
-            f"{title}: as small as with this {field.kind.label.lower()} on all layers",
+            f"Common setting, {field.kind.label.lower()}",
             levels,
             value=levels[len(levels) // 2],
             format_func=lambda one: level_text(technique, one),
@@ -104,7 +103,7 @@ def _result(recipe: Recipe, found: Mapping[str, Any]) -> None:
             pd.DataFrame(
                 {
                     "Layer": list(found["levels"]),
-                    "Setting": [level_text(technique, x) for x in found["levels"].values()],
+                    "Setting": [setting_text(technique, x) for x in found["levels"].values()],
                 }
             ),
             hide_index=True,
