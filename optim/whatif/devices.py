@@ -155,10 +155,10 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
     latency: Quantity | None = None
     notes: tuple[str, ...] = ()
     energy = memory = None
-    made_of = ""
+    made_of, no_energy = "", f"{fit.runtime.name} does not run the model"
     if fit.problem != "support":
         latency, notes = latency_on_device(footprint, profile, fit.runtime)
-        energy = energy_on(footprint, profile, fit.runtime)
+        energy, no_energy = energy_on(footprint, profile, fit.runtime)
         memory, made_of = memory_on(footprint, profile, fit.runtime)
     binding = fit.problem or limit
     return {
@@ -170,6 +170,7 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
             "compute": energy.compute.to_json(),
             "movement": energy.movement.to_json(),
         },
+        "no_energy": no_energy,
         "memory": _ranged(memory),
         "memory_about": made_of,
         "notes": list(notes),
