@@ -57,6 +57,7 @@ def test_a_file_of_a_fixed_batch_is_answered_for_as_any_other(files):
     pruned = four.with_step(PruneWeights(sparsity=0.5))
     (step,) = speed(engine, pruned, "h100")["steps"]
     assert step["changes_work"]
+    assert [model_info(engine, one)["batch"] for one in (some, four)] == [0, 4]
     rows = layers(engine, four)["rows"]
     assert sum(row["macs"] for row in rows) == 6 * 2 * 32 * (5 + 8) + 16 * 4
     assert export(engine, four, "openvino")["verification"]["texts"]["found"]
