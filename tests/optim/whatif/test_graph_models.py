@@ -60,7 +60,9 @@ def test_a_file_of_a_fixed_batch_is_answered_for_as_any_other(files):
     assert [model_info(engine, one)["batch"] for one in (some, four)] == [0, 4]
     rows = layers(engine, four)["rows"]
     assert sum(row["macs"] for row in rows) == 6 * 2 * 32 * (5 + 8) + 16 * 4
-    assert export(engine, four, "openvino")["verification"]["texts"]["found"]
+    told = export(engine, four, "openvino")
+    assert told["verification"]["texts"]["found"]
+    assert told["batch"] == 4
 
 
 BOTH = (PruneWeights(sparsity=0.5), Quantize(samples=32))
