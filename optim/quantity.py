@@ -319,6 +319,8 @@ def _signed(change: Quantity) -> str:
 
 def _ratio_in_words(change: Quantity) -> str:
     """Say a ratio as "2.1x less" or "1.3x more" with the interval turned the same way round."""
+    if change.low <= 0:  # how many times less than nothing is no number
+        return f"{_ratio_interval(change.value, change.low, change.high)} of it"
     if change.value >= 1:
         return f"{_ratio_interval(change.value, change.low, change.high)} more"
     return f"{_ratio_interval(1 / change.value, 1 / change.high, 1 / change.low)} less"

@@ -33,6 +33,8 @@ _LARGEST = 1_000_000
 """Bytes of a probe's file; a whole one has a twentieth."""
 _FASTEST_MACS_PER_MS, _FASTEST_BYTES_PER_MS = 1e12, 1e11
 """No processor is faster: a petaMAC and 100 terabytes a second."""
+_FIRST = "optim.probe/1"
+"""Its chains of conversions had a negation before each pair, and counted all three as one."""
 _BLOCK = 16
 """Channels that wide kernels take at once."""
 _BYTES = {"float32": 4, "int8": 1}
@@ -101,6 +103,7 @@ class Probe(_Part):
         runtime: Name and version of the runtime.
         threads: Threads of one inference.
         overhead_ms: Times of an inference that does nothing.
+        form: Version of what the probe measured.
         operators: Chains of one operator each.
         networks: Small networks, to check the sum with.
         date: Day it was measured, ``YYYY-MM-DD``.
@@ -109,6 +112,7 @@ class Probe(_Part):
     device: _Device
     runtime: _Runtime
     threads: Annotated[int, Field(ge=1, le=4096)]
+    form: Annotated[str, Field(alias="schema", exclude=True)] = SCHEMA
     overhead_ms: _Times
     operators: Annotated[list[Case], Field(min_length=1, max_length=2000)]
     networks: Annotated[list[_Network], Field(max_length=100)] = []
@@ -118,6 +122,10 @@ class Probe(_Part):
     def id(self) -> str:
         """Identity of its content."""
         return digest(self.model_dump_json())[:16]
+
+    def count_of(self, case: Case) -> int:
+        """Return how many operators a chain has."""
+        return 3 * case.count if self.form == _FIRST and case.kind == "convert" else case.count
 
 
 def read_probe(data: bytes) -> Probe:
@@ -137,7 +145,7 @@ def read_probe(data: bytes) -> Probe:
     except (ValueError, RecursionError) as error:
         raise ConfigError("The file is no JSON, or it is cut short.", hint=hint) from error
     schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, _FIRST):
         raise ConfigError(
             f"schema must be {SCHEMA}: got {str(schema)[:40]!r}.",
             hint="Download the probe again from this version, and run it on the device."
@@ -182,6 +190,8 @@ def operator_of(case: Case | Mapping[str, Any]) -> Operator:
         inputs, read = outputs, written
     elif case.kind == "max_pool":
         kernel = window
+    elif case.kind == "convert":
+        written = outputs * rows * _BYTES["int8"]  # or the other way round
     elif case.kind == "global_pool":
         rows, written = 1, outputs * e
     return Operator(
@@ -322,7 +332,7 @@ class Calibration:
         self._overhead = min(_undisturbed(probe.overhead_ms), 0.9 * min(times))
         chains: dict[tuple[str, str], list[tuple[Operator, float]]] = {}
         for case, ms in zip(probe.operators, times, strict=True):
-            each = (ms - self._overhead) / case.count
+            each = (ms - self._overhead) / probe.count_of(case)
             chains.setdefault((case.kind, case.dtype), []).append((operator_of(case), each))
         self._laws = {
             key: _Law([o for o, _ in found], np.array([ms for _, ms in found]))

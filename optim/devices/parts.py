@@ -27,6 +27,12 @@ _OVERHEAD_US = {"gpu": 5.0, "tpu": 5.0, "npu": 10.0, "cpu": 1.0, "sbc": 2.0, "fp
 about 5 us; operators of ONNX Runtime on a server about 1 us). Decides what is named the limit."""
 _OVERHEAD_CYCLES = 2000.0
 """The same for an interpreter on a microcontroller, in cycles."""
+_OVERHEAD_DOUBT = 3.0
+"""A typical time to start an operator is off by this factor, either way."""
+_MACS_A_CYCLE = {"mcu": 2, "sbc": 64, "cpu": 1024}
+"""MACs that no core does more of in a cycle, by class, where no peak rate is given: the DSP
+instructions of a Cortex-M (wider units are given as a peak rate), two products of matrices of bytes
+of a Cortex-A, the tile unit of a Xeon (AMX). Clocks that are raised for a while lie within them."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,20 @@ class Roofline:
     def overhead_ms(self) -> float:
         """Time of an empty inference: that of starting one operator."""
         return self._overhead_ms
+
+    @property
+    def overhead_doubt(self) -> float:
+        """Factor that the time of starting an operator is off by, either way; 1 if it is known."""
+        return 1.0 if self.profile.overhead_us is not None else _OVERHEAD_DOUBT
+
+    @property
+    def most_macs_per_ms(self) -> float | None:
+        """A rate that no core of the class exceeds; None where clock or class say nothing of it."""
+        device_class = self.profile.device_class
+        most = _MACS_A_CYCLE.get(device_class, _MACS_A_CYCLE.get(device_class.rpartition("_")[2]))
+        if most is None or self.profile.clock_mhz is None:
+            return None
+        return most * (self.profile.cores or 1) * self.profile.clock_mhz * 1e3
 
     def unknown_rates(self, operators: Iterable[Operator]) -> tuple[Precision, ...]:
         """Return precisions that operators multiply with and no rate is known of.

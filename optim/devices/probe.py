@@ -40,7 +40,7 @@ __all__ = [
     "time_file",
 ]
 
-SCHEMA = "optim.probe/1"
+SCHEMA = "optim.probe/2"
 _TYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7}
 """Element types as ONNX numbers them."""
 
@@ -127,14 +127,18 @@ class Graph:
 
     # --- quantization ---
 
-    def rounded(self, x: str, zero_point: int = 128) -> str:
-        """Round a value to uint8 and turn it back, as files with 8-bit activations do."""
+    def grid(self, zero_point: int, dtype: str = "uint8", scale: float = 0.05) -> list[str]:
+        """Store scale and zero point of 8-bit values and return their names."""
         import numpy as np
 
-        scale = self.constant(np.array(0.05, np.float32))
-        zero = self.constant(np.array(zero_point, np.uint8))
-        codes = self.add("QuantizeLinear", [x, scale, zero])
-        return self.add("DequantizeLinear", [codes, scale, zero])
+        step = self.constant(np.array(scale, np.float32))
+        return [step, self.constant(np.array(zero_point, dtype))]
+
+    def rounded(self, x: str, zero_point: int = 128) -> str:
+        """Round a value to uint8 and turn it back, as files with 8-bit activations do."""
+        grid = self.grid(zero_point)
+        codes = self.add("QuantizeLinear", [x, *grid])
+        return self.add("DequantizeLinear", [codes, *grid])
 
     def weight(self, *shape: int, dtype: str) -> str:
         """Store a weight: float32, or int8 behind a scale for each of the first axis."""
@@ -225,7 +229,7 @@ def chain(case: Case) -> tuple[bytes, tuple[int, ...]]:
     else:
         shape = (1, inputs, height * stride, width * stride)
     quantized = dtype == "int8"
-    x, now = ("x", list(shape))
+    x, now, grid = "x", list(shape), [""]
     if quantized:
         x = g.rounded(x)
     for index in range(count):
@@ -278,7 +282,10 @@ def chain(case: Case) -> tuple[bytes, tuple[int, ...]]:
             x = g.add("Transpose", [x], perm=[0, 2, 3, 1])
             now = [now[0], now[2], now[3], now[1]]
         elif kind == "convert":
-            x = g.rounded(g.add("Neg", [x]))
+            # Two grids in turns, of another type and scale: runtimes drop what rounds again alike.
+            if forward:
+                grid = g.grid(0, "int8", 0.06) if index % 4 else g.grid(128)
+            x = g.add("QuantizeLinear" if forward else "DequantizeLinear", [x, *grid])
         elif kind == "pad":
             pads = [0, 0, 0, 0, 0, 2, 0, 0]
             x = g.add("Pad", [x, g.constant(np.array(pads, np.int64))])

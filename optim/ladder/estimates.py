@@ -13,7 +13,7 @@ import math
 from optim.devices.energy import EnergyEstimate, energy_of
 from optim.devices.memory import Interpreter, predict_memory, runtime_memory
 from optim.devices.parts import Roofline, precision_of
-from optim.devices.predict import latency_on, peak_share, workload_of
+from optim.devices.predict import LatencyEstimate, latency_on, peak_share, workload_of
 from optim.devices.profile import DeviceProfile, Precision, Runtime
 from optim.devices.workload import Workload
 from optim.errors import ConfigError
@@ -22,11 +22,14 @@ from optim.quantity import How, Quantity
 
 __all__ = ["energy_on", "latency_on_device", "memory_on"]
 
-_OVERHEAD_DOUBT = 3.0
 _NOT_BUILT = (
     "not validated: a ceiling of slices and lookup tables at these bit-widths, times what models "
     "reach of peak rates elsewhere"
 )
+_NOTHING_MULTIPLIED = (
+    "not validated: the model multiplies nothing, and every model with published figures does"
+)
+_LEAST = "raised to what starting every operator and multiplying at the highest rate takes at least"
 
 
 def latency_on_device(
@@ -40,25 +43,57 @@ def latency_on_device(
     if by_operators and runtime.arbitrary_bits:
         # What was published of designs for other widths says nothing about this one.
         return by_operators, (_NOT_BUILT,)
+    if not footprint.macs:
+        return by_operators, (_NOTHING_MULTIPLIED,)
     try:
         found = latency_on(profile, runtime, _precision(footprint, runtime), _row(footprint))
     except ConfigError as error:
-        return None, (str(error),)
-    if by_operators is None or (found.validated and not found.extrapolated):
+        return None, (error.message,)
+    if found.validated and not found.extrapolated:
         return found.latency, found.notes
+    estimate = _with_operators(found, by_operators)
+    latency = _at_least(estimate, footprint, Roofline(profile, runtime))
+    raised = (_LEAST,) if latency.value > estimate.value else ()
+    return latency, (*found.notes, *raised)
+
+
+def _with_operators(found: LatencyEstimate, by_operators: Quantity | None) -> Quantity:
+    """Return an estimate of a network that is unlike all that was measured on a device."""
+    if by_operators is None:
+        return found.latency
     if not found.validated:
-        return by_operators, found.notes
+        return by_operators
     # Two accounts, each of which may be far off for a network that is smaller than all measured
     # ones: the middle of both, and an interval that holds both.
     both = (found.latency, by_operators)
-    latency = Quantity(
+    return Quantity(
         math.sqrt(found.latency.value * by_operators.value),
         "ms",
         min(q.low for q in both),
         max(q.high for q in both),
         how=How.ESTIMATED,
     )
-    return latency, found.notes
+
+
+def _at_least(latency: Quantity, footprint: Footprint, roofline: Roofline) -> Quantity:
+    """Return an estimate that is nowhere below what no inference is faster than.
+
+    That is starting every operator and the runtime, and multiplying at the highest rate; without a
+    known rate and clock, starting alone.
+    """
+    working = [operator for operator in footprint.operators if not operator.is_free]
+    doubt = roofline.overhead_doubt
+    least = (1 + len(working)) * roofline.overhead_ms / doubt
+    if roofline.profile.has_rate:
+        least += sum(
+            _rate_doubt(roofline.unknown_rates([o]))[0] * roofline.split(o).compute for o in working
+        )
+    elif most := roofline.most_macs_per_ms:
+        least += footprint.macs / most
+    # If even the middle is too low, the estimate says nothing; starting may take this much longer.
+    high = latency.high if latency.value >= least else max(latency.high, doubt**2 * least)
+    value, low = max(latency.value, least), max(latency.low, least)
+    return Quantity(value, "ms", low, high, how=How.ESTIMATED)
 
 
 def memory_on(
@@ -86,6 +121,8 @@ def memory_on(
         also = ", one unpacked layer" if unpacked else ""
         held = f"arena{also} (weights stay in flash)" if stays else "weights, arena"
         return peak, f"{held} and what an interpreter keeps"
+    if not footprint.macs:
+        return None, "the model multiplies nothing, and every model with a published peak does"
     asked = workload_of(profile, runtime, _precision(footprint, runtime), _row(footprint))
     (found,) = predict_memory([asked])
     if found is None:
@@ -96,12 +133,13 @@ def memory_on(
 
 def energy_on(
     footprint: Footprint, profile: DeviceProfile, runtime: Runtime
-) -> EnergyEstimate | None:
-    """Return the energy of one inference; None where the device's process is not known."""
-    try:
-        return energy_of(profile, _precision(footprint, runtime), _row(footprint))
-    except ConfigError:
-        return None
+) -> tuple[EnergyEstimate | None, str]:
+    """Return the energy of one inference, or None and why it cannot be told."""
+    if not footprint.macs:
+        return None, "the model multiplies nothing, and energy is estimated from multiplications"
+    if profile.process_nm is None:
+        return None, "the process of the device's chip is not known"
+    return energy_of(profile, _precision(footprint, runtime), _row(footprint)), ""
 
 
 def _by_operators(
@@ -110,8 +148,7 @@ def _by_operators(
     if not profile.has_rate:
         return None
     roofline = Roofline(profile, runtime)
-    # A typical time to start an operator is off by three where the device's own is not known.
-    doubt = 1.0 if profile.overhead_us is not None else _OVERHEAD_DOUBT
+    doubt = roofline.overhead_doubt
     value = low = high = 0.0
     overhead = roofline.overhead_ms
     middle, least, most = peak_share()
@@ -146,7 +183,7 @@ def _precision(footprint: Footprint, runtime: Runtime) -> Precision:
 
 def _row(footprint: Footprint) -> Workload:
     return Workload(
-        macs=footprint.macs or None,
+        macs=footprint.macs,
         params=footprint.params or None,
         activations=footprint.activations or None,
         task=footprint.task,

@@ -56,13 +56,14 @@ def variant_costs(costs: Sequence[LayerCost], bundle: ModelBundle) -> list[Layer
             found.append(cost)
             continue
         biases = cost.params - prod(cost.shape)
+        outputs = 1 if cost.kind == "conv_transpose" else 0  # axis of the weight
         found.append(
             replace(
                 cost,
                 shape=shape,
-                params=prod(shape) + biases // cost.shape[0] * shape[0],
+                params=prod(shape) + biases // cost.shape[outputs] * shape[outputs],
                 macs=cost.macs * prod(shape) // prod(cost.shape),
-                activations=cost.activations // cost.shape[0] * shape[0],
+                activations=cost.activations // cost.shape[outputs] * shape[outputs],
             )
         )
     return found

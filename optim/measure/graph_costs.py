@@ -11,7 +11,7 @@ from onnx import TensorProto, numpy_helper
 
 from optim.graph.layers import GraphLayer, attribute_of, graph_layers
 from optim.graph.skeleton import ValueType, value_types
-from optim.measure.macs import LayerCost
+from optim.measure.macs import LayerCost, einsum_macs
 from optim.models.convert.kinds import RECURRENT
 from optim.models.interface import Interface
 from optim.quantity import How, Quantity
@@ -88,7 +88,8 @@ def graph_layer_costs(
             costs.append(LayerCost(layer.name, layer.kind, layer.sizes, params, macs, outputs))
         if index not in layers and (macs := _macs(node, sizes) // batch):
             name = node.name or node.output[0]
-            costs.append(LayerCost(name, "matmul", (), 0, macs, outputs))
+            kind = "einsum" if node.op_type == "Einsum" else "matmul"
+            costs.append(LayerCost(name, kind, (), 0, macs, outputs))
     return costs
 
 
@@ -104,7 +105,7 @@ def _sizes(types: Mapping[str, ValueType]) -> dict[str, list[int]]:
 def _layer_macs(node: onnx.NodeProto, layer: GraphLayer, sizes: _Sizes) -> int:
     """Return the MACs of one weight of a node."""
     if layer.kind == "recurrent":
-        return sizes.get(node.input[0], [1])[0] * prod(layer.shape)
+        return _read_rows(node, sizes) * prod(layer.shape)
     return 0 if layer.kind == "embedding" else _macs(node, sizes)
 
 
@@ -115,7 +116,7 @@ def _is_known(node: onnx.NodeProto, sizes: _Sizes) -> bool:
 
 _CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
 _PRODUCTS = ("MatMul", "Gemm", "MatMulInteger")
-_WORKING = frozenset({*_CONVOLUTIONS, "ConvTranspose", *_PRODUCTS, *RECURRENT})
+_WORKING = frozenset({*_CONVOLUTIONS, "ConvTranspose", *_PRODUCTS, *RECURRENT, "Einsum"})
 
 
 def _macs(node: onnx.NodeProto, sizes: _Sizes) -> int:
@@ -134,6 +135,15 @@ def _macs(node: onnx.NodeProto, sizes: _Sizes) -> int:
         transposed = attribute_of(node, "transA", 0)
         return prod(output) * (left[-2 if transposed else -1]) if left else 0
     if node.op_type in RECURRENT:
-        steps = sizes.get(node.input[0], [1])[0]
-        return steps * sum(prod(sizes.get(name, [0])) for name in node.input[1:3])
+        weights = sum(prod(sizes.get(name, [0])) for name in node.input[1:3])
+        return _read_rows(node, sizes) * weights
+    if node.op_type == "Einsum":
+        shapes = [sizes[name] for name in node.input if name in sizes]
+        if len(shapes) == len(node.input):
+            return einsum_macs(attribute_of(node, "equation", b"").decode(), shapes)
     return 0
+
+
+def _read_rows(node: onnx.NodeProto, sizes: _Sizes) -> int:
+    """Return the rows that a recurrent layer reads: steps of all sequences of a batch."""
+    return prod(sizes.get(node.input[0], [1])[:2])

@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -22,7 +23,7 @@ from optim.layers.graph import (
     trace,
 )
 
-__all__ = ["LayerCost", "costs_of", "layer_costs", "parameters_in"]
+__all__ = ["LayerCost", "costs_of", "einsum_macs", "layer_costs", "parameters_in"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,30 @@ def layer_costs(module: nn.Module, input_shape: tuple[int, ...]) -> list[LayerCo
 def costs_of(traced: fx.GraphModule) -> list[LayerCost]:
     """Return the costs in a traced graph whose shapes were propagated."""
     return [_cost(node) for node in traced.graph.nodes if kind_of(node) in _COUNTED]
+
+
+def einsum_macs(equation: str, shapes: Sequence[Sequence[int]]) -> int:
+    """Return one MAC for each combination of indices: what a product without detours takes.
+
+    Args:
+        equation: Such as ``"bij,bkj->bik"``; may have spaces and ellipses, whose axes are
+            broadcast from the last one on.
+        shapes: Of the factors. A single one is summed or transposed, and not multiplied.
+
+    Example:
+        >>> einsum_macs("... i j, jk -> ...ik", [(2, 3, 4), (4, 5)])
+        120
+    """
+    if len(shapes) < 2:
+        return 0
+    sizes: dict[str, int] = {}
+    terms = equation.replace(" ", "").partition("->")[0].split(",")
+    for term, shape in zip(terms, shapes, strict=False):  # a file may say what cannot be
+        head, _, tail = term.partition("...")
+        others = [str(place) for place in range(len(shape) - len(head) - len(tail), 0, -1)]
+        for index, size in zip((*head, *others, *tail), shape, strict=False):
+            sizes[index] = max(sizes.get(index, 1), size)
+    return prod(sizes.values())
 
 
 def parameters_in(traced: fx.GraphModule) -> int:
@@ -108,9 +133,11 @@ def _cost(node: fx.Node) -> LayerCost:
 
 
 def _einsum_macs(node: fx.Node) -> int:
-    """Return one MAC for each combination of indices: what a product without detours takes."""
-    terms = str(node.args[0]).partition("->")[0].split(",")
-    sizes: dict[str, int] = {}
-    for term, source in zip(terms, node.all_input_nodes, strict=True):
-        sizes |= dict(zip(term, source.meta["shape"], strict=False))
-    return prod(sizes.values())
+    shapes: list[tuple[int, ...]] = []
+
+    def note(source: fx.Node) -> fx.Node:
+        shapes.append(source.meta["shape"])
+        return source
+
+    fx.map_arg(node.args[1:], note)  # a value that is read twice is two factors
+    return einsum_macs(str(node.args[0]), shapes)

@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 
 from optim.devices.operators import Operator
+from optim.measure.macs import einsum_macs
 from optim.models.interface import Interface
 from optim.runtime.tracing import trace_operators
 
@@ -46,6 +47,8 @@ def operators_of(
     interface: Interface | None = None,
 ) -> tuple[Operator, ...]:
     """Return the operators of a file after the fusions that do not depend on the processor.
+
+    They are told for one sample: of a file that takes several at once, each has its share.
 
     Args:
         file: An ONNX file.
@@ -84,6 +87,8 @@ def operators_of(
     seen: set[str] = set()
     for node in graph.node:
         operator = _operator(node, types, weights, widened, owners or {})
+        if interface and interface.batch > 1:
+            operator = _of_one(operator, interface.batch)
         again = seen.intersection(node.input)
         operator = replace(operator, shared_bytes=sum(_stored(*weights[n]) for n in again))
         seen.update(name for name in node.input if name in weights)
@@ -134,7 +139,7 @@ _OPS: dict[str, str] = {
     **dict.fromkeys(("Conv", "FusedConv", "QLinearConv", "ConvInteger", "ConvTranspose"), "conv"),
     **dict.fromkeys(
         ("Gemm", "FusedGemm", "QGemm", "MatMul", "FusedMatMul", "QLinearMatMul", "MatMulInteger",
-         "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "MatMulNBits"),
+         "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "MatMulNBits", "Einsum"),
         "matmul",
     ),
     **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), "recurrent"),
@@ -233,27 +238,68 @@ def _operator(
     if kind == "matmul":
         columns = sizes[-1]
         rows = prod(sizes) // max(1, columns)
-        if len(matrix[0]) >= 2:
+        left = _sizes_of(node.input[0], {}, weights, widened)
+        if node.op_type == "Einsum":
+            shapes = [_sizes_of(name, types, weights, widened) for name in node.input]
+            told = [shape for shape in shapes if shape is not None]
+            equation = attributes["equation"].decode()
+            macs = einsum_macs(equation, told) if len(told) == len(shapes) else 0
+            inner = macs // max(1, prod(sizes))
+            kind = "matmul" if held else "attention"
+        elif left and len(left) >= 2 and len(sizes) >= 2:
+            # A weight on the left has its output channels in the rows of the product.
+            inner = left[-2 if attributes.get("transA") else -1]
+            columns = sizes[-2]
+            rows = prod(sizes) // max(1, columns)
+            kind = "gemm" if rows == 1 else "matmul"
+        elif len(matrix[0]) >= 2:
             inner = prod(matrix[0][-2:]) // max(1, columns)
             inner = attributes.get("K", inner)  # packed to fewer bits, the weight has other sizes
             kind = "gemm" if rows == 1 else "matmul"
         else:
-            left = given[0][1] if given else [1]
-            inner = left[-2 if attributes.get("transA") else -1]
+            factor = given[0][1] if given else [1]
+            inner = factor[-2 if attributes.get("transA") else -1]
             kind = "attention"
         return Operator(
             kind=kind, inputs=inner, outputs=columns, rows=rows, macs=prod(sizes) * inner, **plain
         )
     if kind == "recurrent":
-        steps = given[0][1][0] if given else 1
-        macs = steps * sum(prod(dims) for dims, _ in factors if len(dims) > 2)
-        return Operator(kind=kind, inputs=1, outputs=sizes[-1], rows=steps, macs=macs, **plain)
+        rows = prod(given[0][1][:2]) if given else 1  # steps of all sequences of a batch
+        macs = rows * sum(prod(dims) for dims, _ in factors if len(dims) > 2)
+        return Operator(kind=kind, inputs=1, outputs=sizes[-1], rows=rows, macs=macs, **plain)
     channels = sizes[1] if len(sizes) > 2 else sizes[-1]
     window = prod(attributes.get("kernel_shape", [1]))
     return Operator(
         kind=kind, inputs=channels, outputs=channels, rows=prod(sizes) // max(1, channels),
         kernel=window, **plain,
     )  # fmt: skip
+
+
+def _sizes_of(
+    name: str,
+    types: Mapping[str, tuple[str, list[int]]],
+    weights: Mapping[str, tuple[list[int], int]],
+    widened: Mapping[str, tuple[list[int], int]],
+) -> list[int] | None:
+    """Return the sizes of a value, whether it is computed or stored; None if nobody says."""
+    if name in types:
+        return types[name][1]
+    held = weights.get(name) or widened.get(name)
+    return held[0] if held else None
+
+
+def _of_one(operator: Operator, batch: int) -> Operator:
+    """Return what an operator that computes a batch does for one sample; weights are read whole."""
+    is_of_one = operator.kind in ("conv", "depthwise")  # they count the positions of one image
+    rows = operator.rows if is_of_one else -(-operator.rows // batch)
+    return replace(
+        operator,
+        kind="gemm" if operator.kind == "matmul" and rows == 1 else operator.kind,
+        rows=rows,
+        macs=operator.macs // batch,
+        read_bytes=-(-operator.read_bytes // batch),
+        written_bytes=-(-operator.written_bytes // batch),
+    )
 
 
 def _with_names(file: bytes) -> bytes:

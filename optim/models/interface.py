@@ -105,6 +105,17 @@ class Interface:
         fed = {feed.name: feed.array(len(x)) for feed in self.feeds}
         return {self.name: main if self.has_samples_axis else main[0], **fed}
 
+    def pieces(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return samples in pieces of the size that one inference takes, the last one filled up.
+
+        It is filled with its last sample; a graph that takes any number takes all at once.
+        """
+        if not self.batch or len(x) == self.batch:
+            return [x]
+        missing = -len(x) % self.batch
+        filled = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) if missing else x
+        return np.split(filled, len(filled) // self.batch)
+
     def sizes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """Return ``{input: shape}`` for samples of one shape, as few as one inference takes."""
         n = self.batch or 1

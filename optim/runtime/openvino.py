@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,6 @@ from optim.errors import (
     ExportError,
     MeasurementError,
     OptimError,
-    first_line,
 )
 from optim.models.interface import Interface, rows_of
 from optim.optional import optional_package
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = ["OpenVinoSession", "openvino", "openvino_ir"]
+
+
+_PLACE = re.compile(r"Exception from |Check .* failed at ")
+_LINES = 4
+"""Lines of a message that are shown; it goes on with advice on extending OpenVINO."""
 
 
 def openvino() -> ModuleType:
@@ -102,25 +107,34 @@ class OpenVinoSession:
         Raises:
             MeasurementError: If the runtime fails on this input.
         """
-        try:
-            found = self.compiled(self._fed(x))
-        except Exception as error:
-            # OpenVINO raises RuntimeError and classes of its own.
-            raise MeasurementError(
-                f"{self.runtime} failed on inputs of shape {x.shape}: {first_line(error)}."
-            ) from error
         if self.interface is None:
-            return rows_of([np.array(found[0])])
-        names = [read.name for read in self.interface.reads]
-        return self.interface.rows([np.array(found[name]) for name in names], len(x))
+            return rows_of([np.array(self._inferred([x], x)[0])])
+        parts = [self._read(self.interface, part) for part in self.interface.pieces(x)]
+        return np.concatenate(parts)[: len(x)]
 
     def timed(self, x: np.ndarray) -> Callable[[], None]:
         """Return a function that runs a batch and reads nothing, as a clock wants it."""
-        fed = self._fed(x)
-        return lambda: self.compiled(fed)
+        known = self.interface
+        fed: list[Any] = [known.inputs(part) for part in known.pieces(x)] if known else [[x]]
 
-    def _fed(self, x: np.ndarray) -> Any:
-        return self.interface.inputs(x) if self.interface else [x]
+        def run() -> None:
+            for inputs in fed:
+                self.compiled(inputs)
+
+        return run
+
+    def _read(self, interface: Interface, x: np.ndarray) -> np.ndarray:
+        found = self._inferred(interface.inputs(x), x)
+        return interface.rows([np.array(found[read.name]) for read in interface.reads], len(x))
+
+    def _inferred(self, fed: Any, x: np.ndarray) -> Any:
+        try:
+            return self.compiled(fed)
+        except Exception as error:
+            # OpenVINO raises RuntimeError and classes of its own.
+            raise MeasurementError(
+                f"{self.runtime} failed on inputs of shape {x.shape}: {_told(error)}."
+            ) from error
 
 
 def _name(package: ModuleType) -> str:
@@ -128,4 +142,11 @@ def _name(package: ModuleType) -> str:
 
 
 def _refused(package: ModuleType, error: Exception) -> OptimError:
-    return ExportError(f"{_name(package)} cannot load the model: {first_line(error)}.")
+    return ExportError(f"{_name(package)} cannot load the model: {_told(error)}.")
+
+
+def _told(error: Exception) -> str:
+    """Return what OpenVINO says, without the lines that say where in its source it says so."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    told = [line for line in lines if line and not _PLACE.match(line)]
+    return " ".join(told[:_LINES] or lines[:1]).rstrip(".")

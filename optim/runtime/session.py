@@ -163,7 +163,9 @@ class InferenceSession:
         Raises:
             MeasurementError: If the runtime fails on this input.
         """
-        parts = [self.interface.rows(self.values(part), len(part)) for part in self._filled(x)]
+        parts = [
+            self.interface.rows(self.values(part), len(part)) for part in self.interface.pieces(x)
+        ]
         return np.concatenate(parts)[: len(x)]
 
     def whole(self, x: np.ndarray) -> np.ndarray:
@@ -172,26 +174,18 @@ class InferenceSession:
         Raises:
             MeasurementError: If the runtime fails on this input.
         """
-        found = [self.values(part)[0].reshape(len(part), -1) for part in self._filled(x)]
+        found = [self.values(part)[0].reshape(len(part), -1) for part in self.interface.pieces(x)]
         return np.concatenate(found)[: len(x)]
 
     def timed(self, x: np.ndarray) -> Callable[[], None]:
         """Return a function that runs a batch and reads nothing, as a clock wants it."""
-        fed = [self.interface.inputs(part) for part in self._filled(x)]
+        fed = [self.interface.inputs(part) for part in self.interface.pieces(x)]
 
         def run() -> None:
             for inputs in fed:
                 self.session.run(None, inputs)
 
         return run
-
-    def _filled(self, x: np.ndarray) -> list[np.ndarray]:
-        """Return a batch in pieces of the size that the file takes, the last one filled up."""
-        if not self.batch or len(x) == self.batch:
-            return [x]
-        missing = -len(x) % self.batch
-        filled = np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) if missing else x
-        return np.split(filled, len(filled) // self.batch)
 
     def values(self, x: np.ndarray) -> list[np.ndarray]:
         """Return what is read for one batch of the size that the file takes, as it is.

@@ -52,7 +52,8 @@ def trace_operators(
 
     Args:
         file: An ONNX file.
-        inputs: ``(batch, ...)`` float32.
+        inputs: ``(batch, ...)`` float32; no more than the file takes at once, and where those are
+            fewer they are repeated.
         runs: Inferences that are traced, after some to warm up.
         interface: How the file is run; it has one input if None.
         rewritten: Where the runtime writes the graph it has made of the file. It then fuses
@@ -75,7 +76,8 @@ def trace_operators(
             options.optimized_model_filepath = str(rewritten)
         try:
             session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-            fed = (interface or Interface(session.get_inputs()[0].name)).inputs(inputs)
+            interface = interface or Interface(session.get_inputs()[0].name)
+            fed = interface.inputs(interface.pieces(inputs)[0])
             for _ in range(runs + _WARM_UP):
                 session.run(None, fed)
         except Exception as error:

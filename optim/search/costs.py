@@ -68,7 +68,7 @@ def device_figures(
     if fit_of(footprint, profile).problem != "support":
         found["latency"], _ = latency_on_device(footprint, profile, runtime)
         found["ram"], _ = memory_on(footprint, profile, runtime)
-        energy = energy_on(footprint, profile, runtime)
+        energy, _ = energy_on(footprint, profile, runtime)
         found["energy"] = energy.total if energy else None
     return {name: value for name, value in found.items() if value is not None}
 

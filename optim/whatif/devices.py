@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ def ladder(engine: Engine, recipe: Recipe, owner: str = "") -> dict[str, Any]:
     """
     bench = engine.workbench(recipe)
     whole = replace(recipe, entries=())
+    omitted = bench.prepare(recipe, draft=False).omitted
     before, after = _footprint(engine, bench, whole), _footprint(engine, bench, recipe)
     changed: dict[str, dict[str, Any]] = {}
     rows = []
@@ -61,7 +63,8 @@ def ladder(engine: Engine, recipe: Recipe, owner: str = "") -> dict[str, Any]:
         "devices": rows,
         "probed": [_probed_row(*probed, before, after) for probed in _probed(owner)],
         "footprints": {"before": _figures(before), "after": _figures(after)},
-        "is_compressed": bool(recipe.active),
+        "omitted": _titles(recipe, omitted),
+        "is_compressed": any(entry.id not in omitted for entry in recipe.active),
         "is_integer": any(o.dtype == "int8" and o.macs for o in after.operators),
     }
 
@@ -86,6 +89,8 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
     steps = []
     operators = list(after.operators)
     for entry in recipe.active:
+        if entry.id in now.omitted:
+            continue
         try:
             others = bench.prepare(recipe.without(entry.id), draft=False)
             before = _footprint(engine, bench, recipe.without(entry.id))
@@ -95,12 +100,17 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
         operators += before.operators
         effect = effect_of(before, after, clock, runtime)
         found = {"entry": entry.id, "title": entry.step.title, **effect.to_json()}
+        # What is trained after the step would have to be trained again without it.
+        found["untrained"] = _titles(recipe, set(others.omitted) - set(now.omitted))
         found["changes_work"] = _work(before) != _work(after) or effect.touched > 0
         if not found["changes_work"]:
             steps.append(found)
             continue
         if measured:
-            found["measured"] = _measured(engine, bench, others, now)
+            found["measured"] = engine.memo(
+                f"measured:{others.key}:{now.key}",
+                partial(_measured, engine, bench, others, now),
+            )
         found["instead"] = _instead(engine, bench, recipe, entry.id, clock, effect.after_ms)
         steps.append(found)
     rates = clock.unknown_rates(operators) if isinstance(clock, Roofline) else ()
@@ -108,12 +118,17 @@ def speed(engine: Engine, recipe: Recipe, name: str, owner: str = "") -> dict[st
         "title": title,
         "runtime": runtime.name,
         "steps": steps,
+        "omitted": _titles(recipe, now.omitted),
         "is_measured": measured,
         "unknown_rates": list(rates),
     }
 
 
 # --- pieces -------------------------------------------------------------------------------------
+
+
+def _titles(recipe: Recipe, ids: Collection[str]) -> list[str]:
+    return [entry.step.title for entry in recipe.active if entry.id in ids]
 
 
 def _work(footprint: Footprint) -> tuple[Operator, ...]:
@@ -155,10 +170,10 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
     latency: Quantity | None = None
     notes: tuple[str, ...] = ()
     energy = memory = None
-    made_of = ""
+    made_of, no_energy = "", f"{fit.runtime.name} does not run the model"
     if fit.problem != "support":
         latency, notes = latency_on_device(footprint, profile, fit.runtime)
-        energy = energy_on(footprint, profile, fit.runtime)
+        energy, no_energy = energy_on(footprint, profile, fit.runtime)
         memory, made_of = memory_on(footprint, profile, fit.runtime)
     binding = fit.problem or limit
     return {
@@ -170,6 +185,7 @@ def _rung(footprint: Footprint, profile: DeviceProfile) -> dict[str, Any]:
             "compute": energy.compute.to_json(),
             "movement": energy.movement.to_json(),
         },
+        "no_energy": no_energy,
         "memory": _ranged(memory),
         "memory_about": made_of,
         "notes": list(notes),

@@ -43,7 +43,9 @@ def estimate(
         layers: Layers that multiply; pruning channels leaves their number as it is.
     """
     calls = min(layers * _KERNEL_OVERHEAD_MS, 0.8 * baseline.value)
-    compute = (baseline.value - calls) * macs / max(baseline_macs, 1)
+    # Of a network that multiplies nothing, MACs say nothing: the rest stays as it is.
+    kept = macs / baseline_macs if baseline_macs else 1.0
+    compute = (baseline.value - calls) * kept
     slow, usual, fast = _INTEGER_SPEEDUP if candidate.table.edges else (1.0, 1.0, 1.0)
     value = calls + compute / usual
     low, high = (calls + compute / fast) * (1 - _ERROR), (calls + compute / slow) * (1 + _ERROR)

@@ -73,8 +73,14 @@ def model_info(engine: Engine, recipe: Recipe) -> dict[str, Any]:
         "layers": [layer.name for layer in bench.layers if layer.params],
         "hash": subject.bundle.hash,
         "lane": subject.bundle.lane,
+        "batch": _fixed_batch(subject.bundle),
         "refused": refusals(subject.bundle),
     }
+
+
+def _fixed_batch(bundle: ModelBundle) -> int:
+    """Return how many samples one inference of the model's file takes; 0 for any number."""
+    return bundle.interface.batch if bundle.interface else 0
 
 
 def layers(engine: Engine, recipe: Recipe) -> dict[str, Any]:
@@ -242,6 +248,7 @@ def export(engine: Engine, recipe: Recipe, target: str, owner: str = "") -> dict
         "bytes": len(data),
         "notes": list(container_notes(made.deployed.table).values()),
         "omitted": list(candidate.omitted),
+        "batch": _fixed_batch(candidate.bundle),
         "part": bench.subject.part,
         "generated": bench.subject.data.is_generated,
         "verification": {

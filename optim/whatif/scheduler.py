@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from optim.errors import Cancelled, OptimError, RunError
@@ -359,7 +360,8 @@ class Scheduler:
         baseline = self._baseline(bench, session.move.recipe)
         setting = session.move.setting
         if (baseline.key, candidate.key, setting) not in self.latencies:
-            rows = bench.samples.inputs[: setting.batch_size]
+            # Repeated where a batch takes more than there are.
+            rows = bench.samples.inputs[np.arange(setting.batch_size) % len(bench.samples)]
             inputs = bench.subject.bundle.spec.normalise(rows).numpy()
             self.latencies[baseline.key, candidate.key, setting] = compare_files(
                 self.engine.file(baseline),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +23,7 @@ from optim.whatif.engine import Engine, Prepared, Workbench
 __all__ = ["noise_curve", "stream"]
 
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""Added noise, in standard deviations of the series."""
+"""Added noise, in standard deviations of each channel."""
 _WINDOWS = 60
 _CURVE_SAMPLES = 1000
 _WARM_UPS = 10
@@ -42,7 +43,7 @@ def stream(
     Args:
         engine: The caches.
         recipe: The compressed model.
-        noise: Normal noise that is added, in standard deviations of the series.
+        noise: Normal noise that is added, in standard deviations of each channel.
         clock: Returns seconds.
 
     Returns:
@@ -77,7 +78,7 @@ def stream(
         "classes": list(bench.subject.bundle.task.class_names),
         "length": length,
         "windows": {
-            "values": np.round(drawn.astype(float), 3).tolist(),
+            "values": _rounded(drawn).tolist(),
             "step": max(1, length // _DRAWN),
             "targets": bench.samples.targets[: len(x)].tolist(),
         },
@@ -146,11 +147,23 @@ def _both(bench: Workbench, recipe: Recipe) -> tuple[Prepared, Prepared]:
 
 
 def _noisy(bench: Workbench, rows: slice, level: float) -> np.ndarray:
-    """Return windows ``(N, C, L)`` with noise; the same ones at every level, only stronger."""
+    """Return windows ``(N, C, L)`` with noise; the same ones at every level, only stronger.
+
+    How much a channel varies is told from the windows of the curve, whichever are asked for.
+    """
     if not level >= 0:
         raise ConfigError(f"noise must be at least 0: got noise={level:g}.", field="noise")
     clean = np.asarray(bench.samples.inputs[rows])
     generator = np.random.default_rng(bench.subject.seed)
     noise = generator.standard_normal(clean.shape, np.float32)
-    noisy: np.ndarray = clean + np.float32(level) * clean.std() * noise
+    known = np.asarray(bench.samples.inputs[:_CURVE_SAMPLES])
+    spread = known.std(axis=(0, 2), keepdims=True)
+    noisy: np.ndarray = clean + np.float32(level) * spread * noise
     return noisy
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """Return values to a thousandth of the largest or finer, as fits a drawing."""
+    most = float(np.abs(values).max(initial=0.0))
+    decimals = 3 - math.floor(math.log10(most)) if most else 0
+    return np.round(values.astype(float), decimals)

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,13 +17,15 @@ import streamlit as st
 from optim import errors
 from optim.aside import Shelf
 from optim.errors import RunError
-from optim.processes import child_environment
+from optim.processes import child_environment, refusal
 from pages.components import access
 from pages.components.errors import show_error
 
 __all__ = ["Aside"]
 
 _EVERY_S = 1.0
+_LOCK = threading.Lock()
+"""Held while jobs are started, or taken note of: sessions are threads of one server."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class Aside:
     environment: Mapping[str, str] = field(default_factory=dict)
     for_all: bool = False
 
-    def start(self, key: str, **request: Any) -> None:
-        """Start the work, unless some of this kind is being done.
+    def start(self, key: str, **request: Any) -> bool:
+        """Start the work, unless some of this kind is being done; return whether it was started.
 
         Args:
             key: Under which the result will be kept.
@@ -55,19 +58,23 @@ class Aside:
         """
         if not self.for_all:
             access.refuse_presentation()
-        if self._jobs:
-            return
-        job = subprocess.Popen(
-            [sys.executable, "-m", self.module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            env={**child_environment(), **self.environment},
-        )
-        self._jobs[key] = job
+        with _LOCK:
+            self._settle()
+            if self._jobs:
+                return False
+            self.shelf.tell(key, share=0.0, what="starting")  # what was said before is over
+            job = subprocess.Popen(
+                [sys.executable, "-m", self.module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+                env={**child_environment(), **self.environment},
+            )
+            self._jobs[key] = job
         assert job.stdin is not None
         with job.stdin as line:
             line.write(json.dumps({"key": key, **request}) + "\n")
+        return True
 
     def is_busy(self, key: str, subject: str) -> bool:
         """Draw how far the work is, or why it failed; return whether it goes on.
@@ -76,16 +83,26 @@ class Aside:
             key: Of the result this page is about.
             subject: What the work is about, as "model", where another one's is being done.
         """
-        if not self._jobs:
-            return False
-        running, job = next(iter(self._jobs.items()))
-        if job.poll() is None:
+        with _LOCK:
+            self._settle()
+            running = next(iter(self._jobs), None)
+        if running is not None:
             self._wait(running, "" if running == key else subject)
             return True
-        del self._jobs[running]
-        if running == key and (error := self._failure(key, job.returncode)):
-            show_error(error)
+        if refused := self.shelf.told(key).get("refused"):
+            kind = getattr(errors, refused["kind"], RunError)
+            show_error(kind(refused["message"], hint=refused["hint"]))
         return False
+
+    def _settle(self) -> None:
+        """Take note of a job that has ended: why it failed is told to all who ask for its key."""
+        for key, job in list(self._jobs.items()):
+            if job.poll() is None:
+                continue
+            del self._jobs[key]
+            if job.returncode not in (0, -signal.SIGTERM):  # that is how it is stopped
+                failed = RunError(self.failed, hint="The server's log has the details.")
+                self.shelf.tell(key, refused=refusal(failed))
 
     @property
     def _jobs(self) -> dict[str, subprocess.Popen[str]]:
@@ -107,16 +124,6 @@ class Aside:
                 st.button("Stop", icon=":material/stop:", on_click=job.terminate, key=f"stop_{key}")
 
         progress()
-
-    def _failure(self, key: str, code: int) -> errors.OptimError | None:
-        """Return why nothing came out; None if something did, or if it was stopped."""
-        if code == 0 and (refused := self.shelf.told(key).get("refused")):
-            kind = getattr(errors, refused["kind"], RunError)
-            found: errors.OptimError = kind(refused["message"], hint=refused["hint"])
-            return found
-        if code not in (0, -signal.SIGTERM):  # that is how it is stopped
-            return RunError(self.failed, hint="The server's log has the details.")
-        return None
 
 
 @cache

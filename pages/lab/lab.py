@@ -12,7 +12,7 @@ from pages.components.lab.actions import commit_steps, run_command
 from pages.components.lab.delivery import show_delivery
 from pages.components.lab.header import header
 from pages.components.lab.more import more
-from pages.components.lab.words import samples_of
+from pages.components.lab.words import batch_of, samples_of
 from pages.components.live_panel import PanelEvents, live_panel
 from pages.components.runs.followed import finished_run, show_followed
 from pages.components.server import evaluator
@@ -41,6 +41,7 @@ with shown_errors():
         refused=info["refused"],
         samples=samples_of(info["part"], generated=info["generated"]),
         latency=state.latency_setting(),
+        batch=batch_of(state.latency_setting()["batch_size"], info["batch"]),
         wants_settled=state.section_is_open(),
         trained=finished_run(),
     )

@@ -148,3 +148,9 @@ def test_noise_is_never_called_a_change(value, half):
 )
 def test_what_has_to_be_allowed_is_rounded_up(value, unit, text):
     assert format_at_least(value, unit) == text
+
+
+def test_a_ratio_of_nothing_is_said_as_it_is():
+    assert Comparison(Quantity.exact(0.0, "x"), better="lower").verdict() == "0.0x of it"
+    unsure = Comparison(Quantity(0.2, "x", -0.1, 0.5, n=5), better="lower")
+    assert unsure.verdict() == "0.2 ± 0.3x of it"

@@ -104,7 +104,8 @@ def played(info: Mapping[str, Any], quiet: str, frame_ms: float) -> go.Figure:
         ],
         margin={"t": 48},
     )
-    most = max(abs(value) for window in values for value in window)
+    # Of a series of zeros, the line lies in the middle.
+    most = max(abs(value) for window in values for value in window) or 1.0
     figure.update_xaxes(
         title="Sample of the window", automargin=True, fixedrange=True, row=1, col=1
     )
@@ -140,7 +141,7 @@ def answer_times(info: Mapping[str, Any], deadline_ms: float) -> go.Figure:
 
 def noise_curves(points: Sequence[Mapping[str, Any]], level: float) -> go.Figure:
     """Draw the accuracy of both models over added noise, with the present level marked."""
-    figure = _figure("Added noise, standard deviations of the series", "Accuracy, %", 280)
+    figure = _figure("Added noise, standard deviations of each channel", "Accuracy, %", 280)
     for name, (title, colour, symbol) in _MODELS.items():
         of = [point[name] for point in points]
         figure.add_scatter(

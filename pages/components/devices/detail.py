@@ -107,7 +107,8 @@ def _figures(row: Mapping[str, Any], *, is_compressed: bool) -> None:
     with st.container(horizontal=True):
         for title, rung in sides:
             _figure(f"Peak memory, {title.lower()}", (rung["memory"] or _UNKNOWN)["text"])
-    st.caption(f"Memory is estimated: {row['after']['memory_about']}.")
+    known = "is estimated" if row["after"]["memory"] else "is not known"
+    st.caption(f"Memory {known}: {row['after']['memory_about']}.")
 
 
 def _figure(label: str, text: str) -> None:

@@ -11,6 +11,7 @@ from optim.devices.own import HERE, OWN, probe_here, probes_of
 from optim.devices.profile import catalogue
 from optim.quantity import How, Quantity
 from pages.components import access, charts
+from pages.components.devices.untrained import untrained_note
 
 __all__ = ["device_picker", "effects"]
 
@@ -49,6 +50,7 @@ def effects(found: Mapping[str, Any]) -> None:
             "not known; its highest known rate stands in. What that precision gains or loses is "
             "not in these times."
         )
+    untrained_note(found["omitted"])
     idle = [s["title"] for s in found["steps"] if not s.get("changes_work", True)]
     for step in found["steps"]:
         if step["title"] in idle:
@@ -90,6 +92,11 @@ def _verdict(step: Mapping[str, Any]) -> None:
             f"{100 * step['touched']:.0f} % of the time."
         )
     st.markdown(text)
+    if step["untrained"]:
+        st.caption(
+            f"{', '.join(step['untrained'])} would have to be trained again without the step, and "
+            "is not in the time without it."
+        )
     if measured := step.get("measured"):
         st.markdown(
             f"Measured here, in turns: {measured['before']['text']} without, "

@@ -26,10 +26,7 @@ def energy(row: Mapping[str, Any], *, is_compressed: bool) -> None:
     sides = [("Original", row["before"]), ("Now", row["after"])][not is_compressed :]
     known = [(title, rung["energy"]) for title, rung in sides if rung["energy"]]
     if not known:
-        st.caption(
-            "The energy on this device is not estimated: its process, or a runtime for the model, "
-            "is not known."
-        )
+        st.caption(f"The energy on this device is not estimated: {row['after']['no_energy']}.")
         return
     left, right = st.columns(2)
     with left:

@@ -13,6 +13,7 @@ from optim.models.zoo import ZOO
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from pages.components import charts
+from pages.components.devices.untrained import untrained_note
 
 __all__ = ["chosen_devices", "chosen_model", "rungs", "summary"]
 
@@ -63,6 +64,7 @@ def summary(found: Mapping[str, Any]) -> None:
     if needs["stored_bytes"] < 0.9 * needs["weight_bytes"]:
         weights += f" ({_bytes(needs['stored_bytes'])} as the file stores them, in flash)"
     st.markdown(f"{text} It needs {weights}{memory}.")
+    untrained_note(found["omitted"])
 
 
 def chosen_devices(found: Mapping[str, Any]) -> list[dict[str, Any]]:

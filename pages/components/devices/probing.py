@@ -103,16 +103,13 @@ def this_machine() -> None:
     if job is not None and job.poll() is None:
         _wait()
         return
-    if job is not None:
-        _jobs().pop("here", None)  # another session may have seen it end as well
-        if job.returncode:
-            show_error(
-                RunError(
-                    "This machine could not be probed.",
-                    hint="The server's log has the details. Try: python -m optim devices probe "
-                    "--here",
-                )
+    if job is not None and job.returncode:  # said to every session, until it is probed again
+        show_error(
+            RunError(
+                "This machine could not be probed.",
+                hint="The server's log has the details. Try: python -m optim devices probe --here",
             )
+        )
     here = probe_here()
     if here is None:
         st.caption(

@@ -96,12 +96,17 @@ def _show(result: dict[str, Any]) -> None:
             st.button("Close", on_click=lambda: st.session_state.pop(_KEY, None), type="tertiary")
         accuracy = verification["accuracy"]
         counted = f"{accuracy['n']:,} of the" if accuracy else "the"
+        inference = (
+            f"the {result['batch']} samples that the file takes at once"
+            if result["batch"] > 1
+            else "one sample"
+        )
         against = f" Against the simulation, {texts['change']}." if texts["change"] else ""
         st.markdown(
             f"In {verification['runtime']}, on {counted} "
             f"{samples_of(result['part'], generated=result['generated'])}: **{texts['found']}**, "
             f"outputs at most {verification['largest_difference']:.2g} apart.{against} "
-            f"**{texts['latency']}** for one sample on one thread."
+            f"**{texts['latency']}** for {inference} on one thread."
         )
         for note in result["notes"]:
             st.caption(note)

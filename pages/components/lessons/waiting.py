@@ -30,15 +30,13 @@ def lesson_content(name: str) -> dict[str, Any]:
     key = key_of(name)
     if shown := kept_lesson(name):
         return shown
+    asked = st.session_state.setdefault(_ASKED, set())
+    if key not in asked and LESSON_JOB.start(key, name=name):
+        asked.add(key)
     if LESSON_JOB.is_busy(key, "lesson"):
         return {}
-    if kept_lesson(name):  # it has just ended
-        return kept_lesson(name)
-    asked = st.session_state.setdefault(_ASKED, set())
-    if key in asked:  # it was tried once, and the reason why nothing came of it stands above
-        st.button("Try again", on_click=asked.discard, args=(key,), icon=":material/refresh:")
-        return {}
-    asked.add(key)
-    LESSON_JOB.start(key, name=name)
-    LESSON_JOB.is_busy(key, "lesson")
+    if shown := kept_lesson(name):  # it has just ended
+        return shown
+    # It was tried once, and the reason why nothing came of it stands above.
+    st.button("Try again", on_click=asked.discard, args=(key,), icon=":material/refresh:")
     return {}

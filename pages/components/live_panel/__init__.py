@@ -70,6 +70,7 @@ def live_panel(
     refused: Mapping[str, str],
     samples: str,
     latency: dict[str, int],
+    batch: str,
     wants_settled: bool,
     trained: str = "",
 ) -> None:
@@ -84,6 +85,7 @@ def live_panel(
         refused: ``{technique: why it cannot change the model}``.
         samples: What a reader calls the samples that figure is measured on.
         latency: ``batch_size`` and ``threads`` of the latency figure.
+        batch: What a reader is told of its batch.
         wants_settled: Whether the page wants to run again once figures have settled.
         trained: Changes when something was trained; answers from before may lack its result.
     """
@@ -108,6 +110,7 @@ def live_panel(
             "advice": recipe.advice,
             "samples": samples,
             "latency": latency,
+            "batch": batch,
             "wants_settled": wants_settled,
             "trained": trained,
             "heard": state.heard(),

@@ -30,7 +30,7 @@ class Settings:
     Attributes:
         rate_hz: Samples a second.
         hop: Samples after which the next answer is due.
-        noise: Added noise, in standard deviations of the series.
+        noise: Added noise, in standard deviations of each channel.
         quiet: The class that raises no alarm.
     """
 
@@ -100,7 +100,7 @@ def settings(classes: Sequence[str], data: str) -> Settings:
             key="stream_noise",
             persist_state="session",
             width=205,
-            help="Normal noise on top of the series, in their standard deviations.",
+            help="Normal noise on top of the series, in standard deviations of each channel.",
         )
         quiet = st.selectbox(
             "No alarm at",

@@ -119,6 +119,20 @@ def test_a_disturbed_empty_inference_makes_nothing_free(content):
 # --- bad input ----------------------------------------------------------------------------------
 
 
+def test_conversions_of_the_first_probe_are_three_operators_each(content, calibration):
+    old = copy.deepcopy(content)
+    for case in old["operators"]:
+        if case["kind"] == "convert":
+            each = law(operator_of(case))
+            case["ms"] = [OVERHEAD + 3 * case["count"] * each] * 9
+    before = read_probe(changed(old, schema="optim.probe/1"))
+    assert before.id == read_probe(changed(old)).id, "files keep their names"
+    convert = operator_of({**next(c for c in cases() if c["kind"] == "convert")})
+    known = calibration.split(convert).total
+    assert Calibration(before).split(convert).total == pytest.approx(known, rel=0.1)
+    assert Calibration(read_probe(changed(old))).split(convert).total > 2 * known
+
+
 def changed(content: dict, **fields) -> bytes:
     return json.dumps({**content, **fields}).encode()
 
@@ -142,8 +156,8 @@ def test_negative_infinite_and_absurd_times_are_named(content):
 
 
 def test_files_of_other_kinds_and_versions_say_what_to_do(content):
-    with pytest.raises(ConfigError, match=r"must be optim\.probe/1: got 'optim\.probe/2'") as e:
-        read_probe(changed(content, schema="optim.probe/2"))
+    with pytest.raises(ConfigError, match=r"must be optim\.probe/2: got 'optim\.probe/3'") as e:
+        read_probe(changed(content, schema="optim.probe/3"))
     assert "Download the probe again" in e.value.hint
     with pytest.raises(ConfigError, match="schema must be"):
         read_probe(b"[1, 2]")

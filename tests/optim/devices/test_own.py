@@ -17,7 +17,7 @@ def data() -> bytes:
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("OPTIM_HOME", str(tmp_path))
-    own.calibration_of.cache_clear()
+    own._calibrated.cache_clear()
 
 
 def test_a_probe_is_its_owners_and_nobody_elses(data):
@@ -34,9 +34,21 @@ def test_the_same_probe_is_kept_once_and_can_be_removed(data):
     kept = own.keep_probe(data, "anna")
     own.keep_probe(data, "anna")
     assert len(own.probes_of("anna")) == 1
+    assert own.calibration_of(kept.id, "anna") is own.calibration_of(kept.id, "anna")
     own.remove_probe(kept.id, "anna")
     own.remove_probe(kept.id, "anna")
     assert own.probes_of("anna") == []
+    with pytest.raises(ConfigError, match="was removed"):
+        own.calibration_of(kept.id, "anna")
+
+
+def test_this_machine_is_answered_for_by_its_present_probe(data):
+    first = own.keep_here(data)
+    assert own.calibration_of(first.id).probe == first
+    again = own.keep_here(json.dumps({**json.loads(data), "threads": 2}).encode())
+    assert own.calibration_of(again.id).probe == again
+    with pytest.raises(ConfigError, match="was removed"):
+        own.calibration_of(first.id)
 
 
 def test_a_file_that_is_no_probe_is_not_kept():

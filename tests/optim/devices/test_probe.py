@@ -57,6 +57,13 @@ def test_a_chain_holds_its_operator_as_often_as_it_says(case):
         assert counted[ops[case["kind"]]] == case["count"]
 
 
+@pytest.mark.parametrize("case", [c for c in CASES if c["kind"] == "convert"])
+def test_a_chain_of_conversions_has_nothing_else_and_none_is_left_out(case):
+    file, shape = chain(case)
+    run = [o.op for o in operators_of(file, np.ones(shape, np.float32)) if o.kind != "view"]
+    assert run == ["QuantizeLinear", "DequantizeLinear"] * (case["count"] // 2)
+
+
 @pytest.mark.parametrize(("name", "dtype"), NETWORKS)
 def test_networks_run_and_list_the_operators_they_have(name, dtype):
     file, shape, listed = network(name, dtype)

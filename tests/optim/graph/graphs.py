@@ -35,7 +35,7 @@ def bundle_of(model, shape):
     )
 
 
-def recurrent(op_type="LSTM", gates=4):
+def recurrent(op_type="LSTM", gates=4, batch="N"):
     """Return a classifier of six steps of five numbers, read in both directions."""
     hidden = 8
     nodes = [
@@ -49,6 +49,7 @@ def recurrent(op_type="LSTM", gates=4):
     return graph(
         nodes,
         (6, 5),
+        batch=batch,
         w=0.3 * values(2, gates * hidden, 5),
         r=0.3 * values(2, gates * hidden, hidden, seed=1),
         b=0.1 * values(2, 2 * gates * hidden, seed=2),

@@ -4,10 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from optim.devices.operators import Operator
+from optim.devices.parts import Roofline
 from optim.devices.predict import peak_share
 from optim.devices.profile import catalogue
+from optim.export.deploy import onnx_bytes
 from optim.ladder.estimates import energy_on, latency_on_device, memory_on
+from optim.ladder.footprint import footprint_of
 from optim.ladder.rungs import fit_of
+from optim.recipe import Recipe
+from optim.runner import apply_recipe
+from optim.subject import open_subject
+from optim.techniques.quantize import Quantize
 from tests.optim.ladder.made import RUNTIME, conv, device, footprint
 
 SMALL = footprint(*(conv(f"l{i}", 16, 16) for i in range(10)))
@@ -63,9 +71,85 @@ def test_intervals_hold_their_value_on_every_device():
             assert latency is None or 0 < latency.low <= latency.value <= latency.high
 
 
+@pytest.fixture(scope="module", params=["wine-mlp", "digits-mlp"])
+def shipped(request):
+    """The smallest networks that ship, as they are and in 8 bits."""
+    recipe = Recipe(request.param, request.param.removesuffix("-mlp"))
+    subject = open_subject(recipe)
+    made = [subject.bundle, apply_recipe(recipe.with_step(Quantize(samples=32)), subject)[0]]
+    sample = subject.bundle.spec.normalise(subject.samples().inputs[:1]).numpy()
+    return [footprint_of(bundle, onnx_bytes(bundle), sample) for bundle in made]
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_no_device_is_faster_than_it_can_start_and_multiply(shipped, name):
+    profile = catalogue()[name]
+    for found in shipped:
+        fit = fit_of(found, profile)
+        if fit.problem == "support" or fit.runtime.arbitrary_bits:
+            continue  # logic that is built for a network starts nothing
+        latency, _ = latency_on_device(found, profile, fit.runtime)
+        started = sum(not o.is_free for o in found.operators)
+        assert latency.low > started * 0.2e-3, "an operator takes longer than 0.2 us to start"
+        assert latency.high > 2 * latency.value
+        if profile.clock_mhz:
+            cycles = latency.low * 1e3 * profile.clock_mhz
+            assert cycles > 500 * started
+            most = 1 if "M0+" in profile.chip else 1024
+            assert found.macs / (cycles * (profile.cores or 1)) <= most
+
+
+def test_an_estimate_is_raised_to_what_starting_and_multiplying_take():
+    phone = catalogue()["pixel-4"]
+    tiny = footprint(replace(conv("l", 4, 4, rows=1), macs=100))
+    latency, notes = latency_on_device(tiny, phone, phone.runtimes[0])
+    roofline = Roofline(phone, phone.runtimes[0])
+    least = 2 * roofline.overhead_ms / 3 + 100 / (1024 * 8 * 2840e3)
+    assert latency.low == latency.value == pytest.approx(least)
+    assert "raised" in notes[-1]
+    inside, said = latency_on_device(replace(SMALL, macs=10**8), phone, phone.runtimes[0])
+    assert not any("raised" in note for note in said)
+    assert inside.value > latency.value
+
+
+def test_without_a_clock_starting_is_the_least():
+    laptop = catalogue()["macbook-air-m3"]
+    assert Roofline(laptop, laptop.runtimes[0]).most_macs_per_ms is None
+
+
+NOTHING = footprint(Operator("Relu", "relu", "float32", read_bytes=64, written_bytes=64))
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_a_model_without_multiplications_is_no_median_network(name):
+    profile = catalogue()[name]
+    runtime = fit_of(NOTHING, profile).runtime
+    latency, notes = latency_on_device(NOTHING, profile, runtime)
+    assert (latency is None) is not profile.has_rate
+    assert latency is None or latency.value < 0.2
+    assert "multipl" in notes[0] or runtime.arbitrary_bits
+    memory, about = memory_on(NOTHING, profile, runtime)
+    assert memory is not None or "multiplies nothing" in about
+    assert memory is None or memory.value < 1e6
+    assert energy_on(NOTHING, profile, runtime) == (
+        None,
+        "the model multiplies nothing, and energy is estimated from multiplications",
+    )
+
+
+def test_a_note_says_what_to_do_once():
+    npu = device("tpu")
+    latency, (note,) = latency_on_device(SMALL, npu, RUNTIME)
+    assert latency is None
+    assert npu.limits not in note
+
+
 def test_energy_needs_the_process():
-    assert energy_on(SMALL, board(), RUNTIME) is None
-    found = energy_on(SMALL, board(process_nm=28.0), RUNTIME)
+    assert energy_on(SMALL, board(), RUNTIME) == (
+        None,
+        "the process of the device's chip is not known",
+    )
+    found, _ = energy_on(SMALL, board(process_nm=28.0), RUNTIME)
     assert found.total.value == pytest.approx(found.compute.value + found.movement.value)
 
 

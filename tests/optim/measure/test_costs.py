@@ -12,12 +12,15 @@ from torch import nn
 from optim.export.deploy import onnx_bytes
 from optim.layers.graph import trace
 from optim.measure.costs import model_costs, static_costs
-from optim.measure.graph_costs import graph_costs
-from optim.measure.macs import layer_costs, parameters_in
+from optim.measure.graph_costs import graph_costs, graph_layer_costs
+from optim.measure.macs import einsum_macs, layer_costs, parameters_in
 from optim.models.bundle import TorchModel
+from optim.models.interface import Interface
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
 from tests.helpers import context_for, tiny_bundle
+from tests.optim.graph.graphs import recurrent
+from tests.optim.models.convert.graphs import graph, node, values
 
 
 def only(module, shape):
@@ -73,6 +76,44 @@ def test_attention_counts_its_products(tiny_transformer):
     costs = layer_costs(tiny_transformer.module, tiny_transformer.spec.shape)
     products = [cost.macs for cost in costs if cost.kind == "matmul"]
     assert products == [16 * 16 * 16] * 2  # 16 tokens, 16 features in all heads
+
+
+class Products(nn.Module):
+    def __init__(self, equation):
+        super().__init__()
+        self.equation = equation
+
+    def forward(self, x):
+        return torch.einsum(self.equation, x, x)
+
+
+@pytest.mark.parametrize(
+    "equation", ["bij,bkj->bik", "b i j, b k j -> b i k", "...ij,...kj->...ik", "...ij,...kj"]
+)
+def test_a_sum_of_products_has_a_mac_for_each_combination_of_indices(equation):
+    (cost,) = layer_costs(Products(equation), (6, 8))
+    assert (cost.kind, cost.macs) == ("einsum", 6 * 6 * 8)
+
+
+def test_a_sum_of_products_in_a_file_is_counted_alike():
+    model = graph([node("Einsum", "x w", equation="... i j, jk -> ...ik")], (6, 8), w=values(8, 5))
+    assert graph_costs(model.SerializeToString())[1].value == 6 * 8 * 5
+    (cost,) = graph_layer_costs(model)
+    assert (cost.kind, cost.macs) == ("einsum", 6 * 8 * 5)
+
+
+def test_axes_of_an_ellipsis_are_broadcast_and_one_factor_multiplies_nothing():
+    assert einsum_macs("...ij,...jk->...ik", [(7, 1, 2, 3), (5, 3, 4)]) == 7 * 5 * 2 * 3 * 4
+    assert einsum_macs("ij->ji", [(3, 4)]) == 0
+
+
+@pytest.mark.parametrize("batch", ["N", 4])
+def test_recurrent_layers_of_a_fixed_batch_cost_as_much_a_sample(batch):
+    model = recurrent(batch=batch)
+    interface = Interface("x", batch=4 if batch == 4 else 0)
+    expected = 6 * 2 * 32 * (5 + 8) + 16 * 4
+    assert graph_costs(model.SerializeToString(), interface, (6, 5))[1].value == expected
+    assert sum(c.macs for c in graph_layer_costs(model, interface, (6, 5))) == expected
 
 
 def test_zeros_cost_as_much_as_other_weights(bundle, context):

@@ -10,12 +10,15 @@ from optim.export.deploy import onnx_bytes
 from optim.layers.graph import trace
 from optim.measure.macs import layer_costs
 from optim.measure.operators import constant_bytes, operators_of, timed_operators
+from optim.models.interface import Interface
 from optim.models.open import open_model
 from optim.recipe import Recipe
 from optim.runner import apply_recipe
 from optim.runtime.emit import kernel_owners
 from optim.subject import open_subject
 from optim.techniques.quantize import Quantize
+from tests.optim.graph.graphs import recurrent
+from tests.optim.models.convert.graphs import graph, node, values
 
 
 def sample(bundle):
@@ -139,6 +142,51 @@ def test_times_are_of_what_this_machine_runs():
     assert found
     assert all(o.ms >= 0 for o in found)
     assert any(o.op in ("Conv", "FusedConv") for o in found)
+
+
+def convolutional(batch):
+    nodes = [
+        node("Conv", "x w", "c"), node("Relu", "c", "r"), node("Flatten", "r", "f"),
+        node("MatMul", "f k", "m"), node("Softmax", "m"),
+    ]  # fmt: skip
+    return graph(nodes, (3, 8, 8), batch=batch, w=values(6, 3, 3, 3), k=values(6 * 36, 4))
+
+
+@pytest.mark.parametrize("make", [convolutional, recurrent], ids=["conv", "recurrent"])
+def test_operators_of_a_fixed_batch_are_told_for_one_sample(make):
+    found = []
+    for batch in ("N", 4):
+        model = make(batch=batch)
+        shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+        interface = Interface("x", batch=4 if batch == 4 else 0)
+        one = np.zeros((1, *shape), np.float32)
+        told = operators_of(model.SerializeToString(), one, {}, interface)
+        found.append([(o.op, o.kind, o.macs, o.moved_bytes) for o in told])
+    assert found[0] == found[1]
+    assert sum(macs for _, _, macs, _ in found[1]) > 0
+
+
+def test_a_weight_on_the_left_is_told_as_one_on_the_right():
+    model = graph([node("MatMul", "w x")], (16, 100), w=values(64, 16))
+    (product,) = operators_of(model.SerializeToString(), np.zeros((1, 16, 100), np.float32))
+    assert (product.inputs, product.outputs, product.rows) == (16, 64, 100)
+    assert product.macs == 64 * 16 * 100
+    assert product.weight_count == 64 * 16
+
+
+@pytest.mark.parametrize(
+    ("given", "equation", "kind"),
+    [
+        ("x w", "b i j , j k -> b i k", "matmul"),
+        ("x w", "...ij,jk->...ik", "matmul"),
+        ("x x", "bij,bkj->bik", "attention"),
+    ],
+)
+def test_an_einsum_multiplies(given, equation, kind):
+    model = graph([node("Einsum", given, equation=equation)], (6, 8), w=values(8, 6))
+    (product,) = operators_of(model.SerializeToString(), np.zeros((1, 6, 8), np.float32))
+    assert (product.kind, product.macs) == (kind, 6 * 6 * 8)
+    assert (product.inputs, product.outputs, product.rows) == (8, 6, 6)
 
 
 def test_a_file_the_runtime_refuses_is_said():

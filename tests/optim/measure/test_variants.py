@@ -108,3 +108,14 @@ def test_costs_of_a_variant_are_those_it_would_be_counted_with(family):
     context = context_for(bundle)
     pruned = PruneChannels(pruning_ratio=0.5).apply(bundle, context).bundle
     assert variant_costs(model_costs(bundle), pruned) == model_costs(pruned)
+
+
+def test_a_transposed_convolution_has_its_outputs_in_the_second_axis(tiny_cnn):
+    def costs(inputs, outputs):
+        module = torch.nn.Sequential(torch.nn.ConvTranspose2d(inputs, outputs, 3))
+        bundle = replace(tiny_cnn, content=replace(tiny_cnn.content, module=module.eval()))
+        spec = replace(bundle.spec, shape=(inputs, 8, 8))
+        return replace(bundle, spec=spec)
+
+    wide, narrow = costs(4, 10), costs(2, 6)
+    assert variant_costs(model_costs(wide), narrow) == model_costs(narrow)

@@ -13,6 +13,7 @@ from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
 from optim.whatif.answers import answer
+from optim.whatif.devices import ladder, speed
 from optim.whatif.engine import Engine
 from optim.whatif.questions import export, layers, model_info, sizes, weights
 from tests.optim.graph.graphs import quantized, recurrent
@@ -41,6 +42,27 @@ def recipe(name="rnn", *steps):
     for step in steps:
         made = made.with_step(step)
     return made
+
+
+def test_a_file_of_a_fixed_batch_is_answered_for_as_any_other(files):
+    for name, batch in (("any", "N"), ("four", 4)):
+        model = declared(recurrent(batch=batch), 4)
+        (files / f"{name}.onnx").write_bytes(model.SerializeToString())
+    engine = Engine(base=files)
+    some, four = (Recipe(f"{name}.onnx", "rnn.npz?split=made") for name in ("any", "four"))
+    found = [ladder(engine, one)["devices"] for one in (some, four)]
+    for one, other in zip(*found, strict=True):
+        assert one["after"]["parts"] == other["after"]["parts"]
+        assert one["after"]["latency"] == other["after"]["latency"]
+    pruned = four.with_step(PruneWeights(sparsity=0.5))
+    (step,) = speed(engine, pruned, "h100")["steps"]
+    assert step["changes_work"]
+    assert [model_info(engine, one)["batch"] for one in (some, four)] == [0, 4]
+    rows = layers(engine, four)["rows"]
+    assert sum(row["macs"] for row in rows) == 6 * 2 * 32 * (5 + 8) + 16 * 4
+    told = export(engine, four, "openvino")
+    assert told["verification"]["texts"]["found"]
+    assert told["batch"] == 4
 
 
 BOTH = (PruneWeights(sparsity=0.5), Quantize(samples=32))

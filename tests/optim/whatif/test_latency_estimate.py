@@ -25,6 +25,12 @@ def test_fewer_macs_take_less_time_and_none_take_some(tiny_cnn):
     assert times[2] == pytest.approx(10 * 0.002)
 
 
+def test_a_network_that_multiplies_nothing_takes_as_long_as_before(tiny_cnn):
+    pair = estimate(BASELINE, 0, tiny_cnn, 0, 0)
+    assert pair.candidate.value == pytest.approx(BASELINE.value)
+    assert pair.change.direction == "same"
+
+
 def test_the_interval_holds_the_value_and_is_wide(tiny_cnn):
     quantized = Quantize(samples=32).apply(tiny_cnn, context_for(tiny_cnn)).bundle
     for bundle in (tiny_cnn, quantized):

@@ -450,6 +450,18 @@ def test_batch_and_threads_are_measured_as_set(scheduler, quick, clock, measured
     assert measured == [(8, 2)]
 
 
+def test_a_batch_of_more_than_there_are_samples_is_measured_all_the_same(
+    scheduler, quick, clock, measured
+):
+    few = replace(quick, data="wine", model="wine-mlp")
+    setting = LatencySetting(batch_size=256)
+    scheduler.submit("a", Move(1, few, setting=setting), Panel())
+    clock.now = 1.0
+    drain(scheduler)
+    assert len(scheduler.engine.workbench(few).samples) < 256
+    assert measured == [(256, 1)]
+
+
 def test_latency_is_measured_once_for_one_setting(scheduler, quick, clock, measured):
     scheduler.submit("a", Move(1, quick), Panel())
     scheduler.submit("b", Move(1, quick), Panel())

@@ -470,6 +470,12 @@ def test_alarms_are_told_by_their_form_and_a_frame_shows_its_window():
     assert play.args[1]["frame"]["duration"] == 85.0
 
 
+def test_a_series_of_zeros_is_drawn_in_the_middle():
+    windows = {**PLAYED["windows"], "values": [[0.0] * 4] * len(PLAYED["windows"]["targets"])}
+    found = charts.played({**PLAYED, "windows": windows}, "healthy", 85.0)
+    assert list(found.layout.yaxis.range) == [-1.0, 1.0]
+
+
 def test_a_rung_where_the_model_does_not_fit_says_why_and_has_no_point():
     found = charts.ladder(LADDER)
     now = next(trace for trace in found.data if trace.name == "Now")

@@ -74,6 +74,13 @@ def test_a_model_without_steps_has_nothing_to_explain(lab):
     assert not at.error
 
 
+@pytest.mark.parametrize("open_page", [open_ladder, open_why])
+def test_a_step_that_is_not_trained_yet_is_said_to_be_left_out(lab, open_page):
+    at = open_page(small_recipe(steps=[{"prune_weights": {"sparsity": 0.5}}, {"finetune": {}}]))
+    assert not at.exception
+    assert "Left out, because not trained yet: Fine-tune." in texts(at)
+
+
 def test_steps_that_leave_the_work_as_it_is_are_told_in_one_line(lab):
     at = open_why(small_recipe())
     at.selectbox(key="speed_device").set_value("raspberry-pi-4").run()

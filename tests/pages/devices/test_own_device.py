@@ -71,3 +71,18 @@ def test_this_machine_is_probed_in_a_process_of_its_own(page, popen_of):
     finally:
         own._here().unlink()
         probing._jobs().clear()
+
+
+def test_a_probe_that_failed_is_said_to_every_session_until_there_is_another(page, monkeypatch):
+    class Job:
+        returncode = 1
+
+        def poll(self):
+            return self.returncode
+
+    monkeypatch.setitem(probing._jobs(), "here", Job())
+    for _ in range(2):
+        at = page.run()
+        assert "This machine could not be probed" in at.error[0].value
+    probing._jobs()["here"].returncode = 0
+    assert not page.run().error

@@ -644,7 +644,7 @@ function originalOf(answer, metric) {
 function basisText(answer, data) {
   const count = (n) => n.toLocaleString("en-US");
   const how = answer.n < answer.of ? `${count(answer.n)} of ${count(answer.of)}` : `all ${count(answer.of)}`;
-  const latency = `Latency in ONNX Runtime on this machine, batch ${data.latency.batch_size}, ${data.latency.threads} thread${data.latency.threads > 1 ? "s" : ""}.`;
+  const latency = `Latency in ONNX Runtime on this machine, ${data.batch}, ${data.latency.threads} thread${data.latency.threads > 1 ? "s" : ""}.`;
   const draft = answer.draft ? " Draft: calibrated on few samples." : "";
   const left = answer.left?.value >= MENTIONED_S ? `, about ${answer.left.text} left` : "";
   return `${data.metric.short} on ${how} ${data.samples}${left}, original and compressed on the same ones; ± is a 95 % interval. ${latency}${draft}`;
