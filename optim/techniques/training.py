@@ -469,19 +469,25 @@ class TrainingStep(Step):
         return label_loss(task, self.label_smoothing, weights)
 
     def frozen_layers(self, module: nn.Module) -> tuple[str, ...]:
-        """Return the layers, norms among them, that come before the first one that is trained."""
+        """Return the layers, norms among them, that come before the first one that is trained.
+
+        With them the parameters of no layer that are read before it alone, such as the positions of
+        a transformer: as long as one of them is trained, gradients run through all frozen layers.
+        """
         from optim.layers.graph import COMPUTE, kind_of, nodes_of
 
-        layers = [node for node in nodes_of(module) if node.op == "call_module"]
-        count = int(self.freeze * sum(kind_of(node) in COMPUTE for node in layers))
-        frozen: list[str] = []
-        for node in layers if count else ():
-            if kind_of(node) in COMPUTE:
-                count -= 1
-            if count < 0:
-                break
-            frozen.append(str(node.target))
-        return tuple(dict.fromkeys(frozen))
+        nodes = nodes_of(module)
+        layers = [node for node in nodes if node.op == "call_module"]
+        compute = [node for node in layers if kind_of(node) in COMPUTE]
+        count = int(self.freeze * len(compute))
+        if not count:
+            return ()
+        before = set(nodes[: nodes.index(compute[count])])
+        own = dict(module.named_parameters(remove_duplicate=False))
+        reads = [node for node in nodes if node.op == "get_attr" and str(node.target) in own]
+        trained = {str(node.target) for node in reads if not before.issuperset(node.users)}
+        names = [str(node.target) for node in (*layers, *reads) if node in before]
+        return tuple(name for name in dict.fromkeys(names) if name not in trained)
 
     def report(
         self, module: nn.Module, trained: Trained, frozen: Collection[str] = ()
