@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optim.train import Epoch, Masks, Objective, Schedule, Stopping
 
 __all__ = [
+    "ONLY_IMAGES",
     "BatchSize",
     "Epochs",
     "LearningRate",
@@ -37,6 +38,16 @@ _SELECTED = (
     "The validation samples have chosen the epoch that is kept: the accuracy on them is a little "
     "too high."
 )
+
+ONLY_IMAGES = {
+    "shift": "a random shift",
+    "flip": "mirroring",
+    "cutout": "cutout",
+    "cutmix": "CutMix",
+    "start_resolution": "a first resolution",
+    "layout": "a memory layout",
+}
+"""What fields do that have a meaning for images alone, in a sentence."""
 
 # Fields whose default depends on what is trained.
 Epochs = Annotated[
@@ -538,14 +549,7 @@ class TrainingStep(Step):
             return ["Images were not moved: the boxes would not move along."] if moves else []
         notes = [_SELECTED] if self.stopping().selects else []
         wanted = self.changed()
-        only = {
-            "shift": "a random shift",
-            "flip": "mirroring",
-            "cutout": "cutout",
-            "cutmix": "CutMix",
-            "start_resolution": "a first resolution",
-        }
-        idle = [title for name, title in only.items() if wanted.get(name)]
+        idle = [title for name, title in ONLY_IMAGES.items() if wanted.get(name)]
         if images or not idle:
             return notes
         return [

@@ -9,7 +9,7 @@ from optim.alternatives.topics import TOPICS
 from optim.runs.jobs.alternatives import cell_name
 from optim.runs.run import EpochRow, State
 from pages.components.alternatives.results import curves_info, outcome_rows
-from tests.pages.helpers import MODEL, open_app, small_recipe, texts
+from tests.pages.helpers import MODEL, OTHER, open_app, small_recipe, texts
 
 PAGES = {
     "regularisation": "pages/training/regularisation.py",
@@ -137,6 +137,18 @@ def test_what_went_wrong_is_said(page, worked):
 def test_a_model_that_is_not_here_is_answered_with_a_sentence(page):
     at = page(small_recipe(model="nowhere"))
     assert at.error
+
+
+def test_what_finds_objects_is_refused_before_anything_is_trained(page):
+    at = page(small_recipe(model="scenes-detector", data="digit-scenes", steps=[]))
+    assert "tells no classes" in at.error[0].value
+    assert not [b for b in at.button if b.label.startswith("Train")]
+
+
+def test_a_table_is_not_offered_what_only_images_have(page):
+    at = page(small_recipe(model=OTHER, data="wine", steps=[]))
+    (choice,) = at.multiselect
+    assert not {"Mirror", "Cutout", "First resolution", "Memory layout"} & set(choice.options)
 
 
 def test_curves_are_means_over_seeds_in_percent(page, worked):
