@@ -13,7 +13,7 @@ from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.runs.run import ACTIVE, Run
 from optim.search.figures import FIGURES
-from optim.workshop.board import board, figures_of, misses_of
+from optim.workshop.board import board, figures_of, is_for, misses_of
 from optim.workshop.room import Entry, Participant, Room
 from pages.components import access, state
 from pages.components.errors import shown_errors
@@ -119,7 +119,7 @@ def _own(here: Room, challenge: Challenge, who: Participant) -> None:
 
     def read() -> list[tuple[Entry, Run]]:
         found = rooms().entries(here.code, who.key)
-        return [pair for pair in found if pair[0].challenge == challenge.name][:_MINE]
+        return [pair for pair in found if is_for(pair[1], challenge)][:_MINE]
 
     fresh = read()
     is_active = any(run.state in ACTIVE for _, run in fresh)
