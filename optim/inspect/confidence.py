@@ -235,7 +235,6 @@ def _basic(
 
 
 def _mean(values: np.ndarray, unit: str, how: How) -> Quantity:
-    mean, low, high = mean_interval(values)
-    if unit == "fraction":
-        low, high = min(mean, max(low, 0.0)), max(mean, min(high, 1.0))
+    ends = (0.0, 1.0) if unit == "fraction" else (-100.0, 100.0)
+    mean, low, high = mean_interval(values, *ends)
     return Quantity(mean, unit, low, high, len(values), how)

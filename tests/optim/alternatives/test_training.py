@@ -253,6 +253,18 @@ def test_differences_are_taken_seed_by_seed():
     assert first.accuracy.half_width > 0.1
 
 
+def test_no_interval_tells_of_what_cannot_be():
+    cells = [cell("a", 0, accuracy=0.5, train=0.2, seconds=1.0)]
+    cells += [cell("a", 1, accuracy=0.8, train=0.9, seconds=30.0)]
+    cells += [cell("b", 0, accuracy=0.9), cell("b", 1, accuracy=0.2)]
+    first, second = compared(cells)
+    assert (first.accuracy.low, first.accuracy.high) == (0.0, 1.0)
+    assert first.seconds.low == 0.0
+    assert (first.gap.low, first.gap.high) == (-100.0, 100.0)
+    change = second.accuracy_change.difference
+    assert (change.low, change.high) == (-100.0, 100.0)
+
+
 def test_seeds_only_one_has_do_not_count_in_a_difference():
     cells = [cell("a", s) for s in range(3)] + [cell("b", s, accuracy=0.9) for s in range(2)]
     (_, second) = compared(cells)

@@ -180,6 +180,21 @@ def test_a_change_of_what_was_chosen_on_the_same_samples_is_no_finding():
     assert second["Against baseline"] == "10.0 points (chosen on these samples)"
 
 
+def test_means_that_are_cut_name_both_ends():
+    found = [*cells("a", seeds=(0,)), replace(*cells("a", seeds=(1,)), accuracy=0.77)]
+    (row,) = outcome_rows([o.to_json() for o in compared(found)], found, 0.55)
+    assert row["Accuracy"] == "63.5 % (0.0 % to 100 %)"
+
+
+def test_of_two_seeds_it_is_said_that_they_tell_little(page, worked, topic):
+    at = page()
+    at.select_slider(key=f"{topic}_seeds").set_value(2).run()
+    press(at)
+    (run,) = worked.store.runs()
+    finish(worked, run, cells(*[a["title"] for a in run.spec["alternatives"][:2]]))
+    assert "Two seeds tell little" in texts(at.run())
+
+
 def test_the_table_tells_noise_from_difference():
     found = cells("a", "b")
     first, second = outcome_rows([o.to_json() for o in compared(found)], found, 0.55)
