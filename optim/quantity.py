@@ -118,6 +118,8 @@ class Quantity:
         Example:
             >>> Quantity(2.0, "ms", 0.5, 40.0, how=How.ESTIMATED).with_ends()
             '2.00 ms (500 µs to 40.0 ms)'
+            >>> print(Quantity(0.05, "fraction", 0.0, 0.06, n=500))
+            5.00 % (0.0 % to 6.00 %)
         """
         ends = (format_value(end, self.unit) for end in (self.low, self.high))
         return f"{format_value(self.value, self.unit)} ({' to '.join(ends)})"
@@ -129,9 +131,10 @@ class Quantity:
 
     @property
     def _is_lopsided(self) -> bool:
-        """Whether ± would tell of values that cannot be: "3 ± 10 ms"."""
+        """Whether ± would tell of values that cannot be, "3 ± 10 ms", or hide that 0 can be."""
         below, above = self.value - self.low, self.high - self.value
-        return self.low > 0 and self.half_width > self.value / 2 and above > 2 * below
+        is_long_above = self.half_width > self.value / 2 and above > 2 * below
+        return (self.low > 0 and is_long_above) or (self.low == 0 and below > 2 * above)
 
     def __sub__(self, other: object) -> NoReturn:
         raise TypeError(

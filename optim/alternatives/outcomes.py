@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,8 @@ __all__ = ["Cell", "Outcome", "compared", "times_to"]
 
 _ENOUGH_SEEDS = 2
 """A difference on one seed has no interval, and so says nothing."""
+_ENDS = {"fraction": (0.0, 1.0), "points": (-100.0, 100.0), "s": (0.0, math.inf)}
+"""``{unit: least and largest mean there can be}``; of few seeds an interval would reach beyond."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def _outcome(title: str, own: Mapping[int, Cell], first: Mapping[int, Cell] | No
 
 
 def _mean(values: Sequence[float], unit: str) -> Quantity:
-    mean, low, high = mean_interval(np.array(values))
+    mean, low, high = mean_interval(np.array(values), *_ENDS[unit])
     return Quantity(mean, unit, low, high, len(values))
 
 

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from optim.alternatives.alternative import Alternative
+from optim.data.added import DataCard
+from optim.data.task import Classification
 from optim.errors import ConfigError
 from optim.fields import Choice, Config, Control, Range, controls
 from optim.models.architecture import Architecture
 from optim.techniques.finetune import FineTune
+from optim.techniques.training import ONLY_IMAGES
 
 __all__ = ["TOPICS", "Offer", "Topic", "baseline", "offers", "varied"]
 
@@ -110,8 +113,16 @@ def baseline(architecture: Architecture, *, epochs: int = 5) -> Alternative:
     return Alternative("Baseline", architecture, FineTune(epochs=epochs))
 
 
-def offers(topic: Topic, base: Alternative) -> list[Offer]:
-    """Return the fields of a topic that this architecture has, in the topic's order."""
+def offers(topic: Topic, base: Alternative, data: DataCard) -> list[Offer]:
+    """Return the fields of a topic that change something, in the topic's order.
+
+    They are those that the architecture has, and that have a meaning for such data.
+
+    Raises:
+        ConfigError: If there are no classes, so that no accuracy can be compared.
+    """
+    _check_classes(base.architecture, data)
+    without = _without_effect(base.architecture, data)
     found = []
     for place, config, wanted in (
         ("architecture", base.architecture, topic.architecture),
@@ -119,7 +130,7 @@ def offers(topic: Topic, base: Alternative) -> list[Offer]:
     ):
         known = {control.name: control for control in controls(type(config))}
         for name, suggested in wanted.items():
-            if name not in known or not _has_effect(known[name], config):
+            if name in without or name not in known or not _has_effect(known[name], config):
                 continue
             present = getattr(config, name)
             value = _smaller(known[name], present) if suggested is None else suggested
@@ -148,6 +159,34 @@ def varied(topic: Topic, base: Alternative, offer: Offer, value: Any) -> Alterna
     return Alternative(
         title, base.architecture, base.training.replace(**{offer.name: value, **also})
     )
+
+
+def _check_classes(architecture: Architecture, data: DataCard) -> None:
+    """Refuse what is not judged by accuracy.
+
+    Raises:
+        ConfigError: Saying what to choose.
+    """
+    if architecture.kind != Classification.kind:
+        raise ConfigError(
+            f"Alternatives are compared by accuracy, and {architecture.title} tells no classes of "
+            "samples.",
+            hint="Choose a classifier on the left; the Lab can still compress and train this one.",
+            field="model",
+        )
+    if not data.n_classes:
+        raise ConfigError(
+            f"Alternatives are compared by accuracy, and {data.title} has no classes.",
+            hint="Choose data whose samples are of classes on the left.",
+            field="data",
+        )
+
+
+def _without_effect(architecture: Architecture, data: DataCard) -> frozenset[str]:
+    """Return the fields of a training that change nothing, or cannot be, for such data."""
+    if len(data.input_shape) != 3:
+        return frozenset(ONLY_IMAGES)
+    return frozenset({"start_resolution"} if architecture.is_of_one_size else ())
 
 
 def _has_effect(control: Control, config: Config) -> bool:

@@ -1,16 +1,19 @@
 """Train the same network in several ways: same data, same seeds, one difference.
 
-Every alternative starts from the same initial weights as the first one and sees the samples in the
-same order, so that differences are taken seed by seed.
+Every alternative sees the samples in the same order as the first one, and starts from the same
+initial weights if its layers have the same names and shapes, so that differences are taken seed by
+seed. What is wider, narrower or less deep starts from weights of its own, by the same seed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +25,11 @@ from optim.measure.evaluate import predict
 from optim.models.open import fresh_model
 from optim.step import Context, NoResume, Resume
 from optim.techniques.training import TrainingStep
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from optim.models.bundle import ModelBundle
 
 __all__ = ["Tracker", "train_alternatives"]
 
@@ -83,7 +91,8 @@ def train_alternatives(
         def within(share: float, what: str, i: int = i, title: str = alternative.title) -> None:
             progress((i + share) / len(grid), f"{title}: {what}")
 
-        yield _trained(alternative, data, seed, within, tracker, check, clock)
+        fresh = _fresh(alternative, alternatives[0], data, seed)
+        yield _trained(alternative, data, seed, fresh, within, tracker, check, clock)
 
 
 def _warm_up(alternative: Alternative, data: Dataset, check: Callable[[], None]) -> None:
@@ -105,16 +114,40 @@ def _warm_up(alternative: Alternative, data: Dataset, check: Callable[[], None])
         training.apply(fresh, context)
 
 
+def _fresh(alternative: Alternative, first: Alternative, data: Dataset, seed: int) -> ModelBundle:
+    """Return a network before it is trained, with the first one's weights if it has the same ones.
+
+    The seed alone does not give them: without norms, layers have biases, and each draws random
+    numbers that the first one's draws for the next layer.
+    """
+    fresh = fresh_model(alternative.architecture, data, seed)
+    if alternative.architecture == first.architecture:
+        return fresh
+    module = copy.deepcopy(fresh.module)
+    own = dict(module.named_parameters())
+    given = dict(fresh_model(first.architecture, data, seed).module.named_parameters())
+    if _weights(own) != _weights(given):
+        return fresh
+    for name in own.keys() & given.keys():
+        own[name].data.copy_(given[name])
+    return fresh.with_module(module)
+
+
+def _weights(parameters: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of what is no bias and no scale of a norm."""
+    return {name: tuple(one.shape) for name, one in parameters.items() if one.ndim > 1}
+
+
 def _trained(
     alternative: Alternative,
     data: Dataset,
     seed: int,
+    fresh: ModelBundle,
     progress: Callable[[float, str], None],
     tracker: Tracker,
     check: Callable[[], None],
     clock: Callable[[], float],
 ) -> Cell:
-    fresh = fresh_model(alternative.architecture, data, seed)
     resume, record = tracker(alternative.title, seed)
     epochs: dict[float, dict[str, float]] = {}
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from optim.data.task import Detection
 from optim.devices.profile import catalogue, device
 from optim.errors import ConfigError
+from optim.measure.quality import METRICS
+from optim.models.cards import model_cards
 from optim.presets import default_recipe
 from optim.quantity import Quantity
 from optim.recipe import Recipe
@@ -27,6 +30,8 @@ SCHEMA = "optim.submission/1"
 COUNTED = ("error", "loss", "bytes", "macs", "params", "latency", "ram", "flash", "energy")
 """Figures a challenge may be about."""
 OF_DEVICE = frozenset({"latency", "ram", "flash", "energy"})
+_GIVEN = ("model", "data", "seed", "split")
+"""What of a recipe is not the player's."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
@@ -91,17 +96,35 @@ class Challenge:
         return (self.objective, *(limit.figure for limit in self.limits))
 
     @property
+    def quality(self) -> str:
+        """What its quality is called within a sentence: accuracy, or mAP of what finds objects."""
+        card = model_cards().get(self.model)
+        if card is not None and card.kind == Detection.kind:
+            return METRICS[Detection.primary_metric].title
+        return METRICS["accuracy"].title.lower()
+
+    @property
     def rule(self) -> str:
         """What wins, in one sentence."""
         wins = FIGURES[self.objective].title.lower()
-        wins = "highest accuracy wins" if self.objective == "error" else f"lowest {wins} wins"
+        wins = (
+            f"highest {self.quality} wins" if self.objective == "error" else f"lowest {wins} wins"
+        )
         kept = "; ".join(limit.text for limit in self.limits)
         where = f", on {device(self.device).title}" if self.device else ""
         return f"The {wins}{where}. {kept}." if kept else f"The {wins}{where}."
 
     def start(self) -> Recipe:
-        """Return the recipe an entry may start from: the preset of its model."""
-        return default_recipe(self.model)
+        """Return the recipe an entry may start from: the preset of its model, on its data."""
+        return replace(default_recipe(self.model), model=self.model, data=self.data)
+
+    def brought_in(self, recipe: Recipe) -> Recipe:
+        """Return a recipe that :meth:`check` takes: with the steps of another about its model.
+
+        Steps made for another model may not suit this one: then it is the start.
+        """
+        start = self.start()
+        return replace(start, entries=recipe.entries) if recipe.model == self.model else start
 
     def check(self, recipe: Recipe) -> None:
         """Refuse a recipe that is not about this challenge.
@@ -110,11 +133,8 @@ class Challenge:
             ConfigError: If its model, data, seed or split is another.
         """
         asked = self.start()
-        for what in ("model", "data", "seed", "split"):
-            wanted = self.data if what == "data" else getattr(asked, what)
-            if what == "model":
-                wanted = self.model
-            found = getattr(recipe, what)
+        for what in _GIVEN:
+            wanted, found = getattr(asked, what), getattr(recipe, what)
             if found != wanted:
                 raise ConfigError(
                     f"This challenge is about {what} {wanted!r}: the recipe has {found!r}.",

@@ -6,7 +6,9 @@ changes it even where accuracy stays, and whoever thresholds confidences will no
 
 Of few samples the ECE is too high: even a calibrated model shows some. How much that would be is
 computed beside it, by drawing right and wrong answers from the confidences themselves (Bröcker and
-Smith 2007).
+Smith 2007). What a calibrated model shows as well is no sign of an error, and so the interval of
+such an ECE begins at 0: resampling alone finds too large a low end there, because the sum of
+distances is never below 0 and most of it is noise.
 
 References:
     Guo et al., On Calibration of Modern Neural Networks, 2017, arXiv:1706.04599
@@ -17,7 +19,7 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +61,8 @@ class Calibration:
 
     Attributes:
         confidence: Probability of the class it chooses, mean over samples.
-        ece: Expected calibration error; None without labels.
+        ece: Expected calibration error; None without labels. Its interval reaches down to 0 where
+            chance alone explains it.
         by_chance: The ECE that a calibrated model of these confidences stays below in 95 of 100
             draws of so many samples; None without labels.
         bins: From the least sure answers to the surest.
@@ -144,15 +147,14 @@ def confidence(before: Predictions, after: Predictions, seed: int = 0) -> Confid
     rights = [p.correct for p in (before, after)]
     generator = np.random.default_rng(seed)
     errors, draws = _errors(both, rights, generator)
-    sides = [
-        Calibration(
-            _mean(sure, "fraction", p.how),
-            _basic(errors[i], draws[:, i], "fraction", len(sure), p.how, least=0.0),
-            _by_chance(sure, generator),
-            _bins(sure, right),
-        )
-        for i, (sure, right, p) in enumerate(zip(both, rights, (before, after), strict=True))
-    ]
+    sides = []
+    for i, (sure, right, p) in enumerate(zip(both, rights, (before, after), strict=True)):
+        ece = _basic(errors[i], draws[:, i], "fraction", len(sure), p.how, least=0.0)
+        by_chance = _by_chance(sure, generator)
+        if ece.value <= by_chance.value:
+            ece = replace(ece, low=0.0)
+        mean = _mean(sure, "fraction", p.how)
+        sides.append(Calibration(mean, ece, by_chance, _bins(sure, right)))
     apart = 100 * (draws[:, 1] - draws[:, 0])
     value = 100 * (errors[1] - errors[0])
     change = _basic(value, apart, "points", len(both[0]), after.how)
@@ -235,7 +237,6 @@ def _basic(
 
 
 def _mean(values: np.ndarray, unit: str, how: How) -> Quantity:
-    mean, low, high = mean_interval(values)
-    if unit == "fraction":
-        low, high = min(mean, max(low, 0.0)), max(mean, min(high, 1.0))
+    ends = (0.0, 1.0) if unit == "fraction" else (-100.0, 100.0)
+    mean, low, high = mean_interval(values, *ends)
     return Quantity(mean, unit, low, high, len(values), how)

@@ -27,7 +27,15 @@ import numpy as np
 
 from optim.errors import ConfigError
 
-__all__ = ["CORRUPTIONS", "SEVERITIES", "Corruption", "corrupted", "refusal"]
+__all__ = [
+    "CORRUPTIONS",
+    "SEVERITIES",
+    "Corruption",
+    "Extent",
+    "corrupted",
+    "extent_of",
+    "refusal",
+]
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -48,14 +56,30 @@ class Corruption:
         title: For a reader.
         about: What it does, in one sentence.
         only_pictures: Whether it needs samples that are pictures.
-        apply: Changes ``(N, ...)`` float64 samples whose values span about 0..1, given the
-            severity and a generator.
+        apply: Changes ``(N, ...)`` float64 samples, given the severity, a generator, and the unit
+            of an :class:`Extent`.
     """
 
     title: str
     about: str
     only_pictures: bool
-    apply: Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+    apply: Callable[[np.ndarray, int, np.random.Generator, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far the values of samples reach.
+
+    Attributes:
+        low: Least value that pictures keep to; minus infinity for others.
+        high: Largest one; infinity for others.
+        unit: Of noise: the range of pictures, ``()``; the standard deviation of each channel of
+            series, ``(C, 1)``, or feature of a table, ``(F,)``.
+    """
+
+    low: float
+    high: float
+    unit: np.ndarray
 
 
 def _strength(table: tuple[tuple[float, ...], ...], severity: int, side: int) -> float:
@@ -65,16 +89,18 @@ def _strength(table: tuple[tuple[float, ...], ...], severity: int, side: int) ->
     return small + (large - small) * min(1.0, max(0.0, share))
 
 
-def _noise(x: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
-    noise = generator.standard_normal(x.shape, np.float32)
-    if x.ndim == 4:
-        return x + _strength(_NOISE, severity, min(x.shape[2:])) * noise
-    axes = (0, *range(2, x.ndim))
-    found: np.ndarray = x + _SPREAD[severity - 1] * x.std(axis=axes, keepdims=True) * noise
+def _noise(
+    x: np.ndarray, severity: int, generator: np.random.Generator, unit: np.ndarray
+) -> np.ndarray:
+    is_picture = x.ndim == 4
+    share = _strength(_NOISE, severity, min(x.shape[2:])) if is_picture else _SPREAD[severity - 1]
+    found: np.ndarray = x + share * unit * generator.standard_normal(x.shape, np.float32)
     return found
 
 
-def _blur(x: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
+def _blur(
+    x: np.ndarray, severity: int, generator: np.random.Generator, unit: np.ndarray
+) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
     side = min(x.shape[2:])
@@ -83,7 +109,9 @@ def _blur(x: np.ndarray, severity: int, generator: np.random.Generator) -> np.nd
     return found
 
 
-def _contrast(x: np.ndarray, severity: int, generator: np.random.Generator) -> np.ndarray:
+def _contrast(
+    x: np.ndarray, severity: int, generator: np.random.Generator, unit: np.ndarray
+) -> np.ndarray:
     middle = x.mean(axis=(2, 3), keepdims=True)
     found: np.ndarray = (x - middle) * _strength(_CONTRAST, severity, min(x.shape[2:])) + middle
     return found
@@ -110,8 +138,26 @@ def refusal(name: str, inputs: np.ndarray) -> str:
     return ""
 
 
+def extent_of(inputs: np.ndarray) -> Extent:
+    """Return how far the values of samples reach.
+
+    Args:
+        inputs: As :func:`corrupted` takes them.
+    """
+    if inputs.ndim == 4:
+        is_bytes = inputs.dtype == np.uint8
+        low, high = (0.0, 255.0) if is_bytes else (float(inputs.min()), float(inputs.max()))
+        return Extent(low, high, np.array(high - low))
+    spread = np.array([inputs[:, i].std(dtype=np.float64) for i in range(inputs.shape[1])])
+    return Extent(-np.inf, np.inf, spread.reshape(-1, *[1] * (inputs.ndim - 2)))
+
+
 def corrupted(
-    inputs: np.ndarray, name: str, severity: int, seed: int | Sequence[int] = 0
+    inputs: np.ndarray,
+    name: str,
+    severity: int,
+    seed: int | Sequence[int] = 0,
+    extent: Extent | None = None,
 ) -> np.ndarray:
     """Return samples that are worse than they were.
 
@@ -120,10 +166,11 @@ def corrupted(
         name: A key of :data:`CORRUPTIONS`.
         severity: 1 to 5.
         seed: Of the noise; the same for every severity.
+        extent: Of all samples that are compared, where these are some of them; their own if None.
 
     Returns:
-        Samples of the same shape and type. Pictures keep to the range they had: bytes to 0..255,
-        floats to the least and largest value among them.
+        Samples of the same shape and type. Pictures keep to the range of the extent: bytes to
+        0..255, floats to the least and largest value.
 
     Raises:
         ConfigError: If there is no such corruption or severity, or these samples cannot be
@@ -138,14 +185,10 @@ def corrupted(
     if why := refusal(name, inputs):
         raise ConfigError(why, field="corruption")
     generator = np.random.default_rng(seed)
-    if inputs.ndim != 4:
-        return corruption.apply(inputs.astype(np.float64), severity, generator).astype(inputs.dtype)
-    is_bytes = inputs.dtype == np.uint8
-    low, high = (0.0, 255.0) if is_bytes else (float(inputs.min()), float(inputs.max()))
-    span = high - low or 1.0
-    x = corruption.apply((inputs.astype(np.float64) - low) / span, severity, generator)
-    x = np.clip(x, 0, 1) * span + low
-    return (np.rint(x) if is_bytes else x).astype(inputs.dtype)
+    extent = extent or extent_of(inputs)
+    x = corruption.apply(inputs.astype(np.float64), severity, generator, extent.unit)
+    x = np.clip(x, extent.low, extent.high)
+    return (np.rint(x) if inputs.dtype == np.uint8 else x).astype(inputs.dtype)
 
 
 def _named(name: str) -> Corruption:

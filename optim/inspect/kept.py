@@ -9,7 +9,7 @@ from optim.recipe import Recipe
 
 __all__ = ["SAMPLES", "SHELF", "Look", "kept_look", "key_of"]
 
-SHELF = Shelf("inspections", 1)
+SHELF = Shelf("inspections", 2)
 
 Look = Literal["layers", "distributions", "corruption"]
 """What is looked at; distributions come of the look at the layers, and are kept apart from it."""

@@ -15,7 +15,14 @@ from optim.data.dataset import Samples
 from optim.data.preview import picture
 from optim.errors import ConfigError, UnsupportedModelError
 from optim.inspect.classes import ClassChange, worst_class
-from optim.inspect.corruptions import CORRUPTIONS, SEVERITIES, corrupted, refusal
+from optim.inspect.corruptions import (
+    CORRUPTIONS,
+    SEVERITIES,
+    Extent,
+    corrupted,
+    extent_of,
+    refusal,
+)
 from optim.inspect.kept import SAMPLES
 from optim.inspect.overview import overview, why_no_classes
 from optim.inspect.pair import Pair
@@ -173,6 +180,7 @@ def under_corruption(
     able = [name for name, why in reasons.items() if not why]
     models = [(runner_of(bundle), bundle) for bundle in (pair.original, pair.result)]
     rounds = 1 + len(able) * len(SEVERITIES)
+    seed, extent = pair.subject.seed, extent_of(looked_at.inputs)
     done = 0
 
     def said(name: str, severity: int) -> tuple[Predictions, Predictions]:
@@ -180,7 +188,7 @@ def under_corruption(
         what = f"{CORRUPTIONS[name].title.lower()}, severity {severity}" if name else "clean"
         told(done / rounds, f"{what}, {len(looked_at):,} samples")
         done += 1
-        worse = _worse(looked_at, name, severity, pair.subject.seed)
+        worse = _worse(looked_at, name, severity, seed, extent)
         before, after = (_answers(*model, worse, workers, check) for model in models)
         return before, after
 
@@ -212,7 +220,7 @@ def under_corruption(
             found,
             cells=(*found.cells, *cells),
             averages=_averages(rights, looked_at, pair),
-            pictures={**found.pictures, **_pictures(looked_at, name, pair.subject.seed)},
+            pictures={**found.pictures, **_pictures(looked_at, name, seed, extent)},
             seconds=time.monotonic() - began,
         )
         yield found
@@ -248,13 +256,16 @@ def _check(pair: Pair) -> None:
             )
 
 
-def _worse(samples: Samples, name: str, severity: int, seed: int) -> Samples:
-    """Return the samples corrupted, piece by piece."""
+def _worse(samples: Samples, name: str, severity: int, seed: int, extent: Extent) -> Samples:
+    """Return the samples corrupted, piece by piece.
+
+    The extent is that of all samples: a piece that is dark would get less noise by its own.
+    """
     if not name:
         return samples
     size = max(1, _NUMBERS // prod(samples.inputs.shape[1:]))
     pieces = [
-        corrupted(np.asarray(samples.inputs[rows]), name, severity, (seed, rows.start))
+        corrupted(np.asarray(samples.inputs[rows]), name, severity, (seed, rows.start), extent)
         for rows in batches(len(samples), size)
     ]
     return replace(samples, inputs=np.concatenate(pieces))
@@ -322,13 +333,13 @@ def _mean(values: np.ndarray, unit: str, ends: tuple[float, float], how: How) ->
     return Quantity(value, unit, low, high, len(values), how)
 
 
-def _pictures(samples: Samples, name: str, seed: int) -> dict[str, tuple[str, ...]]:
+def _pictures(samples: Samples, name: str, seed: int, extent: Extent) -> dict[str, tuple[str, ...]]:
     """Return the first sample as it is and at every severity."""
     first = samples.take(np.arange(1))
     if first.inputs.ndim != 4:
         return {}
-    ends = float(first.inputs.min()), float(first.inputs.max())
-    worse = [first, *(_worse(first, name, severity, seed) for severity in SEVERITIES)]
+    ends = extent.low, extent.high
+    worse = [first, *(_worse(first, name, severity, seed, extent) for severity in SEVERITIES)]
     shown = [picture(one.inputs[0], ends=ends) for one in worse]
     found = tuple(one["image"] for one in shown if "image" in one)
     return {name: found} if found else {}

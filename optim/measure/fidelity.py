@@ -125,10 +125,8 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray, unit: str, least: float, most: float, how: How) -> Quantity:
-    mean, low, high = mean_interval(values)
-    return Quantity(
-        mean, unit, min(mean, max(low, least)), max(mean, min(high, most)), len(values), how
-    )
+    mean, low, high = mean_interval(values, least, most)
+    return Quantity(mean, unit, low, high, len(values), how)
 
 
 def sqnr_of(signal: np.ndarray, noise: np.ndarray, how: How) -> Quantity | None:

@@ -72,10 +72,17 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
     return float(np.median(ordered)), float(ordered[rank]), float(ordered[n - 1 - rank])
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+def mean_interval(
+    values: np.ndarray, least: float = -math.inf, most: float = math.inf
+) -> tuple[float, float, float]:
     """Return the mean of ``(n,)`` values and its interval by Student's t.
 
     One value says nothing about how others would fall: its interval is that value alone.
+
+    Args:
+        values: The values.
+        least: Smallest mean there can be; no interval reaches below it.
+        most: Largest mean there can be.
 
     Example:
         >>> mean, low, high = mean_interval(np.array([1.0, 2.0, 3.0]))
@@ -89,7 +96,7 @@ def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
         return mean, mean, mean
     spread = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * spread
-    return mean, mean - half, mean + half
+    return mean, min(mean, max(mean - half, least)), max(mean, min(mean + half, most))
 
 
 def crossed_interval(values: np.ndarray) -> tuple[float, float, float]:

@@ -64,7 +64,5 @@ def _errors(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean(values: np.ndarray, predictions: Predictions) -> Quantity:
-    mean, low, high = mean_interval(values)
-    return Quantity(
-        mean, "target", min(mean, max(low, 0.0)), max(mean, high), len(values), predictions.how
-    )
+    mean, low, high = mean_interval(values, 0.0)
+    return Quantity(mean, "target", low, high, len(values), predictions.how)

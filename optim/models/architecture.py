@@ -122,6 +122,8 @@ class Architecture(Config):
     """What models of it are for, the kind of :meth:`task`."""
     spec: ClassVar[InputSpec]
     """The input of the reference configuration."""
+    is_of_one_size: ClassVar[bool] = False
+    """Whether a module takes images of the size it was built for, and no other."""
     elastic: ClassVar[tuple[str, ...]] = ()
     """Fields of networks that can share weights, in the order in which sharing is learned."""
 

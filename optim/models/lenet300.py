@@ -23,6 +23,7 @@ class LeNet300(Architecture):
         "LeCun et al., Gradient-Based Learning Applied to Document Recognition, 1998"
     )
     spec: ClassVar[InputSpec] = InputSpec((1, 28, 28), mean=(0.1307,), std=(0.3081,), scale=255.0)
+    is_of_one_size: ClassVar[bool] = True
 
     width: Annotated[
         float,

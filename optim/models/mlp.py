@@ -27,6 +27,7 @@ class MLP(Architecture):
     title: ClassVar[str] = "MLP"
     about: ClassVar[str] = "Fully connected network for tables and very small images."
     spec: ClassVar[InputSpec] = InputSpec((30,))
+    is_of_one_size: ClassVar[bool] = True
     elastic: ClassVar[tuple[str, ...]] = ("depth", "width")
 
     depth: Annotated[

@@ -24,6 +24,7 @@ class ViT(Architecture):
         "Dosovitskiy et al., An Image is Worth 16x16 Words, 2020, arXiv:2010.11929"
     )
     spec: ClassVar[InputSpec] = InputSpec((3, 32, 32), mean=(0.5,), std=(0.25,), scale=255.0)
+    is_of_one_size: ClassVar[bool] = True
     elastic: ClassVar[tuple[str, ...]] = ("depth", "expansion", "width")
 
     patch: Annotated[

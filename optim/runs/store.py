@@ -215,6 +215,7 @@ class RunStore:
         budget_s: float | None = None,
         max_attempts: int = 3,
         owner: str = "",
+        beside: Callable[[Connection, Run], None] = lambda connection, run: None,
     ) -> Run:
         """Queue something to do. Call ``optim.runs.engine.engine().ensure()`` to have it done.
 
@@ -227,6 +228,7 @@ class RunStore:
             budget_s: Longest time of work, in seconds.
             max_attempts: How many workers may die over it.
             owner: Id of who submits it.
+            beside: Checks and writes what goes with it; if it raises, nothing is queued.
 
         Raises:
             ConfigError: If something is no legal value.
@@ -264,6 +266,7 @@ class RunStore:
                     row = {"run_id": values["id"], "parent_id": parent, "position": i}
                     connection.execute(links.insert().values(row))
                 self.note(connection, str(values["id"]), "Submitted.")
+                beside(connection, self._get(connection, str(values["id"])))
             return self._get(connection, str(values["id"]))
 
         return self.database.write(write)

@@ -73,7 +73,8 @@ class FineTuneQuantized(TaughtStep):
 
         module = copy.deepcopy(bundle.module)
         traced = training_graph(module, bundle.table, by_clipping=self.steps == "pact")
-        there = {name for name, _ in traced.named_modules()}  # batch norms are folded
+        # Batch norms are folded: they are no longer there.
+        there = {name for name, _ in (*traced.named_modules(), *traced.named_parameters())}
         frozen = [name for name in self.frozen_layers(module) if name in there]
         trained = self.train(
             traced,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optim.train import Epoch, Masks, Objective, Schedule, Stopping
 
 __all__ = [
+    "ONLY_IMAGES",
     "BatchSize",
     "Epochs",
     "LearningRate",
@@ -37,6 +38,16 @@ _SELECTED = (
     "The validation samples have chosen the epoch that is kept: the accuracy on them is a little "
     "too high."
 )
+
+ONLY_IMAGES = {
+    "shift": "a random shift",
+    "flip": "mirroring",
+    "cutout": "cutout",
+    "cutmix": "CutMix",
+    "start_resolution": "a first resolution",
+    "layout": "a memory layout",
+}
+"""What fields do that have a meaning for images alone, in a sentence."""
 
 # Fields whose default depends on what is trained.
 Epochs = Annotated[
@@ -469,19 +480,25 @@ class TrainingStep(Step):
         return label_loss(task, self.label_smoothing, weights)
 
     def frozen_layers(self, module: nn.Module) -> tuple[str, ...]:
-        """Return the layers, norms among them, that come before the first one that is trained."""
+        """Return the layers, norms among them, that come before the first one that is trained.
+
+        With them the parameters of no layer that are read before it alone, such as the positions of
+        a transformer: as long as one of them is trained, gradients run through all frozen layers.
+        """
         from optim.layers.graph import COMPUTE, kind_of, nodes_of
 
-        layers = [node for node in nodes_of(module) if node.op == "call_module"]
-        count = int(self.freeze * sum(kind_of(node) in COMPUTE for node in layers))
-        frozen: list[str] = []
-        for node in layers if count else ():
-            if kind_of(node) in COMPUTE:
-                count -= 1
-            if count < 0:
-                break
-            frozen.append(str(node.target))
-        return tuple(dict.fromkeys(frozen))
+        nodes = nodes_of(module)
+        layers = [node for node in nodes if node.op == "call_module"]
+        compute = [node for node in layers if kind_of(node) in COMPUTE]
+        count = int(self.freeze * len(compute))
+        if not count:
+            return ()
+        before = set(nodes[: nodes.index(compute[count])])
+        own = dict(module.named_parameters(remove_duplicate=False))
+        reads = [node for node in nodes if node.op == "get_attr" and str(node.target) in own]
+        trained = {str(node.target) for node in reads if not before.issuperset(node.users)}
+        names = [str(node.target) for node in (*layers, *reads) if node in before]
+        return tuple(name for name in dict.fromkeys(names) if name not in trained)
 
     def report(
         self, module: nn.Module, trained: Trained, frozen: Collection[str] = ()
@@ -532,14 +549,7 @@ class TrainingStep(Step):
             return ["Images were not moved: the boxes would not move along."] if moves else []
         notes = [_SELECTED] if self.stopping().selects else []
         wanted = self.changed()
-        only = {
-            "shift": "a random shift",
-            "flip": "mirroring",
-            "cutout": "cutout",
-            "cutmix": "CutMix",
-            "start_resolution": "a first resolution",
-        }
-        idle = [title for name, title in only.items() if wanted.get(name)]
+        idle = [title for name, title in ONLY_IMAGES.items() if wanted.get(name)]
         if images or not idle:
             return notes
         return [

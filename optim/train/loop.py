@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from optim.device import compute_device
 from optim.errors import ConfigError, RunError
 from optim.hashing import digest, digest_arrays
+from optim.layers.graph import attribute_of
 from optim.train.augment import Augment, Mix, resized
 from optim.train.averaging import Average
 from optim.train.checks import check_samples, check_targets
@@ -89,7 +90,7 @@ def fit(
         stopping: Which epoch's model is kept; one before masks are final never is.
         average: Decay of a moving average of the weights, which is then the result; 0 is off.
         compute: Precision, layout, compilation.
-        frozen: Layers, norms among them, that stay exactly as they are.
+        frozen: Layers, norms among them, and parameters that stay exactly as they are.
         resume: Where states are kept: after every epoch, and in mid-epoch when one is due.
         on_epoch: Called after every epoch; after a resumption first with those before it.
         progress: Called with a share in 0..1 and what is being done.
@@ -206,7 +207,7 @@ class _Training:
         self.mixes = self.mix.applies_to(self.inputs)
         self.counts_hits = self.targets.ndim == 1 and not self.mixes
         for name in self.frozen:
-            self.module.get_submodule(name).requires_grad_(False)
+            attribute_of(self.module, name).requires_grad_(False)
         modules = [self.module]
         self.own_objective = self.objective if isinstance(self.objective, nn.Module) else None
         if self.own_objective is not None:
@@ -294,7 +295,8 @@ class _Training:
         """Put all layers but the frozen ones into training mode."""
         self.module.train()
         for name in self.frozen:
-            self.module.get_submodule(name).eval()
+            if isinstance(layer := attribute_of(self.module, name), nn.Module):
+                layer.eval()
 
     def _step(self, rows: Tensor) -> None:
         """Learn from the samples at ``rows``."""

@@ -13,7 +13,7 @@ from optim.runs.run import Run, State
 from optim.search.figures import FIGURES
 from optim.workshop.room import Entry, Participant, Room
 
-__all__ = ["Standing", "board", "csv_of", "figures_of", "misses_of"]
+__all__ = ["Standing", "board", "csv_of", "figures_of", "is_for", "misses_of"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,14 @@ def misses_of(run: Run, challenge: Challenge) -> tuple[str, ...]:
     return tuple(miss.text for miss in challenge.misses(figures_of(run)))
 
 
+def is_for(run: Run, challenge: Challenge) -> bool:
+    """Whether a run was entered for a challenge as it is now.
+
+    A challenge that was removed may come back under its name with other rules.
+    """
+    return bool(run.spec.get("challenge") == challenge.to_json())
+
+
 def board(
     challenge: Challenge,
     participants: Iterable[Participant],
@@ -66,7 +74,7 @@ def board(
     measured: dict[str, list[tuple[Entry, Run]]] = {}
     for entry, run in entries:
         known = figures_of(run)
-        if entry.challenge == challenge.name and challenge.objective in known:
+        if is_for(run, challenge) and challenge.objective in known:
             measured.setdefault(entry.key, []).append((entry, run))
 
     def order(pair: tuple[Entry, Run]) -> tuple[bool, float, float]:

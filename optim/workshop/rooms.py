@@ -228,33 +228,22 @@ class Rooms:
         """
         room = self.get(who.room)
         challenge = room.challenge(challenge_name)
-        if room.is_frozen:
-            raise ConfigError("The room is frozen: nothing can be entered any more.")
         challenge.check(recipe)
-        waiting = [run for _, run in self.entries(room.code, who.key) if run.state in ACTIVE]
-        if len(waiting) >= _WAITING:
-            raise ConfigError(
-                "Your last entry is still being measured.",
-                hint="Wait for it, or cancel it, before you enter another.",
-            )
-        run = self.store.submit(
+        row = {"room": room.code, "key": who.key, "challenge": challenge.name}
+
+        def write(connection: Connection, run: Run) -> None:
+            self._check_may_enter(connection, who)
+            table = self.store.tables.submissions
+            connection.execute(table.insert().values(**row, run_id=run.id, at=run.created_at))
+
+        return self.store.submit(
             KIND,
             {"recipe": recipe.to_json(), "challenge": challenge.to_json()},
             title=f"{who.nickname}: {challenge.title}",
             budget_s=challenge.budget_s,
             owner=owner,
+            beside=write,
         )
-        table = self.store.tables.submissions
-        row = {"run_id": run.id, "room": room.code, "key": who.key, "challenge": challenge.name}
-        row |= {"at": run.created_at}  # type: ignore[dict-item]
-
-        def write(connection: Connection) -> None:
-            there = connection.execute(table.select().where(table.c.run_id == run.id)).first()
-            if there is None:
-                connection.execute(table.insert().values(row))
-
-        self.store.database.write(write)
-        return run
 
     def entries(self, code: str, key: str = "") -> list[tuple[Entry, Run]]:
         """Return what was entered in a room with its runs, newest first.
@@ -288,6 +277,29 @@ class Rooms:
         room, rooms = self.get(code), self.store.tables.rooms
         change = rooms.update().where(rooms.c.code == room.code).values(**values)
         self.store.database.write(lambda connection: connection.execute(change))
+
+    def _check_may_enter(self, connection: Connection, who: Participant) -> None:
+        """Refuse an entry, within the transaction that writes it: two at once are one too many.
+
+        Raises:
+            ConfigError: If the room is frozen, or another entry of theirs is still being measured.
+        """
+        rooms, people = self.store.tables.rooms, self.store.tables.participants
+        entered, runs = self.store.tables.submissions, self.store.tables.runs
+        # Two at once change one row, so that any database lets one wait for the other.
+        mine = people.update().where(people.c.room == who.room, people.c.key == who.key)
+        connection.execute(mine.values(nickname=who.nickname))
+        room = connection.execute(rooms.select().where(rooms.c.code == who.room)).one()
+        if room.frozen_at is not None:
+            raise ConfigError("The room is frozen: nothing can be entered any more.")
+        active = runs.c.state.in_([str(state) for state in ACTIVE])
+        pairs = entered.join(runs, runs.c.id == entered.c.run_id).select()
+        own = pairs.where(entered.c.room == who.room, entered.c.key == who.key, active)
+        if len(connection.execute(own).all()) >= _WAITING:
+            raise ConfigError(
+                "Your last entry is still being measured.",
+                hint="Wait for it, or cancel it, before you enter another.",
+            )
 
     def _leave(self, connection: Connection, code: str, owner: str) -> None:
         """Let a browser be nobody in a room, so that it can be somebody else."""

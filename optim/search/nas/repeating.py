@@ -59,8 +59,8 @@ def over_seeds(errors: Sequence[float], how: How) -> Quantity:
         >>> over_seeds([3.0, 5.0, 4.0], How.MEASURED).value
         4.0
     """
-    mean, low, high = mean_interval(np.array(errors))
-    return Quantity(mean, "points", max(0.0, low), high, len(errors), how)
+    mean, low, high = mean_interval(np.array(errors), 0.0, 100.0)
+    return Quantity(mean, "points", low, high, len(errors), how)
 
 
 def _error(session: Session, candidate: Candidate, seed: int) -> float:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from optim.alternatives.alternative import Alternative
 from optim.alternatives.topics import Offer, Topic, baseline, offers, varied
+from optim.data.added import DataCard, data_cards
 from optim.errors import ConfigError, OptimError
 from optim.hashing import digest
 from optim.models.cards import ModelCard, model_cards
@@ -34,18 +35,18 @@ def chooser(topic: Topic, name: str) -> None:
         name: Of the topic; part of the widgets' keys and of the run.
 
     Raises:
-        ConfigError: If the model of the picker is not here.
+        ConfigError: If the model or the data of the picker are not here, or tell no classes.
     """
-    card = _card()
+    card, data = _card(), _data_card()
     base = baseline(architecture_from_json(card.architecture), epochs=_number(f"{name}_epochs", 5))
-    found = {offer.name: offer for offer in offers(topic, base)}
+    found = {offer.name: offer for offer in offers(topic, base, data)}
     st.markdown(f"**Baseline** · {base.architecture.title}, from fresh weights")
     chosen = st.multiselect(
         "Change",
         list(found),
         default=list(found)[:_FIRST],
         format_func=lambda field: found[field].control.kind.label,
-        key=f"{name}_change_{card.name}",
+        key=f"{name}_change_{card.name}_{len(data.input_shape)}",
         help="Each is an alternative of its own: the baseline with this one thing changed.",
     )
     others = []
@@ -117,6 +118,16 @@ def _card() -> ModelCard:
         raise ConfigError(
             f"{card.title} came as an ONNX file: its architecture has no fields to vary.",
             hint="Choose a model of the zoo on the left; the Lab can still compress this one.",
+        )
+    return card
+
+
+def _data_card() -> DataCard:
+    wanted = state.recipe().data
+    card = data_cards().get(wanted.partition("?")[0])
+    if card is None:
+        raise ConfigError(
+            f"There are no data {wanted!r} on this machine.", hint="Choose others on the left."
         )
     return card
 

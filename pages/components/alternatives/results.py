@@ -22,6 +22,11 @@ from pages.components.server import run_store
 __all__ = ["comparisons", "curves_info", "outcome_rows", "results"]
 
 _RUN = "pages/runs/run.py"
+_TWO_SEEDS = (
+    " Two seeds tell little: with them an interval is 13 standard errors to each side, with three "
+    "4. Where it would reach what cannot be, such as more than 100 %, it is cut there, and both "
+    "ends are named."
+)
 _PLOT = {"displayModeBar": False}
 
 
@@ -157,6 +162,7 @@ def _outcomes(name: str, run: Run) -> None:
             "taken seed by seed; *noise*: the interval includes no change. All measured on this "
             "machine, accuracy on validation samples. *Chosen on these samples*: they have said "
             "which epoch is kept, so its accuracy is a little too high."
+            + (_TWO_SEEDS if seeds == 2 else "")
         )
 
 
@@ -174,17 +180,24 @@ def outcome_rows(
     return [
         {
             "Alternative": outcome["title"],
-            "Accuracy": str(Quantity.from_json(outcome["accuracy"])),
+            "Accuracy": _mean_text(Quantity.from_json(outcome["accuracy"])),
             "Against baseline": _change(
                 outcome["accuracy_change"], is_selected=outcome.get("is_selected", False)
             ),
             "Gap": str(Quantity.from_json(outcome["gap"])),
-            "Time": str(Quantity.from_json(outcome["seconds"])),
+            "Time": _mean_text(Quantity.from_json(outcome["seconds"])),
             "Time against baseline": _change(outcome["speed"]),
             f"To {100 * target:.0f} %": _reached(*times[outcome["title"]]),
         }
         for outcome in outcomes
     ]
+
+
+def _mean_text(mean: Quantity) -> str:
+    """Return a share or a time; where ± would tell of what cannot be, with both ends."""
+    reach = mean.value + mean.half_width
+    is_cut = mean.half_width > mean.value or (mean.unit == "fraction" and reach > 1)
+    return mean.with_ends() if is_cut else str(mean)
 
 
 def _change(data: dict[str, Any] | None, *, is_selected: bool = False) -> str:
@@ -199,4 +212,5 @@ def _change(data: dict[str, Any] | None, *, is_selected: bool = False) -> str:
 def _reached(time: Quantity | None, missed: int) -> str:
     if time is None:
         return "not reached"
-    return f"{time}, {missed} seed{'s' if missed > 1 else ''} never" if missed else str(time)
+    text = _mean_text(time)
+    return f"{text}, {missed} seed{'s' if missed > 1 else ''} never" if missed else text

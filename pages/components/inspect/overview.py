@@ -155,9 +155,11 @@ def _calibration_words(confidence: Mapping[str, Any]) -> str:
     if change.beyond_noise:
         size = change_text(confidence["ece_change"]).lstrip("+-")
         moved = f"{'rises' if change.difference.value > 0 else 'falls'} by {size}"
+    found = Quantity.from_json(dict(confidence["after"]["ece"]))
+    by_chance = " That of this one is no larger, so that its interval begins at 0."
     return (
         f"The calibration error {moved}; a calibrated model would show up to {least} on so many "
-        "samples."
+        f"samples.{by_chance if found.value <= least.value else ''}"
     )
 
 

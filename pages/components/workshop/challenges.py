@@ -7,12 +7,13 @@ import time
 import streamlit as st
 
 from optim.challenges.challenge import Challenge
-from optim.errors import OptimError
+from optim.errors import ConfigError, OptimError
 from optim.models.cards import model_cards
 from optim.quantity import Quantity
+from optim.recipe import Recipe
 from optim.runs.run import ACTIVE, Run
 from optim.search.figures import FIGURES
-from optim.workshop.board import board, figures_of, misses_of
+from optim.workshop.board import board, figures_of, is_for, misses_of
 from optim.workshop.room import Entry, Participant, Room
 from pages.components import access, state
 from pages.components.errors import shown_errors
@@ -72,11 +73,10 @@ def show_challenge(here: Room, challenge: Challenge, who: Participant | None) ->
 
 def _enter(here: Room, challenge: Challenge, who: Participant) -> None:
     recipe = state.recipe()
-    fits = (recipe.model, recipe.data) == (challenge.model, challenge.data)
+    refused = _refusal(challenge, recipe)
     with st.container(horizontal=True):
         if st.button("Open in the Lab", icon=":material/tune:", key="workshop_lab"):
-            if not fits:
-                state.commit(challenge.start())
+            state.commit(challenge.brought_in(recipe))
             st.switch_page(_LAB)
         if here.is_frozen:
             st.badge("frozen", icon=":material/lock:", color="gray")
@@ -85,14 +85,22 @@ def _enter(here: Room, challenge: Challenge, who: Participant) -> None:
             "Enter what the Lab shows",
             type="primary",
             icon=":material/send:",
-            disabled=not fits,
+            disabled=bool(refused),
             on_click=_send,
             args=(challenge.name, who),
             key="workshop_enter",
-            help=None if fits else "The Lab shows another model: open this one in the Lab first.",
         )
-    steps = " · ".join(e.step.title for e in recipe.active) if fits else ""
-    st.caption(steps or "Set the sliders in the Lab, come back, and enter.")
+    steps = " · ".join(e.step.title for e in recipe.active)
+    st.caption(plain(refused) or steps or "Set the sliders in the Lab, come back, and enter.")
+
+
+def _refusal(challenge: Challenge, recipe: Recipe) -> str:
+    """Say why a recipe cannot be entered; empty where it can."""
+    try:
+        challenge.check(recipe)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def _send(challenge: str, who: Participant) -> None:
@@ -107,10 +115,11 @@ def _send(challenge: str, who: Participant) -> None:
 
 def _own(here: Room, challenge: Challenge, who: Participant) -> None:
     """Draw one's own entries; again every few seconds while one is being measured."""
+    quality = challenge.quality
 
     def read() -> list[tuple[Entry, Run]]:
         found = rooms().entries(here.code, who.key)
-        return [pair for pair in found if pair[0].challenge == challenge.name][:_MINE]
+        return [pair for pair in found if is_for(pair[1], challenge)][:_MINE]
 
     fresh = read()
     is_active = any(run.state in ACTIVE for _, run in fresh)
@@ -125,12 +134,12 @@ def _own(here: Room, challenge: Challenge, who: Participant) -> None:
             if not found:
                 st.caption("None yet. The first one is the hardest.")
             for _, run in found:
-                _entry(challenge, run)
+                _entry(challenge, run, quality)
 
     shown()
 
 
-def _entry(challenge: Challenge, run: Run) -> None:
+def _entry(challenge: Challenge, run: Run, quality: str) -> None:
     look = STATES[run.state]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(look.title, color=look.color, icon=look.icon)
@@ -139,7 +148,7 @@ def _entry(challenge: Challenge, run: Run) -> None:
             where = f"place {place} of {waiting} in the queue" if place else doing(run)
             st.caption(where if not run.progress else f"{100 * run.progress:.0f} % · {doing(run)}")
         elif figures := figures_of(run):
-            st.markdown(f"**{_score(challenge, figures)}**", width="content")
+            st.markdown(f"**{_score(challenge, figures, quality)}**", width="content")
             st.caption(age(time.time() - run.created_at))
         elif run.error:
             st.caption(plain(str(run.error.get("message", ""))))
@@ -147,24 +156,25 @@ def _entry(challenge: Challenge, run: Run) -> None:
         st.markdown(f":small[:orange-badge[limit missed] {sentence}]")
 
 
-def _score(challenge: Challenge, figures: dict[str, Quantity]) -> str:
+def _score(challenge: Challenge, figures: dict[str, Quantity], quality: str) -> str:
     """Return what counts of an entry, for a reader."""
-    parts = [_text(name, figures[name]) for name in challenge.figures if name in figures]
+    parts = [_text(name, figures[name], quality) for name in challenge.figures if name in figures]
     return ", ".join(parts)
 
 
-def _text(name: str, figure: Quantity) -> str:
+def _text(name: str, figure: Quantity, quality: str) -> str:
     if name == "error":
         low, high = (100 - end for end in (figure.high, figure.low))
         share = Quantity(
             (100 - figure.value) / 100, "fraction", low / 100, high / 100, figure.n, figure.how
         )
-        return f"accuracy {share}"
+        return f"{quality} {share}"
     return f"{FIGURES[name].title.lower()} {figure}"
 
 
 def _board(here: Room, challenge: Challenge, who: Participant | None) -> None:
     """Draw who leads, again every few seconds."""
+    quality = challenge.quality
 
     @st.fragment(run_every=None if here.is_frozen else EVERY_S)
     def shown() -> None:
@@ -187,7 +197,7 @@ def _board(here: Room, challenge: Challenge, who: Participant | None) -> None:
                     text = plain(line.nickname)
                     st.markdown(f"**{text}** (you)" if own else text)
                 with score:
-                    st.markdown(_score(challenge, dict(line.figures)))
+                    st.markdown(_score(challenge, dict(line.figures), quality))
                     if line.misses:
                         st.caption(" ".join(line.misses))
                 with count:

@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from optim.challenges.challenge import COUNTED, OF_DEVICE, Challenge
+from optim.data.added import data_cards
 from optim.devices.profile import catalogue
 from optim.models.cards import model_cards
 from optim.recipe import free_name
@@ -85,12 +86,16 @@ def _new(here: Room) -> None:
             "On", list(devices), format_func=devices.__getitem__, key="workshop_new_device"
         )
     recipe = state.recipe()
-    card = model_cards().get(recipe.model)
-    is_shared = card is not None and not card.owner
-    if card is not None and is_shared:
-        st.caption(f"It is about the model of the sidebar, {plain(card.title)}.")
+    model = model_cards().get(recipe.model)
+    data = data_cards().get(recipe.data.partition("?")[0])
+    is_shared = model is not None and data is not None and not (model.owner or data.owner)
+    if model is not None and data is not None and is_shared:
+        about = f"{plain(model.title)}, and its data, {plain(data.title)}"
+        st.caption(f"It is about the model of the sidebar, {about}.")
     else:
-        st.caption("Choose a model that ships in the sidebar: others cannot open an upload.")
+        st.caption(
+            "Choose a model and data that ship in the sidebar: others cannot open an upload."
+        )
 
     def add() -> None:
         found = Challenge(

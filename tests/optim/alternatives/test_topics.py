@@ -1,25 +1,42 @@
 """Topics: the baseline with one thing changed, named after the change, by the fields alone."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from optim.alternatives.topics import TOPICS, baseline, offers, varied
-from optim.errors import ConfigError
+from optim.data.added import DataCard
+from optim.errors import ConfigError, UnsupportedModelError
 from optim.fields import Choice, Range, controls
+from optim.models.cnn1d import CNN1D
+from optim.models.detector import Detector
 from optim.models.mlp import MLP
 from optim.models.resnet import ResNet
 from optim.models.zoo import ARCHITECTURES
 from optim.techniques.finetune import FineTune
 
+PICTURES = DataCard("pictures", "Pictures", (3, 32, 32), 10)
+SERIES = DataCard("series", "Series", (1, 1024), 4)
+TABLE = DataCard("table", "Table", (13,), 3)
+OF_IMAGES = {"shift", "flip", "cutout", "cutmix", "layout", "start_resolution"}
+CLASSIFIERS = {n: a for n, a in ARCHITECTURES.items() if a.kind == "classification"}
+
 
 def find(topic, base, name):
-    return next(offer for offer in offers(TOPICS[topic], base) if offer.name == name)
+    return next(offer for offer in offers(TOPICS[topic], base, PICTURES) if offer.name == name)
+
+
+def names_of(architecture, data, *topics):
+    asked = topics or TOPICS.values()
+    return {o.name for topic in asked for o in offers(topic, baseline(architecture), data)}
 
 
 @pytest.mark.parametrize("topic", TOPICS.values(), ids=TOPICS)
-@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+@pytest.mark.parametrize("architecture", CLASSIFIERS.values(), ids=CLASSIFIERS)
 def test_everything_offered_changes_one_field_to_a_legal_value(topic, architecture):
     base = baseline(architecture())
-    found = offers(topic, base)
+    found = offers(topic, base, PICTURES)
     assert found
     titles = set()
     for offer in found:
@@ -61,10 +78,40 @@ def test_stopping_early_keeps_the_best_epoch():
 
 
 def test_momentum_is_offered_only_where_there_is_batch_norm():
-    names = [o.name for o in offers(TOPICS["regularisation"], baseline(MLP()))]
-    assert "momentum" not in names
-    names = [o.name for o in offers(TOPICS["regularisation"], baseline(MLP(normalisation="batch")))]
-    assert "momentum" in names
+    assert "momentum" not in names_of(MLP(), TABLE)
+    assert "momentum" in names_of(MLP(normalisation="batch"), TABLE)
+
+
+def test_what_only_images_have_is_offered_for_images_alone():
+    assert names_of(ResNet(), PICTURES) >= OF_IMAGES
+    for architecture, data in ((MLP(), TABLE), (CNN1D(), SERIES)):
+        found = names_of(architecture, data)
+        assert not found & OF_IMAGES
+        assert {"dropout", "weight_decay", "mixup", "batch_size"} <= found
+
+
+@pytest.mark.parametrize("architecture", CLASSIFIERS.values(), ids=CLASSIFIERS)
+def test_a_first_resolution_is_offered_where_images_may_be_smaller(architecture):
+    shape = architecture.spec.shape
+    shape = shape if len(shape) == 3 else (3, 32, 32)
+    try:
+        module = architecture().build(shape, 4).eval()
+    except UnsupportedModelError:
+        pytest.skip("it takes no images")
+    takes_smaller = True
+    try:
+        module(torch.zeros(1, shape[0], shape[1] // 2, shape[2] // 2))
+    except RuntimeError:
+        takes_smaller = False
+    data = DataCard("images", "Images", shape, 4)
+    assert ("start_resolution" in names_of(architecture(), data)) is takes_smaller
+
+
+def test_what_is_not_judged_by_accuracy_is_refused():
+    with pytest.raises(ConfigError, match=r"tells no classes.* Choose a classifier"):
+        names_of(Detector(), PICTURES)
+    with pytest.raises(ConfigError, match="Pictures has no classes"):
+        names_of(ResNet(), replace(PICTURES, n_classes=0))
 
 
 def test_a_smaller_architecture_is_half_as_wide():
@@ -73,8 +120,8 @@ def test_a_smaller_architecture_is_half_as_wide():
 
 
 def test_the_smallest_architecture_has_no_smaller_one():
-    names = [o.name for o in offers(TOPICS["speed"], baseline(ResNet(width=4, depth=8)))]
-    assert not {"width", "depth"} & set(names)
+    names = names_of(ResNet(width=4, depth=8), PICTURES, TOPICS["speed"])
+    assert not {"width", "depth"} & names
 
 
 def test_the_value_of_the_baseline_is_no_alternative():

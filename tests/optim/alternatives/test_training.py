@@ -11,6 +11,7 @@ from optim.alternatives.training import train_alternatives
 from optim.errors import CalibrationError, Cancelled, ConfigError
 from optim.fields import Range
 from optim.models.mlp import MLP
+from optim.models.resnet import ResNet
 from optim.quantity import Quantity
 from optim.step import Applied, NoResume, Step, StepReport
 from optim.techniques.distill import Distill
@@ -36,12 +37,22 @@ class Nudge(Step):
         return Applied(bundle, StepReport("Nudged."))
 
 
+class Kept(Nudge):
+    """Keeps what it was given."""
+
+    def apply(self, bundle, context):
+        modules.append(bundle.module)
+        return super().apply(bundle, context)
+
+
 starts = []
+modules = []
 
 
 @pytest.fixture(autouse=True)
 def no_starts():
     starts.clear()
+    modules.clear()
 
 
 @pytest.fixture
@@ -65,6 +76,28 @@ def test_every_alternative_is_trained_once_a_seed_and_seeds_come_one_by_one(data
 def test_all_alternatives_of_a_seed_start_from_the_same_weights_and_order(data):
     list(train_alternatives(alternatives("a", "b"), data, seeds=[0, 1]))
     assert starts[0] == starts[1] != starts[2] == starts[3]
+
+
+@pytest.mark.parametrize("change", [{"normalisation": "none"}, {"dropout": 0.3}])
+def test_without_norms_a_network_starts_from_the_same_weights(change):
+    first = ResNet(width=8, depth=8)
+    changed = first.replace(**change)
+    ways = [Alternative("a", first, Nudge()), Alternative("b", changed, Kept())]
+    list(train_alternatives(ways, data_for(tiny_bundle("resnet")), seeds=[3]))
+    shape = tiny_bundle("resnet").spec.shape
+    given = dict(first.build(shape, 4, seed=3).named_parameters())
+    found = dict(modules[-1].named_parameters())
+    assert given.keys() & found.keys() >= {"conv1.weight", "layer3.0.conv2.weight", "linear.bias"}
+    for name in given.keys() & found.keys():
+        assert torch.equal(found[name], given[name]), name
+
+
+def test_another_network_starts_from_weights_of_its_own(data):
+    ways = [Alternative("a", MLP(width=8), Nudge()), Alternative("b", MLP(width=16), Kept())]
+    list(train_alternatives(ways, data, seeds=[3]))
+    own = MLP(width=16).build(data.input_shape, 4, seed=3)
+    for found, wanted in zip(modules[-1].parameters(), own.parameters(), strict=True):
+        assert torch.equal(found, wanted)
 
 
 def test_what_was_trained_before_is_not_trained_again(data):
@@ -251,6 +284,18 @@ def test_differences_are_taken_seed_by_seed():
     assert second.speed.difference.value == pytest.approx(0.5)
     assert second.speed.direction == "better"
     assert first.accuracy.half_width > 0.1
+
+
+def test_no_interval_tells_of_what_cannot_be():
+    cells = [cell("a", 0, accuracy=0.5, train=0.2, seconds=1.0)]
+    cells += [cell("a", 1, accuracy=0.8, train=0.9, seconds=30.0)]
+    cells += [cell("b", 0, accuracy=0.9), cell("b", 1, accuracy=0.2)]
+    first, second = compared(cells)
+    assert (first.accuracy.low, first.accuracy.high) == (0.0, 1.0)
+    assert first.seconds.low == 0.0
+    assert (first.gap.low, first.gap.high) == (-100.0, 100.0)
+    change = second.accuracy_change.difference
+    assert (change.low, change.high) == (-100.0, 100.0)
 
 
 def test_seeds_only_one_has_do_not_count_in_a_difference():

@@ -1,5 +1,7 @@
 """Challenges, and what an entry is found to be."""
 
+from dataclasses import replace
+
 import pytest
 
 from optim.challenges.challenge import Challenge, first_challenges
@@ -88,6 +90,26 @@ def test_limits_that_are_missed_are_said():
     (miss,) = challenge.misses({"bytes": Quantity.exact(1000, "bytes")})
     assert "10 B allowed" in miss.text
     assert challenge.misses({})
+
+
+def test_the_start_of_a_challenge_is_about_its_own_data():
+    challenge = Challenge("x", "X", "digits-resnet8", "cluttered-digits", "bytes")
+    challenge.check(challenge.start())
+    assert challenge.start().data == "cluttered-digits"
+
+
+def test_a_recipe_is_brought_in_with_its_steps_where_they_are_about_the_model():
+    elsewhere = preset_recipe("gentle", "digits-mlp", "wine", seed=3)
+    found = SMALL.brought_in(replace(elsewhere, split="train"))
+    SMALL.check(found)
+    assert found.entries == elsewhere.entries
+    assert SMALL.brought_in(preset_recipe("gentle", "wine-mlp", "wine")) == SMALL.start()
+
+
+def test_quality_is_called_what_it_is():
+    assert SMALL.quality == "accuracy"
+    detector = Challenge("d", "D", "scenes-detector", "digit-scenes", "error")
+    assert detector.rule == "The highest mAP wins."
 
 
 def test_a_recipe_about_something_else_is_refused():

@@ -6,7 +6,7 @@ import pytest
 from optim.data.task import Classification, Outputs, Regression
 from optim.errors import MeasurementError
 from optim.inspect.classes import class_changes, worst_class
-from optim.inspect.confidence import BINS, confidence, probabilities
+from optim.inspect.confidence import BINS, _bin_of, confidence, probabilities
 from optim.inspect.flips import flips
 from optim.inspect.overview import overview
 from optim.measure.predictions import Predictions
@@ -103,6 +103,43 @@ def test_a_calibrated_model_stays_below_what_chance_explains():
         found = confidence(*[said(shares, np.where(right, 0, 1))] * 2, seed=seed).after
         below += found.ece.value <= found.by_chance.value
     assert below >= 16
+
+
+@pytest.mark.parametrize(("sharper", "least"), [(1.0, 90), (1.2, 80), (2.0, 85)])
+def test_the_interval_of_the_calibration_error_covers_the_truth(sharper, least):
+    """A model whose logits are a calibrated one's, sharper: its error is known without labels."""
+    generator = np.random.default_rng(0)
+
+    def drawn(n):
+        logits = generator.normal(0, 2, (n, 5))
+        truth = probabilities(logits)
+        answers = probabilities(sharper * logits)
+        return answers, truth
+
+    answers, truth = drawn(200_000)
+    sure, best = answers.max(axis=1), answers.argmax(axis=1)
+    off = np.zeros(BINS)
+    np.add.at(off, _bin_of(sure), sure - truth[np.arange(len(sure)), best])
+    error = np.abs(off).sum() / len(sure)
+    covered = 0
+    for seed in range(100):
+        answers, truth = drawn(400)
+        labels = (truth.cumsum(axis=1) > generator.random((400, 1))).argmax(axis=1)
+        model = said(answers, labels)
+        ece = confidence(model, model, seed=seed).after.ece
+        covered += ece.low - 1e-9 <= error <= ece.high
+    assert covered >= least
+
+
+def test_what_chance_explains_has_an_interval_from_0():
+    generator = np.random.default_rng(2)
+    sure = generator.uniform(0.5, 1, 300)
+    shares = np.stack([sure, 1 - sure], axis=1)
+    for lower, is_chance in ((0.0, True), (0.3, False)):
+        right = generator.random(300) < sure - lower
+        found = confidence(*[said(shares, np.where(right, 0, 1))] * 2).after
+        assert (found.ece.value <= found.by_chance.value) is is_chance
+        assert (found.ece.low == 0) is is_chance
 
 
 def test_being_less_sure_is_a_shift_and_no_verdict_on_calibration_without_labels():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from optim.errors import ConfigError
-from optim.inspect.corruptions import CORRUPTIONS, SEVERITIES, corrupted, refusal
+from optim.inspect.corruptions import CORRUPTIONS, SEVERITIES, corrupted, extent_of, refusal
 
 RNG = np.random.default_rng(0)
 SMALL = RNG.integers(0, 256, (4, 3, 32, 32)).astype(np.uint8)
@@ -83,6 +83,18 @@ def test_noise_of_series_and_tables_is_in_units_of_their_own_spread():
     np.testing.assert_allclose(worse.std((0, 2)), [0.5, 5.0], rtol=0.05)
     worse = corrupted(TABLE, "noise", 5) - TABLE
     np.testing.assert_allclose(worse.std(0), [1.0, 10.0, 0.0], rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [SMALL, SMALL.astype(np.float32) / 255, SERIES, TABLE],
+    ids=["bytes", "floats", "series", "table"],
+)
+def test_some_of_the_samples_get_worse_as_they_do_among_all(inputs):
+    inputs = inputs.copy()
+    inputs[0] = inputs[0] / 10
+    first = corrupted(inputs[:1], "noise", 5, extent=extent_of(inputs))
+    np.testing.assert_array_equal(first, corrupted(inputs, "noise", 5)[:1])
 
 
 @pytest.mark.parametrize(("inputs", "what"), [(SERIES, "series"), (TABLE, "rows of a table")])

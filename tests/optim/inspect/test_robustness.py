@@ -5,8 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from optim.data.dataset import Samples
+from optim.data.preview import picture
 from optim.errors import ConfigError
-from optim.inspect.corruptions import corrupted
+from optim.inspect import robustness
+from optim.inspect.corruptions import corrupted, extent_of
 from optim.inspect.pair import Pair, pair_of
 from optim.inspect.robustness import _compared, under_corruption
 from optim.measure.evaluate import predict
@@ -64,6 +67,29 @@ def test_a_cell_is_what_both_models_say_of_the_same_worse_samples(looks):
     assert cell.before == before.accuracy()
     assert cell.after == after.accuracy()
     assert cell.change == after.against(before)
+
+
+@pytest.fixture
+def pictures():
+    """Eight float pictures in 0..1; the first and the last ones are dim."""
+    inputs = np.random.default_rng(0).random((8, 3, 32, 32), np.float32)
+    inputs[[0, 6, 7]] *= 0.1
+    return Samples(inputs, np.zeros(8, np.int64), np.arange(8))
+
+
+def test_the_noise_of_a_picture_does_not_depend_on_the_piece_it_is_in(pictures, monkeypatch):
+    monkeypatch.setattr(robustness, "_NUMBERS", 6 * 3 * 32 * 32)
+    extent = extent_of(pictures.inputs)
+    moved = robustness._worse(pictures, "noise", 5, 0, extent).inputs - pictures.inputs
+    assert moved[6:].std() == pytest.approx(moved[0].std(), rel=0.05)
+
+
+def test_the_picture_shown_is_the_one_that_is_measured(pictures):
+    extent = extent_of(pictures.inputs)
+    worse = robustness._worse(pictures, "noise", 5, 0, extent)
+    ends = extent.low, extent.high
+    (*_, shown) = robustness._pictures(pictures, "noise", 0, extent)["noise"]
+    assert shown == picture(worse.inputs[0], ends=ends)["image"]
 
 
 def test_averages_are_means_over_severities_and_the_worst_class_is_among_them(looks):

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from torch import nn
 
 import optim.train
 from optim.errors import Cancelled
@@ -14,7 +15,7 @@ from optim.techniques.finetune import FineTune
 from optim.techniques.training import Trained, TrainingStep
 from optim.train.compute import Precision
 from optim.train.schedule import OptimizerName, ScheduleShape
-from tests.helpers import context_for, data_for
+from tests.helpers import context_for, data_for, tiny_bundle
 
 
 @pytest.fixture
@@ -207,11 +208,46 @@ def test_frozen_layers_are_bit_equal_and_reported(bundle, context):
     frozen = frozen_of(bundle, 0.5)
     before, after = bundle.module.state_dict(), applied.bundle.module.state_dict()
     for name, value in before.items():
-        if any(name.startswith(f"{layer}.") for layer in frozen):
+        if any(f"{name}.".startswith(f"{layer}.") for layer in frozen):
             assert torch.equal(value, after[name]), name
     for entry in applied.report.layers:
         assert entry.touched is (entry.layer not in frozen)
         assert entry.detail == ("frozen by choice" if entry.layer in frozen else "trained")
+
+
+def test_positions_before_the_first_trained_layer_are_frozen_with_it(monkeypatch):
+    vit = tiny_bundle("vit")
+    assert "embed.position" in frozen_of(vit, 0.5)
+    assert frozen_of(vit, 0.0) == ()
+    step = FineTune(epochs=1, batch_size=32, freeze=0.5)
+    first, *_ = (n for n in weights_of(vit.module) if n not in frozen_of(vit, 0.5))
+    needed = []
+    given = optim.train.fit
+
+    def watch(module, *args, **options):
+        layer = module.get_submodule(first)
+        layer.register_forward_pre_hook(lambda _, x: needed.append(x[0].requires_grad))
+        return given(module, *args, **options)
+
+    monkeypatch.setattr(optim.train, "fit", watch)
+    after = step.apply(vit, context_for(vit)).bundle.module
+    assert torch.equal(after.embed.position, vit.module.embed.position)
+    assert needed
+    assert not any(needed), "no gradient runs through what is frozen"
+
+
+def test_a_parameter_that_a_trained_layer_reads_as_well_is_trained():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.own, self.both = nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
+
+        def forward(self, x):
+            x = self.first(x * self.own * self.both)
+            return self.second(x) * self.both
+
+    assert FineTune(freeze=0.5).frozen_layers(Scaled()) == ("first", "own")
 
 
 # --- the summary ----------------------------------------------------------------------------------

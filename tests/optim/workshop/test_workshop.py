@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -163,6 +164,34 @@ def test_the_queue_tells_ones_place(rooms, room):
     assert rooms.place(runs[2].id) == (2, 2)
 
 
+def enter_after(rooms, monkeypatch, before):
+    """Let something happen once, just as an entry is about to be written."""
+    given = rooms.store.submit
+
+    def submit(*args, **options):
+        monkeypatch.setattr(rooms.store, "submit", given)
+        before()
+        return given(*args, **options)
+
+    monkeypatch.setattr(rooms.store, "submit", submit)
+
+
+def test_of_two_entries_at_once_one_is_taken(rooms, room, monkeypatch):
+    who, _ = rooms.join(room.code, "Ada", "guest-a")
+    enter_after(rooms, monkeypatch, lambda: rooms.enter(who, "small", RECIPE, "guest-a"))
+    with pytest.raises(ConfigError, match="still being measured"):
+        rooms.enter(who, "small", RECIPE, "guest-a")
+    assert len(rooms.entries(room.code)) == len(rooms.store.runs()) == 1
+
+
+def test_a_room_that_freezes_at_that_moment_takes_nothing(rooms, room, monkeypatch):
+    who, _ = rooms.join(room.code, "Ada", "guest-a")
+    enter_after(rooms, monkeypatch, lambda: rooms.freeze(room.code))
+    with pytest.raises(ConfigError, match="frozen"):
+        rooms.enter(who, "small", RECIPE, "guest-a")
+    assert rooms.store.runs() == []
+
+
 def test_a_frozen_room_takes_nothing_and_still_measures_what_waits(rooms, room):
     who, _ = rooms.join(room.code, "Ada", "guest-a")
     run = rooms.enter(who, "small", RECIPE, "guest-a")
@@ -219,6 +248,15 @@ def test_an_entry_whose_run_was_removed_no_longer_counts(rooms, room):
     ((entry, _),) = rooms.entries(room.code)
     rooms.store.delete(entry.run_id)
     assert standings(rooms, room) == []
+
+
+def test_entries_to_a_removed_challenge_do_not_rank_in_another_of_its_name(rooms, room):
+    play(rooms, room, "Ada", (4.0, 40_000))
+    harder = replace(CHALLENGE, limits=(Limit("bytes", 45_000.0),))
+    rooms.set_challenges(room.code, [harder])
+    people, entries = rooms.participants(room.code), rooms.entries(room.code)
+    assert board(harder, people, entries) == []
+    assert len(board(CHALLENGE, people, entries)) == 1, "the same again counts them again"
 
 
 # --- the network --------------------------------------------------------------------------------

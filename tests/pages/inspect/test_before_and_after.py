@@ -9,12 +9,14 @@ from optim.errors import MeasurementError
 from optim.inspect import child
 from optim.inspect.kept import SAMPLES, SHELF, key_of
 from optim.processes import refusal
+from optim.quantity import Comparison, Quantity
 from optim.recipe import Recipe
 from optim.sensitivity.analysis import analyse
 from optim.sensitivity.kept import SHELF as SENSITIVITIES
 from optim.sensitivity.kept import key_of as sensitivity_key
 from optim.sensitivity.profile import SAMPLES as SENSITIVITY_SAMPLES
 from optim.subject import open_subject
+from pages.components.inspect.overview import _calibration_words
 from pages.components.server import evaluator
 from tests.pages.helpers import OTHER, click, open_app, small_recipe, texts
 
@@ -61,6 +63,20 @@ def test_the_overview_has_the_mean_and_the_worst_class_beside_it():
     (table,) = [toggle for toggle in at.toggle if toggle.label == "Table"]
     at = table.set_value(True).run()
     assert len(at.dataframe[0].value) == 10
+
+
+def test_a_calibration_error_that_chance_explains_is_called_so():
+    found = confidence_of(0.05, by_chance=0.06)
+    assert "no larger, so that its interval begins at 0" in _calibration_words(found)
+    assert "no larger" not in _calibration_words(confidence_of(0.07, by_chance=0.06))
+
+
+def confidence_of(ece, by_chance):
+    """Return what the page is told of a model's confidence, as far as words need it."""
+    share = Quantity(ece, "fraction", 0.0, 0.1, 100)
+    change = Comparison(Quantity(0.0, "points", -1.0, 1.0, 100), better="lower")
+    after = {"ece": share.to_json(), "by_chance": Quantity.exact(by_chance, "fraction").to_json()}
+    return {"after": after, "ece_change": change.to_json()}
 
 
 def test_before_anybody_looked_there_is_a_button_and_what_it_takes(jobs):

@@ -9,7 +9,7 @@ from optim.alternatives.topics import TOPICS
 from optim.runs.jobs.alternatives import cell_name
 from optim.runs.run import EpochRow, State
 from pages.components.alternatives.results import curves_info, outcome_rows
-from tests.pages.helpers import MODEL, open_app, small_recipe, texts
+from tests.pages.helpers import MODEL, OTHER, open_app, small_recipe, texts
 
 PAGES = {
     "regularisation": "pages/training/regularisation.py",
@@ -139,6 +139,18 @@ def test_a_model_that_is_not_here_is_answered_with_a_sentence(page):
     assert at.error
 
 
+def test_what_finds_objects_is_refused_before_anything_is_trained(page):
+    at = page(small_recipe(model="scenes-detector", data="digit-scenes", steps=[]))
+    assert "tells no classes" in at.error[0].value
+    assert not [b for b in at.button if b.label.startswith("Train")]
+
+
+def test_a_table_is_not_offered_what_only_images_have(page):
+    at = page(small_recipe(model=OTHER, data="wine", steps=[]))
+    (choice,) = at.multiselect
+    assert not {"Mirror", "Cutout", "First resolution", "Memory layout"} & set(choice.options)
+
+
 def test_curves_are_means_over_seeds_in_percent(page, worked):
     press(page())
     (run,) = worked.store.runs()
@@ -166,6 +178,21 @@ def test_a_change_of_what_was_chosen_on_the_same_samples_is_no_finding():
     found = [*cells("a"), *(replace(one, is_selected=True) for one in cells("a", "b")[2:])]
     _, second = outcome_rows([o.to_json() for o in compared(found)], found, 0.55)
     assert second["Against baseline"] == "10.0 points (chosen on these samples)"
+
+
+def test_means_that_are_cut_name_both_ends():
+    found = [*cells("a", seeds=(0,)), replace(*cells("a", seeds=(1,)), accuracy=0.77)]
+    (row,) = outcome_rows([o.to_json() for o in compared(found)], found, 0.55)
+    assert row["Accuracy"] == "63.5 % (0.0 % to 100 %)"
+
+
+def test_of_two_seeds_it_is_said_that_they_tell_little(page, worked, topic):
+    at = page()
+    at.select_slider(key=f"{topic}_seeds").set_value(2).run()
+    press(at)
+    (run,) = worked.store.runs()
+    finish(worked, run, cells(*[a["title"] for a in run.spec["alternatives"][:2]]))
+    assert "Two seeds tell little" in texts(at.run())
 
 
 def test_the_table_tells_noise_from_difference():

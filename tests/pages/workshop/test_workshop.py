@@ -1,10 +1,16 @@
 """The page of a workshop: joining, entering, who leads, and what only the instructor sees."""
 
+from dataclasses import replace
+
 import pytest
 
 from optim.challenges.challenge import Challenge
+from optim.data.added import data_cards
+from optim.quantity import Quantity
 from optim.search.goals import Limit
 from optim.workshop.rooms import Rooms, instructor_key
+from pages.components.workshop import editing
+from pages.components.workshop.challenges import _text
 from tests.optim.workshop.test_workshop import finish
 from tests.pages.helpers import MODEL, click, open_app, small_recipe, texts
 
@@ -96,6 +102,23 @@ def test_a_recipe_for_another_model_cannot_be_entered(room):
     assert button.disabled
 
 
+def test_who_changed_more_than_the_steps_is_told_and_gets_back(room):
+    at = join(open_app(small_recipe(seed=3)).switch_page(PAGE).run(), room)
+    enter = at.button(key="workshop_enter")
+    assert enter.disabled
+    assert "the recipe has 3" in texts(at)
+    at.button(key="workshop_lab").click().run()
+    assert not at.exception
+    assert at.session_state["history"].present == small_recipe()
+    at.switch_page(PAGE).run()
+    assert not at.button(key="workshop_enter").disabled
+
+
+def test_map_is_not_called_accuracy():
+    figure = Quantity(53.6, "points", 50, 57, 400)
+    assert _text("error", figure, "mAP").startswith("mAP 46")
+
+
 def test_the_instructor_freezes_exports_and_helps(room, rooms):
     rooms.join(room.code, "Bob", "guest-b")
     at = visit()
@@ -138,6 +161,14 @@ def test_the_instructor_changes_what_is_played_for(room, rooms):
     at.button(key="workshop_remove_small").click().run()
     assert rooms.get(room.code).challenges == (second,)
     assert not at.exception
+
+
+def test_no_challenge_is_about_what_others_cannot_open(room, monkeypatch):
+    cards = {n: replace(c, owner="guest-a") for n, c in data_cards().items() if n == "digits"}
+    monkeypatch.setattr(editing, "data_cards", lambda: cards)
+    at = lead(visit(), room)
+    assert at.button(key="workshop_add").disabled
+    assert "others cannot open an upload" in texts(at)
 
 
 def test_a_challenge_that_is_none_is_refused_and_what_was_typed_stays(room, rooms):
