@@ -303,7 +303,7 @@ def _grown(one: tuple[int, ...], two: tuple[int, ...]) -> int | None:
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    scale = max(float(np.abs(b).max(initial=0.0)), 1e-3)
+    scale = max(float(np.abs(b[np.isfinite(b)]).max(initial=0.0)), 1e-3)
     return bool(np.allclose(a, b, rtol=0, atol=_TOLERANCE * scale, equal_nan=True))
 
 
