@@ -214,14 +214,16 @@ def check(
         typer.Option(
             min=0,
             max=100,
-            help="Largest acceptable loss of accuracy, in points; without labels, of samples that "
-            "get another class.",
+            help="Largest acceptable loss of accuracy or mAP, in points; of quantities, percent "
+            "more squared error; without labels, percent of samples that get another class.",
         ),
     ] = 1.0,
     min_sqnr: Annotated[
         float,
         typer.Option(
-            min=0, max=200, help="Least acceptable SQNR in dB, where outputs are no classes."
+            min=0,
+            max=200,
+            help="Least acceptable SQNR in dB, without labels where outputs are no classes.",
         ),
     ] = 20.0,
     max_bytes: Annotated[

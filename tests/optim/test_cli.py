@@ -584,6 +584,32 @@ def test_a_gate_without_labels_needs_the_baselines_file(optim, folder, wine_file
     assert "samples that stay the same" in err
 
 
+def test_a_gate_for_quantities_asks_for_the_error_and_not_for_the_same_outputs(optim, folder):
+    x = np.random.default_rng(0).standard_normal((200, 4), np.float32)
+    np.savez("heights.npz", x=x, y=x @ np.float32([1, 2, 3, 4]) + 0.05)
+    weights = {"poor": [1, 2, 0, 0], "good": [1, 2, 3, 3.99], "worse": [0.9, 1.8, 0, -1]}
+    for name, rows in weights.items():
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "g",
+            [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 4])],
+            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 1])],
+            [onnx.numpy_helper.from_array(np.float32(rows)[:, None], "w")],
+        )
+        opsets = [onnx.helper.make_opsetid("", 17)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), f"{name}.onnx")
+    data = ("--data", "heights.npz")
+    assert optim("measure", "poor.onnx", *data, "--save-baseline", "base.json")[0] == 0
+    for name, code, outcome in (("good", 0, "holds"), ("worse", 1, "regressed")):
+        found = optim("check", f"{name}.onnx", *data, "--against", "base.json", "--json")
+        assert found[0] == code
+        assert obeys_schema(json.loads(found[1]))
+        (criterion,) = json.loads(found[1])["criteria"]
+        assert (criterion["name"], criterion["outcome"]) == ("mse", outcome)
+    loose = ("--against", "base.json", "--max-loss-points", "100")
+    assert optim("check", "worse.onnx", *data, *loose)[0] == 0
+
+
 def test_near_chance_says_what_to_check(optim, wine_files):
     arguments = ("measure", "wine.safetensors", "--data", "turned.npz")
     code, text, err = optim(*arguments)

@@ -21,6 +21,7 @@ from optim.gate import (
     agreement_criterion,
     bytes_criterion,
     check_model,
+    error_criterion,
     latency_criterion,
     samples_needed,
     sqnr_criterion,
@@ -239,6 +240,26 @@ def test_outputs_that_are_no_classes_are_held_against_an_sqnr(low, high, outcome
     found = sqnr_criterion(Quantity((low + high) / 2, "db", low, high, 50), 20.0)
     assert found.outcome is outcome
     assert sqnr_criterion(None, 20.0).outcome is Outcome.HOLDS, "there is no difference"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "limit", "outcome"),
+    [
+        (0.0, 0.0, 0.0, Outcome.HOLDS),
+        (1.0, 1.0, 0.0, Outcome.HOLDS),
+        (0.5, 1.01, 1.0, Outcome.HOLDS),
+        (0.9, 1.2, 10.0, Outcome.INCONCLUSIVE),
+        (1.11, 1.2, 10.0, Outcome.REGRESSED),
+    ],
+)
+def test_a_squared_error_is_held_against_percent_more_than_the_baselines(low, high, limit, outcome):
+    change = Comparison(Quantity((low + high) / 2, "x", low, high, 50), better="lower")
+    found = error_criterion(change, limit)
+    assert (found.outcome, found.name, found.unit) == (outcome, "mse", "x")
+    assert found.limit == pytest.approx(1 + limit / 100)
+    assert ("samples would decide" in found.detail) == (outcome is Outcome.INCONCLUSIVE)
+    with pytest.raises(ConfigError, match="max_loss_points must be a number from 0"):
+        error_criterion(change, -1)
 
 
 # --- baselines ----------------------------------------------------------------------------------
