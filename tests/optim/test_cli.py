@@ -625,6 +625,22 @@ def test_near_chance_says_what_to_check(optim, wine_files):
     assert json.loads(text)["accuracy"]["value"] > 0.9
 
 
+def test_data_with_some_of_the_models_classes_are_never_counted_wrongly_in_silence(
+    optim, wine_files
+):
+    data = open_data("wine")
+    samples = data.part("test").take(np.flatnonzero(data.targets("test") > 0))
+    names = np.array(data.task.class_names)
+    np.savez("two.npz", x=samples.inputs, y=names[samples.targets])
+    arguments = ("measure", "wine.safetensors", "--data")
+    for more in ((), ("--json",)):
+        _, _, err = optim(*arguments, "two.npz", *more)
+        assert "'cultivar 2' is taken for 'cultivar 1'" in err
+    _, text, err = optim(*arguments, f"two.npz?class_names={','.join(names)}", "--json")
+    assert json.loads(text)["accuracy"]["value"] > 0.9
+    assert "is taken for" not in err
+
+
 def test_normalisation_behind_a_file_replaces_the_models(optim, wine_files):
     arguments = ("measure", "wine.safetensors", "--data")
     _, plain, _ = optim(*arguments, "wine.npz", "--json")
