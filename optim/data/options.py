@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from optim.data.class_names import can_be_shown
 from optim.errors import ConfigError
 from optim.fields import Config
 
@@ -90,7 +91,7 @@ def _sides(values: tuple[int, ...]) -> tuple[int, ...]:
 def _names(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) < len(values):
         raise ValueError("must be different names.")
-    if any(not name or not name.isprintable() or len(name) > 120 for name in values):
+    if not all(name and can_be_shown(name) for name in values):
         raise ValueError("must be names that can be shown.")
     return values
 
