@@ -74,6 +74,17 @@ def open_onnx(
             asked for.
         DataError: If a packed file is damaged.
     """
+    try:
+        return _opened(path, data, as_graph=as_graph, task=task, alone=alone)
+    except UnicodeDecodeError as error:
+        raise UnsupportedModelError(
+            f"{path.name!r} holds names that are not UTF-8.", hint="Export it again."
+        ) from error
+
+
+def _opened(
+    path: Path, data: Dataset | None, *, as_graph: bool, task: str, alone: bool
+) -> ModelBundle:
     model = _read(path, alone=alone)
     known = _properties(model, path)
     spec = _checked_input(known.spec, model, path)

@@ -272,6 +272,22 @@ def test_an_interrupt_is_quiet(optim, monkeypatch):
     assert optim("models") == (130, "", "")
 
 
+def test_a_defect_is_one_sentence_and_no_regression(optim, monkeypatch):
+    def broken():
+        raise IndexError("pop from an empty list")
+
+    monkeypatch.delenv("OPTIM_DEBUG", raising=False)
+    monkeypatch.setattr("optim.models.cards.model_cards", broken)
+    code, text, error = optim("models")
+    assert (code, text) == (70, "")
+    assert "defect of Optim Studio: IndexError: pop from an empty list." in error
+    assert "Traceback" not in error
+    monkeypatch.setenv("OPTIM_DEBUG", "1")
+    code, _, error = optim("models")
+    assert code == 70
+    assert "Traceback" in error
+
+
 def test_a_failed_result_is_exit_code_1_and_still_json(optim, tmp_path, monkeypatch):
     monkeypatch.setattr(Verification, "problem", "It differs.")
     code, text, error = optim("run", "recipe.yaml", "--out", tmp_path / "out", "--json")

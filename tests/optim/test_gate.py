@@ -390,6 +390,13 @@ def test_what_is_no_baseline_is_refused_with_the_command_that_writes_one(tmp_pat
         Baseline.load(tmp_path / "b.json")
 
 
+def test_a_baseline_with_a_number_beyond_all_numbers_is_none(tmp_path):
+    path = Baseline.of(measured(), seed=0).save(tmp_path / "b.json")
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1e400'))
+    with pytest.raises(ConfigError, match="--save-baseline"):
+        Baseline.load(path)
+
+
 def test_a_detector_is_held_against_what_its_baseline_finds():
     """Outputs may follow the baseline's at 20 dB and find nothing."""
     bundle, blind = tiny_bundle("detector"), tiny_bundle("detector")
