@@ -114,14 +114,13 @@ def _without_slow(count: int, epochs: int = 0) -> tuple[Step, ...]:
     return (drop, _train(epochs)) if epochs else (drop,)
 
 
-def _short_and_narrow(ratio: float, epochs: int) -> tuple[Step, ...]:
-    """Return the default model without its slowest block, narrower by multiples of 8, and trained.
+def _in_eights(ratio: float, epochs: int) -> tuple[Step, ...]:
+    """Return the default model narrower by multiples of 8, trained as its shipped students are.
 
     Kernels of bytes take channels by the eight: what is between costs time and gains none.
     """
-    drop = DropBlocks(ratio=0.0, layers={"layer1.0.conv1": 0.9}, reconstruct=True)
     prune = PruneChannels(pruning_ratio=ratio, round_to=8, reconstruct=True)
-    return (drop, prune, ReestimateBatchNorm(), _train(epochs))
+    return (prune, ReestimateBatchNorm(), Distill(epochs=epochs))
 
 
 def _aligned(ratio: float, width: int, epochs: int) -> tuple[Step, ...]:
@@ -184,8 +183,8 @@ NETWORKS = {
         "cluttered-digits",
         "auto",
         {
-            "a block and 30 % of the channels less, 20 epochs": _short_and_narrow(0.3, 20),
-            "a block and half the channels less, 20 epochs": _short_and_narrow(0.5, 20),
+            "40 % of the channels, in 8s, 20 epochs": _in_eights(0.4, 20),
+            "50 % of the channels, in 8s, 20 epochs": _in_eights(0.5, 20),
         },
         (0.2, 0.3, 0.4),
     ),

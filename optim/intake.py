@@ -248,6 +248,8 @@ def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, 
     home = cache_home() / "intake"
     home.mkdir(parents=True, exist_ok=True)
     with _AT_ONCE, tempfile.TemporaryDirectory(dir=home) as folder:
+        empty = Path(folder) / "empty"
+        empty.mkdir()
         subjects: dict[str, dict[str, str]] = {}
         for kind, subject in about.items():
             if isinstance(subject, str):
@@ -256,7 +258,7 @@ def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, 
             place = Path(folder) / kind / f"{_stem(subject.filename)}{endings[kind]}"
             place.parent.mkdir()
             place.write_bytes(subject.content)
-            subjects[kind] = {"path": str(place)}
+            subjects[kind] = {"path": str(place.absolute())}
         request = {"question": question, "about": subjects, "arguments": arguments}
         return ask_child(
             "optim.intake",
@@ -268,7 +270,8 @@ def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, 
                 hint="Check that it is a weights file, an ONNX file, or data of a known format.",
             ),
             # What libraries leave behind lies in the same folder, and goes with it.
-            environment={"TMPDIR": folder},
+            environment={"TMPDIR": str(Path(folder).absolute())},
+            folder=empty,
         )
 
 

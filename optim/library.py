@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from optim.data.added import open_registered_data
@@ -24,6 +25,7 @@ from optim.models.bundle import GraphModel, ModelBundle
 from optim.models.checkpoint import save_checkpoint
 from optim.models.open import file_ref, open_model
 from optim.models.zoo import ZOO, architecture_to_json
+from optim.runtime.session import InferenceSession
 from optim.storage import ASSETS, checked_name, store_home, write_atomic
 from optim.subject import fitting_data
 
@@ -121,19 +123,29 @@ def add_model(
 
 def _check_runs(bundle: ModelBundle) -> None:
     """Refuse a model that was read but whose parts do not belong together."""
-    if isinstance(bundle.content, GraphModel):
-        return  # opening it ran it
+    content = bundle.content
+    if isinstance(content, GraphModel):
+        interface = bundle.interface
+        assert interface is not None, "opening it has found out how it is run"
+        session = InferenceSession.open(content.onnx, 1, interface)
+        found = session.run(interface.draw(bundle.spec.shape, interface.batch or 1))
+        _check_finite(bundle, bool(np.isfinite(found).all()))
+        return
     try:
         with torch.inference_mode():
             output = bundle.simulated()(torch.zeros(1, *bundle.spec.shape))
     except Exception as error:
         # Sizes that contradict each other make torch raise classes of many kinds.
         raise UnsupportedModelError(f"{bundle.name} cannot be run: {error}.") from error
-    if not bool(torch.isfinite(output).all()):
-        raise UnsupportedModelError(f"{bundle.name} cannot be run: its outputs are not finite.")
+    _check_finite(bundle, bool(torch.isfinite(output).all()))
     if isinstance(bundle.task, Outputs):
         return
     if output.shape != (1, bundle.task.n_numbers):
         raise UnsupportedModelError(
             f"{bundle.name} cannot be run: its outputs are not {bundle.task.n_numbers} numbers."
         )
+
+
+def _check_finite(bundle: ModelBundle, is_finite: bool) -> None:
+    if not is_finite:
+        raise UnsupportedModelError(f"{bundle.name} cannot be run: its outputs are not finite.")

@@ -24,10 +24,16 @@ def available_cores() -> int:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of a child process in which ``import optim`` gives this package."""
+    """Return the environment of a child process in which ``import optim`` gives this package.
+
+    It finds the same files wherever it runs.
+    """
     root = str(Path(__file__).resolve().parents[1])
     others = os.environ.get("PYTHONPATH", "")
-    return {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
+    own = {"PYTHONPATH": f"{root}{os.pathsep}{others}" if others else root}
+    if home := os.environ.get("OPTIM_HOME"):
+        own["OPTIM_HOME"] = str(Path(home).expanduser().absolute())
+    return {**os.environ, **own}
 
 
 def ask_child(
@@ -38,6 +44,7 @@ def ask_child(
     late: OptimError,
     silent: OptimError,
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Any:
     """Start ``python -m module``, give it one line of JSON, and return what it answers.
 
@@ -49,6 +56,8 @@ def ask_child(
         late: Raised then.
         silent: Raised where it ends without an answer.
         environment: More variables for the child.
+        folder: Where it runs; what a file asks for by a relative name is looked for there. The
+            caller's own by default.
 
     Raises:
         OptimError: ``late``, ``silent``, or what the child refused with.
@@ -62,6 +71,7 @@ def ask_child(
             timeout=wait_s,
             check=False,
             env={**child_environment(), **(environment or {})},
+            cwd=folder,
         )
     except subprocess.TimeoutExpired as error:
         raise late from error

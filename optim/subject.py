@@ -11,7 +11,8 @@ from optim.data.added import data_cards, open_registered_data
 from optim.data.applied import as_quantities, without_labels
 from optim.data.dataset import Dataset, Samples
 from optim.data.open import generated_by
-from optim.data.options import Normalisation
+from optim.data.options import Normalisation, joined_names
+from optim.data.preview import numbers_agree
 from optim.data.splits import SplitPolicy, overlap, stratified_order, with_validation
 from optim.data.task import Classification, Detection, Outputs, Regression
 from optim.errors import ConfigError, DataError, UnsupportedModelError
@@ -33,6 +34,7 @@ __all__ = [
     "fitting_data",
     "open_any_data",
     "open_subject",
+    "order_note",
     "refusals",
     "subject_of",
 ]
@@ -175,7 +177,25 @@ def fitting_data(bundle: ModelBundle, data: Dataset) -> Dataset:
     if isinstance(data.task, Detection) and not isinstance(bundle.task, Detection):
         data = without_labels(data)
     check_fit(bundle, data)
-    return data
+    note = order_note(bundle, data)
+    return replace(data, notes=(*data.notes, note)) if note else data
+
+
+def order_note(bundle: ModelBundle, data: Dataset) -> str:
+    """Say that data number classes otherwise than a model that has the same names; empty if not."""
+    own, wanted = data.task.class_names, bundle.task.class_names
+    if numbers_agree(own, wanted):
+        return ""
+    name, other = next((a, b) for a, b in zip(own, wanted, strict=False) if a != b)
+    listed = joined_names(wanted) if len(wanted) <= _LISTED else "and its names in its order"
+    return (
+        f"The data have {len(own)} of the model's {len(wanted)} classes and number them otherwise: "
+        f"{name!r} is taken for {other!r}. To number them as the model does, read them with "
+        f"class_names={listed}."
+    )
+
+
+_LISTED = 20
 
 
 def check_fit(bundle: ModelBundle, data: Dataset) -> None:

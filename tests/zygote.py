@@ -62,7 +62,11 @@ class Zygote:
             return self._start(command, **options)
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "in").write_text(options["input"])
-            request = {"module": command[2], "folder": folder, "here": str(Path.cwd())}
+            request = {
+                "module": command[2],
+                "folder": folder,
+                "here": str(options.get("cwd") or Path.cwd()),
+            }
             limits = {"environment": options["env"], "seconds": options["timeout"]}
             status = self._ask({**request, **limits})
             if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:

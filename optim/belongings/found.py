@@ -10,12 +10,13 @@ from pathlib import Path
 
 from optim.data.added import DataCard, data_cards
 from optim.devices.own import owners_of_probes, probe_files_of
+from optim.errors import ConfigError
 from optim.export.downloads import exports_of, owners_of_exports
 from optim.models.cards import ModelCard, model_cards
 from optim.runs.run import Run
 from optim.runs.snapshots import snapshot_files, snapshots
 from optim.runs.store import RunStore
-from optim.storage import card_file
+from optim.storage import ASSETS, card_file
 
 __all__ = ["Belongings", "belongings", "files_of", "mark_used", "owners", "size_of"]
 
@@ -64,8 +65,15 @@ def belongings(owner: str, store: RunStore) -> Belongings:
     """Return what an owner has.
 
     Raises:
+        ConfigError: If it is no owner's id. What ships, or came by the command line, has none.
         RunError: If the store cannot be reached.
     """
+    if not owner:
+        raise ConfigError(
+            "owner must be the id of a user or guest: got ''.",
+            hint="optim owners list shows who has something.",
+            field="owner",
+        )
     return Belongings(
         models=tuple(card for card in model_cards().values() if card.owner == owner),
         data=tuple(card for card in data_cards().values() if card.owner == owner),
@@ -90,9 +98,10 @@ def owners(store: RunStore) -> list[str]:
 
 
 def files_of(card: ModelCard | DataCard) -> list[Path]:
-    """Return the files of an upload: what it was opened from, and its card."""
+    """Return the files of an upload: what it was opened from, and its card; none that ship."""
     if isinstance(card, ModelCard):
-        return [card.weights, card_file("models", card.name)]
+        own = card_file("models", card.name)
+        return [own] if card.weights.is_relative_to(ASSETS) else [card.weights, own]
     own = card_file("data", card.name)
     path = Path(card.path)
     # What was only remembered where it lies is not ours to count or remove.

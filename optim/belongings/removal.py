@@ -90,6 +90,7 @@ def remove_all(owner: str, store: RunStore, by: str = "") -> Removed:
         by: Who removes it, for the audit log; the owner if empty.
 
     Raises:
+        ConfigError: If it is no owner's id.
         RunError: If the store or a file cannot be reached; what was removed before stays so.
     """
     mine = belongings(owner, store)

@@ -16,14 +16,16 @@
 ``runs``        runs list, show, submit, cancel, pause, resume, work
 ==============  ==================================================================
 
-Exit codes: 0 done, 1 a result that was refused, 2 unusable input, 130 interrupted; ``check`` has
-its own, see :mod:`optim.gate`. With ``--json`` standard output holds JSON and nothing else;
-progress and errors go to standard error.
+Exit codes: 0 done, 1 a result that was refused, 2 unusable input, 70 a defect of this program, 130
+interrupted; ``check`` has more, see :mod:`optim.gate`. With ``--json`` standard output holds JSON
+and nothing else; progress and errors go to standard error.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from pathlib import Path
 
 from optim.cli import (  # noqa: F401  (commands register here)
@@ -43,11 +45,11 @@ from optim.cli import (  # noqa: F401  (commands register here)
 )
 from optim.cli._app import cli
 from optim.cli._output import REFUSED, UNUSABLE, fail
-from optim.errors import ExportError, OptimError, RunError
+from optim.errors import ExportError, OptimError, RunError, first_line
 
 __all__ = ["cli", "main"]
 
-INTERRUPTED = 130
+DEFECT, INTERRUPTED = 70, 130
 
 
 def main() -> None:
@@ -63,3 +65,14 @@ def main() -> None:
     except OSError as error:
         where = f"{Path(error.filename).name!r}" if isinstance(error.filename, str) else "A file"
         fail(RunError(f"{where} cannot be used: {error.strerror or error}."), UNUSABLE)
+    except Exception as error:
+        # A defect of ours. Python would end with 1, and a pipeline take it for a regression.
+        if os.environ.get("OPTIM_DEBUG"):
+            traceback.print_exc()
+        fail(
+            RunError(
+                f"This is a defect of Optim Studio: {type(error).__name__}: {first_line(error)}.",
+                hint="Please report it, with what OPTIM_DEBUG=1 prints before this line.",
+            ),
+            DEFECT,
+        )

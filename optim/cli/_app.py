@@ -37,6 +37,7 @@ def options(
 ) -> None:
     """Make neural networks smaller and faster, and measure what it costs.
 
-    Exit codes: 0 done, 1 a result that was refused, 2 unusable input, 130 interrupted. Progress
-    and errors go to standard error; with --json standard output is JSON and nothing else.
+    Exit codes: 0 done, 1 a result that was refused, 2 unusable input, 70 a defect of this program,
+    130 interrupted. Progress and errors go to standard error; with --json standard output is JSON
+    and nothing else.
     """

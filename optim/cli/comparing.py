@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,8 @@ def compare(
     Quality is compared sample by sample where all were asked about the same validation samples, and
     otherwise as independent measurements, which is said. Test samples are never looked at.
     """
+    if budget is not None and not 0 <= budget < math.inf:
+        raise ConfigError(f"--budget must be a number from 0: got {budget:g}.", field="budget")
     import torch
 
     from optim.processes import available_cores

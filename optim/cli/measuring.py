@@ -88,6 +88,7 @@ def measure(
     if save_baseline:
         Baseline.of(found, seed=seed).save(save_baseline)
     checks = _checks(found)
+    _say_order(found)
     if as_json:
         more = {"checks": [check.to_json() for check in checks]} if checks else {}
         asked = {"model": model, "data": data, "original": original}
@@ -131,6 +132,7 @@ def verify(
             threads=threads,
             progress=progress,
         )
+    _say_order(found)
     if as_json:
         card = found.to_json()
         keys = ("part", "overlap", "accuracy", "latency", "conditions")
@@ -214,14 +216,16 @@ def check(
         typer.Option(
             min=0,
             max=100,
-            help="Largest acceptable loss of accuracy, in points; without labels, of samples that "
-            "get another class.",
+            help="Largest acceptable loss of accuracy or mAP, in points; of quantities, percent "
+            "more squared error; without labels, percent of samples that get another class.",
         ),
     ] = 1.0,
     min_sqnr: Annotated[
         float,
         typer.Option(
-            min=0, max=200, help="Least acceptable SQNR in dB, where outputs are no classes."
+            min=0,
+            max=200,
+            help="Least acceptable SQNR in dB, without labels where outputs are no classes.",
         ),
     ] = 20.0,
     max_bytes: Annotated[
@@ -272,6 +276,7 @@ def check(
     except OptimError as error:
         # A file that cannot be measured is no regression: nothing is known about it.
         fail(error, UNUSABLE)
+    _say_order(found)
     if as_json:
         measured = {
             "model": file,
@@ -313,6 +318,14 @@ def _say_notes(found: Measured) -> None:
     say_overlap(found.overlap, found.part)
     if found.subject.data.is_generated:
         say_notes(found.subject.data.notes)
+
+
+def _say_order(found: Measured) -> None:
+    """Say, with JSON as well, that classes are counted as others than their names say."""
+    from optim.subject import order_note
+
+    note = order_note(found.subject.bundle, found.subject.data)
+    say_notes([note] if note else [])
 
 
 def _check_baseline_path(path: Path) -> None:

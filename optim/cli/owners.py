@@ -59,13 +59,13 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete everything somebody has: uploads, runs, exported files, trained results, caches."""
-    from optim.belongings.found import belongings
+    from optim.belongings.found import belongings, owners
     from optim.belongings.removal import remove_all
 
     store = _store()
-    mine = belongings(owner, store)
-    if mine.is_empty:
+    if owner not in owners(store):
         raise ConfigError(f"{owner!r} has nothing here.", hint="optim owners list shows who has.")
+    mine = belongings(owner, store)
     size = Quantity.exact(mine.upload_bytes, "bytes")
     asked = f"Delete {mine.uploads} uploads ({size}) and {len(mine.runs)} runs of {owner}?"
     if not yes and not typer.confirm(asked, err=True):

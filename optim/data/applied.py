@@ -157,7 +157,7 @@ def _fitted(series: np.ndarray, length: int) -> np.ndarray:
 
 
 def _named(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
-    """Return data whose classes have other names, or the same ones in another order."""
+    """Return data whose classes have other names, or are numbered by names they have already."""
     if not isinstance(dataset.task, Classification):
         raise DataError(
             f"{dataset.title} has no labels, and class_names names {len(names)} classes."
@@ -168,13 +168,21 @@ def _named(dataset: Dataset, names: tuple[str, ...]) -> Dataset:
     own = dataset.task.class_names
     if names == own:
         return dataset
-    if set(names) != set(own):
-        # A model may know more classes than occur here.
-        if len(names) < len(own):
-            raise DataError(
-                f"class_names has {len(names)} names: {dataset.title} has {len(own)} classes."
-            )
+    # A model may know more classes than occur here.
+    if len(names) < len(own):
+        raise DataError(
+            f"class_names has {len(names)} names: {dataset.title} has {len(own)} classes."
+        )
+    unknown = [name for name in own if name not in set(names)]
+    if len(unknown) == len(own):
         return replace(dataset, task=Classification(names))
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise DataError(
+            f"class_names has some classes of {dataset.title} and lacks "
+            f"{', '.join(map(repr, unknown[:3]))}{more}.",
+            hint="Name all of its classes, to find them by name, or none of them, to rename them.",
+        )
     place = np.array([names.index(name) for name in own], dtype=np.int64)
 
     def change(samples: Samples) -> Samples:

@@ -30,6 +30,7 @@ import numpy as np
 from optim.data._containers import Container, ZipContainer, is_image
 from optim.data._images import SUFFIXES, decode_image, describe_shape, resize_images
 from optim.data._sounds import decode_sound, is_sound
+from optim.data.class_names import check_class_names
 from optim.data.dataset import Dataset, Samples, cached_part
 from optim.data.options import NO_LABELS, DataOptions
 from optim.data.splits import part_hash
@@ -196,6 +197,7 @@ def _dataset(parts: Mapping[str, _ClassFolders], title: str, ref: str) -> Datase
             one, other = f"{first_name}: {first.files[0]}", f"{name}: {folders.files[0]}"
             raise DataError(_shapes_differ(one, first.shape, other, folders.shape))
         _check_decoded_size(folders)
+    check_class_names(first.classes, lambda _: f"A folder of {title!r}")
     sizes = {name: len(folders.files) for name, folders in parts.items()}
     starts = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
 

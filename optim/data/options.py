@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from optim.data.class_names import can_be_shown
 from optim.errors import ConfigError
 from optim.fields import Config
 
@@ -90,7 +91,7 @@ def _sides(values: tuple[int, ...]) -> tuple[int, ...]:
 def _names(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) < len(values):
         raise ValueError("must be different names.")
-    if any(not name or not name.isprintable() or len(name) > 120 for name in values):
+    if not all(name and can_be_shown(name) for name in values):
         raise ValueError("must be names that can be shown.")
     return values
 
@@ -123,8 +124,8 @@ class DataOptions(Config):
         layout: Axes of stored arrays; guessed if empty.
         channel_order: ``BGR`` where the file stores blue first; samples are then turned round.
         resize: ``(height, width)`` images are scaled to, or the length series are cut or padded to.
-        class_names: Names in the order of the model's outputs. Names that the data bring, in
-            another order, number the classes anew; other names rename them.
+        class_names: Names in the order of the model's outputs. If all names that the data bring are
+            among them, classes are numbered by name; if none is, they are renamed in order.
         split: ``made`` draws train, validation and test by class where the data have no parts.
         seed: Decides that draw.
         scale: What raw values are divided by; 0 for what the model says.

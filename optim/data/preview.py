@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
@@ -21,7 +21,15 @@ from optim.data.splits import stratified_order
 from optim.data.task import Classification, Detection, Regression
 from optim.errors import DataError
 
-__all__ = ["Expected", "Guess", "guess_options", "open_as_guessed", "picture", "preview"]
+__all__ = [
+    "Expected",
+    "Guess",
+    "guess_options",
+    "numbers_agree",
+    "open_as_guessed",
+    "picture",
+    "preview",
+]
 
 _LOOKED_AT = 2_000
 """Samples whose values are looked at."""
@@ -349,12 +357,24 @@ def _value_guess(samples: Samples, model: Expected) -> dict[str, tuple[Any, str]
     return {}
 
 
+def numbers_agree(own: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether classes of data have the numbers that a model gives to the same names.
+
+    Where a name is not among the model's, nobody knows what it is called there.
+    """
+    named = len(set(wanted)) == len(wanted) and set(own) <= set(wanted)
+    return not named or tuple(own) == tuple(wanted[: len(own)])
+
+
 def _name_guess(dataset: Dataset, model: Expected) -> dict[str, tuple[Any, str]]:
     own, wanted = dataset.task.class_names, model.class_names
     if not own or own == wanted or len(set(wanted)) < len(wanted):
         return {}
     if set(own) == set(wanted):
         return {"class_names": (wanted, "the model numbers the same classes in another order")}
+    if set(own) < set(wanted) and not numbers_agree(own, wanted):
+        why = f"the data have {len(own)} of the model's {len(wanted)} classes"
+        return {"class_names": (wanted, f"{why}, numbered otherwise")}
     unnamed = own == tuple(map(str, range(len(own))))
     if unnamed and len(own) <= len(wanted):
         return {"class_names": (wanted, "the data number their classes, the model names them")}

@@ -7,11 +7,13 @@ holds the channels, which labels are legal, what is refused because it is not fi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from optim.data.class_names import check_class_names
 from optim.data.dataset import Dataset, Samples, cached_part
 from optim.data.folder import MAX_CLASSES, MAX_DECODED_BYTES
 from optim.data.options import NO_LABELS, DataOptions, Layout
@@ -168,6 +170,7 @@ def class_targets(labels: np.ndarray, where: str) -> np.ndarray:
         except UnicodeDecodeError as error:
             raise DataError(f"The labels {where!r} are not text.") from error
     if labels.dtype.kind == "U":
+        _check_text(labels, where)
         return labels
     whole = np.isfinite(labels) & (labels == np.rint(labels))
     if not whole.all():
@@ -184,6 +187,17 @@ def class_targets(labels: np.ndarray, where: str) -> np.ndarray:
             f"{MAX_CLASSES - 1:,} at most."
         )
     return labels.astype(np.int64)
+
+
+def _check_text(labels: np.ndarray, where: str) -> None:
+    points = np.ascontiguousarray(labels).view(np.uint32).reshape(len(labels), -1)
+    beyond = np.flatnonzero((points > sys.maxunicode).any(axis=1))
+    if len(beyond):
+        raise DataError(f"Row {beyond[0] + 1:,} of the labels {where!r} is not text.")
+    check_class_names(
+        map(str, np.unique(labels)),
+        lambda name: f"Row {np.flatnonzero(labels == name)[0] + 1:,} of the labels {where!r}",
+    )
 
 
 @dataclass(frozen=True, eq=False)

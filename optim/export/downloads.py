@@ -9,7 +9,7 @@ from pathlib import Path
 from optim.access.names import capability
 from optim.errors import ExportError
 from optim.hashing import digest_bytes
-from optim.storage import store_home, write_atomic
+from optim.storage import checked_name, store_home, write_atomic
 
 __all__ = ["exports_home", "exports_of", "find_export", "keep_export", "owners_of_exports"]
 
@@ -52,8 +52,12 @@ def find_export(token: str, name: str) -> Path | None:
 
 
 def exports_of(owner: str) -> Path:
-    """Return the folder of the files that were made for an owner; there may be none."""
-    return exports_home() / owner
+    """Return the folder of the files that were made for an owner; there may be none.
+
+    Raises:
+        ConfigError: If it is no owner's id.
+    """
+    return exports_home() / checked_name(owner)
 
 
 def owners_of_exports() -> list[str]:

@@ -4,9 +4,11 @@ A baseline remembers which samples a model classified correctly, the bytes of it
 the file itself, so that a later model can be compared sample by sample and timed in turns with it.
 Each criterion has three outcomes, because a small sample often cannot tell:
 
-* accuracy, a paired test of non-inferiority: with the 95 % interval of the difference in points,
-  it *holds* if the whole interval lies above ``-margin``, has *regressed* if the whole interval
-  lies below, and is *inconclusive* otherwise;
+* accuracy, or mAP of a detector, a paired test of non-inferiority: with the 95 % interval of the
+  difference in points, it *holds* if the whole interval lies above ``-margin``, has *regressed* if
+  the whole interval lies below, and is *inconclusive* otherwise;
+* squared error, where labels are quantities: the same with the interval of the ratio of both mean
+  squared errors, paired by sample. The baseline's ONNX file is run for it;
 * agreement, where samples have no labels and outputs are classes: the same with the interval of the
   share of samples on which both choose the same class; SQNR where outputs are no classes. Both are
   measured against the baseline's ONNX file, which therefore has to lie beside it;
@@ -33,6 +35,7 @@ from optim.gate.criteria import (
     accuracy_criterion,
     agreement_criterion,
     bytes_criterion,
+    error_criterion,
     latency_criterion,
     samples_needed,
     sqnr_criterion,
@@ -47,6 +50,7 @@ __all__ = [
     "agreement_criterion",
     "bytes_criterion",
     "check_model",
+    "error_criterion",
     "latency_criterion",
     "samples_needed",
     "sqnr_criterion",

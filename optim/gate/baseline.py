@@ -149,7 +149,7 @@ class Baseline:
             return cls._from_json(content, path.parent)
         except OSError as error:
             raise ConfigError(f"{path.name!r} cannot be read: {error.strerror}.") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ConfigError(
                 f"{path.name!r} is not a baseline of this version.",
                 hint="Write one: python -m optim measure MODEL --data DATA --save-baseline FILE",

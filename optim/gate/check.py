@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from optim.data.task import Detection
+from optim.data.task import Detection, Regression
 from optim.errors import DataError
 from optim.gate.baseline import Baseline, check_lasting
 from optim.gate.criteria import (
@@ -13,6 +13,7 @@ from optim.gate.criteria import (
     accuracy_criterion,
     agreement_criterion,
     bytes_criterion,
+    error_criterion,
     latency_criterion,
     sqnr_criterion,
     unmeasured_latency,
@@ -21,6 +22,7 @@ from optim.measure.detection import precision_change
 from optim.measure.evaluate import predict_in_runtime
 from optim.measure.latency import compare_files
 from optim.measure.quality import fidelity_to, primary_metric
+from optim.measure.regression import error_change
 from optim.quantity import Quantity
 from optim.runner import Measured
 from optim.runtime.session import InferenceSession
@@ -38,22 +40,24 @@ def check_model(
 ) -> GateResult:
     """Hold a measured model against a baseline.
 
-    On samples without labels the baseline's ONNX file is run on them, and both are compared.
+    Unless labels are classes the baseline's ONNX file is run on the samples, and both are compared:
+    by their errors where labels are boxes or quantities, by their outputs where there are none.
 
     Args:
         found: The model, measured on the baseline's samples.
         baseline: What it may not be worse than.
-        max_loss_points: See :func:`accuracy_criterion`, and :func:`agreement_criterion` for samples
-            without labels.
+        max_loss_points: See :func:`accuracy_criterion`, :func:`error_criterion` for quantities, and
+            :func:`agreement_criterion` for samples without labels.
         max_bytes: See :func:`bytes_criterion`; not asked if None.
         max_latency_ratio: See :func:`latency_criterion`; not asked if None. Both files are timed
             in turns, at the batch size and threads of the measurement.
-        min_sqnr_db: See :func:`sqnr_criterion`; for outputs that are no classes.
+        min_sqnr_db: See :func:`sqnr_criterion`; for outputs that are no classes, without labels.
 
     Raises:
         ConfigError: If a limit makes no sense.
-        DataError: If the data are not those of the baseline, or they have no labels and the
-            baseline's ONNX file is not there.
+        DataError: If the data are not those of the baseline, or its ONNX file is needed and not
+            there.
+        MeasurementError: If outputs are not finite, or the baseline makes no error at all.
     """
     check_lasting(found.subject.data)
     if found.subject.data.hash != baseline.data:
@@ -76,9 +80,9 @@ def _quality(
         return accuracy_criterion(baseline.change(found.predictions), max_loss_points)
     if baseline.file is None:
         raise DataError(
-            "Without labels a model is held against what the baseline's ONNX file says, and "
-            f"{baseline.missing}.",
-            hint="Keep both files of `measure --save-baseline` together, or use data with labels.",
+            "Unless labels are classes a model is held against what the baseline's ONNX file says, "
+            f"and {baseline.missing}.",
+            hint="Keep both files of `measure --save-baseline` together.",
         )
     baseline.check_samples(found.predictions)
     bundle = found.subject.bundle
@@ -87,6 +91,8 @@ def _quality(
     if isinstance(bundle.task, Detection) and found.predictions.has_boxes:
         change = precision_change(found.predictions, said, bundle.task)
         return accuracy_criterion(change, max_loss_points, "map")
+    if isinstance(bundle.task, Regression) and found.predictions.has_quantities:
+        return error_criterion(error_change(found.predictions, said), max_loss_points)
     figures = fidelity_to(said, found.predictions, bundle.task)
     if primary_metric(found.predictions.is_labelled, bundle.task) == "agreement":
         return agreement_criterion(figures["agreement"], max_loss_points)

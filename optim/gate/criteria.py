@@ -14,6 +14,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from optim.errors import ConfigError
+from optim.measure.quality import Quality
 from optim.quantity import Comparison, Quantity
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "accuracy_criterion",
     "agreement_criterion",
     "bytes_criterion",
+    "error_criterion",
     "latency_criterion",
     "samples_needed",
     "sqnr_criterion",
@@ -45,7 +47,8 @@ class Criterion:
     """One limit and what was found.
 
     Attributes:
-        name: ``"accuracy"``, ``"map"``, ``"agreement"``, ``"sqnr"``, ``"bytes"`` or ``"latency"``.
+        name: ``"accuracy"``, ``"map"``, ``"mse"``, ``"agreement"``, ``"sqnr"``, ``"bytes"`` or
+            ``"latency"``.
         limit: The limit, in ``unit``.
         unit: ``"points"``, ``"db"``, ``"bytes"`` or ``"x"``.
         requirement: The limit in words.
@@ -125,6 +128,35 @@ def agreement_criterion(agreement: Quantity, max_loss_points: float) -> Criterio
     return Criterion(
         "agreement", max_loss_points, "points", requirement, outcome, detail, agreement
     )
+
+
+def error_criterion(change: Comparison, max_loss_points: float) -> Criterion:
+    """Test non-inferiority of the mean squared error of quantities.
+
+    Args:
+        change: Candidate over baseline, paired, as :func:`~optim.measure.regression.error_change`
+            gives it.
+        max_loss_points: Largest squared error more that is still acceptable, in percent of the
+            baseline's, 0 or more.
+
+    Raises:
+        ConfigError: If the limit is not a number from 0 on.
+
+    Example:
+        >>> half = Comparison(Quantity(0.5, "x", 0.4, 0.6, n=900), better="lower")
+        >>> str(error_criterion(half, 1.0).outcome)
+        'holds'
+    """
+    _check_limit("max_loss_points", max_loss_points, least=0)
+    found, limit = change.difference, 1 + max_loss_points / 100
+    outcome = _outcome(holds=found.high <= limit, fails=found.low > limit)
+    detail = f"{Quality({}, 'r2', change).cost}, n = {found.n:,}"
+    if outcome is Outcome.INCONCLUSIVE:
+        value, low, high = (100 * (1 - x) for x in (found.value, found.high, found.low))
+        points = Quantity(value, "points", low, high, found.n, found.how)
+        detail += f"; {_words_on_samples(samples_needed(points, max_loss_points))}"
+    requirement = f"makes at most {max_loss_points:g} % more squared error"
+    return Criterion("mse", limit, "x", requirement, outcome, detail, found)
 
 
 def sqnr_criterion(sqnr: Quantity | None, min_sqnr_db: float) -> Criterion:

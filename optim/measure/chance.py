@@ -209,7 +209,7 @@ def _tried(
     tried = [
         *_values(bundle, samples, is_time_left),
         *_channel_order(bundle, samples, is_time_left),
-        *_label_order(now, data),
+        *_label_order(now, data, bundle.task.class_names),
     ]
     least = max(_threshold(now), now.accuracy().value)
     helps = [(c.accuracy.value, c) for c in tried if c.accuracy and c.accuracy.value >= least]
@@ -281,7 +281,7 @@ def _channel_order(
     return [Check("channel order", f"{sentence}: {found}.", found, {"channel_order": "BGR"})]
 
 
-def _label_order(now: Predictions, data: Dataset) -> list[Check]:
+def _label_order(now: Predictions, data: Dataset, outputs: tuple[str, ...]) -> list[Check]:
     """Match classes to answers on one half of the samples and measure that on the other."""
     from scipy.optimize import linear_sum_assignment
 
@@ -306,14 +306,17 @@ def _label_order(now: Predictions, data: Dataset) -> list[Check]:
         f"If the classes were numbered as the answers suggest ({', '.join(changed[:4])}"
         f"{', ...' if len(changed) > 4 else ''}): {found}, on samples that did not suggest it."
     )
-    return [Check("label order", sentence, found, _renumbered(names, place, now))]
+    return [Check("label order", sentence, found, _renumbered(names, place, outputs))]
 
 
-def _renumbered(names: tuple[str, ...], place: np.ndarray, now: Predictions) -> dict[str, Any]:
-    """Return the option that numbers the classes so, if all outputs have a class."""
-    if len(names) != now.outputs.shape[1]:
-        return {}
-    return {"class_names": [names[int(i)] for i in np.argsort(place)]}
+def _renumbered(
+    names: tuple[str, ...], place: np.ndarray, outputs: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the option that numbers the classes so; outputs without one keep a name."""
+    found = [f"output {i}" if name in names else name for i, name in enumerate(outputs)]
+    for name, output in zip(names, place, strict=True):
+        found[output] = name
+    return {"class_names": found}
 
 
 def _answers(now: Predictions, bundle: ModelBundle) -> list[Check]:

@@ -22,7 +22,7 @@ from optim.data.task import Detection
 from optim.errors import MeasurementError
 from optim.hashing import digest, digest_arrays
 from optim.measure.intervals import jackknife_interval
-from optim.measure.predictions import Predictions
+from optim.measure.predictions import Predictions, check_finite
 from optim.quantity import Comparison, Quantity
 
 __all__ = ["detection_figures", "precision_change"]
@@ -76,11 +76,7 @@ class _Answers:
 
     def __post_init__(self) -> None:
         outputs, targets = self.predictions.outputs, self.predictions.targets
-        if not np.isfinite(outputs).all():
-            raise MeasurementError(
-                "The model gives outputs that are not finite.",
-                hint="Check the normalisation of its inputs.",
-            )
+        check_finite(outputs)
         if not self.predictions.has_boxes or not (targets[..., 4] >= 0).any():
             raise MeasurementError(
                 "No image has a box, so that precision cannot be measured.",

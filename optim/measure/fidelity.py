@@ -13,6 +13,7 @@ import numpy as np
 
 from optim.errors import MeasurementError
 from optim.measure.intervals import mean_interval, wilson
+from optim.measure.predictions import check_finite
 from optim.quantity import How, Quantity
 
 __all__ = ["Fidelity", "fidelity", "sqnr_of"]
@@ -104,11 +105,7 @@ def _check(original: np.ndarray, candidate: np.ndarray, classes: bool) -> None:
             hint="Compare them as plain numbers.",
         )
     for name, outputs in (("original", original), ("candidate", candidate)):
-        if not np.isfinite(outputs).all():
-            raise MeasurementError(
-                f"The {name} model gives outputs that are not finite.",
-                hint="Check the normalisation of its inputs.",
-            )
+        check_finite(outputs, f"The {name} model")
 
 
 def _divergences(before: np.ndarray, after: np.ndarray) -> np.ndarray:

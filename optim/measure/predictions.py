@@ -17,7 +17,7 @@ from optim.errors import DataError, MeasurementError
 from optim.measure.intervals import paired_difference, wilson
 from optim.quantity import Comparison, How, Quantity
 
-__all__ = ["Predictions", "accuracy_change", "batches"]
+__all__ = ["Predictions", "accuracy_change", "batches", "check_finite"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,12 @@ class Predictions:
 
     @property
     def classes(self) -> np.ndarray:
-        """``(N,)``; the class with the largest output."""
+        """``(N,)``; the class with the largest output.
+
+        Raises:
+            MeasurementError: If an output is not finite: then no class is the largest.
+        """
+        check_finite(self.outputs)
         return self.outputs.argmax(axis=1)
 
     @property
@@ -102,7 +107,7 @@ class Predictions:
         """``(N,)`` bool.
 
         Raises:
-            MeasurementError: If the samples have no labels.
+            MeasurementError: If the samples have no labels, or an output is not finite.
         """
         self._check_labelled()
         return self.classes == self.targets
@@ -171,6 +176,23 @@ class Predictions:
                 "The samples have no labels, so accuracy cannot be measured.",
                 hint="Compare with the original model on them instead: agreement needs no labels.",
             )
+
+
+def check_finite(outputs: np.ndarray, who: str = "The model") -> None:
+    """Refuse outputs that are no answers.
+
+    Args:
+        outputs: ``(N, ...)``.
+        who: Gave them, as the subject of a sentence.
+
+    Raises:
+        MeasurementError: If one is not finite.
+    """
+    if not np.isfinite(outputs).all():
+        raise MeasurementError(
+            f"{who} gives outputs that are not finite.",
+            hint="Check the normalisation of its inputs.",
+        )
 
 
 def accuracy_change(before: np.ndarray, after: np.ndarray, how: How = How.MEASURED) -> Comparison:

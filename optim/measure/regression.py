@@ -6,7 +6,7 @@ import numpy as np
 
 from optim.errors import MeasurementError
 from optim.measure.intervals import mean_interval, ratio_interval
-from optim.measure.predictions import Predictions
+from optim.measure.predictions import Predictions, check_finite
 from optim.quantity import Comparison, Quantity
 
 __all__ = ["error_change", "regression_figures"]
@@ -55,11 +55,7 @@ def _errors(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
         raise MeasurementError("Errors need samples of which somebody says the quantities.")
     outputs = predictions.outputs.astype(np.float64)
     targets = predictions.targets.reshape(outputs.shape).astype(np.float64)
-    if not np.isfinite(outputs).all():
-        raise MeasurementError(
-            "The model gives outputs that are not finite.",
-            hint="Check the normalisation of its inputs.",
-        )
+    check_finite(outputs)
     return outputs - targets, (targets - targets.mean(axis=0)) ** 2
 
 

@@ -22,6 +22,7 @@ from optim.data.dataset import Dataset
 from optim.data.task import Classification, ModelTask, task_from_json
 from optim.errors import OptimError, UnsupportedModelError, first_line
 from optim.graph.skeleton import opset_of
+from optim.graph.whole import external_tensors
 from optim.layers.table import CompressionTable
 from optim.models.bundle import GraphModel, ModelBundle, Provenance, TorchModel
 from optim.models.convert.converter import convert, takes_channels_last
@@ -47,7 +48,12 @@ _SAMPLES, _FEWEST, _NUMBERS = 16, 2, 2**20
 
 
 def open_onnx(
-    path: Path, data: Dataset | None = None, *, as_graph: bool = False, task: str = ""
+    path: Path,
+    data: Dataset | None = None,
+    *,
+    as_graph: bool = False,
+    task: str = "",
+    alone: bool = False,
 ) -> ModelBundle:
     """Return an ONNX file as a bundle.
 
@@ -61,13 +67,25 @@ def open_onnx(
             on which a converted module is compared with the file.
         as_graph: Whether it stays as it is even if it could be converted.
         task: What its outputs mean, one of :data:`~optim.models.guessing.TASKS`; guessed if empty.
+        alone: Whether nothing beside the file may be read: what lies there is not its owner's.
 
     Raises:
         UnsupportedModelError: If ONNX Runtime cannot run it, or its outputs cannot mean what was
             asked for.
         DataError: If a packed file is damaged.
     """
-    model = _read(path)
+    try:
+        return _opened(path, data, as_graph=as_graph, task=task, alone=alone)
+    except UnicodeDecodeError as error:
+        raise UnsupportedModelError(
+            f"{path.name!r} holds names that are not UTF-8.", hint="Export it again."
+        ) from error
+
+
+def _opened(
+    path: Path, data: Dataset | None, *, as_graph: bool, task: str, alone: bool
+) -> ModelBundle:
+    model = _read(path, alone=alone)
     known = _properties(model, path)
     spec = _checked_input(known.spec, model, path)
     file = model.SerializeToString()
@@ -203,7 +221,7 @@ def _inputs(spec: InputSpec, data: Dataset | None) -> tuple[Tensor, str]:
 # --- the file -----------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> onnx.ModelProto:
+def _read(path: Path, *, alone: bool) -> onnx.ModelProto:
     """Return a checked model that holds its weights itself."""
     if path.stat().st_size > _MAX_BYTES:
         raise UnsupportedModelError(f"{path.name!r} is larger than 2 GB.")
@@ -219,7 +237,8 @@ def _read(path: Path) -> onnx.ModelProto:
         raise UnsupportedModelError(
             f"{path.name!r} has {len(model.graph.node):,} nodes; at most {MAX_NODES:,} are read."
         )
-    _load_external(model, path)
+    model.DiscardUnknownFields()  # another reader might know them
+    _load_external(model, path, alone=alone)
     _declare_free_constants(model)
     shapeless = [
         value.type.tensor_type
@@ -253,17 +272,20 @@ _FREE_CONSTANTS = 4
 """Oldest version of the format in which constants need not be inputs."""
 
 
-def _load_external(model: onnx.ModelProto, path: Path) -> None:
+def _load_external(model: onnx.ModelProto, path: Path, *, alone: bool) -> None:
     """Read weights that lie in other files of the same folder; nothing outside it is touched."""
-    folder, total = path.resolve().parent, 0
-    for tensor in model.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
+    own = path.resolve()
+    folder, total = own.parent, 0
+    for tensor in external_tensors(model):
+        if alone:
+            raise UnsupportedModelError(
+                f"{path.name!r} keeps its weights in other files, and only this one is read.",
+                hint="Save it as a single file.",
+            )
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
         file = folder / location
-        inside = file.resolve().is_relative_to(folder) and not Path(location).is_absolute()
-        if not location or not inside or file.is_symlink() or not file.is_file():
+        if not location or not _lies_in(folder, file) or file.resolve() == own:
             raise UnsupportedModelError(
                 f"{path.name!r} keeps its weights in other files, and {Path(location).name!r} does "
                 "not lie beside it.",
@@ -285,6 +307,14 @@ def _load_external(model: onnx.ModelProto, path: Path) -> None:
             tensor.raw_data = stream.read(length)
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
+
+
+def _lies_in(folder: Path, file: Path) -> bool:
+    """Whether there is such a file, and no link leads out of the folder on the way to it."""
+    try:
+        return file.is_file() and not file.is_symlink() and file.resolve().is_relative_to(folder)
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _graph_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

@@ -147,7 +147,7 @@ def open_registered_model(name: str) -> ModelBundle:
         provenance = replace(bundle.provenance, source=name)
     else:
         data = None if generated_by(card.data) else open_registered_data(card.data)
-        bundle = open_onnx(card.weights, data, as_graph=True, task=card.task)
+        bundle = open_onnx(card.weights, data, as_graph=True, task=card.task, alone=True)
         provenance = replace(bundle.provenance, source=name, note=card.note)
     return replace(bundle, name=card.title, provenance=provenance)
 

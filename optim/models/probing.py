@@ -17,12 +17,13 @@ import numpy as np
 import onnx
 
 from optim.errors import UnsupportedModelError, first_line
+from optim.graph.whole import check_whole
 from optim.instructions import vnni_here
 from optim.models.convert.kinds import DATA_DEPENDENT
 from optim.models.interface import Interface, Read
 from optim.models.run_plans import GraphInput, RunPlan, run_plans
 
-__all__ = ["EXACT_INTEGERS", "Probed", "probe", "start_session", "with_outputs"]
+__all__ = ["EXACT_INTEGERS", "Probed", "load_session", "probe", "start_session", "with_outputs"]
 
 EXACT_INTEGERS = ("session.x64quantprecision", "0" if vnni_here() else "1")
 """Setting of a session by which integers add up rightly on this processor.
@@ -72,6 +73,27 @@ class Probed:
     notes: tuple[str, ...]
 
 
+def load_session(file: bytes, options: Any, **more: Any) -> Any:
+    """Return ONNX Runtime's session of a file that reads no other file: every session is made here.
+
+    Args:
+        file: Its bytes.
+        options: ONNX Runtime's own, with what the caller wants.
+        more: Further arguments of its session.
+
+    Raises:
+        UnsupportedModelError: If some of the file's numbers lie in another file. ONNX Runtime and
+            protobuf raise classes of their own for everything else, which the caller names.
+    """
+    import onnxruntime as ort
+
+    check_whole(file)
+    options.add_session_config_entry(*EXACT_INTEGERS)
+    # Otherwise bytes that begin like a file in the runtime's own format are read as one.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    return ort.InferenceSession(file, options, **more)
+
+
 def start_session(file: bytes, outputs: Sequence[str] = (), *, optimised: bool = True) -> Any:
     """Return ONNX Runtime's session of a file.
 
@@ -91,13 +113,11 @@ def start_session(file: bytes, outputs: Sequence[str] = (), *, optimised: bool =
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(*EXACT_INTEGERS)
     if not optimised:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return ort.InferenceSession(
-            with_outputs(file, outputs), options, providers=["CPUExecutionProvider"]
-        )
+        file = with_outputs(file, outputs)
+        return load_session(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # onnxruntime raises classes of its own that share no base but Exception.
         raise UnsupportedModelError(
@@ -283,7 +303,7 @@ def _grown(one: tuple[int, ...], two: tuple[int, ...]) -> int | None:
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    scale = max(float(np.abs(b).max(initial=0.0)), 1e-3)
+    scale = max(float(np.abs(b[np.isfinite(b)]).max(initial=0.0)), 1e-3)
     return bool(np.allclose(a, b, rtol=0, atol=_TOLERANCE * scale, equal_nan=True))
 
 

@@ -14,6 +14,7 @@ from optim.errors import (
     MeasurementError,
     OptimError,
 )
+from optim.graph.whole import check_whole
 from optim.models.interface import Interface, rows_of
 from optim.optional import optional_package
 
@@ -54,6 +55,7 @@ def openvino_ir(file: bytes) -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
         try:
+            check_whole(file)
             model = package.Core().read_model(file)
             package.save_model(model, path, compress_to_fp16=False)
         except Exception as error:

@@ -11,7 +11,7 @@ import onnx
 
 from optim.errors import ExportError, MeasurementError, first_line
 from optim.models.interface import Interface, Read
-from optim.models.probing import EXACT_INTEGERS, with_outputs
+from optim.models.probing import load_session, with_outputs
 from optim.runtime.providers import PROVIDERS, provider_of
 
 __all__ = ["GraphLevel", "InferenceSession", "Opener", "Session", "runtime_name"]
@@ -112,12 +112,11 @@ class InferenceSession:
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVELS[level])
         # Threads that spin while idle would disturb every other measurement on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry(*EXACT_INTEGERS)
         data = model if isinstance(model, bytes) else model.SerializeToString()
         if interface is not None:
             data = with_outputs(data, interface.inside)
         try:
-            session = ort.InferenceSession(
+            session = load_session(
                 data, options, providers=list(executed.order), enable_fallback=False
             )
         except Exception as error:

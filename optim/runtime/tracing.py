@@ -14,7 +14,7 @@ import numpy as np
 
 from optim.errors import ExportError, first_line
 from optim.models.interface import Interface
-from optim.models.probing import EXACT_INTEGERS
+from optim.models.probing import load_session
 
 __all__ = ["Traced", "owner_of", "trace_operators"]
 
@@ -68,14 +68,13 @@ def trace_operators(
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
-        options.add_session_config_entry(*EXACT_INTEGERS)
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
         if rewritten is not None:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
             options.optimized_model_filepath = str(rewritten)
         try:
-            session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+            session = load_session(file, options, providers=["CPUExecutionProvider"])
             interface = interface or Interface(session.get_inputs()[0].name)
             fed = interface.inputs(interface.pieces(inputs)[0])
             for _ in range(runs + _WARM_UP):

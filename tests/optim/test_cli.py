@@ -272,6 +272,22 @@ def test_an_interrupt_is_quiet(optim, monkeypatch):
     assert optim("models") == (130, "", "")
 
 
+def test_a_defect_is_one_sentence_and_no_regression(optim, monkeypatch):
+    def broken():
+        raise IndexError("pop from an empty list")
+
+    monkeypatch.delenv("OPTIM_DEBUG", raising=False)
+    monkeypatch.setattr("optim.models.cards.model_cards", broken)
+    code, text, error = optim("models")
+    assert (code, text) == (70, "")
+    assert "defect of Optim Studio: IndexError: pop from an empty list." in error
+    assert "Traceback" not in error
+    monkeypatch.setenv("OPTIM_DEBUG", "1")
+    code, _, error = optim("models")
+    assert code == 70
+    assert "Traceback" in error
+
+
 def test_a_failed_result_is_exit_code_1_and_still_json(optim, tmp_path, monkeypatch):
     monkeypatch.setattr(Verification, "problem", "It differs.")
     code, text, error = optim("run", "recipe.yaml", "--out", tmp_path / "out", "--json")
@@ -584,6 +600,32 @@ def test_a_gate_without_labels_needs_the_baselines_file(optim, folder, wine_file
     assert "samples that stay the same" in err
 
 
+def test_a_gate_for_quantities_asks_for_the_error_and_not_for_the_same_outputs(optim, folder):
+    x = np.random.default_rng(0).standard_normal((200, 4), np.float32)
+    np.savez("heights.npz", x=x, y=x @ np.float32([1, 2, 3, 4]) + 0.05)
+    weights = {"poor": [1, 2, 0, 0], "good": [1, 2, 3, 3.99], "worse": [0.9, 1.8, 0, -1]}
+    for name, rows in weights.items():
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "g",
+            [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 4])],
+            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 1])],
+            [onnx.numpy_helper.from_array(np.float32(rows)[:, None], "w")],
+        )
+        opsets = [onnx.helper.make_opsetid("", 17)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), f"{name}.onnx")
+    data = ("--data", "heights.npz")
+    assert optim("measure", "poor.onnx", *data, "--save-baseline", "base.json")[0] == 0
+    for name, code, outcome in (("good", 0, "holds"), ("worse", 1, "regressed")):
+        found = optim("check", f"{name}.onnx", *data, "--against", "base.json", "--json")
+        assert found[0] == code
+        assert obeys_schema(json.loads(found[1]))
+        (criterion,) = json.loads(found[1])["criteria"]
+        assert (criterion["name"], criterion["outcome"]) == ("mse", outcome)
+    loose = ("--against", "base.json", "--max-loss-points", "100")
+    assert optim("check", "worse.onnx", *data, *loose)[0] == 0
+
+
 def test_near_chance_says_what_to_check(optim, wine_files):
     arguments = ("measure", "wine.safetensors", "--data", "turned.npz")
     code, text, err = optim(*arguments)
@@ -597,6 +639,22 @@ def test_near_chance_says_what_to_check(optim, wine_files):
     names = ",".join(order["options"]["class_names"])
     _, text, _ = optim(*arguments[:3], f"turned.npz?class_names={names}", "--json")
     assert json.loads(text)["accuracy"]["value"] > 0.9
+
+
+def test_data_with_some_of_the_models_classes_are_never_counted_wrongly_in_silence(
+    optim, wine_files
+):
+    data = open_data("wine")
+    samples = data.part("test").take(np.flatnonzero(data.targets("test") > 0))
+    names = np.array(data.task.class_names)
+    np.savez("two.npz", x=samples.inputs, y=names[samples.targets])
+    arguments = ("measure", "wine.safetensors", "--data")
+    for more in ((), ("--json",)):
+        _, _, err = optim(*arguments, "two.npz", *more)
+        assert "'cultivar 2' is taken for 'cultivar 1'" in err
+    _, text, err = optim(*arguments, f"two.npz?class_names={','.join(names)}", "--json")
+    assert json.loads(text)["accuracy"]["value"] > 0.9
+    assert "is taken for" not in err
 
 
 def test_normalisation_behind_a_file_replaces_the_models(optim, wine_files):

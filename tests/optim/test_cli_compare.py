@@ -42,6 +42,13 @@ def test_json_has_changes_front_and_descent(optim):
     assert [node["parents"] for node in found["descent"]] == [[], ["model:wine-mlp"]]
 
 
+@pytest.mark.parametrize("budget", ["nan", "-1", "inf"])
+def test_a_budget_that_is_no_amount_is_refused(optim, budget):
+    code, out, err = optim("model:wine-mlp", "four.yaml", "--budget", budget, "--json")
+    assert (code, out) == (2, "")
+    assert f"--budget must be a number from 0: got {budget}." in err
+
+
 def test_a_table_says_what_is_the_reference(optim):
     code, out, _ = optim("model:wine-mlp", "four.yaml")
     assert code == 0

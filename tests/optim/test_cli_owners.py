@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,15 @@ def test_everything_of_an_owner_is_deleted_and_counted(optim, ann, store):  # no
     _, text, _ = optim("audit", "--json", "--what", "deleted")
     (entry,) = json.loads(text)["entries"]
     assert (entry["who"], entry["of"]) == ("operator", "user-ann")
+
+
+@pytest.mark.parametrize("who", ["", "../models", "nobody", "user-eve"])
+def test_who_is_not_listed_cannot_be_deleted(who, optim, ann, store, give, monkeypatch):  # noqa: F811
+    give.model("by-command", "")
+    monkeypatch.setattr(Path, "unlink", lambda *a, **k: pytest.fail("a file was removed"))
+    code, text, said = optim("owners", "delete", who, "--yes")
+    assert (code, text) == (2, "")
+    assert f"{who!r} has nothing here" in said
 
 
 def test_nothing_is_deleted_that_was_not_confirmed(optim, ann, store, monkeypatch):  # noqa: F811

@@ -21,6 +21,7 @@ from optim.gate import (
     agreement_criterion,
     bytes_criterion,
     check_model,
+    error_criterion,
     latency_criterion,
     samples_needed,
     sqnr_criterion,
@@ -241,6 +242,26 @@ def test_outputs_that_are_no_classes_are_held_against_an_sqnr(low, high, outcome
     assert sqnr_criterion(None, 20.0).outcome is Outcome.HOLDS, "there is no difference"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "limit", "outcome"),
+    [
+        (0.0, 0.0, 0.0, Outcome.HOLDS),
+        (1.0, 1.0, 0.0, Outcome.HOLDS),
+        (0.5, 1.01, 1.0, Outcome.HOLDS),
+        (0.9, 1.2, 10.0, Outcome.INCONCLUSIVE),
+        (1.11, 1.2, 10.0, Outcome.REGRESSED),
+    ],
+)
+def test_a_squared_error_is_held_against_percent_more_than_the_baselines(low, high, limit, outcome):
+    change = Comparison(Quantity((low + high) / 2, "x", low, high, 50), better="lower")
+    found = error_criterion(change, limit)
+    assert (found.outcome, found.name, found.unit) == (outcome, "mse", "x")
+    assert found.limit == pytest.approx(1 + limit / 100)
+    assert ("samples would decide" in found.detail) == (outcome is Outcome.INCONCLUSIVE)
+    with pytest.raises(ConfigError, match="max_loss_points must be a number from 0"):
+        error_criterion(change, -1)
+
+
 # --- baselines ----------------------------------------------------------------------------------
 
 
@@ -367,6 +388,13 @@ def test_what_is_no_baseline_is_refused_with_the_command_that_writes_one(tmp_pat
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(ConfigError, match="--save-baseline"):
         Baseline.load(tmp_path / "b.json")
+
+
+def test_a_baseline_with_a_number_beyond_all_numbers_is_none(tmp_path):
+    path = Baseline.of(measured(), seed=0).save(tmp_path / "b.json")
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1e400'))
+    with pytest.raises(ConfigError, match="--save-baseline"):
+        Baseline.load(path)
 
 
 def test_a_detector_is_held_against_what_its_baseline_finds():

@@ -171,18 +171,57 @@ def test_an_onnx_file_is_taken_in_and_can_be_changed():
     assert module.last.weight.T.flatten().tolist() == list(range(39))
 
 
-def outside_onnx():
+def outside_onnx(location="/etc/passwd"):
     weight = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[13, 3])
     weight.data_location = TensorProto.EXTERNAL
-    weight.external_data.add(key="location", value="/etc/passwd")
+    weight.external_data.add(key="location", value=location)
     return onnx_for_wine(weight=weight)
+
+
+@pytest.mark.parametrize("home", [None, "store here"])
+def test_a_file_is_opened_in_an_empty_folder(home, own_home, tmp_path, monkeypatch):
+    seen = []
+
+    def look(command, **options):
+        seen.append((list(options["cwd"].iterdir()), options["env"].get("OPTIM_HOME")))
+        return RUN([sys.executable, "-c", 'print(\'{"answer": "x"}\')'], **options)
+
+    monkeypatch.chdir(tmp_path)
+    if home:
+        monkeypatch.setenv("OPTIM_HOME", home)
+    monkeypatch.setattr(subprocess, "run", look)
+    assert take_model(onnx_for_wine(), "w.onnx", data="wine") == "x"
+    assert seen == [([], str(tmp_path / home if home else own_home))]
 
 
 def node(op_type, inputs, outputs, **attributes):
     return helper.make_node(op_type, inputs, outputs, **attributes)
 
 
+def outside_in_a_branch():
+    """Return a model that reads, in both branches of an ``If``, what lies in the working folder."""
+
+    def branch(name):
+        weight = onnx.ModelProto.FromString(outside_onnx("secrets.bin")).graph.initializer[0]
+        weight.name = name
+        shown = helper.make_tensor_value_info(f"{name}2", TensorProto.FLOAT, [13, 3])
+        return helper.make_graph(
+            [node("Identity", [name], [f"{name}2"])], name, [], [shown], [weight]
+        )
+
+    branches = {"then_branch": branch("a"), "else_branch": branch("b")}
+    return onnx_for_wine(
+        nodes=[
+            node("Constant", [], ["yes"], value=numpy_helper.from_array(np.array(True))),
+            node("If", ["yes"], ["v"], **branches),
+            node("Gemm", ["x", "v"], ["y"]),
+        ]
+    )
+
+
 HOSTILE_ONNX = {
+    "outside in a branch": outside_in_a_branch,
+    "numbers in itself": lambda: outside_onnx("evil.onnx"),
     "no model": lambda: b"\x00" * 400,
     "cut off": lambda: onnx_for_wine()[:-40],
     "outside": outside_onnx,
@@ -211,7 +250,9 @@ HOSTILE_ONNX = {
 
 
 @pytest.mark.parametrize("make", HOSTILE_ONNX.values(), ids=HOSTILE_ONNX)
-def test_a_hostile_onnx_file_is_refused_in_one_sentence(make):
+def test_a_hostile_onnx_file_is_refused_in_one_sentence(make, tmp_path, monkeypatch):
+    (tmp_path / "secrets.bin").write_bytes(bytes(13 * 3 * 4))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UnsupportedModelError) as caught:
         take_model(make(), "evil.onnx", data="wine")
     assert caught.value.message.count("\n") == 0

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.cards import model_cards
 from optim.models.checkpoint import save_checkpoint
 from optim.models.input_spec import InputSpec
-from optim.models.open import open_registered_model
+from optim.models.open import open_model, open_registered_model
 from optim.models.zoo import ZOO
 from optim.techniques.quantize import Quantize
 from tests.helpers import (
@@ -55,6 +57,18 @@ def test_the_architecture_is_found_where_only_one_fits(tmp_path):
     torch.save(ZOO["ds-cnn"].build((1, 8, 8), 10).state_dict(), tmp_path / "d.pt")
     name = add_model(tmp_path / "d.pt", data="digits")
     assert model_cards()[name].architecture == {"ds-cnn": {}}
+
+
+def test_a_graph_whose_outputs_are_not_finite_is_refused(tmp_path):
+    model = onnx.load_from_string(onnx_bytes(open_model("mlp", data=open_data("wine"))))
+    name = model.graph.output[0].name
+    model.graph.node[-1].output[0] = "finite"
+    model.graph.node.append(onnx.helper.make_node("Log", ["least"], ["none"]))
+    model.graph.node.append(onnx.helper.make_node("Add", ["finite", "none"], [name]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32([-1]), "least"))
+    (tmp_path / "w.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedModelError, match="its outputs are not finite"):
+        add_model(tmp_path / "w.onnx", data="wine")
 
 
 def test_images_too_small_for_an_architecture_are_refused(tmp_path):

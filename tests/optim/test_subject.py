@@ -8,6 +8,7 @@ import torch
 
 from optim.data import Dataset, Regression, Unlabelled, part_hash
 from optim.data.options import Normalisation
+from optim.data.task import Classification
 from optim.errors import DataError, UnsupportedModelError
 from optim.measure.evaluate import predict
 from optim.models.bundle import Provenance
@@ -16,7 +17,7 @@ from optim.models.input_spec import InputSpec
 from optim.models.open import fresh_model
 from optim.models.zoo import ZOO
 from optim.recipe import Recipe
-from optim.subject import check_fit, fitting_data, open_subject, refusals
+from optim.subject import check_fit, fitting_data, open_subject, order_note, refusals
 from optim.techniques import TECHNIQUES
 from tests.helpers import data_for, tiny_bundle
 
@@ -192,6 +193,20 @@ def test_options_of_the_data_replace_what_they_name_of_the_models_input(
     monkeypatch.setattr("optim.subject.open_any_data", lambda ref, base: data)
     spec = open_subject(Recipe("model.safetensors", "own"), base=tmp_path).bundle.spec
     assert (spec.scale, spec.mean, spec.std) == expected
+
+
+def test_data_that_number_the_models_classes_otherwise_say_so():
+    bundle = tiny_bundle("mlp")
+    names = bundle.task.class_names
+    data = data_for(bundle)
+    assert fitting_data(bundle, data).notes == ()
+    assert order_note(bundle, replace(data, task=Classification(names[:2]))) == ""
+    assert order_note(bundle, replace(data, task=Classification(("another", names[0])))) == ""
+    some = fitting_data(bundle, replace(data, task=Classification(names[2:])))
+    (note,) = some.notes
+    assert f"2 of the model's 4 classes and number them otherwise: {names[2]!r}" in note
+    assert f"is taken for {names[0]!r}" in note
+    assert f"class_names={', '.join(names)}." in note
 
 
 def test_fresh_weights_for_data_without_labels_have_the_usual_ten_outputs():

@@ -90,9 +90,11 @@ class _Text(TableFile):
             self.notes = ("Text is read as Latin-1: it is not UTF-8.",)
         if b"\0" in data[:65_536]:
             raise DataError(f"{name!r} is not text.", hint="Save the table as CSV in UTF-8.")
-        first = next(self._lines())
+        first = next(self._lines(), "")
         self._delimiter = self._delimiter_of(first)
-        header = [cell.strip() for cell in next(self._rows())]
+        header = [cell.strip() for cell in next(self._rows(), [])]
+        if not header:
+            raise DataError(f"{name!r} is empty.")
         if len(header) > MAX_COLUMNS:
             raise DataError(
                 f"{name!r} has {len(header):,} columns: at most {MAX_COLUMNS:,} are allowed."

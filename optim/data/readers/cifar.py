@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from optim.data.class_names import can_be_shown
 from optim.data.dataset import Dataset
 from optim.data.options import NO_LABELS, DataOptions
 from optim.data.readers._pickled import read_pickled
@@ -224,7 +225,7 @@ def _pickled_names(place: Place, name: str, key: str) -> tuple[str, ...]:
 
 def _legal(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return names of classes, or nothing where they could not be shown."""
-    fine = all(name.isprintable() and 0 < len(name) <= 80 for name in names)
+    fine = all(name and can_be_shown(name) for name in names)
     return names if fine and len(names) in (10, 20, 100) and len(set(names)) == len(names) else ()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from optim.data.class_names import check_class_names
 from optim.data.dataset import Dataset, Samples, cached_json, cached_part
 from optim.data.folder import MAX_CLASSES, MAX_DECODED_BYTES, is_sample
 from optim.data.options import NO_LABELS, DataOptions
@@ -304,12 +305,23 @@ def _classes(
     names = sorted(found, key=float) if numeric else sorted(found)
     if len(names) < 2:
         raise DataError(f"Column {target!r} holds one class only.")
+    check_class_names(names, lambda name: _place_of(name, target, texts))
     place = {name: i for i, name in enumerate(names)} | {MISSING: NO_LABEL}
     labels = {
         part: np.array([place[str(text)] for text in values], np.int64)
         for part, values in texts.items()
     }
     return names, labels
+
+
+def _place_of(name: str, target: str, texts: Mapping[str, np.ndarray]) -> str:
+    part, row = next(
+        (part, rows[0] + 1)
+        for part, values in texts.items()
+        if len(rows := np.flatnonzero(values == name))
+    )
+    of = f" of {part}" if len(texts) > 1 else ""
+    return f"Row {row:,} of column {target!r}{of}"
 
 
 def _taken(contents: Contents, rows: np.ndarray) -> Contents:

@@ -7,13 +7,14 @@ import time
 import pytest
 
 from optim.access.audit import entries
-from optim.belongings.found import belongings, mark_used, owners
+from optim.belongings.found import belongings, files_of, mark_used, owners
 from optim.belongings.removal import Removed, remove_all, sweep
 from optim.devices.own import keep_probe
 from optim.errors import ConfigError
 from optim.export.downloads import find_export
+from optim.models.cards import model_cards
 from optim.runs.run import State
-from optim.storage import cache_home, card_file, store_home
+from optim.storage import ASSETS, cache_home, card_file, store_home
 from optim.stored import stored_file, students_home
 from tests.optim.devices.test_calibration import made
 
@@ -39,6 +40,20 @@ def test_everything_somebody_has_is_found(two, store):
     assert 200 < ann.upload_bytes < 1000
     assert owners(store) == ["ann", "bob"]
     assert belongings("eve", store).is_empty
+
+
+@pytest.mark.parametrize("who", ["", "../models", "ann/.."])
+def test_what_is_no_owners_id_has_nothing_and_loses_nothing(who, two, store):
+    for ask in (belongings, remove_all):
+        with pytest.raises(ConfigError, match=r"must (be the id|consist of)"):
+            ask(who, store)
+    assert owners(store) == ["ann", "bob"]
+
+
+def test_what_ships_is_nobodys_upload():
+    shipped = [card for card in model_cards().values() if card.weights.is_relative_to(ASSETS)]
+    assert shipped
+    assert not any(path.is_relative_to(ASSETS) for card in shipped for path in files_of(card))
 
 
 def test_all_of_one_owner_goes_and_nothing_of_another(two, store):

@@ -148,6 +148,10 @@ REFUSED = {
     "no class folder": ({"README.txt": b""}, "found none"),
     "one class": ({"cat/1.png": None}, "at least two class folders: found one .'cat'."),
     "one class, wrapped": ({"all/cat/1.png": None}, "found one .'cat'."),
+    "a long name": (
+        {"cat/1.png": None, f"{'dog' * 50}/1.png": None},
+        "A folder of .* holds no name of a class that can be shown: .* has 150 characters",
+    ),
     "empty class": ({"cat/1.png": None, "dog/": b""}, "class folder 'dog' .* holds no image"),
     "image at the top": ({"1.png": None, "cat/1.png": None}, "'1.png' lies in no class folder"),
     "text in a class": (

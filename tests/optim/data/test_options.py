@@ -151,6 +151,18 @@ def test_other_names_rename_the_classes(npz):
         open_data(f"{path}?class_names=cat")
 
 
+def test_classes_that_are_some_of_the_models_are_numbered_by_name(pack, two_classes):
+    path = pack(two_classes)
+    data = open_data(f"{path}?class_names=bird,dog,cow,cat")
+    assert data.task.class_names == ("bird", "dog", "cow", "cat")
+    assert data.targets("all").tolist() == data.part("all").targets.tolist() == [3, 3, 1]
+
+
+def test_names_of_which_the_data_have_only_some_are_refused(pack, two_classes):
+    with pytest.raises(DataError, match=r"class_names has some classes of .* and lacks 'cat'"):
+        open_data(f"{pack(two_classes)}?class_names=bird,dog,cow")
+
+
 def test_own_names_in_another_order_number_the_classes_anew(pack, two_classes):
     path = pack(two_classes)
     data = open_data(f"{path}?class_names=dog,cat")

@@ -134,6 +134,11 @@ def test_classes_are_named_and_ordered_as_the_model_has_them(opened):
     assert "another order" in turned.reasons["class_names"]
     others = guess_options(texts, Expected((3, 4, 4), class_names=("ant", "bee")))
     assert others.options.class_names == ()
+    more = guess_options(texts, Expected((3, 4, 4), class_names=("ant", "dog", "cat")))
+    assert more.options.class_names == ("ant", "dog", "cat")
+    assert "2 of the model's 3 classes, numbered otherwise" in more.reasons["class_names"]
+    as_it_is = guess_options(texts, Expected((3, 4, 4), class_names=("cat", "dog", "ant")))
+    assert as_it_is.options.class_names == ()
 
 
 def test_what_somebody_said_is_not_guessed_anew(opened):

@@ -108,6 +108,20 @@ def test_classes_in_another_order_are_found_on_samples_that_did_not_suggest_it(b
     assert "'blue' is output 2" in found.sentence
 
 
+def test_some_of_the_models_classes_in_another_order_come_with_the_option(by_colour):
+    data, samples = coloured()
+    data = replace(data, task=Classification(("green", "blue")))
+    rows = np.flatnonzero(samples.targets > 0)
+    samples = samples.take(np.random.default_rng(0).permutation(rows))
+    samples = replace(samples, targets=samples.targets - 1)
+    found = checks(by_colour, data, samples)["label order"]
+    assert found.accuracy.value == 1.0
+    assert found.options == {"class_names": ["red", "green", "blue"]}
+    others = replace(data, task=Classification(("red", "sky")))  # names in another sense
+    found = checks(by_colour, others, samples)["label order"]
+    assert found.options == {"class_names": ["output 0", "red", "sky"]}
+
+
 def test_noise_is_no_hint(by_colour):
     data, samples = coloured()
     shuffled = np.random.default_rng(1).permutation(samples.targets)

@@ -53,6 +53,17 @@ def test_a_large_difference_is_beyond_noise_and_a_small_one_is_not():
     assert said(few, targets).against(right).direction == "same"
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_outputs_that_are_not_finite_are_no_answers(value):
+    good, bad = said([0, 1], [0, 1]), said([0, 1], [0, 1])
+    bad.outputs[1, 2] = value
+    asked = (bad.accuracy, bad.class_accuracy, bad.confusion)
+    compared = (lambda: bad.against(good), lambda: good.against(bad), lambda: good.agreement(bad))
+    for ask in (*asked, *compared):
+        with pytest.raises(MeasurementError, match="outputs that are not finite"):
+            ask()
+
+
 def test_models_are_compared_on_the_same_samples_only():
     first, second = said([0, 1], [0, 1]), said([0, 1], [0, 1])
     moved = Predictions(second.ids[::-1], second.outputs, second.targets)

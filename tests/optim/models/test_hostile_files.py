@@ -379,6 +379,15 @@ def test_a_plain_file_opens(onnx_path):
     assert bundle.provenance.seen is None
 
 
+def test_names_that_are_not_utf8_are_refused(onnx_path):
+    path = onnx_path(shape=["size"])
+    content = path.read_bytes()
+    assert content.count(b"size") == 1
+    path.write_bytes(content.replace(b"size", b"s\xff\xfee"))
+    with pytest.raises(UnsupportedModelError, match="holds names that are not UTF-8"):
+        open_onnx(path)
+
+
 def external(location, **entries):
     weight = onnx.TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[3, 2])
     weight.data_location = TensorProto.EXTERNAL

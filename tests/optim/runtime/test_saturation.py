@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from optim.instructions import vnni_here
-from optim.runtime import session
+from optim.models import probing
 from optim.runtime.deployed import deployed_graph, deployed_sizes
 from optim.runtime.saturation import pairs_at_risk, saturating_graph
 from optim.runtime.session import InferenceSession
@@ -202,7 +202,7 @@ def test_reduced_range_leaves_nothing_to_lose(family):
 @pytest.mark.skipif(vnni_here() is not False, reason="this processor does not add in 16 bits")
 @pytest.mark.parametrize("family", ["resnet", "mobilenet", "vit", "mlp", "cnn-1d", "cells"])
 def test_a_processor_without_vnni_computes_just_that(family, monkeypatch):
-    monkeypatch.setattr(session, "EXACT_INTEGERS", ("session.x64quantprecision", "0"))
+    monkeypatch.setattr(probing, "EXACT_INTEGERS", ("session.x64quantprecision", "0"))
     bundle = tiny_bundle(family)
     bundle = Quantize(samples=32).apply(bundle, context_for(bundle)).bundle
     graph, x = deployed_graph(bundle), inputs_for(bundle, 32).numpy()

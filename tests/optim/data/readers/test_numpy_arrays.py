@@ -47,6 +47,28 @@ def refuses(path, reason, **options):
     assert str(path.parent) not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        ("\ud800", r"Row 3 of the labels '.*y' holds no name of a class that can be shown"),
+        ("\x1b[31mred", r"Row 3 of the labels '.*y' holds no name"),
+        ("x" * 121, r"'x{40}' has 121 characters; 120 printable ones are allowed"),
+    ],
+    ids=["half a pair", "an escape", "too long"],
+)
+def test_labels_that_cannot_be_shown_are_refused_with_their_row(npz, odd, reason):
+    path = npz(x=images(4), y=np.array(["a", "b", odd, "b"]))
+    refuses(path, reason)
+    np.savez(path.with_name("bytes.npz"), x=images(4), y=np.array([b"a", b"b", b"a\n", b"b"]))
+    refuses(path.with_name("bytes.npz"), "Row 3")
+
+
+def test_labels_beyond_all_characters_are_no_text(npz):
+    text = np.array(["ab", "ba", "ab", "ba"])
+    text.view(np.uint32)[5] = 0xFFFFFFFF
+    refuses(npz(x=images(4), y=text), "Row 3 of the labels '.*y' is not text")
+
+
 NAMES = {
     "x and y": ("x", "y"),
     "images and labels": ("images", "labels"),

@@ -277,6 +277,9 @@ def test_no_damage_to_parquet_escapes_as_another_error(own_cache, tmp_path):
 
 REFUSED = {
     "empty": ("", "is empty"),
+    "a mark of byte order": ("\ufeff", "is empty"),
+    "a space that breaks no line": ("\xa0", "is empty"),
+    "a mark between files": ("\x1c", "is empty"),
     "header only": (HEADER, "holds no row below its header"),
     "ragged": (f"{HEADER}\n1,red,yes,ant\n1,red,yes", "Row 2 of 'data.csv' has 3 cells and the"),
     "strings among numbers": (
@@ -292,6 +295,14 @@ REFUSED = {
     "too few rows": ("a,y\n1,0\n2,1", "too few rows: its validation part would be empty"),
     "nothing to predict from": ("y\n" + "\n".join("01" * 20), "no column to predict from"),
     "open quotation": (f'{HEADER}\n1,"red,yes,ant\n' + "\n".join(rows()), "cannot be read as a ta"),
+    "a class that cannot be shown": (
+        f"{HEADER}\n" + "\n".join([*rows(), *["1,red,yes,\x1b[31mant"] * 9]),
+        "Row 61 of column 'species' holds no name of a class that can be shown",
+    ),
+    "a class of many words": (
+        f"{HEADER}\n" + "\n".join([*rows(), *[f"1,red,yes,{'a' * 200}"] * 9]),
+        "has 200 characters; 120 printable ones are allowed",
+    ),
     "binary": ("a,y\n\0\0\0\0,1", "is not text"),
 }
 
