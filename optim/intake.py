@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from optim.access.names import capability
 from optim.data.added import options_of
-from optim.errors import OptimError, RunError, UnsupportedModelError
+from optim.errors import DataError, OptimError, RunError, UnsupportedModelError
 from optim.hashing import digest, digest_bytes
 from optim.models.programs import SUFFIXES, uploads_are_trusted
 from optim.processes import ask_child, limit_resources, refusal
@@ -244,7 +244,12 @@ _LONGEST_STEM = 60
 
 def _ask(question: str, about: Mapping[str, Upload | str], arguments: dict[str, Any]) -> Any:
     """Ask a process of its own about uploads, or about what is registered under a name."""
-    endings = {k: _ending(k, v.filename) for k, v in about.items() if isinstance(v, Upload)}
+    uploads = {kind: one for kind, one in about.items() if isinstance(one, Upload)}
+    endings = {kind: _ending(kind, one.filename) for kind, one in uploads.items()}
+    for one in uploads.values():
+        if not one.content:
+            name = f"{_stem(one.filename)}{Path(one.filename).suffix}"
+            raise DataError(f"{name!r} is empty: it has 0 bytes.", hint="Choose the file again.")
     home = cache_home() / "intake"
     home.mkdir(parents=True, exist_ok=True)
     with _AT_ONCE, tempfile.TemporaryDirectory(dir=home) as folder:

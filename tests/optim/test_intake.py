@@ -393,7 +393,7 @@ HOSTILE = {
     "no finite value": (npz(x=np.full((9, 2), np.nan), y=np.arange(9)), "a.npz", "not finite"),
     "one class": (npz(x=X, y=Y * 0), "a.npz", "of one class"),
     "empty table": (b"", "a.csv", "'a.csv' is empty"),
-    "empty array": (b"", "a.npy", "is not an array of numpy"),
+    "empty array": (b"", "a.npy", "is empty: it has 0 bytes"),
     "no parquet": (b"PAR1" * 20, "a.parquet", "is not a Parquet file"),
     "unknown option": (npz(x=X, y=Y), "a.npz", "no labels 'w'|no array 'w'"),
 }
@@ -430,7 +430,7 @@ def test_what_the_process_does_not_answer_is_a_sentence(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: Done())
     with pytest.raises(RunError, match="within the limits of memory and time"):
-        take_model(b"", "m.pt", data="wine")
+        take_model(b"x", "m.pt", data="wine")
 
 
 def test_too_long_is_a_sentence(monkeypatch):
@@ -439,7 +439,7 @@ def test_too_long_is_a_sentence(monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", late)
     with pytest.raises(RunError, match="took too long"):
-        take_model(b"", "m.pt", data="wine")
+        take_model(b"x", "m.pt", data="wine")
 
 
 def limited(code):
@@ -492,3 +492,10 @@ def test_the_limits_hold_before_the_file_is_looked_at():
         env=child_environment(),
     )
     assert json.loads(done.stdout) == {"answer": str(intake._MEMORY_BYTES)}
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.safetensors", "m.pt"])
+def test_an_empty_file_is_called_empty_without_a_process(name, monkeypatch):
+    monkeypatch.setattr(intake, "ask_child", lambda *asked, **more: pytest.fail("was asked"))
+    with pytest.raises(DataError, match=f"'{name}' is empty"):
+        take_model(b"", name, data="wine")
