@@ -57,6 +57,7 @@ __all__ = [
     "export_recipe",
     "measure",
     "measure_model",
+    "relocated",
     "run",
 ]
 
@@ -209,7 +210,7 @@ class RunResult:
         """
         folder = Path(folder)
         try:
-            recipe = _moved(self.recipe, self.base, folder)
+            recipe = relocated(self.recipe, self.base, folder)
             written, scorecard, report, file = (folder / name for name in WRITTEN)
             write_atomic(written, recipe.to_yaml().encode())
             scores = json.dumps(self.to_json(), indent=1) + "\n"
@@ -341,12 +342,20 @@ def export_recipe(
     )
 
 
-def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
-    """Return a recipe whose relative files are found from another folder."""
+def relocated(recipe: Recipe, base: Path, folder: Path) -> Recipe:
+    """Return a recipe whose relative files are found from another folder.
+
+    Args:
+        recipe: Names a model and data.
+        base: Folder that its files are relative to.
+        folder: Folder that they shall be relative to.
+    """
 
     def moved(ref: str) -> str:
         path = Path(ref).expanduser()
-        return ref if path.is_absolute() else Path(os.path.relpath(base / path, folder)).as_posix()
+        if path.is_absolute() or ref.startswith("hf://"):
+            return ref
+        return Path(os.path.relpath(base / path, folder)).as_posix()
 
     model, data = recipe.model, recipe.data
     architecture, colon, file = model.partition(":")
