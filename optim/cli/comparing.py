@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +59,10 @@ def compare(
 
     if cost not in COSTS:
         raise ConfigError(f"--cost must be one of {', '.join(COSTS)}: got {cost!r}.", field="cost")
+    if budget is not None and not 0 <= budget < math.inf:
+        raise ConfigError(
+            f"--budget must be a finite number from 0: got {budget:g}.", field="budget"
+        )
     if reference > len(models):
         raise ConfigError(
             f"--reference must be from 1 to {len(models)}: got {reference}.", field="reference"

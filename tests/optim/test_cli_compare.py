@@ -58,6 +58,8 @@ def test_a_table_says_what_is_the_reference(optim):
     [
         (["nosuchrun"], "There is no run"),
         (["model:wine-mlp", "--cost", "money"], "--cost must be one of"),
+        (["model:wine-mlp", "--budget", "nan", "--json"], "finite number from 0: got nan"),
+        (["model:wine-mlp", "--budget", "-1"], "finite number from 0: got -1"),
         (["model:wine-mlp", "--reference", "2"], "--reference must be from 1 to 1"),
     ],
 )
