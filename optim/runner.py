@@ -49,6 +49,7 @@ from optim.stored import Kept, kept_of, load_stored, store_result
 from optim.subject import Subject, check_lanes, check_models, open_subject
 
 __all__ = [
+    "WRITTEN",
     "Measured",
     "RunResult",
     "Tracker",
@@ -56,8 +57,12 @@ __all__ = [
     "export_recipe",
     "measure",
     "measure_model",
+    "relocated",
     "run",
 ]
+
+WRITTEN = ("recipe.yaml", "scorecard.json", "report.txt", "model.onnx")
+"""Files of a result in its folder."""
 
 Progress = Callable[[float, str], None]
 Tracker = Callable[[Entry], tuple[Resume, Callable[[dict[str, float]], None]]]
@@ -194,7 +199,7 @@ class RunResult:
         return "\n".join(lines) + "\n"
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``recipe.yaml``, ``scorecard.json``, ``model.onnx`` and ``report.txt``.
+        """Write the files of :data:`WRITTEN`.
 
         The recipe's relative files are written so that they are found from the folder.
 
@@ -205,15 +210,16 @@ class RunResult:
         """
         folder = Path(folder)
         try:
-            recipe = _moved(self.recipe, self.base, folder)
-            write_atomic(folder / "recipe.yaml", recipe.to_yaml().encode())
+            recipe = relocated(self.recipe, self.base, folder)
+            written, scorecard, report, file = (folder / name for name in WRITTEN)
+            write_atomic(written, recipe.to_yaml().encode())
             scores = json.dumps(self.to_json(), indent=1) + "\n"
-            write_atomic(folder / "scorecard.json", scores.encode())
-            write_atomic(folder / "report.txt", self.report().encode())
+            write_atomic(scorecard, scores.encode())
+            write_atomic(report, self.report().encode())
             # What an earlier run left there must not pass for this result.
-            (folder / "model.onnx").unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
             self.verification.require()
-            write_atomic(folder / "model.onnx", self.file)
+            write_atomic(file, self.file)
         except OSError as error:
             raise ExportError(
                 f"{folder.name!r} cannot be written: {error.strerror}.",
@@ -336,12 +342,20 @@ def export_recipe(
     )
 
 
-def _moved(recipe: Recipe, base: Path, folder: Path) -> Recipe:
-    """Return a recipe whose relative files are found from another folder."""
+def relocated(recipe: Recipe, base: Path, folder: Path) -> Recipe:
+    """Return a recipe whose relative files are found from another folder.
+
+    Args:
+        recipe: Names a model and data.
+        base: Folder that its files are relative to.
+        folder: Folder that they shall be relative to.
+    """
 
     def moved(ref: str) -> str:
         path = Path(ref).expanduser()
-        return ref if path.is_absolute() else Path(os.path.relpath(base / path, folder)).as_posix()
+        if path.is_absolute() or ref.startswith("hf://"):
+            return ref
+        return Path(os.path.relpath(base / path, folder)).as_posix()
 
     model, data = recipe.model, recipe.data
     architecture, colon, file = model.partition(":")

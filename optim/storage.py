@@ -7,8 +7,10 @@ can be deleted at any time; the store cannot.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +22,7 @@ __all__ = [
     "cache_home",
     "card_file",
     "card_stamp",
+    "check_writable",
     "checked_name",
     "store_home",
     "write_atomic",
@@ -54,7 +57,8 @@ def write_atomic(path: Path, write: bytes | Callable[[BinaryIO], object]) -> Pat
         OSError: If the disk is full or the folder cannot be written; ``path`` is then untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}"
+    # Short, however long the file's own name is.
+    temporary = path.parent / f".{secrets.token_hex(6)}"
     try:
         with temporary.open("xb") as file:
             if isinstance(write, bytes):
@@ -65,10 +69,33 @@ def write_atomic(path: Path, write: bytes | Callable[[BinaryIO], object]) -> Pat
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync(path.parent)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(temporary), temporary):
+            error.filename, error.filename2 = str(path), None
         raise
     return path
+
+
+def check_writable(path: Path) -> None:
+    """Find out before the work whether a file can be written where it shall be.
+
+    Args:
+        path: Where the file shall be; missing folders are made, and what is there stays.
+
+    Raises:
+        OSError: If it is a folder, its name is too long, or its folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    with contextlib.suppress(FileNotFoundError):
+        path.lstat()  # fails where the name is too long
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _sync(folder: Path) -> None:

@@ -27,7 +27,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="Ids of runs, recipe files (YAML), preset:NAME@MODEL, model:NAME, snapshot:ID.",
+            help="Ids of runs, recipe files (YAML), names of models, preset:NAME@MODEL, "
+            "snapshot:ID. Where a run or file has a model's name: model:NAME.",
         ),
     ],
     reference: Annotated[
@@ -44,7 +45,8 @@ def compare(
     """Put runs, recipes and models side by side, each against a reference.
 
     Quality is compared sample by sample where all were asked about the same validation samples, and
-    otherwise as independent measurements, which is said. Test samples are never looked at.
+    otherwise as independent measurements, which is said. Test samples are never looked at. Exit
+    code 2: the reference cannot be measured, or none of the others can.
     """
     if budget is not None and not 0 <= budget < math.inf:
         raise ConfigError(f"--budget must be a number from 0: got {budget:g}.", field="budget")
@@ -59,6 +61,10 @@ def compare(
 
     if cost not in COSTS:
         raise ConfigError(f"--cost must be one of {', '.join(COSTS)}: got {cost!r}.", field="cost")
+    if budget is not None and not 0 <= budget < math.inf:
+        raise ConfigError(
+            f"--budget must be a finite number from 0: got {budget:g}.", field="budget"
+        )
     if reference > len(models):
         raise ConfigError(
             f"--reference must be from 1 to {len(models)}: got {reference}.", field="reference"
@@ -96,21 +102,42 @@ def compare(
                 "descent": tree,
             }
         )
+        _check_compared(contenders, found)
         return
     _print(contenders, found)
+    _check_compared(contenders, found)
     if budget is not None:
         best_title = "none of them" if chosen is None else contenders[chosen].title
         typer.echo(f"Best within {budget:g} of {cost}: {best_title}")
 
 
 def _contender(name: str, run_of: Any) -> Contender:
+    from optim.models.cards import model_cards
     from optim.recipe import Recipe
+    from optim.runner import relocated
     from optim.runs.contenders import Contender, contender_of
 
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
-        return Contender(name, path.stem, "recipe", Recipe.load(path))
-    return contender_of(name, run_of)
+        recipe = relocated(Recipe.load(path), path.parent, Path())
+        return Contender(name, path.stem, "recipe", recipe)
+    return contender_of(f"model:{name}" if name in model_cards() else name, run_of)
+
+
+def _check_compared(contenders: list[Contender], found: dict[str, Any]) -> None:
+    """Refuse an answer in which nothing stands against anything.
+
+    Raises:
+        ConfigError: If nothing is known of the reference, or of all others.
+    """
+    unknown = [n for n, entry in enumerate(found["entries"]) if not entry.get("figures")]
+    reference = found["reference"]
+    if reference in unknown or 0 < len(unknown) == len(contenders) - 1:
+        number = reference if reference in unknown else unknown[0]
+        raise ConfigError(
+            f"Nothing was compared: {contenders[number].title} could not be measured. "
+            f"{found['entries'][number]['problem']}"
+        )
 
 
 def _try(ask: Any) -> None:

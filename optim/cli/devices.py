@@ -13,6 +13,7 @@ import typer
 from optim.cli._app import cli
 from optim.cli._options import Json
 from optim.cli._output import print_json, print_table, progress_bar, say_notes
+from optim.cli._written import check_written
 from optim.errors import ConfigError
 from optim.quantity import Comparison, format_value
 from optim.sweet_spot.fusion import LAYOUTS, LEVELS, Fusion, Level
@@ -100,6 +101,7 @@ def predict(
     from optim.devices.predict import predict as estimate
     from optim.devices.tables import read_workloads, write_estimates
 
+    check_written([out], [csv])
     rows = read_workloads(csv)
     estimates = estimate(rows)
     memories = predict_memory(rows)

@@ -32,6 +32,7 @@ from optim.cli._output import (
     say_notes,
     say_overlap,
 )
+from optim.cli._written import check_written, files_of, files_of_recipe
 from optim.data.generated import GENERATED
 from optim.errors import ConfigError, OptimError
 from optim.export.targets import TARGETS, container_notes, target_of
@@ -67,11 +68,16 @@ def measure(
     Samples without labels, and inputs that are made for the model where there is no data, tell
     nothing about accuracy: with --original they tell how closely it follows another model.
     """
-    from optim.gate import Baseline
+    from optim.gate.baseline import Baseline, check_place
     from optim.runner import measure_model
 
     if save_baseline:
-        _check_baseline_path(save_baseline)
+        check_place(save_baseline)
+        check_written(
+            (save_baseline, save_baseline.with_suffix(".onnx")),
+            files_of(model, data, original),
+            "--save-baseline",
+        )
     with progress_bar() as progress:
         found = measure_model(
             model,
@@ -155,10 +161,11 @@ def run(
     file is refused, with exit code 1, if it does not do in ONNX Runtime what was simulated.
     """
     from optim.recipe import Recipe
+    from optim.runner import WRITTEN
     from optim.runner import run as run_recipe
 
     steps = Recipe.load(recipe)
-    out.mkdir(parents=True, exist_ok=True)
+    check_written((out / name for name in WRITTEN), files_of_recipe(steps, recipe))
     with progress_bar() as progress:
         result = run_recipe(steps, base=recipe.parent, progress=progress)
     try:
@@ -191,6 +198,7 @@ def export(
     if out.suffix != suffix:
         raise ConfigError(f"A file of kind {target} ends in {suffix}: got {out.name!r}.")
     steps = Recipe.load(recipe)
+    check_written([out], files_of_recipe(steps, recipe))
     with progress_bar() as progress:
         made = export_recipe(steps, target, base=recipe.parent, progress=progress)
     write_atomic(out, made.data)
@@ -254,6 +262,9 @@ def check(
 
     try:
         baseline = Baseline.load(against)
+        read = [against, against.with_suffix(".onnx"), *files_of(file, data)]
+        for option, path in (("--junit", junit), ("--markdown", markdown)):
+            check_written([path] if path else [], read, option)
         with progress_bar() as progress:
             found = measure_model(
                 file,
@@ -326,10 +337,3 @@ def _say_order(found: Measured) -> None:
 
     note = order_note(found.subject.bundle, found.subject.data)
     say_notes([note] if note else [])
-
-
-def _check_baseline_path(path: Path) -> None:
-    """Refuse before the work what would fail after it."""
-    if path.suffix != ".json":
-        raise ConfigError(f"A baseline is a .json file: got {path.name!r}.")
-    path.parent.mkdir(parents=True, exist_ok=True)

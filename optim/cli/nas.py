@@ -23,7 +23,9 @@ from optim.cli._searching import (
     tell,
     watched,
 )
+from optim.cli._written import check_written, files_of
 from optim.search.figures import times_text
+from optim.search.found import own_files
 from optim.search.nas.asked import METHODS, PRECISIONS, PREDICTOR
 from optim.search.nas.families import FAMILIES, SHARED
 from optim.search.nas.proxies import PROXIES
@@ -147,6 +149,8 @@ def nas(
         study=study,
         seed=seed,
     )
+    if out is not None:
+        check_written(own_files(out), files_of(data))
     torch.set_num_threads(available_cores())
     with watched(asked.name, to_stderr=as_json) as watch:
         search = ArchitectureSearch(

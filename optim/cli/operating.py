@@ -14,6 +14,7 @@ import typer
 from optim.cli._app import cli
 from optim.cli._options import Trust
 from optim.cli._output import print_table, progress_bar
+from optim.cli._written import check_free
 from optim.data.generated import GENERATED
 from optim.errors import ConfigError, MissingDependencyError
 from optim.storage import ASSETS
@@ -34,6 +35,7 @@ __all__ = [
     "pretrain",
 ]
 
+Replace = Annotated[bool, typer.Option("--replace", help="Replace what has that --name.")]
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
 
@@ -54,12 +56,14 @@ def add_model(
     task: Annotated[
         str, typer.Option(help="What outputs mean: classification, regression, outputs.")
     ] = "",
+    replace: Replace = False,
     trust: Trust = False,
 ) -> None:
     """Add a model to those that the pages list."""
     from optim import library
     from optim.models.hub import located
 
+    check_free("models", name, replace)
     made = library.add_model(
         located(file),
         data=data,
@@ -78,11 +82,13 @@ def add_data(
     title: Annotated[str, typer.Option(help="Name for a reader.")] = "",
     name: Annotated[str, typer.Option(help="How to ask for it.")] = "",
     copy: Annotated[bool, typer.Option("--copy", help="Copy the file into the store.")] = False,
+    replace: Replace = False,
 ) -> None:
     """Add files to the data that the pages list."""
     from optim.data import added
     from optim.data.open import path_and_options
 
+    check_free("data", name, replace)
     file, options = path_and_options(path)
     if copy and file.is_dir():
         raise ConfigError(

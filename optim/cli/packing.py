@@ -10,10 +10,12 @@ import typer
 from optim.cli._app import cli
 from optim.cli._options import Model, Trust
 from optim.cli._output import print_table, progress_bar
+from optim.cli._written import check_written, files_of, files_of_recipe
 from optim.codecs.opack import MAX_BYTES, SUFFIX, sizes_of
 from optim.codecs.opack import unpack as unpacked
 from optim.errors import ConfigError
 from optim.quantity import Quantity
+from optim.recipe import Recipe
 from optim.storage import write_atomic
 
 __all__ = ["pack", "unpack"]
@@ -32,6 +34,7 @@ def pack(
     """
     if out.suffix != SUFFIX:
         raise ConfigError(f"A packed file ends in {SUFFIX}: got {out.name!r}.")
+    check_written([out], _read_for(model))
     data, before = _packed(model, trust)
     write_atomic(out, data)
     sizes = sizes_of(data)
@@ -59,16 +62,24 @@ def unpack(
         raise ConfigError(f"What is unpacked is an ONNX file and ends in .onnx: got {out.name!r}.")
     if not file.is_file():
         raise ConfigError(f"There is no file {str(file)!r}.")
+    check_written([out], [file])
     data = unpacked(file.read_bytes(), max_bytes)
     write_atomic(out, data)
     typer.echo(f"{out}, {Quantity.exact(len(data), 'bytes')}.")
+
+
+def _read_for(model: str) -> list[Path]:
+    """Return the files that are read to pack a model."""
+    path = Path(model).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        return files_of_recipe(Recipe.load(path), path)
+    return files_of(model)
 
 
 def _packed(model: str, trust: bool) -> tuple[bytes, int]:
     """Return the packed file and the bytes of the ONNX file; 0 where there was none before."""
     path = Path(model).expanduser()
     if path.suffix in (".yaml", ".yml"):
-        from optim.recipe import Recipe
         from optim.runner import export_recipe
 
         with progress_bar() as progress:

@@ -23,7 +23,9 @@ from optim.cli._searching import (
     tell,
     watched,
 )
+from optim.cli._written import check_written, files_of
 from optim.data.generated import GENERATED
+from optim.search.found import own_files
 from optim.search.goals import BYTES_OF
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 
@@ -121,6 +123,8 @@ def search(
         study=study,
         only=dict(map(narrowed, only or ())),
     )
+    if out is not None:
+        check_written(own_files(out), files_of(model, data))
     torch.set_num_threads(available_cores())
     with watched(asked.name, to_stderr=as_json) as watch:
         autopilot = Autopilot(

@@ -9,6 +9,7 @@ import typer
 
 from optim.cli._app import cli
 from optim.cli._output import progress_bar
+from optim.cli._written import check_written, files_of_recipe
 from optim.errors import ConfigError
 
 __all__ = ["share"]
@@ -38,11 +39,11 @@ def share(
 
     if out.suffix != ".html":
         raise ConfigError(f"--out must end in .html: got {out.name!r}.", field="out")
+    steps = Recipe.load(recipe)
+    check_written([out], files_of_recipe(steps, recipe))
     torch.set_num_threads(available_cores())
     with progress_bar() as told:
-        found = evaluated(
-            Engine(base=recipe.parent), Recipe.load(recipe), samples=samples, told=told
-        )
+        found = evaluated(Engine(base=recipe.parent), steps, samples=samples, told=told)
     content = shared_html(found).encode()
     write_atomic(out, content)
     typer.echo(

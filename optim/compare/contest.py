@@ -24,7 +24,7 @@ from optim.quantity import Comparison, Quantity
 __all__ = ["COUNTS", "LayerFacts", "Side", "against", "class_table", "figures_of_card"]
 
 _LEAST_COMMON = 30
-"""Samples in common below which nothing is paired."""
+"""Samples in common below which nothing is paired, unless both were asked about the same ones."""
 COUNTS: dict[str, str] = {
     "file": "File",
     "macs": "MACs",
@@ -132,7 +132,9 @@ def _paired(reference: Side, side: Side) -> tuple[Predictions, Predictions] | No
     if reference.said.outputs.shape[1:] != side.said.outputs.shape[1:]:
         return None
     both = common(reference.said, side.said)
-    return both if len(both[0]) >= _LEAST_COMMON else None
+    n = len(both[0])
+    are_same = n == len(reference.said) == len(side.said)
+    return both if n >= _LEAST_COMMON or (are_same and n) else None
 
 
 def _quality_change(
@@ -152,7 +154,9 @@ def _quality_change(
     if not reference.data or reference.data != side.data:
         return None, "they were measured on different data", 0
     better: Literal["lower", "higher"] = "lower" if name in _LOWER else "higher"
-    why = "not on the same samples: the interval is that of independent ones"
+    is_gone = reference.said is None or side.said is None
+    why = "what was said of each sample is not here" if is_gone else "not on the same samples"
+    why = f"{why}: the interval is that of independent ones"
     return independent_difference(before, after, better), why, min(before.n or 0, after.n or 0)
 
 

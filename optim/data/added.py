@@ -134,6 +134,7 @@ def add_data(
             hint="Choose another name.",
             field="name",
         )
+    before = data_cards().get(name)
     if copy:
         kept = _folder() / f"{name}{ending_of(path.name)}"
         _keep(path, kept)
@@ -148,7 +149,10 @@ def add_data(
         options.changed(),
         owner,
     )
-    return _written(card)
+    _written(card)
+    if before and before.path != card.path and Path(before.path).parent == _folder():
+        Path(before.path).unlink(missing_ok=True)  # a copy that nothing leads to any more
+    return card
 
 
 def vary_data(name: str, options: DataOptions, *, as_name: str = "", owner: str = "") -> DataCard:

@@ -3,8 +3,9 @@
 What is accepted:
 
 - a zip of class folders, or a folder of them: one part, ``all``;
-- a zip or folder with ``train/`` and ``test/`` (and ``validation/`` or ``val/``) of class folders;
-- a folder with ``train.zip`` and ``test.zip`` (and ``validation.zip`` or ``val.zip``); what else
+- a zip or folder with ``train/`` and ``test/`` (and ``validation/``) of class folders, called so or
+  by another word for it (:data:`~optim.data.splits.PART_OF_WORD`);
+- a folder with ``train.zip`` and ``test.zip`` (and ``validation.zip``), called likewise; what else
   lies in it is not looked at;
 - files without any class folder: samples without labels.
 
@@ -20,20 +21,20 @@ content hash. :mod:`optim.data._containers` says how hostile files are met.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from optim.data._containers import Container, ZipContainer, is_image
+from optim.data._containers import Container, ZipContainer, is_image, os_errors_named, shown
 from optim.data._images import SUFFIXES, decode_image, describe_shape, resize_images
 from optim.data._sounds import decode_sound, is_sound
 from optim.data.class_names import check_class_names
 from optim.data.dataset import Dataset, Samples, cached_part
-from optim.data.options import NO_LABELS, DataOptions
-from optim.data.splits import part_hash
+from optim.data.options import NO_LABELS, DataOptions, check_no_choice
+from optim.data.splits import PART_OF_WORD, PART_SHARES, part_hash
 from optim.data.task import NO_LABEL, Classification, Unlabelled
 from optim.errors import DataError
 from optim.hashing import digest
@@ -53,12 +54,6 @@ MAX_DECODED_BYTES = 2 * 2**30
 
 _VERSION = 1
 """Raised whenever the same files give other samples."""
-_PART_OF_FOLDER = {
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "test": "test",
-}
 _LAYOUT = "Images lie in one folder a class: cat/1.png, dog/1.png."
 _RESIZE = {
     3: "Scale them, as in resize=32,32.",
@@ -222,8 +217,12 @@ def _dataset(parts: Mapping[str, _ClassFolders], title: str, ref: str) -> Datase
 
 def _zips_in(path: Path, options: DataOptions) -> dict[str, _ClassFolders]:
     """Return the parts of a folder that holds a zip for each, nothing if it holds none."""
-    zips = {name: path / f"{name}.zip" for name in _PART_OF_FOLDER}
-    found = {name: file for name, file in zips.items() if file.is_file()}
+    with os_errors_named(path.name):
+        found = {
+            file.name: file
+            for file in path.iterdir()
+            if file.suffix.lower() == ".zip" and _is_part(file.stem) and file.is_file()
+        }
     if not found:
         return {}
     for file in found.values():
@@ -233,13 +232,14 @@ def _zips_in(path: Path, options: DataOptions) -> dict[str, _ClassFolders]:
     for part, name in _by_part(found).items():
         inside = _folders_in(ZipContainer(found[name]), options)
         if "all" not in inside:
-            raise DataError(f"{name}.zip is itself split into train and test.", hint=_LAYOUT)
+            raise DataError(f"{name} is itself split into train and test.", hint=_LAYOUT)
         parts[part] = inside["all"]
     return parts
 
 
 def _folders_in(container: Container, options: DataOptions) -> dict[str, _ClassFolders]:
     """Return the parts in a zip or folder: ``all``, or train, test and perhaps validation."""
+    check_no_choice(container.name, options)
     entries = container.entries()
     samples = sorted(entry for entry in entries if is_sample(entry))
     if samples and (options.target == NO_LABELS or not any("/" in entry for entry in samples)):
@@ -249,29 +249,40 @@ def _folders_in(container: Container, options: DataOptions) -> dict[str, _ClassF
     prefix = _wrapper(entries)
     inside = [entry.removeprefix(prefix) for entry in entries if entry.startswith(prefix)]
     folders = _top_folders(inside)
-    if not folders or not folders <= set(_PART_OF_FOLDER) or _has_images_near_top(inside):
+    parts = {folder for folder in folders if _is_part(folder)}
+    if not parts or _has_images_near_top(inside):
         return {"all": _class_folders(container, prefix, entries, options.resize)}
+    if unknown := sorted(folders - parts):
+        raise DataError(
+            f"{shown(unknown[0])} lies beside {', '.join(sorted(parts))} in {container.name}, and "
+            "is the name of no part.",
+            hint=f"Take it out, or call it one of {', '.join(PART_OF_WORD)}.",
+        )
     return {
         part: _class_folders(container, f"{prefix}{name}/", entries, options.resize)
-        for part, name in _by_part(folders).items()
+        for part, name in _by_part(parts).items()
     }
 
 
-def _by_part(names: Mapping[str, Path] | set[str]) -> dict[str, str]:
+def _is_part(name: str) -> bool:
+    return name.lower() in PART_OF_WORD
+
+
+def _by_part(names: Iterable[str]) -> dict[str, str]:
     """Return ``{part: name of its folder or zip}`` in the order train, validation, test."""
     found: dict[str, str] = {}
-    for name, part in _PART_OF_FOLDER.items():
-        if name in names:
-            if part in found:
-                raise DataError(f"There are both {found[part]!r} and {name!r}.", hint="Keep one.")
-            found[part] = name
+    for name in sorted(names):
+        part = PART_OF_WORD[name.lower().removesuffix(".zip")]
+        if part in found:
+            raise DataError(f"There are both {found[part]!r} and {name!r}.", hint="Keep one.")
+        found[part] = name
     missing = [part for part in ("train", "test") if part not in found]
     if missing:
         raise DataError(
             f"There is {', '.join(found)} without {' and '.join(missing)}.",
             hint="A split data set has train and test, and may have validation.",
         )
-    return found
+    return {part: found[part] for part in PART_SHARES if part in found}
 
 
 def _wrapper(entries: list[str]) -> str:

@@ -14,10 +14,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator
 
 from optim.data.class_names import can_be_shown
-from optim.errors import ConfigError
+from optim.errors import ConfigError, DataError
 from optim.fields import Config
 
-__all__ = ["NO_LABELS", "DataOptions", "Layout", "Normalisation", "joined_names"]
+__all__ = [
+    "NO_LABELS",
+    "DataOptions",
+    "Layout",
+    "Normalisation",
+    "check_no_choice",
+    "joined_names",
+]
 
 Layout = Literal["", "NCHW", "NHWC", "NHW", "NCL", "NLC", "NF"]
 """Axes of stored arrays: samples, channels, height, width, length, features; empty: guessed."""
@@ -81,10 +88,12 @@ def _side(text: str) -> int:
 
 
 def _sides(values: tuple[int, ...]) -> tuple[int, ...]:
-    if len(values) > 2 or any(not 1 <= side <= MAX_SIDE * MAX_SIDE for side in values):
-        raise ValueError("must be height and width, or one length.")
-    if len(values) == 2 and max(values) > MAX_SIDE:
-        raise ValueError(f"must be at most {MAX_SIDE} on each side: got {max(values)}.")
+    most = MAX_SIDE if len(values) == 2 else MAX_SIDE * MAX_SIDE
+    if len(values) > 2 or any(not 1 <= side <= most for side in values):
+        raise ValueError(
+            f"must be height and width from 1 to {MAX_SIDE}, or one length from 1 to "
+            f"{MAX_SIDE * MAX_SIDE}: got {','.join(map(str, values))[:80]}."
+        )
     return values
 
 
@@ -165,3 +174,21 @@ class DataOptions(Config):
         """What replaces the model's own input, if anything does."""
         found = Normalisation(self.scale, self.mean, self.std)
         return None if found == Normalisation() else found
+
+
+def check_no_choice(where: str, options: DataOptions) -> None:
+    """Refuse to choose among labels where there is one kind of them at most.
+
+    Args:
+        where: Name of the data.
+        options: How they shall be read.
+
+    Raises:
+        DataError: If a target is named that is not ``none``.
+    """
+    if options.target not in ("", NO_LABELS):
+        raise DataError(
+            f"{where} has no labels of several kinds to choose from: got "
+            f"target={options.target[:80]!r}.",
+            hint="Leave target out, or say target=none to read the samples without labels.",
+        )

@@ -20,6 +20,7 @@ from optim.errors import ConfigError, DataError
 from optim.hashing import digest
 
 __all__ = [
+    "PART_OF_WORD",
     "PART_SHARES",
     "Overlap",
     "SplitPolicy",
@@ -46,6 +47,20 @@ VALIDATION_SHARE = 0.1
 
 PART_SHARES = {"train": 0.6, "validation": 0.2, "test": 0.2}
 """Shares of the parts of data that come without any."""
+
+PART_OF_WORD = {
+    "train": "train",
+    "training": "train",
+    "tr": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+    "t10k": "test",
+}
+"""What parts are called by who makes data; in whatever case."""
 
 _HELD_OUT = "-held-out"
 """Follows the name of what was kept to name what was held out."""

@@ -19,7 +19,7 @@ from optim.quantity import Comparison, Quantity
 from optim.runner import Measured
 from optim.storage import write_atomic
 
-__all__ = ["Baseline", "check_lasting"]
+__all__ = ["Baseline", "check_lasting", "check_place"]
 
 _SCHEMA = "optim.baseline/1"
 
@@ -112,11 +112,10 @@ class Baseline:
             path: A ``.json`` file.
 
         Raises:
-            ConfigError: If it is named otherwise.
+            ConfigError: If it is named otherwise, or would replace what is no baseline.
             OSError: If it cannot be written.
         """
-        if path.suffix != ".json":
-            raise ConfigError(f"A baseline is a .json file: got {path.name!r}.")
+        check_place(path)
         onnx = None
         if self.file is not None:
             name = path.with_suffix(".onnx").name
@@ -172,6 +171,32 @@ class Baseline:
             size=Quantity.from_json(content["file"]),
             file=file,
             missing=missing,
+        )
+
+
+def check_place(path: Path) -> None:
+    """Refuse to write a baseline over files that are none, such as a model of the same name.
+
+    Args:
+        path: Where the baseline shall be; its ONNX file goes beside it.
+
+    Raises:
+        ConfigError: If it is no ``.json`` file, or what lies there is no baseline with its file.
+    """
+    if path.suffix != ".json":
+        raise ConfigError(f"A baseline is a .json file: got {path.name!r}.")
+    hint = "Give the baseline another name, or take that file away."
+    known, beside = None, path.with_suffix(".onnx")
+    try:
+        known = Baseline.load(path) if path.exists() else None
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path.name!r} is no baseline of this version and would be replaced.", hint=hint
+        ) from error
+    if beside.exists() and (known is None or known.file != beside.read_bytes()):
+        raise ConfigError(
+            f"{beside.name!r} does not belong to a baseline {path.name!r} and would be replaced.",
+            hint=hint,
         )
 
 

@@ -11,7 +11,7 @@ from optim.search.candidate import Candidate
 from optim.search.goals import Goals
 from optim.storage import write_atomic
 
-__all__ = ["WEIGHTS", "candidate_row", "write_files"]
+__all__ = ["WEIGHTS", "candidate_row", "own_files", "write_files"]
 
 WEIGHTS = "model.safetensors"
 """File of the trained weights of the network that is taken."""
@@ -46,6 +46,12 @@ _OF_FRONT = ("front-*.yaml", "front-*.safetensors")
 """Files that an earlier search may have left, which must not pass for the present result."""
 
 
+def own_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that a search writes anew, or removes."""
+    of_front = (path for pattern in _OF_FRONT for path in folder.glob(pattern))
+    return [*(folder / name for name in _OWN), *of_front]
+
+
 def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
     """Write the files of a finished search into a folder, in place of those of an earlier one.
 
@@ -57,9 +63,7 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> Path:
         ExportError: If the folder cannot be written.
     """
     try:
-        stale = [folder / name for name in _OWN]
-        stale += [path for pattern in _OF_FRONT for path in folder.glob(pattern)]
-        for path in stale:
+        for path in own_files(folder):
             path.unlink(missing_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content)

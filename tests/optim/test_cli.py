@@ -832,3 +832,11 @@ def test_views_that_cannot_be_had_are_left_out_with_the_reason(optim):
     assert "corruption was left out: The inputs were made for the model" in notes
     assert "dead channels" in text
     assert optim(*asked, "--view", "corruption")[0] == 2
+
+
+def test_every_schema_stands_in_the_table_of_the_docs():
+    told = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    for path in (ROOT / "docs/schemas").glob("*.json"):
+        name = path.stem.rpartition("-")[0]
+        assert f"(schemas/{path.name})" in told, path.name
+        assert f"`optim.{name}/1`" in told, name

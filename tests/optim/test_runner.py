@@ -16,7 +16,7 @@ from optim.models.input_spec import InputSpec
 from optim.models.zoo import ZOO
 from optim.quantity import How, Quantity
 from optim.recipe import Recipe
-from optim.runner import measure_model, run
+from optim.runner import measure_model, relocated, run
 
 RECIPE = """\
 version: 1
@@ -222,3 +222,11 @@ def test_the_names_of_the_library_are_all_there():
 def test_other_names_are_not():
     with pytest.raises(AttributeError, match="no attribute 'prune'"):
         optim.prune  # noqa: B018
+
+
+def test_a_recipe_keeps_addresses_and_names_in_another_folder(tmp_path):
+    recipe = Recipe("hf://owner/repository/model.onnx", "wine")
+    assert relocated(recipe, tmp_path, tmp_path / "result") == recipe
+    own = Recipe("own.onnx?task=regression", "own.csv?target=y")
+    moved = relocated(own, tmp_path, tmp_path / "result")
+    assert (moved.model, moved.data) == ("../own.onnx?task=regression", "../own.csv?target=y")

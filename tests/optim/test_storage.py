@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from optim.errors import ConfigError
-from optim.storage import ASSETS, cache_home, checked_name, store_home, write_atomic
+from optim.storage import ASSETS, cache_home, check_writable, checked_name, store_home, write_atomic
 
 
 def test_one_variable_moves_everything(tmp_path, monkeypatch):
@@ -91,3 +91,41 @@ def test_the_folder_is_synced_after_the_file_has_its_name(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "fsync", fsync)
     write_atomic(path, b"data")
     assert order == [(False, False), (True, True)]
+
+
+def test_errors_name_the_file_and_not_the_one_that_is_written_first(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_atomic(tmp_path / "folder", b"data")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "folder"), None)
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomic(tmp_path / "f", full)
+    assert caught.value.filename == str(tmp_path / "f")
+
+    def reads(file):
+        (tmp_path / "gone").read_bytes()
+
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomic(tmp_path / "f", reads)
+    assert caught.value.filename == str(tmp_path / "gone")
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path):
+    name = "x" * 255
+    assert write_atomic(tmp_path / name, b"data").read_bytes() == b"data"
+
+
+def test_what_cannot_be_written_is_found_out_before(tmp_path):
+    check_writable(tmp_path / "new" / "f")
+    assert list((tmp_path / "new").iterdir()) == []
+    path = write_atomic(tmp_path / "f", b"old")
+    check_writable(path)
+    assert path.read_bytes() == b"old"
+    for place in (tmp_path, tmp_path / ("x" * 256), path / "inside"):
+        with pytest.raises(OSError, match=r"directory|too long|exists") as caught:
+            check_writable(place)
+        assert caught.value.filename in (str(place), str(path))

@@ -1,6 +1,7 @@
 """What the columns of a table hold, and how they become numbers.
 
-- numbers: missing ones become the train part's median; centred and divided by its deviation;
+- numbers: missing ones become the train part's median; centred and divided by its deviation. They
+  may have a decimal comma where something else separates cells;
 - two words for yes and no: 0 and 1;
 - a few different texts: one column each (one-hot), with one of their own for what is missing.
 
@@ -10,11 +11,13 @@ have is all zeros. What cannot be used is left out, and the notes say so.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from optim.data.readers._table_files import Column
+from optim.data.readers._table_files import DECIMAL_COMMA, Column
 from optim.errors import DataError
 
 __all__ = ["MAX_CATEGORIES", "MISSING", "Contents", "Encoder", "Scan", "is_missing"]
@@ -27,6 +30,12 @@ _MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?"})
 _YES_NO = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 _YES = frozenset({"true", "yes", "t", "y"})
 MISSING = "(missing)"
+_OTHER_NOTATION = re.compile(
+    r"[+-]?[$€£]?\s?"
+    r"(?:\d+(?:[.,]\d+)?|[1-9]\d{0,2}([.,'’\u00a0\u202f])\d{3}(?:\1\d{3})*(?:[.,]\d+)?)"
+    r"\s?[%‰$€£]?"
+)
+"""Numbers with a decimal comma, separated thousands, per cent or a currency: 1,234,567 or 12 %."""
 
 
 def is_missing(text: str) -> bool:
@@ -46,6 +55,11 @@ class Scan:
         whole: Whether all numbers are whole.
         values: Different values as text, as long as they are few.
         text: The first cell that is neither a number nor missing, and its row.
+        comma_is_free: Whether a comma may stand in a number.
+        points: Whether a number is written with a point.
+        commas: How many cells are numbers only with a decimal comma.
+        other_notation: How many are numbers only as others write them, with a comma or not.
+        absent: Texts of missing cells, and how often each is there.
     """
 
     name: str
@@ -55,6 +69,11 @@ class Scan:
     whole: bool = True
     values: set[str] = field(default_factory=set)
     text: tuple[str, int] | None = None
+    comma_is_free: bool = False
+    points: bool = False
+    commas: int = 0
+    other_notation: int = 0
+    absent: Counter[str] = field(default_factory=Counter)
 
     def add(self, cells: Column) -> None:
         """Look at more cells.
@@ -62,12 +81,13 @@ class Scan:
         Raises:
             DataError: If a number is not finite.
         """
+        commas = self.commas
         if isinstance(cells, np.ndarray):
             numbers, absent = cells, np.isnan(cells)
         else:
-            numbers, absent, text = _as_numbers(cells)
-            if text is not None and self.text is None:
-                self.text = (cells[text], self.rows + text + 1)
+            numbers, absent, texts = _as_numbers(cells)
+            self._look_at(cells, texts, numbers)
+            self.absent.update(cells[i] for i in np.flatnonzero(absent))
             if len(self.values) <= _MANY:
                 self.values |= {cell for cell in set(cells) if not is_missing(cell)}
         known = numbers[~np.isnan(numbers)]
@@ -80,14 +100,31 @@ class Scan:
         if isinstance(cells, np.ndarray) and len(self.values) <= _MANY:
             self.values |= {_number_text(value) for value in np.unique(known)}
         self.whole &= bool((known == np.rint(known)).all())
-        self.numbers += len(known)
+        self.numbers += len(known) - (self.commas - commas)
         self.missing += int(absent.sum())
         self.rows += len(cells)
+
+    def _look_at(self, cells: tuple[str, ...], texts: list[int], numbers: np.ndarray) -> None:
+        """Look at the cells that are texts, and put in what is a number with a decimal comma."""
+        if self.comma_is_free and not self.points:
+            self.points = "." in "".join(cells)
+        for i in texts:
+            if self.text is None:
+                self.text = (cells[i], self.rows + i + 1)
+            if self.comma_is_free and DECIMAL_COMMA.fullmatch(cells[i]):
+                numbers[i] = _with_point(cells[i])
+                self.commas += 1
+            self.other_notation += _OTHER_NOTATION.fullmatch(cells[i]) is not None
+
+    @property
+    def has_decimal_comma(self) -> bool:
+        """Whether everything is a number with a decimal comma, or a whole one."""
+        return 0 < self.commas == self.rows - self.missing - self.numbers and not self.points
 
     @property
     def is_numeric(self) -> bool:
         """Whether everything that is there is a number."""
-        return self.numbers > 0 and self.text is None
+        return self.has_decimal_comma or (self.numbers > 0 and self.text is None)
 
     @property
     def is_boolean(self) -> bool:
@@ -107,14 +144,35 @@ class Scan:
             return ""
         if len(self.values) <= MAX_CATEGORIES:
             return ""
-        if self.text and self.numbers >= 0.5 * (self.rows - self.missing):
-            raise DataError(
-                f"Column {self.name!r} holds numbers, and {self.text[0][:40]!r} in row "
-                f"{self.text[1]:,}.",
-                hint="Correct that cell, or leave it empty.",
-            )
+        self.check_slips()
         count = f"{len(self.values):,}" if len(self.values) <= _MANY else f"more than {_MANY:,}"
         return f"it has {count} different texts"
+
+    def check_slips(self) -> None:
+        """Refuse many different texts most of which look like numbers.
+
+        Raises:
+            DataError: Naming the first one that is none: that is not for us to decide.
+        """
+        seeming = self.numbers + self.other_notation
+        if (
+            self.is_numeric
+            or self.text is None
+            or len(self.values) <= MAX_CATEGORIES
+            or seeming < 0.5 * (self.rows - self.missing)
+        ):
+            return
+        text, row = self.text
+        if _OTHER_NOTATION.fullmatch(text):
+            raise DataError(
+                f"Column {self.name!r} looks like numbers in another notation: {text[:40]!r} in "
+                f"row {row:,}.",
+                hint="Write all of them as 1234.5: a point, no separated thousands and no unit.",
+            )
+        raise DataError(
+            f"Column {self.name!r} holds numbers, and {text[:40]!r} in row {row:,}.",
+            hint="Correct that cell, or leave it empty.",
+        )
 
 
 @dataclass
@@ -128,8 +186,11 @@ class Contents:
     def add(self, cells: Column) -> None:
         """Take in more cells."""
         if self.scan.is_numeric:
-            numbers = cells if isinstance(cells, np.ndarray) else _as_numbers(cells)[0]
-            self.parts.append(numbers)
+            if not isinstance(cells, np.ndarray):
+                if self.scan.has_decimal_comma:
+                    cells = tuple(cell.replace(",", ".") for cell in cells)
+                cells = _as_numbers(cells)[0]
+            self.parts.append(cells)
             return
         texts = (
             cells
@@ -230,21 +291,25 @@ class Encoder:
         return scaled[:, None]
 
 
-def _as_numbers(cells: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, int | None]:
-    """Return cells as numbers with NaN for the others, which are missing, and the first text."""
+def _as_numbers(cells: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """Return cells as numbers with NaN for the others, which are missing, and which are texts."""
     try:
         numbers = np.array(cells, np.float64)
-        return numbers, np.isnan(numbers), None
+        return numbers, np.isnan(numbers), []
     except ValueError:
         pass
     absent = np.array([is_missing(cell) for cell in cells])
-    numbers, text = np.full(len(cells), np.nan), None
+    numbers, texts = np.full(len(cells), np.nan), []
     for i in np.flatnonzero(~absent):
         try:
             numbers[i] = float(cells[i])
         except ValueError:
-            text = int(i) if text is None else text
-    return numbers, absent, text
+            texts.append(int(i))
+    return numbers, absent, texts
+
+
+def _with_point(cell: str) -> float:
+    return float(cell.replace(",", "."))
 
 
 def _number_text(value: float) -> str:

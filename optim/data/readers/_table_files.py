@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from optim.optional import optional_package
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["ENDINGS", "Column", "TableFile", "table_file"]
+__all__ = ["DECIMAL_COMMA", "ENDINGS", "Column", "TableFile", "table_file"]
 
 MAX_TABLE_BYTES = 512 * 2**20
 MAX_COLUMNS = 5_000
@@ -32,7 +33,15 @@ MAX_CELLS = 20_000_000
 _MAX_LINE = 4 * 2**20
 _CHUNK_ROWS = 4_096
 
+_LOOKED_AT = 20
+"""Lines that say what separates cells."""
+
 ENDINGS = (".csv", ".tsv", ".parquet")
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d{1,3})?")
+"""A number as many languages write it: 3,14. No other separators, and no point."""
+_UNNAMED = ("", "Unnamed: 0")
+"""What pandas calls the column of its index, and what it calls it once that was read again."""
 
 Column = np.ndarray | tuple[str, ...]
 """Part of a column: ``(n,)`` float64 with NaN for missing, or text with an empty one."""
@@ -45,11 +54,15 @@ class TableFile:
         name: For messages.
         columns: Different names, in the order of the file.
         notes: What a reader should know about how it was read.
+        comma_is_free: Whether a comma may stand in a number, for something else separates cells.
+        unnamed: The first column, where the file has names and none for it; otherwise empty.
     """
 
     name: str
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    comma_is_free: bool = False
+    unnamed: str = ""
 
     def chunks(self) -> Iterator[Mapping[str, Column]]:
         """Yield ``{column: values}`` of some thousand rows each, from the first row on.
@@ -82,16 +95,16 @@ class _Text(TableFile):
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
         self._data = data
-        try:
-            data.decode("utf-8-sig")
-            self._encoding = "utf-8-sig"
-        except UnicodeDecodeError:
-            self._encoding = "latin-1"
-            self.notes = ("Text is read as Latin-1: it is not UTF-8.",)
+        self._encoding, title = _encoding_of(data)
+        if title:
+            self.notes = (f"Text is read as {title}: it is not UTF-8.",)
         if b"\0" in data[:65_536]:
             raise DataError(f"{name!r} is not text.", hint="Save the table as CSV in UTF-8.")
-        first = next(self._lines(), "")
-        self._delimiter = self._delimiter_of(first)
+        lines = list(itertools.islice(self._lines(), _LOOKED_AT))
+        if not lines:  # what looks blank in its encoding
+            raise DataError(f"{name!r} is empty.")
+        self._delimiter = self._delimiter_of(lines)
+        self.comma_is_free = self._delimiter != ","
         header = [cell.strip() for cell in next(self._rows(), [])]
         if not header:
             raise DataError(f"{name!r} is empty.")
@@ -99,11 +112,16 @@ class _Text(TableFile):
             raise DataError(
                 f"{name!r} has {len(header):,} columns: at most {MAX_COLUMNS:,} are allowed."
             )
-        self._has_header = not all(_is_number(cell) for cell in header)
+        self._has_header = not all(
+            _is_number(cell) or (self.comma_is_free and DECIMAL_COMMA.fullmatch(cell))
+            for cell in header
+        )
         if not self._has_header:
             header = [f"column {i + 1}" for i in range(len(header))]
             self.notes = (*self.notes, "The first row holds numbers: columns have no names.")
         self.columns = _different(header)
+        if self._has_header and header[0] in _UNNAMED:
+            self.unnamed = self.columns[0]
 
     def chunks(self) -> Iterator[Mapping[str, Column]]:
         rows = self._rows()
@@ -146,10 +164,12 @@ class _Text(TableFile):
             if found:  # blank lines above the header
                 yield line
 
-    def _delimiter_of(self, line: str) -> str:
+    def _delimiter_of(self, lines: list[str]) -> str:
         if self.name.lower().endswith(".tsv"):
             return "\t"
-        return max(",;\t|", key=lambda mark: _cells(line, mark))
+        if _are_separated_by_semicolons([line for line in lines if line.strip()]):
+            return ";"
+        return max(",;\t|", key=lambda mark: len(_cells(lines[0], mark)))
 
 
 class _Parquet(TableFile):
@@ -201,6 +221,8 @@ class _Parquet(TableFile):
         if len(set(names)) < len(names):
             raise DataError(f"{name!r} has two columns of one name.")
         self.columns = tuple(names)
+        if names and names[0] in _UNNAMED:
+            self.unnamed = names[0]
 
     def chunks(self) -> Iterator[Mapping[str, Column]]:
         count = 0
@@ -217,12 +239,37 @@ class _Parquet(TableFile):
             raise DataError(f"{self.name!r} is damaged and cannot be read.") from error
 
 
-def _cells(line: str, mark: str) -> int:
-    """Return how many cells a line has if they are separated by ``mark``."""
+def _encoding_of(data: bytes) -> tuple[str, str]:
+    """Return the encoding of a text, and what a reader calls it where it is not UTF-8."""
+    for encoding, title in (("utf-8-sig", ""), ("cp1252", "Windows-1252")):
+        try:
+            data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding, title
+    return "latin-1", "Latin-1"
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    """Return the cells of a line if they are separated by ``mark``."""
     try:
-        return len(next(csv.reader([line], delimiter=mark)))
+        return next(csv.reader([line], delimiter=mark))
     except csv.Error:  # a single cell that is larger than any cell may be
-        return 1
+        return [line]
+
+
+def _are_separated_by_semicolons(lines: list[str]) -> bool:
+    """Whether semicolons give the same number of cells on several lines, whatever commas give.
+
+    Where commas do as well, those that semicolons leave must all stand in numbers.
+    """
+    rows = [_cells(line, ";") for line in lines]
+    if len(rows) < 2 or len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+        return False
+    if len({len(_cells(line, ",")) for line in lines}) > 1:
+        return True
+    cells = (cell.strip() for row in rows[1:] for cell in row)
+    return all(DECIMAL_COMMA.fullmatch(cell) for cell in cells if "," in cell)
 
 
 def _parquet_column(array: Any) -> Column:

@@ -17,7 +17,7 @@ import numpy as np
 
 from optim.data.class_names import can_be_shown
 from optim.data.dataset import Dataset
-from optim.data.options import NO_LABELS, DataOptions
+from optim.data.options import NO_LABELS, DataOptions, check_no_choice
 from optim.data.readers._pickled import read_pickled
 from optim.data.readers.reader import Place, Reader, ordered_parts
 from optim.data.source import RawPart, Source, dataset_of
@@ -71,6 +71,8 @@ def _open_binary(place: Place, options: DataOptions) -> Dataset:
                 hint="Fetch it again, or unpack it as a whole.",
             )
     column = 0 if ten else _column(options)
+    if ten:
+        check_no_choice(place.container.name, options)
 
     def records(file: str) -> np.ndarray:
         with place.container.reader() as read:
@@ -97,6 +99,8 @@ def _open_python(place: Place, options: DataOptions) -> Dataset:
     ten = _found(place.files, "", _BATCHES)
     found = ten or _found(place.files, "", _HUNDRED)
     coarse = not ten and _column(options) == 0
+    if ten:
+        check_no_choice(place.container.name, options)
     key = "labels" if ten else "coarse_labels" if coarse else "fine_labels"
     batches = {name: [_Batch(place, file, key) for file in files] for name, files in found.items()}
 

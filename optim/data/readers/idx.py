@@ -20,7 +20,7 @@ from optim.data._containers import MAX_ARRAY_BYTES, MAX_RATIO
 from optim.data._tar import gunzip
 from optim.data.dataset import Dataset
 from optim.data.folder import is_sample
-from optim.data.options import NO_LABELS, DataOptions
+from optim.data.options import NO_LABELS, DataOptions, check_no_choice
 from optim.data.readers.reader import Place, Reader, ordered_parts, role_of
 from optim.data.source import RawPart, Source, dataset_of
 from optim.errors import DataError
@@ -57,6 +57,7 @@ def _is_idx(file: str) -> bool:
 
 
 def _open(place: Place, options: DataOptions) -> Dataset:
+    check_no_choice(place.container.name, options)
     files = [file for file in place.files if _is_idx(file)] or place.files
     with place.container.reader() as read:
         headers = {}

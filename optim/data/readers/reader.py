@@ -10,6 +10,7 @@ from typing import TypeVar
 from optim.data._containers import Container
 from optim.data.dataset import Dataset
 from optim.data.options import DataOptions
+from optim.data.splits import PART_OF_WORD
 from optim.errors import DataError
 
 __all__ = ["Place", "Reader", "ordered_parts", "role_of", "stem_of"]
@@ -60,18 +61,6 @@ class Reader:
     open: Callable[[Place, DataOptions], Dataset]
 
 
-_PARTS = {
-    "train": "train",
-    "training": "train",
-    "tr": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-    "t10k": "test",
-}
 _INPUTS = {"x", "image", "images", "img", "imgs", "data", "input", "inputs", "features", "samples"}
 _LABELS = {"y", "label", "labels", "target", "targets", "class", "classes"}
 
@@ -92,7 +81,7 @@ def role_of(name: str) -> tuple[str, str]:
     for separator in "_-./ ":
         stem = stem.replace(separator, " ")
     words = _split_joined(stem.split())
-    parts = [_PARTS[word] for word in words if word in _PARTS]
+    parts = [PART_OF_WORD[word] for word in words if word in PART_OF_WORD]
     # "data/y_train": the last word that says something counts.
     roles = ["inputs" if w in _INPUTS else "labels" for w in words if w in _INPUTS | _LABELS]
     return (parts[-1] if parts else "all"), (roles[-1] if roles else "")
@@ -103,10 +92,10 @@ def _split_joined(words: list[str]) -> list[str]:
     apart = []
     for word in words:
         for end in ("x", "y"):
-            if word.removeprefix(end) in _PARTS and word.startswith(end):
+            if word.removeprefix(end) in PART_OF_WORD and word.startswith(end):
                 apart += [word.removeprefix(end), end]
                 break
-            if word.removesuffix(end) in _PARTS and word.endswith(end):
+            if word.removesuffix(end) in PART_OF_WORD and word.endswith(end):
                 apart += [word.removesuffix(end), end]
                 break
         else:

@@ -6,6 +6,8 @@ A table alone is cut into train, validation and test, for what is learned about 
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,10 +29,12 @@ from optim.hashing import digest
 
 __all__ = ["READER"]
 
-_VERSION = 2
+_VERSION = 3
 MAX_FEATURES = 10_000
 _MAX_NUMERIC_CLASSES = 100
 _MAX_NOTES = 12
+_INDEX = re.compile(r"__index_level_\d+__")
+"""What pandas calls the columns of an index in Parquet."""
 _GUESSES = ("target", "label", "labels", "class", "y", "outcome", "species", "category")
 
 
@@ -126,9 +130,11 @@ def _read(place: Place, files: Mapping[str, str], options: DataOptions) -> _Arra
     first = next(iter(tables))
     _check_columns(tables, first)
     whole = {name: _joined([scan[name] for scan in scans.values()]) for name in scans[first]}
-    target, guessed = _target(whole, options.target, files[first])
-    left_out, columns = [], []
-    for name, scan in whole.items():
+    indices = _indices(tables, whole, options.target)
+    able = {name: scan for name, scan in whole.items() if name not in indices}
+    target, guessed = _target(able, options.target, files[first])
+    left_out, columns = [f"{name}: left out, it numbers the rows" for name in indices], []
+    for name, scan in able.items():
         if name == target:
             continue
         if reason := scan.reason_to_leave_out():
@@ -141,7 +147,7 @@ def _read(place: Place, files: Mapping[str, str], options: DataOptions) -> _Arra
 
 
 def _scanned(table: TableFile) -> dict[str, Scan]:
-    scans = {name: Scan(name) for name in table.columns}
+    scans = {name: Scan(name, comma_is_free=table.comma_is_free) for name in table.columns}
     for chunk in table.chunks():
         for name, cells in chunk.items():
             scans[name].add(cells)
@@ -160,7 +166,29 @@ def _joined(scans: list[Scan]) -> Scan:
         whole=all(s.whole for s in scans),
         values=set().union(*(s.values for s in scans)),
         text=next((s.text for s in scans if s.text), None),
+        comma_is_free=all(s.comma_is_free for s in scans),
+        points=any(s.points for s in scans),
+        commas=sum(s.commas for s in scans),
+        other_notation=sum(s.other_notation for s in scans),
+        absent=sum((s.absent for s in scans), Counter[str]()),
     )
+
+
+def _indices(
+    tables: Mapping[str, TableFile], scans: Mapping[str, Scan], target: str
+) -> tuple[str, ...]:
+    """Return the columns that only number the rows, as an index that pandas has written does.
+
+    The order of rows often gives the classes away: nothing shall be learned from it. One without a
+    name is such a column if it holds whole numbers that all differ.
+    """
+    found = [name for name in scans if _INDEX.fullmatch(name)]
+    name = next(iter(tables.values())).unnamed
+    scan = scans.get(name)
+    if scan and scan.is_numeric and scan.whole and not scan.missing:
+        numbers = [_contents(table, scans, [name])[name].numbers() for table in tables.values()]
+        found += [name] if all(len(np.unique(one)) == len(one) for one in numbers) else []
+    return tuple(name for name in found if name != target)
 
 
 def _contents(
@@ -195,12 +223,14 @@ def _target(scans: Mapping[str, Scan], asked: str, file: str) -> tuple[str, bool
     if asked:
         if reason := _no_target(scans[asked]):
             raise DataError(f"Column {asked!r} cannot be the target: {reason}.", hint=_NO_TARGET)
+        scans[asked].check_slips()
         return asked, False
     by_name = [name for guess in _GUESSES for name in scans if name.lower() == guess]
     last, first = list(scans)[-1], next(iter(scans))
     classes = [name for name in (last, first) if not _is_quantity(scans[name])]
     for name in [*by_name, *classes, last]:
         if not _no_target(scans[name]):
+            scans[name].check_slips()
             return name, True
     raise DataError(
         f"{file!r} does not say which column is to be predicted; it has {names}.",
@@ -237,7 +267,7 @@ def _encoded(
     is_quantity = bool(target) and _is_quantity(next(iter(contents.values()))[target].scan)
     if is_quantity:
         classes: list[str] = []
-        labels = {p: c[target].numbers().astype(np.float32) for p, c in contents.items()}
+        labels = {p: _quantities(c[target]) for p, c in contents.items()}
         known = {part: np.flatnonzero(np.isfinite(values)) for part, values in labels.items()}
     else:
         classes, labels = _classes(contents, target)
@@ -276,6 +306,10 @@ def _encoded(
     if dropped:
         what = "number to be predicted" if is_quantity else "class"
         notes.append(f"{dropped:,} rows without a {what} are left out.")
+        notes += _absent(next(iter(contents.values()))[target].scan)
+    commas = [name for name, scan in _scans_of(contents).items() if scan.has_decimal_comma]
+    if commas:
+        notes.append(f"Numbers with a decimal comma: {', '.join(commas)[:200]}.")
     remarks = [*left_out, *(encoder.note for encoder in encoders.values() if encoder.note)]
     notes += _shortened(remarks)
     samples = {}
@@ -290,6 +324,31 @@ def _encoded(
         samples[part] = Samples(inputs, labels[source][index], index + start[source])
     sizes = {part: len(index) for part, (_, index) in rows.items()}
     return _Arrays(_Found(target, guessed, classes, features, sizes, notes, is_quantity), samples)
+
+
+def _scans_of(contents: Mapping[str, Mapping[str, Contents]]) -> dict[str, Scan]:
+    return {name: column.scan for name, column in next(iter(contents.values())).items()}
+
+
+def _absent(target: Scan) -> list[str]:
+    """Say which texts of the target were read as missing: one may be the name of a class."""
+    counts = [f"{text!r} ({n:,} rows)" for text, n in sorted(target.absent.items()) if text]
+    return [f"Of column {target.name!r} is read as missing: {', '.join(counts)}."] if counts else []
+
+
+def _quantities(column: Contents) -> np.ndarray:
+    """Return ``(N,)`` float32 with NaN for missing."""
+    numbers = column.numbers()
+    with np.errstate(over="ignore"):
+        single = numbers.astype(np.float32)
+    beyond = np.flatnonzero(np.isinf(single))
+    if len(beyond):
+        raise DataError(
+            f"Column {column.scan.name!r} holds {numbers[beyond[0]]:g}: quantities are at most "
+            f"{np.finfo(np.float32).max:.1e} in size.",
+            hint="Correct that cell, or write the column in a larger unit.",
+        )
+    return single
 
 
 def _classes(

@@ -81,6 +81,15 @@ def test_too_few_common_samples_are_compared_as_independent_and_that_is_said():
     assert class_table(side(said(RIGHT)), side(said(FEWER, first=190))) == []
 
 
+@pytest.mark.parametrize("n", [1, 2, 20])
+def test_few_samples_are_paired_where_both_were_asked_about_them(n):
+    found = against(side(said(RIGHT[:n])), side(said(FEWER[:n])))
+    told = found["changes"]["quality"]
+    assert (told["paired"], told["why"], found["common"]) == (True, "", n)
+    assert told["change"] == accuracy_change(RIGHT[:n], FEWER[:n]).to_json()
+    assert len(class_table(side(said(RIGHT[:n])), side(said(FEWER[:n])))) == min(n, 2)
+
+
 def test_other_data_are_not_compared_at_all():
     told = against(side(said(RIGHT)), side(said(FEWER), data="other"))["changes"]["quality"]
     assert told == {"change": None, "paired": False, "why": "they were measured on different data"}
@@ -90,6 +99,7 @@ def test_a_stored_card_without_answers_is_compared_unpaired():
     stored = Side(side(said(FEWER)).card, "d")
     told = against(side(said(RIGHT)), stored)["changes"]["quality"]
     assert not told["paired"]
+    assert "what was said of each sample is not here" in told["why"]
     assert told["change"]["difference"]["value"] == pytest.approx(-10)
 
 

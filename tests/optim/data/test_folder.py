@@ -79,7 +79,7 @@ def test_hash_of_a_folder_follows_the_file_names(unpack, two_classes):
 
 @pytest.mark.parametrize("prefix", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("write", ["pack", "unpack"])
-@pytest.mark.parametrize("validation", ["validation", "val"])
+@pytest.mark.parametrize("validation", ["validation", "val", "Valid", "dev"])
 def test_part_folders_become_parts(request, two_classes, write, prefix, validation):
     files = split_of(two_classes, "test", "train", validation)
     files = {prefix + name: data for name, data in files.items()}
@@ -87,13 +87,18 @@ def test_part_folders_become_parts(request, two_classes, write, prefix, validati
     assert list(data.parts.items()) == [("train", 3), ("validation", 3), ("test", 3)]
 
 
-@pytest.mark.parametrize("validation", ["validation.zip", "val.zip"])
+@pytest.mark.parametrize("validation", ["validation.zip", "val.zip", "valid.ZIP"])
 def test_part_zips_become_parts(tmp_path, pack, two_classes, validation):
     for name in ("test.zip", validation, "train.zip"):
         pack(two_classes, f"animals/{name}")
     data = open_data(tmp_path / "animals")
     assert list(data.parts) == ["train", "validation", "test"]
     assert data.title == "animals"
+
+
+def test_parts_may_be_called_as_those_of_arrays_and_tables(pack, two_classes):
+    data = open_data(pack(split_of(two_classes, "Training", "TESTING")))
+    assert data.parts == {"train": 3, "test": 3}
 
 
 def test_ids_go_on_from_part_to_part(unpack, two_classes):
@@ -169,7 +174,11 @@ REFUSED = {
     ),
     "two validations": (
         {f"{part}/cat/1.png": None for part in ("train", "test", "val", "validation")},
-        "both 'validation' and 'val'",
+        "both 'val' and 'validation'",
+    ),
+    "folder beside parts": (
+        {f"{part}/cat/1.png": None for part in ("train", "test", "extra")},
+        "'extra' lies beside test, train in .*, and is the name of no part.* training, tr,",
     ),
 }
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import tarfile
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -174,3 +175,47 @@ def test_no_damage_escapes_as_another_error(own_cache, tar, two_classes):
         open_data(path).part("all")
 
     assert refusals(path.read_bytes(), read, cases=200, bytes_=5) > 50
+
+
+class Counted:
+    """Counts the bytes that are handed to zlib, and back as not used."""
+
+    def __init__(self, monkeypatch):
+        self.bytes = 0
+        make = zlib.decompressobj
+        counter = self
+
+        class Stream:
+            def __init__(self, **how):
+                self._stream = make(**how)
+
+            def decompress(self, piece, most):
+                counter.bytes += len(piece)
+                return self._stream.decompress(piece, most)
+
+            def __getattr__(self, name):
+                return getattr(self._stream, name)
+
+        monkeypatch.setattr(_tar.zlib, "decompressobj", Stream)
+
+
+def test_many_streams_take_no_more_than_a_piece_each(monkeypatch):
+    counted = Counted(monkeypatch)
+    one = gzip.compress(b"abc")
+    assert _tar.gunzip(one * 5_000, 20_000) == b"abc" * 5_000
+    many = one * 40_000
+    counted.bytes = 0
+    with pytest.raises(ValueError, match="it holds more than 20,000 gzip streams"):
+        _tar.gunzip(many, 10**6)
+    assert counted.bytes < 0.1 * 20_000 * len(many)
+
+
+@pytest.mark.parametrize("most", [0, 1, 100_000, 300_000, 400_000])
+def test_streams_longer_than_a_piece_are_put_together(most):
+    content = np.random.default_rng(0).bytes(150_000)
+    packed = gzip.compress(content) + gzip.compress(content)
+    assert _tar.gunzip(packed, most) == (content + content)[:most]
+    assert _tar.gunzip(packed + bytes(70_000), most) == (content + content)[:most], "padding"
+    if most > 300_000:
+        with pytest.raises(ValueError, match="too early"):
+            _tar.gunzip(packed[:-4], most)

@@ -220,6 +220,17 @@ def test_labels_that_are_left_out_leave_the_samples(pack, two_classes):
     np.testing.assert_array_equal(data.part("all").inputs, open_data(path).part("all").inputs)
 
 
+def test_no_labels_are_chosen_where_folders_are_the_classes(pack, two_classes):
+    with pytest.raises(DataError, match=r"no labels of several kinds .* got target='zzz'"):
+        open_data(f"{pack(two_classes)}?target=zzz")
+
+
+@pytest.mark.parametrize("resize", ["0,0", "5000,5", "1,2,3"])
+def test_a_size_that_cannot_be_is_refused_with_value_and_range(resize):
+    with pytest.raises(ConfigError, match=f"from 1 to 4096, .*: got {resize}"):
+        DataOptions(resize=resize)
+
+
 @pytest.mark.parametrize("write", ["pack", "unpack"])
 def test_images_without_folders_are_unlabelled(request, image, write):
     files = {f"{i}.png": image((i, 0, 0)) for i in range(3)}

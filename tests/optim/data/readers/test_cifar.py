@@ -125,6 +125,8 @@ def test_every_form_gives_the_same_samples(tmp_path, pack, unpack, form, place):
     np.testing.assert_array_equal(train.inputs, expected)
     assert train.targets.tolist() == labels(4) * 5
     assert data.part("test").ids.tolist() == [20, 21, 22, 23]
+    with pytest.raises(DataError, match="no labels of several kinds"):
+        open_data(f"{path}?target=coarse")
 
 
 def test_a_hundred_classes_have_fine_and_coarse_labels(unpack):

@@ -57,6 +57,8 @@ def test_the_four_files_are_two_parts(request, write, form):
     assert data.input_shape == (1, 5, 4)
     np.testing.assert_array_equal(data.part("train").inputs[:, 0], images())
     assert data.part("test").targets.tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match="no labels of several kinds"):
+        open_data(f"{data.ref}?target=zzz")
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])

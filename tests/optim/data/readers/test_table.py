@@ -149,7 +149,115 @@ def test_text_of_excel_is_read(tmp_path):
     path.write_bytes(lines.encode("latin-1"))
     data = open_data(path)
     assert data.input_shape == (5,)
-    assert "Text is read as Latin-1: it is not UTF-8." in data.notes
+    assert "Text is read as Windows-1252: it is not UTF-8." in data.notes
+
+
+def test_signs_that_latin_1_lacks_are_read(tmp_path):
+    lines = "\n".join([HEADER, *rows()]).replace("ant", "€").replace("bee", "“bee”")
+    (tmp_path / "a.csv").write_bytes(lines.encode("cp1252"))
+    assert open_data(tmp_path / "a.csv").task.class_names == ("“bee”", "€")
+    (tmp_path / "a.csv").write_bytes(lines.encode("cp1252") + b"\n40,r\x81d,yes,\x80")
+    data = open_data(tmp_path / "a.csv")
+    assert "Text is read as Latin-1: it is not UTF-8." in data.notes, "Windows has no such sign"
+
+
+def decimal_commas(lines):
+    return [line.replace(",", ";").replace(".", ",") for line in lines]
+
+
+@pytest.mark.parametrize("header", ["age;colour;member;species", "age, years;colour, x;member;a"])
+def test_decimal_commas_are_read_where_another_sign_separates(csv, header):
+    plain = open_data(csv(rows(200))).part("train")
+    data = open_data(csv(decimal_commas(rows(200)), "german.csv", header))
+    np.testing.assert_array_equal(data.part("train").inputs, plain.inputs)
+    assert f"Numbers with a decimal comma: {header.split(';')[0]}." in data.notes
+
+
+def test_a_table_of_decimal_commas_needs_no_header(csv):
+    lines = [f"{i},25;{i % 7},50;{i % 2}" for i in range(40)]
+    data = open_data(csv(lines, header=""))
+    assert (sum(data.parts.values()), data.input_shape) == (40, (2,))
+    assert "Target: column 'column 3', guessed." in data.notes
+
+
+def test_a_quantity_may_have_a_decimal_comma(csv):
+    lines = [f"{i % 7};{i},25" for i in range(60)]
+    data = open_data(f"{csv(lines, header='size;price')}?target=price")
+    targets = np.concatenate([data.part(part).targets for part in data.parts])
+    assert sorted(targets.tolist()) == [i + 0.25 for i in range(60)]
+    classes = open_data(csv([f"{i};{i % 3},0" for i in range(60)], header="a;y"))
+    assert classes.task.class_names == ("0", "1", "2")
+
+
+def test_points_and_commas_in_one_column_are_refused(csv):
+    lines = [f"{i}.25;{i % 2}" for i in range(50)] + [f"{i},5;{i % 2}" for i in range(50)]
+    refuses(csv(lines, header="a;y"), "'a' looks like numbers in another notation: '0,5' in row 51")
+
+
+def test_semicolons_in_a_text_separate_nothing(csv):
+    lines = [f"{i},{i % 7},{'ab'[i % 2]};x" for i in range(40)]
+    assert open_data(csv(lines, header="")).input_shape == (2,)
+    lines = [f"{i % 5},{i % 7},{'ab'[i % 2]};x" for i in range(40)]
+    assert open_data(csv(lines, header="a,b,c;d")).task.class_names == ("a;x", "b;x")
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        ('"{n},234,567"', "1,234,567"),
+        ("{n}.234.567", "1.234.567"),
+        ("{n} %", "1 %"),
+        ("{n}.5%", "1.5%"),
+        ("€{n}", "€1"),
+        ('"{n},5"', "1,5"),
+    ],
+)
+@pytest.mark.parametrize("target", ["", "?target=a"])
+def test_numbers_in_another_notation_are_refused(csv, number, shown, target):
+    path = csv([f"{number.format(n=n + 1)},{n % 2}" for n in range(200)], header="a,y")
+    error = refuses(f"{path}{target}", f"'a' looks like numbers in another notation: '{shown}' in")
+    assert "Write all of them as 1234.5" in error.hint
+
+
+def test_a_few_of_them_are_categories(csv):
+    lines = [f"{(10, 20, 50)[n % 3]}%,{n % 2}" for n in range(200)]
+    assert open_data(csv(lines, header="a,y")).feature_names == ("a=10%", "a=20%", "a=50%")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_the_index_that_pandas_writes_is_left_out(csv, name):
+    order = np.random.default_rng(0).permutation(200)
+    lines = [f"{i},{rest}" for i, rest in zip(order, rows(200), strict=True)]
+    data = open_data(csv(lines, header=f"{name},{HEADER}"))
+    assert data.input_shape == open_data(csv(rows(200), "other.csv")).input_shape
+    assert f"{name or 'column 1'}: left out, it numbers the rows." in data.notes
+    asked = open_data(f"{csv(lines, header=f'{name},{HEADER}')}?target={name or 'column 1'}")
+    assert isinstance(asked.task, Regression)
+
+
+def test_the_index_is_never_guessed_as_target(csv):
+    lines = [f"{i},{i}.5,{i}.25" for i in range(90)]
+    assert open_data(csv(lines, header=",a,b")).task == Regression(("b",))
+
+
+def test_a_column_without_a_name_that_numbers_nothing_is_a_column(csv):
+    lines = [f"{i % 50},{rest}" for i, rest in enumerate(rows(200))]
+    data = open_data(csv(lines, header=f",{HEADER}"))
+    assert data.feature_names[0] == "column 1"
+    numbered = [f"{i},{i % 2}" for i in range(40)]
+    assert open_data(csv(numbered, header="")).feature_names == ("column 1",), "no header, no index"
+
+
+def test_quantities_that_no_single_precision_holds_are_refused(csv):
+    lines = [f"{i % 5},{i + 1}e300" for i in range(200)]
+    refuses(csv(lines, header="a,y"), "Column 'y' holds 1e[+]300: quantities are at most 3.4e[+]38")
+
+
+def test_what_is_read_as_missing_of_the_target_is_said(csv):
+    lines = [f"{i},{('None', 'low', 'high')[i % 3]}" for i in range(90)]
+    data = open_data(csv([*lines, "1,"], header="a,y"))
+    assert "31 rows without a class are left out." in data.notes
+    assert "Of column 'y' is read as missing: 'None' (30 rows)." in data.notes
 
 
 def test_target_is_guessed_by_name_before_place(csv):
@@ -175,6 +283,7 @@ def test_rows_without_a_class_are_left_out_and_the_notes_say_so(csv):
     data = open_data(csv([*rows(), "40,red,yes,", "41,red,no,NA"]))
     assert sum(data.parts.values()) == 60
     assert "2 rows without a class are left out." in data.notes
+    assert "Of column 'species' is read as missing: 'NA' (1 rows)." in data.notes
 
 
 def test_table_without_target_is_unlabelled(csv):
@@ -230,6 +339,16 @@ def test_parquet_gives_what_csv_gives(csv, tmp_path):
         np.testing.assert_allclose(one.part(part).inputs, other.part(part).inputs, rtol=1e-6)
 
 
+def test_the_index_in_a_parquet_file_is_left_out(tmp_path):
+    numbers = np.arange(60)
+    columns = {"a": numbers % 7 + 0.5, "quality": numbers % 3, "__index_level_0__": numbers[::-1]}
+    (tmp_path / "d.parquet").write_bytes(parquet(columns))
+    data = open_data(tmp_path / "d.parquet")
+    assert "Target: column 'quality', guessed." in data.notes
+    assert data.feature_names == ("a",)
+    assert "__index_level_0__: left out, it numbers the rows." in data.notes
+
+
 def test_parquet_with_missing_values_and_odd_types(tmp_path):
     import datetime
 
@@ -280,6 +399,7 @@ REFUSED = {
     "a mark of byte order": ("\ufeff", "is empty"),
     "a space that breaks no line": ("\xa0", "is empty"),
     "a mark between files": ("\x1c", "is empty"),
+    "blank": ("\ufeff\n\u00a0\n", "is empty"),
     "header only": (HEADER, "holds no row below its header"),
     "ragged": (f"{HEADER}\n1,red,yes,ant\n1,red,yes", "Row 2 of 'data.csv' has 3 cells and the"),
     "strings among numbers": (
