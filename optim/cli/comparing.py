@@ -48,8 +48,6 @@ def compare(
     otherwise as independent measurements, which is said. Test samples are never looked at. Exit
     code 2: the reference cannot be measured, or none of the others can.
     """
-    if budget is not None and not 0 <= budget < math.inf:
-        raise ConfigError(f"--budget must be a number from 0: got {budget:g}.", field="budget")
     import torch
 
     from optim.processes import available_cores

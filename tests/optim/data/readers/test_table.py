@@ -156,7 +156,8 @@ def test_signs_that_latin_1_lacks_are_read(tmp_path):
     lines = "\n".join([HEADER, *rows()]).replace("ant", "€").replace("bee", "“bee”")
     (tmp_path / "a.csv").write_bytes(lines.encode("cp1252"))
     assert open_data(tmp_path / "a.csv").task.class_names == ("“bee”", "€")
-    (tmp_path / "a.csv").write_bytes(lines.encode("cp1252") + b"\n40,r\x81d,yes,\x80")
+    lines = "\n".join([HEADER, *rows()])
+    (tmp_path / "a.csv").write_bytes(lines.encode("cp1252") + b"\n40,r\x81d,yes,ant")
     data = open_data(tmp_path / "a.csv")
     assert "Text is read as Latin-1: it is not UTF-8." in data.notes, "Windows has no such sign"
 
