@@ -325,10 +325,13 @@ def _accuracy(value: Quantity | None) -> dict[str, Any] | None:
 
 
 def _say_notes(found: Measured) -> None:
-    """Say what a reader must know about the samples."""
+    """Say what a reader must know about the samples: of a file, how it was read."""
+    from optim.data.added import data_cards
+
     say_overlap(found.overlap, found.part)
-    if found.subject.data.is_generated:
-        say_notes(found.subject.data.notes)
+    data = found.subject.data
+    if data.is_generated or data.ref.partition("?")[0] not in data_cards():
+        say_notes(data.notes)
 
 
 def _say_order(found: Measured) -> None:

@@ -24,6 +24,7 @@ from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
 from optim.models.checkpoint import save_checkpoint
 from optim.models.mlp import MLP
+from optim.models.open import open_model
 from optim.recipe import Recipe
 from optim.train import Schedule, classification_loss, fit
 from tests.optim.models.convert.graphs import graph, node, values
@@ -840,3 +841,17 @@ def test_every_schema_stands_in_the_table_of_the_docs():
         name = path.stem.rpartition("-")[0]
         assert f"(schemas/{path.name})" in told, path.name
         assert f"`optim.{name}/1`" in told, name
+
+
+def test_measure_says_how_a_file_was_read_and_nothing_of_data_that_ship(optim, tmp_path):
+    lines = [f"{i},5;{i % 7},25;k{i % 2}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a;b;y", *lines]))
+    bundle = open_model("mlp", data=open_data(tmp_path / "t.csv"))
+    weights = save_checkpoint(bundle, tmp_path / "m.safetensors")
+    code, _, said = optim("measure", weights, "--data", tmp_path / "t.csv")
+    assert code == 0
+    assert "decimal comma: a, b" in said
+    assert "Target: column 'y', guessed." in said
+    code, _, said = optim("measure", "wine-mlp", "--data", "wine")
+    assert code == 0
+    assert "standardised" not in said
