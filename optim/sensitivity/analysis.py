@@ -30,7 +30,7 @@ from optim.subject import Subject, refusals
 
 __all__ = ["analyse", "weight_bytes"]
 
-_CHUNK = 64
+_CHUNK = 32
 """Samples that are computed at once, at most: what they become stays in the processor's cache."""
 _FIRST = 128
 """Samples after which the first figures are told; then after twice as many, and so on."""

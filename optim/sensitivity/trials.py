@@ -125,12 +125,13 @@ def trials_of(
         OptimError: If the technique cannot treat the model at all.
     """
     levels = _field(step)[1].tried
-    report = apply_step(everywhere(step, levels[-1]), bundle, context).report
+    # What goes as a whole or not at all is tried wherever it is: nothing has to be found out.
+    strongest = everywhere(step, levels[-1]) if is_gradual(step) else on_layers(step, {})
+    report = apply_step(strongest, bundle, context).report
     left_out = {one.layer: one.detail for one in report.layers if not one.touched}
     trials: list[Trial] = []
     done: set[str] = set()
     for layer in [one.layer for one in report.layers]:
-        # What goes as a whole or not at all may have stayed because something has to stay.
         if layer in done or (layer in left_out and is_gradual(step)):
             continue
         made = []

@@ -8,6 +8,7 @@ training go on with them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice, PerLayer, Range
@@ -255,9 +256,10 @@ def _covariances(
 
     x, _ = context.calibration(samples)
     forms = {name: plan.form for name, plan in plans.items()}
+    found: dict[str, Tensor] = {}
 
-    def observe() -> dict[str, Tensor]:
-        found: dict[str, Tensor] = {}
+    def observe() -> None:
+        """Look at all layers at once: whoever asks for the next one finds it here."""
 
         def look(name: str, form: Form) -> torch.utils.hooks.RemovableHandle:
             layer = bundle.module.get_submodule(name)
@@ -277,7 +279,15 @@ def _covariances(
         finally:
             for hook in hooks:
                 hook.remove()
-        return found
 
-    key = f"covariance:{bundle.hash}:{len(x)}:{sorted(forms.items())}:{context.key}"
-    return context.memo(key, observe)
+    def of(name: str) -> Tensor:
+        if name not in found:
+            observe()
+        return found[name]
+
+    # Kept layer by layer: what takes apart one layer after the other looks at samples once.
+    about = f"covariance:{bundle.hash}:{len(x)}:{context.key}"
+    return {
+        name: context.memo(f"{about}:{name}:{form}", partial(of, name))
+        for name, form in forms.items()
+    }
