@@ -123,12 +123,6 @@ def _in_eights(ratio: float, epochs: int) -> tuple[Step, ...]:
     return (prune, ReestimateBatchNorm(), Distill(epochs=epochs))
 
 
-def _shorter(ratio: float, epochs: int) -> tuple[Step, ...]:
-    """Return the default model without its slowest block, narrower as well, and trained alike."""
-    drop = DropBlocks(ratio=0.0, layers={"layer1.0.conv1": 0.9}, reconstruct=True)
-    return (drop, *_in_eights(ratio, epochs))
-
-
 def _aligned(ratio: float, width: int, epochs: int) -> tuple[Step, ...]:
     """Return a pruning to multiples of a width that kernels like, and its training."""
     prune = PruneChannels(
@@ -191,7 +185,6 @@ NETWORKS = {
         {
             "40 % of the channels, in 8s, 20 epochs": _in_eights(0.4, 20),
             "50 % of the channels, in 8s, 20 epochs": _in_eights(0.5, 20),
-            "a block and 30 % of the channels, in 8s, 30 epochs": _shorter(0.3, 30),
         },
         (0.2, 0.3, 0.4),
     ),

@@ -74,6 +74,7 @@ def rows() -> list[tuple[str, str, str]]:
             ("Start to first chart", f"{startup['first_chart_s']['median']:.1f} s", "startup"),
             ("`import optim`", f"{startup['import_optim_s']['median']:.2f} s", "startup"),
         ]
+    found += [(*row, "deployed") for row in deployed()]
     found += [(*row, "recover") for row in recovered()]
     if evaluate := results("evaluate"):
         ours = evaluate["ours"]["times_plain_loop"]
@@ -182,6 +183,29 @@ def recovered() -> list[tuple[str, str]]:
                     f"epoch{'s' * (epochs > 1)}, test accuracy",
                     f"{accuracy} % of {before:.1f} %, {more} against uniform L2 pruning and plain "
                     f"distillation, {tuned} against fine-tuning on labels{''.join(seeds)}",
+                )
+            )
+    return rows
+
+
+def deployed() -> list[tuple[str, str]]:
+    """Return how much faster the fastest file of each network is than that of other toolkits."""
+    from deployed import NETWORKS, fastest, lost, ratio, read
+
+    rows = []
+    for name, kept in read().items():
+        for runtime in ("ONNX Runtime", "OpenVINO"):
+            situation = f"{runtime}, batch 1, threads 1"
+            ours, peer = (fastest(kept, situation, ours=side) for side in (True, False))
+            title = NETWORKS[name].title
+            change = lost(kept, ours, "test")
+            rows.append(
+                (
+                    f"{title[0].upper()}{title[1:]}: fastest int8 file that loses at most a point, "
+                    f"against that of other toolkits, {runtime}, batch 1",
+                    f"{ratio(kept, situation, peer, ours)}, "
+                    f"{kept['files'][ours]['bytes'] / 1000:.0f} kB for "
+                    f"{kept['files'][peer]['bytes'] / 1000:.0f} kB, {_points(change.value)}",
                 )
             )
     return rows
