@@ -110,9 +110,9 @@ def test_a_walk_through_all_pages_and_back_keeps_the_recipe(app):
 
 
 def test_the_evaluator_runs_once_for_all_sessions(app):
-    first = evaluator()._process.pid
+    first = evaluator()._prompt._process.pid
     open_app(small_recipe(seed=1))
-    assert evaluator()._process.pid == first
+    assert evaluator()._prompt._process.pid == first
 
 
 def test_the_shipped_settings_listen_to_this_machine_only(settings):

@@ -50,7 +50,7 @@ def test_json_has_changes_front_and_descent(optim):
 def test_a_budget_that_is_no_amount_is_refused(optim, budget):
     code, out, err = optim("model:wine-mlp", "four.yaml", "--budget", budget, "--json")
     assert (code, out) == (2, "")
-    assert f"--budget must be a number from 0: got {budget}." in err
+    assert f"--budget must be a finite number from 0: got {budget}." in err
 
 
 def test_a_table_says_what_is_the_reference(optim):
