@@ -83,31 +83,17 @@ def _train(epochs: int) -> Distill:
     return Distill(transfer=recover.ATTENTION, **recover.LOOP).replace(epochs=epochs)
 
 
-def _without_blocks(count: int, epochs: int = 0) -> tuple[Step, ...]:
-    """Return a depth pruning whose weights are refitted, and its training if there is any."""
-    drop = DropBlocks(ratio=round(count / 9, 3), reconstruct=True)
-    return (drop, _train(epochs)) if epochs else (drop,)
-
-
-def _without_early(count: int, epochs: int = 0) -> tuple[Step, ...]:
-    """Return a depth pruning of the first stage, whose blocks take the most time in int8.
-
-    All blocks have as many MACs, those of the first stage the widest pictures and the fewest
-    channels, which kernels of bytes make the least of.
-    """
-    first = {f"layer1.{i}.conv1": 0.9 for i in range(count)}
-    drop = DropBlocks(ratio=0.0, layers=first, reconstruct=True)
-    return (drop, _train(epochs)) if epochs else (drop,)
-
-
 _SLOW = ("layer1.0.conv1", "layer1.1.conv1", "layer2.2.conv1", "layer2.1.conv1")
+"""Blocks of ResNet-20 that cost least for the time they take, the first two of the first stage: all
+have as many MACs, and kernels of bytes make the least of wide pictures and few channels."""
 
 
 def _without_slow(count: int, epochs: int = 0) -> tuple[Step, ...]:
-    """Return a depth pruning whose blocks cost least for the time they take, as measured.
+    """Return a depth pruning by time, and its training if there is any.
 
-    They are what settings of layers come to (:func:`optim.sensitivity.spread.spread`, in time) for
-    the time that three and four blocks by outputs take, weights refitted in both.
+    Three and four blocks are what settings of layers come to in time, by
+    :func:`optim.sensitivity.spread.spread`, for what three and four blocks by outputs take, weights
+    refitted in both.
     """
     slow = dict.fromkeys(_SLOW[:count], 0.9)
     drop = DropBlocks(ratio=0.0, layers=slow, reconstruct=True)
@@ -165,9 +151,9 @@ NETWORKS = {
         recover.DATA,
         recover.SPLIT,
         {
-            "1 of 9 blocks, refitted": _without_blocks(1),
-            "2 of the first 3 blocks, refitted": _without_early(2),
-            "2 of the first 3 blocks, 3 epochs": _without_early(2, 3),
+            "1 of 9 blocks, refitted": (DropBlocks(ratio=round(1 / 9, 3), reconstruct=True),),
+            "2 of the first 3 blocks, refitted": _without_slow(2),
+            "2 of the first 3 blocks, 3 epochs": _without_slow(2, 3),
             "3 of 9 blocks by time, 10 epochs": _without_slow(3, 10),
             "4 of 9 blocks by time, 10 epochs": _without_slow(4, 10),
             "channels in 8s": _aligned(0.3, 8, 3),

@@ -32,13 +32,7 @@ from optim.models.weights import (
 )
 from optim.models.zoo import ZOO
 
-__all__ = [
-    "check_pair",
-    "file_ref",
-    "fresh_model",
-    "open_model",
-    "open_registered_model",
-]
+__all__ = ["check_pair", "file_ref", "fresh_model", "open_model", "open_registered_model"]
 
 _BYTES = 255.0
 _LOOKED_AT = 4096

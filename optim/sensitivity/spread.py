@@ -105,8 +105,7 @@ def spread(
             f"Nothing is known of the time that layers take by {name}.",
             hint="Analyse the model with times, or hold another cost equal.",
         )
-    saves_macs = any(cell.macs < profile.macs for cell in profile.cells_of(name))
-    unit: Unit = "time" if time else "macs" if saves_macs else "bytes"
+    unit: Unit = "time" if time else "macs" if name in profile.structural else "bytes"
 
     def cost_of(step: Step) -> float:
         return time(step) if time else costs(step)[0 if unit == "macs" else 1]

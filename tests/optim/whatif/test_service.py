@@ -41,31 +41,25 @@ def move(recipe, number=1, session="s", **more):
     }
 
 
+def asked(recipe, question, **arguments):
+    return {
+        "type": "ask",
+        "id": 5,
+        "question": question,
+        "recipe": recipe.to_json(),
+        "arguments": arguments,
+    }
+
+
 def ask(service, said, recipe, question, **arguments):
-    service.receive(
-        {
-            "type": "ask",
-            "id": 5,
-            "question": question,
-            "recipe": recipe.to_json(),
-            "arguments": arguments,
-        }
-    )
+    service.receive(asked(recipe, question, **arguments))
     work(service)
     return next(m for m in said if m["type"] == "reply")
 
 
 def test_a_question_that_was_taken_back_is_not_worked_on(service, said, recipe):
     service.receive({"type": "cancel", "id": 5})
-    service.receive(
-        {
-            "type": "ask",
-            "id": 5,
-            "question": "model",
-            "recipe": recipe.to_json(),
-            "arguments": {},
-        }
-    )
+    service.receive(asked(recipe, "model"))
     work(service)
     assert said == []
 
@@ -75,15 +69,7 @@ def test_work_without_an_end_ends_the_process_and_says_on_what(service, said, re
     monkeypatch.setattr(service_module, "_WATCH_S", 0.02)
     ended, released = threading.Event(), threading.Event()
     monkeypatch.setitem(QUESTIONS, "model", lambda engine, recipe: released.wait(30) and {})
-    service.receive(
-        {
-            "type": "ask",
-            "id": 5,
-            "question": "model",
-            "recipe": recipe.to_json(),
-            "arguments": {},
-        }
-    )
+    service.receive(asked(recipe, "model"))
     watching = threading.Thread(target=service.watch, args=(ended.set,))
     working = threading.Thread(target=service.scheduler.step)
     watching.start()
@@ -96,18 +82,22 @@ def test_work_without_an_end_ends_the_process_and_says_on_what(service, said, re
 
 
 def test_work_that_goes_on_is_not_taken_for_endless(service, recipe, monkeypatch):
-    monkeypatch.setattr(service_module, "_STUCK_S", 0.5)
+    monkeypatch.setattr(service_module, "_STUCK_S", 2.0)
     monkeypatch.setattr(service_module, "_WATCH_S", 0.02)
     ended = threading.Event()
     watching = threading.Thread(target=service.watch, args=(ended.set,))
-    watching.start()
     service.receive(move(recipe))
-    until = time.monotonic() + 1
-    while time.monotonic() < until:
-        service.scheduler.step()
+    (session,) = service.scheduler._sessions.values()
+    service.scheduler.busy_since = time.monotonic()
+    watching.start()
+    until = time.monotonic() + 3
+    while time.monotonic() < until:  # as pieces of work do
+        service.scheduler._check(session, 0)
+        time.sleep(0.02)
+    assert not ended.is_set()
     service.stop()
     watching.join()
-    assert not ended.is_set()
+    work(service)
     assert service.scheduler.busy_since is None
 
 
