@@ -100,7 +100,9 @@ class Method:
 
 def by_importance(ratio: float) -> PruneChannels:
     """Prune what matters least to the loss, wherever it is."""
-    return PruneChannels(pruning_ratio=ratio, importance=Taylor(samples=2048), scope="global")
+    return PruneChannels(
+        pruning_ratio=ratio, importance=Taylor(samples=2048), scope="global", round_to=1
+    )
 
 
 def uniform(ratio: float) -> PruneChannels:
@@ -109,7 +111,9 @@ def uniform(ratio: float) -> PruneChannels:
     The first stream is rounded half a channel later than the layers inside its blocks. Otherwise
     both change width at the same ratio, and no size near the target is to be had.
     """
-    return PruneChannels(pruning_ratio=ratio, layers={"conv1": max(0.0, ratio - 1 / 32)})
+    return PruneChannels(
+        pruning_ratio=ratio, layers={"conv1": max(0.0, ratio - 1 / 32)}, round_to=1
+    )
 
 
 ATTENTION = Attention(weight=50)

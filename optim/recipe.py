@@ -3,7 +3,7 @@
 The page edits a Recipe and nothing else; undo, presets, links, runs and the command line all work
 on Recipe values. It is written as YAML or JSON, or packed into a link::
 
-    version: 1
+    version: 2
     model: clutter-resnet8
     data: cluttered-digits
     seed: 0
@@ -37,7 +37,7 @@ from optim.techniques import TECHNIQUES, name_of
 
 __all__ = ["VERSION", "Entry", "Recipe", "free_name"]
 
-VERSION = 1
+VERSION = 2
 _MAX_LINK_BYTES = 65_536
 _MAX_CHARACTERS = 65_536
 _MAX_DEPTH = 12
@@ -210,7 +210,9 @@ class Recipe:
             uses: tuple[Any, ...] = (data_hash, limit) if entry.step.looks_at_data else ()
             # Fields at their defaults are left out: a technique may gain fields, and what was
             # trained before it had them is still found.
-            step = {entry.name: entry.step.changed()}
+            step: dict[str, Any] = {entry.name: entry.step.changed()}
+            if entry.step.version > 1:
+                step["version"] = entry.step.version
             if entry.step.models:
                 uses = (*uses, [_model_hash(name) for name in entry.step.models])
             keys.append(digest(keys[-1], entry.id, step, self.seed, uses))
@@ -254,13 +256,7 @@ class Recipe:
         if not isinstance(data, Mapping):
             raise ConfigError(f"A recipe is a mapping: got {type(data).__name__}.")
         _check_plain(data, _MAX_DEPTH)
-        version = data.get("version")
-        if version != VERSION:
-            raise ConfigError(
-                f"version must be {VERSION}: got {version!r}.",
-                hint="Recipes of other versions are not known to this program.",
-                field="version",
-            )
+        data = _migrated(data)
         known = {"version", "model", "data", "seed", "split", "steps"}
         if unknown := sorted(set(map(str, data)) - known):
             raise ConfigError(
@@ -386,6 +382,44 @@ def _check_plain(value: Any, depth: int) -> None:
     elif isinstance(value, list | tuple | set):
         for inner in value:
             _check_plain(inner, depth - 1)
+
+
+def _migrated(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a recipe of any known version as today's would be written.
+
+    Raises:
+        ConfigError: If the version is not known.
+    """
+    version = data.get("version")
+    if isinstance(version, bool) or version not in (*_MIGRATIONS, VERSION):
+        raise ConfigError(
+            f"version must be {VERSION}, or {min(_MIGRATIONS)} for an older recipe: got "
+            f"{version!r}.",
+            hint="A recipe of a later version needs a later program.",
+            field="version",
+        )
+    while version != VERSION:
+        data, version = _MIGRATIONS[version](data), version + 1
+    return data
+
+
+def _with_any_width(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write down what version 1 left unsaid: channels were rounded only where it was asked for."""
+
+    def written(item: Any) -> Any:
+        if item == _PRUNE:
+            return {_PRUNE: {"round_to": 1}}
+        if not isinstance(item, Mapping) or _PRUNE not in item:
+            return item
+        fields = item[_PRUNE] or {}
+        return {**item, _PRUNE: {"round_to": 1, **fields}} if isinstance(fields, Mapping) else item
+
+    steps = data.get("steps")
+    return {**data, "steps": [written(s) for s in steps]} if isinstance(steps, list) else data
+
+
+_PRUNE = "prune_channels"
+_MIGRATIONS = {1: _with_any_width}
 
 
 def _model_hash(name: str) -> str:

@@ -320,6 +320,9 @@ class Step(Config):
     """Whether :meth:`outline` takes models without numbers, see :mod:`optim.layers.sketch`."""
     tasks: ClassVar[frozenset[str]] = frozenset()
     """Kinds of task whose models it can treat; empty for all."""
+    version: ClassVar[int] = 1
+    """Raised when the same fields come to mean something else, so that no result from before is
+    taken for one of today."""
     requires: ClassVar[frozenset[str]] = frozenset({"float"})
     """Conditions that must hold before it: ``float`` or ``quantized`` weights."""
     ensures: ClassVar[frozenset[str]] = frozenset()

@@ -94,6 +94,8 @@ def sensitivity(
         step, level = TECHNIQUES[technique[0]](), yaml.safe_load(common)
         found = settings_of_layers(subject, profile, step, level, in_time=in_time)
         recipe = recipe.with_step(found.step)
+        if technique[0] in profile.structural:
+            recipe = recipe.with_step(TECHNIQUES["reestimate_batchnorm"]())
     if as_json:
         asked = {"schema": "optim.sensitivity/1", "model": model, "data": data}
         settings = {**found.to_json(), "recipe": recipe.to_json()} if found else None

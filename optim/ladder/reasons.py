@@ -240,7 +240,7 @@ def _padding(c: Compared) -> Iterable[Reason]:
             "padding",
             f"Layers are {_listed(widths)} channels wide. Kernels take whole blocks, so that "
             f"{_percent(share)} of the time that is left multiplies what only fills the last one: "
-            "removing channels within a block saves nothing.",
+            "removing channels within a block saves nothing, and can even cost time.",
             share,
             tuple(dict.fromkeys(o.owner for o in widest)),
         )

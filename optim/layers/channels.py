@@ -39,7 +39,11 @@ __all__ = [
     "slice_masks",
 ]
 
+RoundTo = int | Literal["auto"]
+"""Of how many channels a multiple stays; ``"auto"``: of 4 in groups of 16 or more, else of 1."""
 
+_AUTO_MULTIPLE = 4
+_AUTO_FROM = 16
 _Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d
 _Conv = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
 
@@ -423,7 +427,7 @@ def global_shares(scores: Mapping[str, Tensor], ratio: float) -> dict[str, float
 
 
 def best_channels(
-    scores: Tensor, ratio: float, round_to: int, blocks: int, together: int = 1
+    scores: Tensor, ratio: float, round_to: RoundTo, blocks: int, together: int = 1
 ) -> Tensor:
     """Return the sorted channels of one group that stay.
 
@@ -440,6 +444,8 @@ def best_channels(
     """
     if ratio == 0:
         return torch.arange(len(scores))
+    if round_to == "auto":
+        round_to = _AUTO_MULTIPLE if len(scores) >= _AUTO_FROM else 1
     if together > 1:
         wholes = scores.reshape(-1, together).mean(dim=1)
         stay = best_channels(wholes, ratio, max(1, round_to // together), blocks)
@@ -456,7 +462,9 @@ def best_channels(
     return (starts + positions).flatten()
 
 
-def channels_left(group: ChannelGroup, scores: Tensor, ratio: float, round_to: int = 1) -> Tensor:
+def channels_left(
+    group: ChannelGroup, scores: Tensor, ratio: float, round_to: RoundTo = 1
+) -> Tensor:
     """Return the sorted channels of a group that stay, one at least of every layer that makes some.
 
     The layers whose outputs are joined share a group, and one of them may have only low scores.
@@ -501,9 +509,13 @@ def _width(layer: nn.Module, side: str) -> int:
         return layer.in_features if side == "in" else layer.out_features
     if isinstance(layer, nn.Conv1d | nn.Conv2d | _Transposed | ChannelPadShortcut):
         return layer.in_channels if side == "in" else layer.out_channels
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return weight.shape[-1]
+    weight = layer._parameters.get("weight")
+    if weight is not None:
+        return weight.shape[-1]
+    if isinstance(layer, nn.LayerNorm):
+        return layer.normalized_shape[-1]
+    wide: Any = layer  # another norm without weights
+    return int(wide.num_channels if isinstance(layer, nn.GroupNorm) else wide.num_features)
 
 
 def _sliced(layer: nn.Module, keep_out: Tensor | None, keep_in: Tensor | None) -> nn.Module:
@@ -528,7 +540,19 @@ def _sliced(layer: nn.Module, keep_out: Tensor | None, keep_in: Tensor | None) -
     resized = resized_layer(layer, tensors["weight"], tensors.get("bias"))
     for name in layer._buffers:
         resized._buffers[name] = tensors[name]
+    if tensors["weight"] is None and keep_out is not None:
+        _set_width(resized, len(keep_out))
     return resized
+
+
+def _set_width(norm: Any, width: int) -> None:
+    """Tell a norm without weights how wide its inputs are."""
+    if isinstance(norm, nn.LayerNorm):
+        norm.normalized_shape = (*norm.normalized_shape[:-1], width)
+    elif isinstance(norm, nn.GroupNorm):
+        norm.num_channels = width
+    else:
+        norm.num_features = width
 
 
 def _sliced_transposed(

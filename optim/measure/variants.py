@@ -22,7 +22,7 @@ from optim.measure.evaluate import runner_of
 from optim.models.bundle import ModelBundle, TorchModel
 from optim.models.interface import rows_of
 
-__all__ = ["Variants"]
+__all__ = ["Variants", "first_difference"]
 
 
 class Variants:
@@ -54,7 +54,7 @@ class Variants:
         done = total = 0
         for number, variant in enumerate(self._variants):
             other = variant.simulated().to(compute_device())
-            start = _first_difference(graph, other)
+            start = first_difference(graph, other)
             self._graphs.append(other)
             self._starting[start].append(number)
             behind = {str(node.target) for node in list(other.graph.nodes)[start:]}
@@ -145,7 +145,7 @@ def _inputs(graph: fx.GraphModule, start: int) -> set[str]:
     }
 
 
-def _first_difference(graph: fx.GraphModule, other: fx.GraphModule) -> int:
+def first_difference(graph: fx.GraphModule, other: fx.GraphModule) -> int:
     """Return the position from which two graphs differ, in what is called or in its numbers.
 
     Layers before it are replaced by those of the first graph, which frees the memory of copies.

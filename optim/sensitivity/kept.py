@@ -9,7 +9,7 @@ from optim.sensitivity.trials import layers_field, techniques
 
 __all__ = ["SHELF", "kept_profile", "key_of"]
 
-SHELF = Shelf("sensitivities", 2)
+SHELF = Shelf("sensitivities", 3)
 
 
 def key_of(recipe: Recipe, samples: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from optim.errors import ConfigError
@@ -27,6 +27,11 @@ __all__ = [
     "trials_of",
     "untouched",
 ]
+
+
+_NORM_SAMPLES = 256
+"""Samples that batch norms are measured on again in each smaller model."""
+_NORM_BATCH = 128
 
 
 def layers_field(step: type[Step] | Step) -> tuple[str, PerLayer] | None:
@@ -138,7 +143,8 @@ def trials_of(
         try:
             for level in levels:
                 context.check()
-                made.append(apply_step(on_layers(step, {layer: level}), bundle, context))
+                found = apply_step(on_layers(step, {layer: level}), bundle, context)
+                made.append(replace(found, bundle=_norms_measured(found.bundle, bundle, context)))
         except ConfigError:
             if layer not in left_out:
                 raise
@@ -148,6 +154,39 @@ def trials_of(
         row = Row(name, layer, together)
         trials += [Trial(row, *pair) for pair in zip(levels, (m.bundle for m in made), strict=True)]
     return trials, {layer: why for layer, why in left_out.items() if layer not in done}
+
+
+def _norms_measured(smaller: ModelBundle, bundle: ModelBundle, context: Context) -> ModelBundle:
+    """Return a model that lost parts with the statistics its batch norms find behind them.
+
+    Whatever takes parts away is followed by that in every recipe; without it a network looks lost
+    that is not. Norms before the first difference keep what they had, so that the computation up to
+    there is still the original's.
+    """
+    from optim.layers.graph import fork, trace
+    from optim.layers.norms import measure_norms_
+    from optim.layers.rewrite import norm_layers
+    from optim.measure.variants import first_difference
+
+    if smaller.lane != "torch" or _weights(smaller) == _weights(bundle):
+        return smaller
+    module = fork(smaller.module)
+    now = trace(module, fold=False)
+    start = first_difference(trace(bundle.module, fold=False), now)
+    behind = {str(node.target) for node in list(now.graph.nodes)[start:]}
+    norms = norm_layers(module)
+    if not norms.keys() & behind:
+        return smaller
+    kept = {name: dict(norm._buffers) for name, norm in norms.items() if name not in behind}
+    x, _ = context.calibration(_NORM_SAMPLES)
+    measure_norms_(module, x.split(_NORM_BATCH))
+    for name, buffers in kept.items():
+        norms[name]._buffers.update(buffers)
+    return smaller.with_module(module)
+
+
+def _weights(bundle: ModelBundle) -> int:
+    return sum(p.numel() for p in bundle.module.parameters())
 
 
 def _touched(report: StepReport) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class PruneChannels(Step):
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     removes: ClassVar[frozenset[str]] = frozenset({"bn_measured", "recovered", "bias_corrected"})
     sketches: ClassVar[bool] = True
+    version: ClassVar[int] = 2
 
     pruning_ratio: Annotated[
         float,
@@ -66,15 +67,16 @@ class PruneChannels(Step):
         ),
     ] = "local"
     round_to: Annotated[
-        Literal[1, 4, 8, 16],
+        Literal["auto", 1, 4, 8, 16],
         Choice(
-            options={1: "1", 4: "4", 8: "8", 16: "16"},
+            options={"auto": "Auto", 1: "1", 4: "4", 8: "8", 16: "16"},
             label="Round to",
             unit="channels",
-            help="Keep a multiple of this many channels. Kernels work in blocks of 8 or 16; "
-            "widths between them cost the time of the next block.",
+            help="Keep a multiple of this many channels. Kernels of bytes take four or more at a "
+            "time, and a width between can be slower than a wider layer. Auto: 4 in layers of 16 "
+            "channels or more, 1 in narrower ones.",
         ),
-    ] = 1
+    ] = "auto"
     reconstruct: Annotated[bool, REFIT] = False
     layers: Annotated[
         dict[str, float],

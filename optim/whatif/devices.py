@@ -333,7 +333,7 @@ def _instead(
     if "round_to" in fields:
         tried = [
             (f"Keep a multiple of {n} channels", recipe.with_fields(entry_id, round_to=n))
-            for n in (8, 16)
+            for n in (4, 8, 16)
             if n != fields["round_to"]
         ]
     tried.append(("Leave the step out", recipe.without(entry_id)))

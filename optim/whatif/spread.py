@@ -50,12 +50,14 @@ def spread_over_layers(
     found = settings_of_layers(
         bench.subject, profile, _step_of(recipe, technique), level, in_time=in_time
     )
+    is_smaller = technique in profile.structural
+    common, single = (_with(recipe, step, is_smaller) for step in (found.common, found.step))
     return {
         "technique": technique,
         **found.to_json(),
-        "common": _measured(bench, _with(recipe, found.common)),
-        "single": _measured(bench, _with(recipe, found.step)),
-        "gain": _gain(bench, _with(recipe, found.common), _with(recipe, found.step)),
+        "common": _measured(bench, common),
+        "single": _measured(bench, single),
+        "gain": _gain(bench, common, single),
         "step": found.step.changed(),
     }
 
@@ -68,9 +70,13 @@ def _step_of(recipe: Recipe, technique: str) -> Step:
     return TECHNIQUES[technique]()
 
 
-def _with(recipe: Recipe, step: Step) -> Recipe:
-    """Return a recipe of one step: both models are the original with this alone."""
-    return replace(recipe, entries=(Entry(name_of(step), step),))
+def _with(recipe: Recipe, step: Step, is_smaller: bool) -> Recipe:
+    """Return a recipe of one step: both models are the original with this alone.
+
+    What makes the model smaller is followed by new statistics of batch norm, as in the analysis.
+    """
+    alone = replace(recipe, entries=(Entry(name_of(step), step),))
+    return alone.with_step(TECHNIQUES["reestimate_batchnorm"]()) if is_smaller else alone
 
 
 def _measured(bench: Workbench, recipe: Recipe) -> dict[str, Any]:

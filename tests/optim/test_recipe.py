@@ -19,7 +19,7 @@ from optim.techniques.quantize import Quantize
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 
 TEXT = """\
-version: 1
+version: 2
 model: resnet20:../shared/data/weights/resnet20_cifar10_jpeg.safetensors
 data: ../shared/data/cifar10
 seed: 0
@@ -108,7 +108,7 @@ def test_any_recipe_comes_back_from_every_written_form(recipe):
 
 def test_yaml_has_one_step_a_line(recipe):
     lines = recipe.to_yaml().splitlines()
-    assert lines[:4] == ["version: 1", "model: m", "data: d", "seed: 3"]
+    assert lines[:4] == ["version: 2", "model: m", "data: d", "seed: 3"]
     assert lines[5] == "  - prune_channels: {pruning_ratio: 0.4}"
     assert len(lines) == 9
 
@@ -139,14 +139,24 @@ def test_a_link_fits_into_an_address(recipe):
 
 # --- refused ------------------------------------------------------------------------------------
 
-GOOD = {"version": 1, "model": "m", "data": "d"}
+GOOD = {"version": 2, "model": "m", "data": "d"}
 
 REFUSED = {
     "no mapping": ([], "A recipe is a mapping: got list", ""),
-    "no version": ({"model": "m", "data": "d"}, "version must be 1: got None", "version"),
-    "too new": ({**GOOD, "version": VERSION + 1}, "version must be 1: got 2", "version"),
+    "no version": (
+        {"model": "m", "data": "d"},
+        "version must be 2, or 1 for an older recipe: got None",
+        "version",
+    ),
+    "too new": (
+        {**GOOD, "version": VERSION + 1},
+        "version must be 2, or 1 for an older recipe: got 3",
+        "version",
+    ),
     "unknown key": ({**GOOD, "steos": []}, "has no field 'steos'", "steos"),
-    "no model": ({"version": 1, "data": "d"}, "model must be a name: got None", "model"),
+    "true": ({**GOOD, "version": True}, "for an older recipe: got True", "version"),
+    "a list": ({**GOOD, "version": [1]}, "for an older recipe: got [1]", "version"),
+    "no model": ({"version": 2, "data": "d"}, "model must be a name: got None", "model"),
     "model of numbers": ({**GOOD, "model": 3}, "model must be a name: got 3", "model"),
     "empty data": ({**GOOD, "data": ""}, "data must be a name: got ''", "data"),
     "seed": ({**GOOD, "seed": -1}, "seed must be a whole number", "seed"),
@@ -211,6 +221,34 @@ REFUSED = {
         "quantize-2",
     ),
 }
+
+
+OLDER = {
+    "fields": ([{"prune_channels": {"pruning_ratio": 0.5}}], 1),
+    "a name alone": (["prune_channels"], 1),
+    "no fields": ([{"prune_channels": None, "id": "first"}], 1),
+    "said": ([{"prune_channels": {"round_to": 8}}], 8),
+}
+
+
+@pytest.mark.parametrize(("steps", "round_to"), OLDER.values(), ids=OLDER)
+def test_an_older_recipe_means_what_it_meant(steps, round_to):
+    old = Recipe.from_json({"version": 1, "model": "m", "data": "d", "steps": steps})
+    assert old.entries[0].step.round_to == round_to
+    assert Recipe.from_json(old.to_json()) == old
+    assert Recipe.from_json({**GOOD, "steps": ["prune_channels"]}).entries[0].step == (
+        TECHNIQUES["prune_channels"]()
+    )
+
+
+@pytest.mark.parametrize("steps", ["prune_channels", [3], [{"prune_channels": 3}], [["quantize"]]])
+def test_an_older_recipe_that_is_wrong_is_refused_like_any_other(steps):
+    messages = set()
+    for version in (1, 2):
+        with pytest.raises(ConfigError) as caught:
+            Recipe.from_json({**GOOD, "version": version, "steps": steps})
+        messages.add(caught.value.message)
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize(("data", "message", "field"), REFUSED.values(), ids=REFUSED)
@@ -375,6 +413,14 @@ def test_whatever_can_change_a_result_changes_its_hash(recipe, change):
     assert change(recipe)[-1] != recipe.chain("m", "d")[-1]
 
 
+def test_a_step_that_came_to_mean_something_else_has_another_hash(recipe, monkeypatch):
+    before = recipe.chain("m", "d")
+    monkeypatch.setattr(type(recipe.entry("quantize").step), "version", 2)
+    after = recipe.chain("m", "d")
+    assert after[:-1] == before[:-1]
+    assert after[-1] != before[-1]
+
+
 def test_data_matter_only_from_the_first_step_that_uses_them():
     recipe = Recipe("m", "d").with_step(PruneWeights()).with_step(Quantize())
     first, second = recipe.chain("m", "one"), recipe.chain("m", "two")
@@ -415,7 +461,7 @@ def test_a_name_of_any_characters_comes_back_from_yaml(name):
     assert (name in recipe.to_yaml()) == name.isprintable()
 
 
-HEAD = "version: 1\nmodel: digits-resnet8\ndata: digits\n"
+HEAD = "version: 2\nmodel: digits-resnet8\ndata: digits\n"
 LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40))
 MERGES = "m0: &m0 {a: 1}\n" + "".join(
     f"m{i}: &m{i} {{<<: [*m{i - 1}, *m{i - 1}]}}\n" for i in range(1, 40)

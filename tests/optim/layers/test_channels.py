@@ -337,6 +337,21 @@ def test_so_many_channels_stay(size, ratio, round_to):
         assert abs(len(kept) - size * (1 - ratio)) <= max(round_to, 1)
 
 
+@pytest.mark.parametrize("ratio", [0.05, 0.3, 0.5, 0.75, 0.95])
+def test_wide_groups_keep_fours_and_narrow_ones_any_number(ratio):
+    for size in (16, 24, 40, 64):
+        kept = len(best_channels(torch.rand(size), ratio, "auto", 1))
+        assert kept % 4 == 0
+        assert abs(kept - size * (1 - ratio)) <= max(2, 4 - size * (1 - ratio))
+    for size in (3, 6, 10, 15):
+        scores = torch.rand(size)
+        kept = best_channels(scores, ratio, "auto", 1)
+        assert kept.tolist() == best_channels(scores, ratio, 1, 1).tolist()
+    heads = best_channels(torch.arange(24.0), 0.4, "auto", 1, 8)
+    assert heads.tolist() == list(range(8, 24)), "heads are wide enough as they are"
+    assert len(best_channels(torch.rand(24), 0.5, "auto", 2)) == 12
+
+
 def test_nothing_leaves_at_ratio_zero_whatever_the_rounding():
     assert len(best_channels(torch.rand(7), 0.0, 8, 1)) == 7
 
@@ -427,3 +442,26 @@ def test_flattened_tokens_keep_their_channels():
     assert "flattened" in channels.protected["2"]
     pruned = keep_channels(module, channels.groups, {"0": torch.arange(8)})
     assert pruned(torch.randn(2, 5, 6)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda: nn.BatchNorm2d(8, affine=False),
+        lambda: nn.GroupNorm(2, 8, affine=False),
+        lambda: nn.InstanceNorm2d(8),
+    ],
+)
+def test_norms_without_weights_become_narrower(norm):
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), norm(), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval()
+    channels = find_channels(module, (3, 10, 10))
+    keep = {g.name: torch.tensor([0, 1, 4, 5]) for g in channels.groups}
+    smaller = keep_channels(module, channels.groups, keep)
+    x = torch.randn(2, 3, 10, 10)
+    with torch.no_grad():
+        hidden = module[2](module[1](module[0](x)))
+        hidden[:, [2, 3, 6, 7]] = 0
+        if not isinstance(module[1], nn.GroupNorm):  # whose groups are others now
+            assert torch.allclose(smaller(x), module[3](hidden), atol=1e-5)
+        assert smaller(x).shape == (2, 4, 6, 6)
+    assert getattr(smaller[1], "num_features", 4) == 4

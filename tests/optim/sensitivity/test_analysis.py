@@ -11,9 +11,12 @@ from optim.recipe import Recipe
 from optim.sensitivity.analysis import analyse, weight_bytes
 from optim.sensitivity.profile import Profile
 from optim.sensitivity.trials import everywhere, on_layers, techniques
+from optim.step import Context
 from optim.subject import open_subject, subject_of
 from optim.techniques import TECHNIQUES
+from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.prune_weights import PruneWeights
+from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 from tests.helpers import context_for, data_for, tiny_bundle
 from tests.optim.graph.graphs import bundle_of, recurrent
 
@@ -144,3 +147,26 @@ def test_data_without_labels_are_judged_by_agreement():
     assert found.metric == "agreement"
     assert found.original is None
     assert all(cell.change is None for cell in found.cells)
+
+
+def test_what_becomes_smaller_is_judged_with_its_own_norm_statistics(monkeypatch):
+    one = subject("resnet")
+    *_, found = analyse(one, ["prune_channels"], samples=64)
+    row = next(r for r in found.rows if r.layer == "layer2.0.conv1")
+    context = Context(one.data, one.bundle, one.seed, "prune_channels")
+    step = PruneChannels(pruning_ratio=0, layers={row.layer: 0.75})
+    pruned = step.apply(one.bundle, context).bundle
+    looked_at = one.samples().take(slice(0, 64))
+    before = predict(one.bundle, looked_at)
+
+    def harm(bundle):
+        return quality(predict(bundle, looked_at), before, one.bundle.task).figures["divergence"]
+
+    measured = ReestimateBatchNorm(samples=256).apply(pruned, context).bundle
+    (cell,) = (
+        c for c in found.cells_of("prune_channels") if (c.layer, c.level) == (row.layer, 0.75)
+    )
+    assert cell.harm.value == pytest.approx(harm(measured).value, rel=0.3)
+    assert abs(cell.harm.value - harm(measured).value) < abs(cell.harm.value - harm(pruned).value)
+    # Norms before the layer keep the original's, so that nothing before it is computed again.
+    assert found.computed < 0.9

@@ -124,7 +124,7 @@ def test_sliders_arrive_with_their_stops(service, said, recipe):
         ({"steps": [{"quantize": {"weight_bits": []}}]}, "quantize.weight_bits"),
         ({"steps": [{"quantize": {"samples": 1e99}}]}, "quantize.samples"),
         ({"steps": ["quantize", "prune_weights"]}, "prune_weights"),
-        ({"version": 2}, "version"),
+        ({"version": 3}, "version"),
         ({"seed": "x"}, "seed"),
     ],
 )
