@@ -35,7 +35,8 @@ __all__ = [
 ]
 
 MaxMs = Annotated[
-    str | None, typer.Option(help="Longest estimated inference on the device, in ms.")
+    str | None,
+    typer.Option(help="Longest inference on the device, in ms; for search also a share, 50%."),
 ]
 MaxRam = Annotated[str | None, typer.Option(help="Most RAM on the device: 64kB, or 64KiB.")]
 MaxFlash = Annotated[str | None, typer.Option(help="Most flash for weights.")]

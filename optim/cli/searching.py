@@ -46,7 +46,11 @@ def search(
         str, typer.Option(help=f"Whose bytes count: {', '.join(BYTES_OF)}.")
     ] = "onnx",
     device: Annotated[
-        str, typer.Option(help="Of the catalogue, or a word of its title, such as cortex-m7.")
+        str,
+        typer.Option(
+            help="Of the catalogue, or a word of its title, such as cortex-m7; or here: latency is "
+            "then measured on this computer."
+        ),
     ] = "",
     max_ms: MaxMs = None,
     max_ram: MaxRam = None,

@@ -16,7 +16,7 @@ from optim.quantity import How, Quantity
 from optim.search.goals import Goals
 from optim.search.target import device_named
 
-__all__ = ["cheap_figures", "device_figures", "device_named"]
+__all__ = ["cheap_figures", "device_figures"]
 
 _CHEAP = frozenset({"bytes", "macs", "params"})
 

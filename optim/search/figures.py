@@ -36,7 +36,7 @@ FIGURES: dict[str, Figure] = {
     "bytes": Figure("Size", "bytes", "Bytes of the file, or of one encoding of the weights."),
     "macs": Figure("MACs", "macs", "Multiply-accumulates for one sample."),
     "params": Figure("Parameters", "params", "Parameters of the deployed model.", "has"),
-    "latency": Figure("Latency", "ms", "Estimated time of an inference on the device."),
+    "latency": Figure("Latency", "ms", "Time of an inference on the device; here it is measured."),
     "ram": Figure("RAM", "bytes", "Estimated peak memory of an inference on the device."),
     "flash": Figure("Flash", "bytes", "Weights as the file stores them."),
     "energy": Figure("Energy", "j", "Estimated energy of an inference on the device."),

@@ -7,7 +7,20 @@ from collections.abc import Collection
 from optim.devices.profile import DeviceProfile, catalogue, device
 from optim.search.goals import Limit
 
-__all__ = ["device_named", "memory_limits"]
+__all__ = ["HERE", "HERE_TITLE", "device_named", "memory_limits", "title_of"]
+
+HERE = "here"
+"""The computer that searches: its latency is measured, nothing else of it is told."""
+HERE_TITLE = "This computer, measured"
+
+
+def title_of(name: str) -> str:
+    """Return what a device is called, for a reader.
+
+    Raises:
+        ConfigError: If there is none of that name.
+    """
+    return HERE_TITLE if name == HERE else device_named(name).title
 
 
 def device_named(name: str) -> DeviceProfile:
@@ -39,6 +52,8 @@ def memory_limits(name: str, known: Collection[str]) -> tuple[Limit, ...]:
         name: Of the device; other kinds of device give none.
         known: Figures that have a limit already, or cannot be told.
     """
+    if name == HERE:
+        return ()
     profile = device_named(name)
     if not profile.device_class.startswith("mcu"):
         return ()

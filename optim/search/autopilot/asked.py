@@ -16,7 +16,7 @@ from optim.search.goals import BYTES_OF, Goals, Limit
 from optim.search.plain import checked_fields
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 from optim.search.space import Scalar
-from optim.search.target import device_named, memory_limits
+from optim.search.target import HERE, device_named, memory_limits
 
 __all__ = ["Asked", "checked_limit", "goals_of"]
 
@@ -34,7 +34,8 @@ class Asked:
         limits: ``{figure: bound}``, see :data:`Bound`.
         seconds: The budget of wall-clock time.
         bytes_of: Whose bytes count, a key of ``optim.search.goals.BYTES_OF``.
-        device: Of the catalogue; empty if no figure is of a device.
+        device: Of the catalogue, or ``"here"`` for the latency of this computer, measured; empty if
+            no figure is of a device.
         sampler: A key of ``optim.search.samplers.SAMPLERS``.
         trains: Whether candidates may be trained.
         reuses: Whether what was trained before, by whomever, counts as well.
@@ -65,7 +66,14 @@ class Asked:
                 f"bytes_of must be one of {', '.join(BYTES_OF)}: got {self.bytes_of!r}.",
                 field="bytes_of",
             )
-        if self.device:
+        if self.device == HERE:
+            for figure in set(self.limits) & set(_DEVICE) - {"latency"}:
+                raise ConfigError(
+                    f"{FIGURES[figure].title} of this computer is not measured; latency is.",
+                    hint="Name a device of the catalogue.",
+                    field=figure,
+                )
+        elif self.device:
             device_named(self.device)
         if self.sampler not in SAMPLERS:
             raise ConfigError(
@@ -173,7 +181,8 @@ def goals_of(asked: Asked, original: Mapping[str, Quantity]) -> Goals:
         name = next(name for name in wanted if name in _DEVICE)
         raise ConfigError(
             f"{FIGURES[name].title} is that of a device, and none is named.",
-            hint="Name one of the catalogue; optim devices list shows them.",
+            hint="Name one of the catalogue, which optim devices list shows; or here, for the "
+            "latency of this computer.",
             field="device",
         )
     costs = ["bytes", *(name for name in wanted if name not in ("loss", "bytes", "training"))]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from optim.search.candidate import Candidate
 from optim.search.costs import cheap_figures, device_figures
 from optim.search.goals import Goals
 from optim.search.loss import loss_of
+from optim.search.stopwatch import Stopwatch
+from optim.search.target import HERE
 from optim.sensitivity.analysis import weight_bytes
 from optim.step import Step
 from optim.subject import Subject
@@ -84,10 +86,19 @@ class Bench:
         one: np.ndarray = self.subject.bundle.spec.normalise(inputs).numpy()
         return one
 
+    @cached_property
+    def stopwatch(self) -> Stopwatch:
+        """Times files on this computer."""
+        original = self.original.bundle
+        return Stopwatch(onnx_bytes(original), self.sample, original.interface)
+
     def original_figures(self, goals: Goals) -> dict[str, Quantity]:
         """Return what the original costs; it loses nothing."""
         lost = Quantity.exact(0.0, "points")
-        return {"loss": lost, **self.costs_of(self.original.bundle, self.base, goals)}
+        costs = self.costs_of(self.original.bundle, self.base, goals)
+        if goals.device == HERE:
+            costs["latency"] = self.stopwatch.original
+        return {"loss": lost, **costs}
 
     def original_quality(self) -> Quantity | None:
         """Return the figure of quality of the original; None where it compares with itself."""
@@ -96,7 +107,7 @@ class Bench:
     # --- costs ------------------------------------------------------------------------------
 
     def outline(
-        self, recipe: Recipe, goals: Goals, *, linked: bool = True
+        self, recipe: Recipe, goals: Goals, *, linked: bool = True, timed: bool = False
     ) -> dict[str, Quantity] | None:
         """Return the bytes, MACs and parameters after a recipe, no sample looked at.
 
@@ -106,13 +117,16 @@ class Bench:
             recipe: What is done to the model.
             goals: Say whose bytes count.
             linked: Whether the file has the recipe in it, as one that is handed over.
+            timed: Whether its latency here is measured as well, which needs no right weights.
         """
         link = recipe.to_link() if linked else ""
         try:
             prepared = self.bench.outline(recipe)
             bundle = prepared.bundle
             how = How.ESTIMATED if prepared.is_draft else How.MEASURED
-            return cheap_figures(bundle, goals, lambda: onnx_bytes(bundle, link), how)
+            file = cache(lambda: onnx_bytes(bundle, link))
+            found = cheap_figures(bundle, goals, file, how)
+            return found | {"latency": self.stopwatch(file())} if timed else found
         except Cancelled:
             raise
         except OptimError:
@@ -120,16 +134,12 @@ class Bench:
 
     def costs_of(self, bundle: ModelBundle, recipe: Recipe, goals: Goals) -> dict[str, Quantity]:
         """Return everything that a model costs, as far as goals ask for it."""
-        file: list[bytes] = []
-
-        def written() -> bytes:
-            if not file:
-                file.append(_file(bundle, recipe))
-            return file[0]
-
-        found = cheap_figures(bundle, goals, written)
-        if goals.device:
-            found |= device_figures(bundle, goals, written(), self.sample)
+        file = cache(lambda: _file(bundle, recipe))
+        found = cheap_figures(bundle, goals, file)
+        if goals.device == HERE:
+            found["latency"] = self.stopwatch(file())
+        elif goals.device:
+            found |= device_figures(bundle, goals, file(), self.sample)
         return found
 
     def layer_costs(self, recipe: Recipe) -> tuple[int, int]:

@@ -10,10 +10,13 @@ from optim.search.autopilot.recipes import LAYERS
 from optim.search.autopilot.session import Session
 from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
+from optim.search.target import HERE
 from optim.sensitivity.analysis import analyse
 from optim.sensitivity.kept import SHELF, kept_profile, key_of
 from optim.sensitivity.profile import SAMPLES, Profile
+from optim.sensitivity.settings import settings_of_layers
 from optim.sensitivity.spread import spread
+from optim.sensitivity.times import timed
 from optim.sensitivity.trials import on_layers, untouched
 from optim.step import Step
 from optim.techniques import TECHNIQUES
@@ -22,6 +25,8 @@ __all__ = ["Layers"]
 
 _SHARE = 0.15
 """Share of the budget for the analysis; what is known by then is used."""
+_TIMES_SHARE = 0.1
+"""Share of the budget for the times of its variants."""
 
 
 class Layers:
@@ -45,6 +50,7 @@ class Layers:
         self.profile = kept_profile(key) if session.is_registered else None
         if self.profile is not None and self.profile.is_complete:
             session.say("What single layers can spare is known from an earlier analysis.")
+            self._take_times(key)
             return
         session.begin("looking at single layers")
         session.say(
@@ -64,6 +70,37 @@ class Layers:
                 f"{len(self.profile.cells)} variants of single layers on {self.profile.n:,} "
                 f"samples in {format_value(self.profile.seconds, 's')}."
             )
+            self._take_times(key)
+
+    def _take_times(self, key: str) -> None:
+        """Measure what single layers gain in time, where time on this computer counts."""
+        session, profile = self._session, self.profile
+        if session.goals.device != HERE or profile is None:
+            return
+        session.begin("timing variants of single layers")
+        limit = session.budget.spent + _TIMES_SHARE * session.budget.seconds
+
+        def check() -> None:
+            session.check()
+            session.tell()
+            if session.budget.spent > limit:
+                raise OutOfTimeError
+
+        try:
+            for timed_so_far in timed(profile, session.bench.subject, check=check):
+                self.profile = timed_so_far
+        except OutOfTimeError:
+            session.check()
+        except Cancelled:
+            raise
+        except OptimError as error:
+            session.say(f"Variants of single layers cannot be timed. {error}")
+            return
+        if session.is_registered and self.profile is not None:
+            SHELF.keep(key, self.profile.to_json())
+        names = [n for n in profile.structural if self.profile and self.profile.is_timed(n)]
+        titles = ", ".join(TECHNIQUES[name].title.lower() for name in names) or "nothing"
+        session.say(f"Timed on this computer, layer by layer: {titles}.")
 
     def _analyse(self, key: str) -> None:
         session = self._session
@@ -114,8 +151,18 @@ class Layers:
         if self.profile is None or not self.profile.rows_of(name):
             return None
         plain = TECHNIQUES[name]()
+        session = self._session
         try:
-            return spread(self.profile, name, plain, level, self._session.bench.step_costs).levels
+            if session.goals.device == HERE and self.profile.is_timed(name):
+                return settings_of_layers(
+                    session.bench.subject,
+                    self.profile,
+                    plain,
+                    level,
+                    in_time=True,
+                    check=session.check,
+                ).levels
+            return spread(self.profile, name, plain, level, session.bench.step_costs).levels
         except ConfigError:
             return None  # the level saves more than was tried: all layers get it
 

@@ -35,12 +35,12 @@ from optim.search.autopilot.recipes import LAYERS, Recipes, recipes_for
 from optim.search.autopilot.session import Session
 from optim.search.autopilot.training import Training
 from optim.search.autopilot.trying import Trying
-from optim.search.costs import device_named
 from optim.search.executor import Executor
 from optim.search.figures import FIGURES
 from optim.search.goals import Limit
 from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
+from optim.search.target import title_of
 from optim.search.watch import Watch
 from optim.sensitivity.trials import techniques
 
@@ -170,7 +170,7 @@ def _introduce(session: Session) -> None:
     elif session.asked.trains and session.executor is not None:
         session.say(f"Up to {session.executor.places} candidates are trained at once.")
     if session.asked.device:
-        session.say(f"The device is {device_named(session.asked.device).title}.")
+        session.say(f"The device is {title_of(session.asked.device)}.")
 
 
 def recipes_of(session: Session) -> Recipes:

@@ -13,6 +13,7 @@ from optim.search.autopilot.recipes import LAYERS, OWN, Recipes
 from optim.search.autopilot.session import Session
 from optim.search.choosing import front_of
 from optim.search.space import Dimension, Scalar
+from optim.search.target import HERE
 from optim.sensitivity.trials import layers_field
 from optim.stored import stored_file
 from optim.techniques import TECHNIQUES
@@ -93,10 +94,12 @@ def _in_bits(recipe: Recipe, bits: Scalar, recipes: Recipes) -> Recipe:
 def _fits(session: Session, recipe: Recipe) -> bool:
     """Whether a recipe keeps the limits of what can be told without samples."""
     session.check()
-    sizes = session.bench.outline(recipe, session.goals)
+    goals = session.goals
+    timed = goals.device == HERE and goals.limit("latency") is not None
+    sizes = session.bench.outline(recipe, goals, timed=timed)
     if sizes is None:
         return False
-    known = [limit for limit in session.goals.limits if limit.figure in sizes]
+    known = [limit for limit in goals.limits if limit.figure in sizes]
     return all(limit.over(sizes[limit.figure].value) <= 0 for limit in known)
 
 

@@ -54,8 +54,9 @@ def asking(recipe: Recipe) -> None:
         "autopilot",
         limits,
         ("latency", "ram"),
-        "Latency, memory and energy are estimated for it. What does not fit into the flash and RAM "
-        "of a microcontroller is not taken.",
+        "Latency, memory and energy are estimated for it; on this computer latency is measured. "
+        "What does not fit into the flash and RAM of a microcontroller is not taken.",
+        here=True,
     )
     seconds = minutes("autopilot", 3, "The best so far is there from the first trial on.")
     more = _more()

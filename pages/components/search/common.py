@@ -16,6 +16,7 @@ from optim.hashing import digest
 from optim.quantity import format_value
 from optim.runs.run import Run
 from optim.search.figures import FIGURES
+from optim.search.target import HERE, HERE_TITLE
 from pages.components import access, state
 from pages.components.runs.words import duration, plain
 from pages.components.server import run_store, wake_engine
@@ -42,6 +43,7 @@ SAMPLER_TITLES = {
 """Names of the samplers for a reader."""
 
 _MINUTES = (1, 2, 3, 5, 10, 15, 30, 60, 120, 240)
+_TIME_SHARES = (10, 15, 20, 25, 30, 40, 50, 60, 75, 100)
 _NO_DEVICE = "none"
 _LIMITS = {
     "bytes": ("File at most, kB", 1000.0),
@@ -81,9 +83,25 @@ def limit(name: str, limits: MutableMapping[str, Any], figure: str) -> None:
         limits[figure] = factor * value
 
 
-def device(name: str, limits: MutableMapping[str, Any], figures: Sequence[str], about: str) -> str:
-    """Draw the device and its limits; return its name, or an empty text."""
-    devices = {_NO_DEVICE: "No device", **{n: d.title for n, d in catalogue().items()}}
+def device(
+    name: str,
+    limits: MutableMapping[str, Any],
+    figures: Sequence[str],
+    about: str,
+    *,
+    here: bool = False,
+) -> str:
+    """Draw the device and its limits; return its name, or an empty text.
+
+    Args:
+        name: Of the search.
+        limits: Limits of the figures are put here.
+        figures: What of a device can be limited.
+        about: Help.
+        here: Whether this computer can be chosen, whose latency is measured.
+    """
+    devices = {_NO_DEVICE: "No device", **({HERE: HERE_TITLE} if here else {})}
+    devices |= {n: d.title for n, d in catalogue().items()}
     chosen = st.selectbox(
         "Device",
         list(devices),
@@ -94,9 +112,28 @@ def device(name: str, limits: MutableMapping[str, Any], figures: Sequence[str], 
     )
     if chosen == _NO_DEVICE:
         return ""
+    if chosen == HERE:
+        _share_of_time(name, limits)
+        return HERE
     for figure in figures:
         limit(name, limits, figure)
     return str(chosen)
+
+
+def _share_of_time(name: str, limits: MutableMapping[str, Any]) -> None:
+    """Draw the limit of latency on this computer: nobody knows its milliseconds beforehand."""
+    percent = st.select_slider(
+        "Latency at most",
+        _TIME_SHARES,
+        100,
+        format_func=lambda share: "no limit" if share == 100 else f"{share} % of the original's",
+        key=f"{name}_time_share",
+        persist_state="session",
+        help="Of the ONNX file in floating point, one sample on one thread. Eight bits alone often "
+        "halve it.",
+    )
+    if percent < 100:
+        limits["latency"] = f"{percent}%"
 
 
 def start_button(name: str, start: Callable[..., None], asked: Any) -> None:

@@ -2,11 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from optim.errors import Cancelled, ConfigError
+from optim.measure.latency import pair_of
 from optim.presets import preset_recipes
+from optim.quantity import How
 from optim.recipe import Recipe
+from optim.runtime.latency import LatencySamples
 from optim.search.autopilot.answer import answer_json, files_of, save
 from optim.search.autopilot.asked import Asked, goals_of
 from optim.search.autopilot.layers import Layers
@@ -14,7 +18,7 @@ from optim.search.autopilot.plan import Autopilot, recipes_of
 from optim.search.autopilot.starts import _fitting, presets
 from optim.search.watch import Watch
 from optim.sensitivity.analysis import analyse
-from optim.sensitivity.kept import SHELF, key_of
+from optim.sensitivity.kept import SHELF, kept_profile, key_of
 from optim.sensitivity.profile import SAMPLES
 from optim.subject import open_subject
 from optim.techniques.quantize import Quantize
@@ -284,6 +288,7 @@ def test_shares_are_those_of_the_original(pilot):
         ({"sampler": "magic"}, "sampler must be one of"),
         ({"bytes_of": "zip"}, "bytes_of must be one of"),
         ({"device": "toaster"}, "toaster"),
+        ({"device": "here", "limits": {"ram": 1e6}}, "RAM of this computer is not measured"),
         ({"study": "x" * 200}, "at most 100 characters"),
     ],
 )
@@ -307,6 +312,35 @@ def test_what_means_nothing_is_refused(fields, message):
 def test_data_from_anybody_are_checked(data, message):
     with pytest.raises(ConfigError, match=message):
         Asked.from_json(data)
+
+
+@pytest.fixture
+def timed_by_size(monkeypatch):
+    """Files take a millisecond a kilobyte, so that no other process matters."""
+
+    def compare(original, file, inputs, threads, **rest):
+        baseline, candidate = (np.full(15, len(one) / 1e3) for one in (original, file))
+        return pair_of(LatencySamples({"baseline": baseline, "candidate": candidate}, 1, threads))
+
+    for module in ("optim.search.stopwatch", "optim.sensitivity.times"):
+        monkeypatch.setattr(f"{module}.compare_files", compare)
+
+
+def test_time_on_this_computer_is_measured_and_kept(pilot, timed_by_size):
+    said = []
+    narrow = {**NARROW, "prune_channels.layers": ["same", "by sensitivity"]}
+    limits = {"latency": "60%", "loss": 20.0}
+    watch = Watch(say=said.append)
+    answer = pilot(limits, device="here", only=narrow, watch=watch, seconds=60.0).run()
+    original = answer.original["latency"]
+    assert answer.chosen is not None
+    assert answer.goals.costs == ("bytes", "latency")
+    assert answer.chosen.figures["latency"].how is How.MEASURED
+    assert answer.chosen.figures["latency"].value <= 0.6 * original.value
+    assert "The device is This computer, measured." in said
+    (timed,) = [text for text in said if text.startswith("Timed on this computer")]
+    assert "prune channels" in timed
+    assert kept_profile(key_of(BASE, SAMPLES)).is_timed("prune_channels")
 
 
 def test_a_figure_of_a_device_needs_one(pilot):

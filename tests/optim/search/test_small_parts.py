@@ -1,16 +1,21 @@
 """Budget, loss, costs and samplers."""
 
+import numpy as np
 import pytest
 
 from optim.errors import ConfigError
 from optim.export.deploy import onnx_bytes
+from optim.measure.latency import pair_of
 from optim.measure.quality import Quality
-from optim.quantity import Comparison, Quantity
+from optim.quantity import Comparison, How, Quantity
+from optim.runtime.latency import LatencySamples
 from optim.search.budget import Budget
-from optim.search.costs import cheap_figures, device_figures, device_named
+from optim.search.costs import cheap_figures, device_figures
 from optim.search.goals import Goals, Limit
 from optim.search.loss import loss_of
 from optim.search.samplers import sampler_of
+from optim.search.stopwatch import Stopwatch
+from optim.search.target import HERE, device_named, memory_limits, title_of
 
 
 class Clock:
@@ -57,6 +62,38 @@ def test_a_loss_is_counted_in_points_whatever_is_predicted(found, value, low, hi
     loss = loss_of(found)
     assert (loss.value, loss.low, loss.high) == pytest.approx((value, low, high))
     assert loss.unit == "points"
+
+
+def test_this_computer_has_a_title_and_no_limits_of_its_own():
+    assert title_of(HERE) == "This computer, measured"
+    assert title_of("rp2040") == device_named("rp2040").title
+    assert memory_limits(HERE, ()) == ()
+
+
+def test_files_are_timed_as_shares_of_what_the_original_takes_at_once(tiny_cnn, monkeypatch):
+    """The computer becomes ten times slower after the first look."""
+    slow = iter([1.0, 10.0, 10.0])
+
+    def compare(original, file, inputs, threads, **rest):
+        times = np.full(15, next(slow))
+        half = times * len(file) / len(original)
+        return pair_of(LatencySamples({"baseline": times, "candidate": half}, 1, threads))
+
+    monkeypatch.setattr("optim.search.stopwatch.compare_files", compare)
+    stopwatch = Stopwatch(b"four", np.zeros((1, 2)))
+    assert stopwatch.original.value == 1.0
+    found = stopwatch(b"on")
+    assert (found.value, found.unit, found.how) == (0.5, "ms", How.MEASURED)
+    assert stopwatch(b"f").value == 0.25
+
+
+def test_this_computer_really_times_files(tiny_cnn):
+    inputs = np.zeros((1, *tiny_cnn.spec.shape), np.float32)
+    file = onnx_bytes(tiny_cnn)
+    stopwatch = Stopwatch(file, inputs, tiny_cnn.interface)
+    again = stopwatch(file)
+    assert 0.3 < again.value / stopwatch.original.value < 3
+    assert again.low <= again.value <= again.high
 
 
 def test_devices_go_by_name_or_by_a_word_of_their_title():

@@ -113,6 +113,17 @@ def test_limits_can_be_bytes_or_of_a_device_or_none(worked):
     assert run.spec["device"] == "disco-f746ng"
 
 
+def test_time_on_this_computer_is_a_share_of_the_original_s(worked):
+    at = open_page()
+    at = at.selectbox(key="autopilot_device").set_value("here").run()
+    assert [field.key for field in at.number_input if "latency" in (field.key or "")] == []
+    at.select_slider(key="autopilot_time_share").set_value(40)
+    at = click(at.run(), "Start")
+    (run,) = worked.store.runs()
+    assert run.spec["device"] == "here"
+    assert run.spec["limits"]["latency"] == "40%"
+
+
 def test_what_it_has_is_shown_while_it_searches(searching):
     searching(state())
     at = open_page()
