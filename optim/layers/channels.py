@@ -40,10 +40,8 @@ __all__ = [
 ]
 
 RoundTo = int | Literal["auto"]
-"""Of how many channels a multiple stays; ``"auto"``: of 4 in groups of 16 or more, else of 1."""
+"""Of how many channels a multiple stays; ``"auto"`` follows from the width, see :func:`_multiple`."""
 
-_AUTO_MULTIPLE = 4
-_AUTO_FROM = 16
 _Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d
 _Conv = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
 
@@ -445,7 +443,7 @@ def best_channels(
     if ratio == 0:
         return torch.arange(len(scores))
     if round_to == "auto":
-        round_to = _AUTO_MULTIPLE if len(scores) >= _AUTO_FROM else 1
+        round_to = _multiple(len(scores), len(scores) * (1 - ratio))
     if together > 1:
         wholes = scores.reshape(-1, together).mean(dim=1)
         stay = best_channels(wholes, ratio, max(1, round_to // together), blocks)
@@ -460,6 +458,21 @@ def best_channels(
     positions = order[:kept].sort().values
     starts = torch.arange(blocks)[:, None] * size
     return (starts + positions).flatten()
+
+
+def _multiple(size: int, left: float) -> int:
+    """Return of how many channels a multiple should stay.
+
+    Kernels of bytes like eights, and fours more than what lies between. Narrow groups would lose far
+    more or less than was asked for.
+
+    Args:
+        size: Channels of the group.
+        left: How many should be left.
+    """
+    if size < 16:
+        return 1
+    return 8 if size >= 24 and left >= 8 else 4
 
 
 def channels_left(

@@ -338,18 +338,19 @@ def test_so_many_channels_stay(size, ratio, round_to):
 
 
 @pytest.mark.parametrize("ratio", [0.05, 0.3, 0.5, 0.75, 0.95])
-def test_wide_groups_keep_fours_and_narrow_ones_any_number(ratio):
+def test_wide_groups_keep_eights_and_narrow_ones_any_number(ratio):
     for size in (16, 24, 40, 64):
-        kept = len(best_channels(torch.rand(size), ratio, "auto", 1))
-        assert kept % 4 == 0
-        assert abs(kept - size * (1 - ratio)) <= max(2, 4 - size * (1 - ratio))
+        kept, left = len(best_channels(torch.rand(size), ratio, "auto", 1)), size * (1 - ratio)
+        multiple = 8 if size >= 24 and left >= 8 else 4
+        assert kept % multiple == 0
+        assert abs(kept - left) <= max(multiple / 2, 4 - left)
     for size in (3, 6, 10, 15):
         scores = torch.rand(size)
         kept = best_channels(scores, ratio, "auto", 1)
         assert kept.tolist() == best_channels(scores, ratio, 1, 1).tolist()
     heads = best_channels(torch.arange(24.0), 0.4, "auto", 1, 8)
     assert heads.tolist() == list(range(8, 24)), "heads are wide enough as they are"
-    assert len(best_channels(torch.rand(24), 0.5, "auto", 2)) == 12
+    assert len(best_channels(torch.rand(24), 0.5, "auto", 2)) == 16
 
 
 def test_nothing_leaves_at_ratio_zero_whatever_the_rounding():
