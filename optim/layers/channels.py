@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 RoundTo = int | Literal["auto"]
-"""Of how many channels a multiple stays; ``"auto"`` follows from the width, see :func:`_multiple`."""
+"""Of how many channels a multiple stays; ``"auto"`` follows from the width: :func:`_multiple`."""
 
 _Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d
 _Conv = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
@@ -463,8 +463,8 @@ def best_channels(
 def _multiple(size: int, left: float) -> int:
     """Return of how many channels a multiple should stay.
 
-    Kernels of bytes like eights, and fours more than what lies between. Narrow groups would lose far
-    more or less than was asked for.
+    Kernels of bytes like eights, and fours more than what lies between. Narrow groups would lose
+    far more or less than was asked for.
 
     Args:
         size: Channels of the group.

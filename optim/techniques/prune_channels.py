@@ -73,8 +73,8 @@ class PruneChannels(Step):
             label="Round to",
             unit="channels",
             help="Keep a multiple of this many channels. Kernels of bytes take several at a time, "
-            "and a width between can be slower than a wider layer. Auto: 8 in layers of 24 channels "
-            "or more, 4 in those of 16 or more, 1 in narrower ones.",
+            "and a width between can be slower than a wider layer. Auto: 8 in layers of 24 "
+            "channels or more, 4 in those of 16 or more, 1 in narrower ones.",
         ),
     ] = "auto"
     reconstruct: Annotated[bool, REFIT] = False

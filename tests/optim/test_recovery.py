@@ -165,3 +165,21 @@ def test_training_comes_after_all_that_it_wins_back(steps):
         assert active.index("distill") > active.index("prune_channels")
         assert "quantize" not in active
     assert [e.name for e in recovery(recipe(PRUNE, OFF)).entries][-1] == "quantize"
+
+
+def test_channels_are_not_refitted_before_a_training():
+    refitted = {"prune_channels": {"pruning_ratio": 0.5, "reconstruct": True}}
+    found = recovery(recipe(refitted, QUANTIZE))
+    assert names(found) == ALL
+    assert not found.entries[0].step.reconstruct
+    assert recovery(found) == found
+    trained = recipe(refitted, {"finetune": {"epochs": 2}})
+    assert not recovery(trained).entries[0].step.reconstruct
+
+
+def test_what_is_refitted_behind_the_training_or_switched_off_stays():
+    refitted = {"prune_channels": {"pruning_ratio": 0.5, "reconstruct": True}}
+    found = recovery(recipe({**refitted, "enabled": False}, PRUNE | {"id": "second"}))
+    assert found.entry("prune_channels").step.reconstruct
+    zeros = {"prune_weights": {"sparsity": 0.5, "reconstruct": True}}
+    assert recovery(recipe(zeros)).entry("prune_weights").step.reconstruct
