@@ -208,11 +208,7 @@ class Recipe:
         keys = [model_hash]
         for entry, limit in zip(self.active, self.limits(sample_limit), strict=True):
             uses: tuple[Any, ...] = (data_hash, limit) if entry.step.looks_at_data else ()
-            # Fields at their defaults are left out: a technique may gain fields, and what was
-            # trained before it had them is still found.
-            step: dict[str, Any] = {entry.name: entry.step.changed()}
-            if entry.step.version > 1:
-                step["version"] = entry.step.version
+            step = {entry.name: entry.step.identity}
             if entry.step.models:
                 uses = (*uses, [_model_hash(name) for name in entry.step.models])
             keys.append(digest(keys[-1], entry.id, step, self.seed, uses))
@@ -415,7 +411,9 @@ def _with_any_width(data: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**item, _PRUNE: {"round_to": 1, **fields}} if isinstance(fields, Mapping) else item
 
     steps = data.get("steps")
-    return {**data, "steps": [written(s) for s in steps]} if isinstance(steps, list) else data
+    if not isinstance(steps, list | tuple):
+        return data
+    return {**data, "steps": [written(step) for step in steps]}
 
 
 _PRUNE = "prune_channels"

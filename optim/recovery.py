@@ -18,7 +18,7 @@ from optim.recipe import Entry, Recipe
 from optim.step import Step
 from optim.techniques import TECHNIQUES
 
-__all__ = ["distilled", "recovery"]
+__all__ = ["distilled", "norms_measured", "recovery"]
 
 _NORMS, _SOFT, _ROUNDED = "reestimate_batchnorm", "distill", "finetune_quantized"
 _CHANNELS, _REFIT = "prune_channels", "reconstruct"
@@ -58,6 +58,12 @@ def recovery(recipe: Recipe) -> Recipe:
     if rounds:
         found = _with(found, _ROUNDED, 0, len(found.entries))
     return found
+
+
+def norms_measured(recipe: Recipe) -> Recipe:
+    """Return a recipe in which batch norm is measured anew behind what makes the model smaller."""
+    removes = _removals(recipe)
+    return _with(recipe, _NORMS, removes[-1] + 1, removes[-1] + 1) if removes else recipe
 
 
 def distilled(recipe: Recipe, step: Step) -> Recipe:

@@ -320,9 +320,8 @@ class Step(Config):
     """Whether :meth:`outline` takes models without numbers, see :mod:`optim.layers.sketch`."""
     tasks: ClassVar[frozenset[str]] = frozenset()
     """Kinds of task whose models it can treat; empty for all."""
-    version: ClassVar[int] = 1
-    """Raised when the same fields come to mean something else, so that no result from before is
-    taken for one of today."""
+    formerly: ClassVar[Mapping[str, Any]] = {}
+    """First defaults of fields that have others today, for :attr:`identity`."""
     requires: ClassVar[frozenset[str]] = frozenset({"float"})
     """Conditions that must hold before it: ``float`` or ``quantized`` weights."""
     ensures: ClassVar[frozenset[str]] = frozenset()
@@ -330,6 +329,20 @@ class Step(Config):
     undo: ``bn_measured``, ``recovered`` by training, ``bias_corrected``; see :mod:`optim.order`."""
     removes: ClassVar[frozenset[str]] = frozenset()
     """Conditions that no longer hold after it."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields that differ from the defaults they had at first, as plain data.
+
+        Hashes are made of it: a technique may gain fields, and a default may change, and what was
+        made before is still found, and nothing else is taken for it.
+        """
+        fields = self.changed()
+        for name, first in self.formerly.items():
+            fields[name] = self.model_dump(mode="json")[name]
+            if fields[name] == first:
+                del fields[name]
+        return fields
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return a new bundle and a report; ``bundle`` is unchanged."""

@@ -14,7 +14,7 @@ from optim.measure.size import encoded_sizes
 from optim.models.bundle import ModelBundle
 from optim.quantity import How, Quantity
 from optim.search.goals import Goals
-from optim.search.target import device_named
+from optim.search.target import HERE, device_named
 
 __all__ = ["cheap_figures", "device_figures"]
 
@@ -49,7 +49,8 @@ def device_figures(
 ) -> dict[str, Quantity]:
     """Return latency, RAM, flash and energy on the goals' device, as far as they can be told.
 
-    A model whose operators the device's runtime has no kernels for has no latency there.
+    A model whose operators the device's runtime has no kernels for has no latency there. Nothing is
+    told of the computer that searches: its latency is measured.
 
     Args:
         bundle: The model.
@@ -57,7 +58,7 @@ def device_figures(
         file: The ONNX file it is deployed as.
         inputs: ``(1, ...)`` float32, one sample as the network takes it.
     """
-    if not goals.device or _CHEAP.issuperset(_wanted(goals)):
+    if not goals.device or goals.device == HERE or _CHEAP.issuperset(_wanted(goals)):
         return {}
     profile = device_named(goals.device)
     footprint = footprint_of(bundle, file, inputs)

@@ -13,6 +13,12 @@ from optim.quantity import Quantity
 __all__ = ["Stopwatch"]
 
 _ROUNDS = 15
+_FIRST_ROUNDS = 7
+"""Nothing is known of the model yet, which may be slow."""
+_LEAST_ROUNDS, _MS = 5, 400.0
+"""A file gets so many rounds at least, and more as long as the original's take no longer."""
+
+Check = Callable[[], None]
 
 
 class Stopwatch:
@@ -26,6 +32,10 @@ class Stopwatch:
         original: ONNX file.
         inputs: ``(1, ...)`` float32, one sample as the network takes it.
         interface: How files are run; they have one input if None.
+
+    Attributes:
+        known: How long the original takes, in milliseconds; None until it is asked for. Who goes on
+            with a search puts there what it was when that began.
     """
 
     def __init__(
@@ -34,16 +44,15 @@ class Stopwatch:
         self._original = original
         self._inputs = inputs
         self._interface = interface
-        self._ms: Quantity | None = None
+        self.known: Quantity | None = None
 
-    @property
-    def original(self) -> Quantity:
-        """How long the original takes, in milliseconds."""
-        if self._ms is None:
-            self._ms = self._pair(self._original, lambda: None).baseline
-        return self._ms
+    def original(self, check: Check = lambda: None) -> Quantity:
+        """Return how long the original takes, in milliseconds."""
+        if self.known is None:
+            self.known = self._pair(self._original, _FIRST_ROUNDS, check).baseline
+        return self.known
 
-    def __call__(self, file: bytes, check: Callable[[], None] = lambda: None) -> Quantity:
+    def __call__(self, file: bytes, check: Check = lambda: None) -> Quantity:
         """Return how long a file takes, in milliseconds.
 
         Args:
@@ -53,16 +62,18 @@ class Stopwatch:
         Raises:
             OptimError: If ONNX Runtime does not take the file.
         """
-        share, ms = self._pair(file, check).change.difference, self.original.value
+        ms = self.original(check).value
+        rounds = round(min(_ROUNDS, max(_LEAST_ROUNDS, _MS / ms)))
+        share = self._pair(file, rounds, check).change.difference
         return Quantity(ms * share.value, "ms", ms * share.low, ms * share.high, share.n, share.how)
 
-    def _pair(self, file: bytes, check: Callable[[], None]) -> LatencyPair:
+    def _pair(self, file: bytes, rounds: int, check: Check) -> LatencyPair:
         return compare_files(
             self._original,
             file,
             self._inputs,
             1,
             interface=self._interface,
-            rounds=_ROUNDS,
+            rounds=rounds,
             check=check,
         )

@@ -325,6 +325,12 @@ class Study:
         with _faults():
             self._study.set_user_attr(_SECONDS, seconds)
 
+    def aim(self, goals: Goals) -> None:
+        """Take other limits, of the same figures."""
+        self.goals = goals
+        with _faults():
+            self._study.set_user_attr(_GOALS, goals.to_json())
+
     def note(self, key: str, value: Any) -> None:
         """Keep plain data beside what was tried; None forgets them."""
         with _faults():

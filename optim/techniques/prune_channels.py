@@ -7,8 +7,9 @@ data, except for the Taylor and Hessian importances and for refitting the weight
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from optim.errors import ConfigError
 from optim.fields import Choice, Method, PerLayer, Range
@@ -40,7 +41,7 @@ class PruneChannels(Step):
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     removes: ClassVar[frozenset[str]] = frozenset({"bn_measured", "recovered", "bias_corrected"})
     sketches: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    formerly: ClassVar[Mapping[str, Any]] = {"round_to": 1}
 
     pruning_ratio: Annotated[
         float,

@@ -59,6 +59,7 @@ def spread_over_layers(
         "single": _measured(bench, single),
         "gain": _gain(bench, common, single),
         "step": found.step.changed(),
+        "norms": is_smaller,
     }
 
 

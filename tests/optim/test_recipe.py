@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from optim.errors import ConfigError
 from optim.fields import Choice, Method, Range, controls
+from optim.hashing import digest
 from optim.recipe import VERSION, Entry, Recipe
 from optim.techniques import TECHNIQUES
 from optim.techniques.prune_channels import PruneChannels
@@ -241,6 +242,11 @@ def test_an_older_recipe_means_what_it_meant(steps, round_to):
     )
 
 
+def test_steps_may_be_a_tuple():
+    steps = ({"prune_channels": {}},)
+    assert Recipe.from_json({**GOOD, "version": 1, "steps": steps}).entries[0].step.round_to == 1
+
+
 @pytest.mark.parametrize("steps", ["prune_channels", [3], [{"prune_channels": 3}], [["quantize"]]])
 def test_an_older_recipe_that_is_wrong_is_refused_like_any_other(steps):
     messages = set()
@@ -413,12 +419,16 @@ def test_whatever_can_change_a_result_changes_its_hash(recipe, change):
     assert change(recipe)[-1] != recipe.chain("m", "d")[-1]
 
 
-def test_a_step_that_came_to_mean_something_else_has_another_hash(recipe, monkeypatch):
-    before = recipe.chain("m", "d")
-    monkeypatch.setattr(type(recipe.entry("quantize").step), "version", 2)
-    after = recipe.chain("m", "d")
-    assert after[:-1] == before[:-1]
-    assert after[-1] != before[-1]
+def test_a_default_that_changed_keeps_the_hashes_from_before():
+    """What was trained when channels were not rounded by default is found, and only for that."""
+    prune = TECHNIQUES["prune_channels"]
+    old = Recipe.from_json({**GOOD, "version": 1, "steps": [{"prune_channels": {}}]})
+    assert old.entries[0].step.identity == {}
+    assert prune(round_to=8).identity == {"round_to": 8}
+    assert prune().identity == {"round_to": "auto"}
+    written = digest("m", "prune_channels", {"prune_channels": {}}, 0, ("d", None))
+    assert old.chain("m", "d")[-1] == written
+    assert old.with_fields("prune_channels", round_to="auto").chain("m", "d")[-1] != written
 
 
 def test_data_matter_only_from_the_first_step_that_uses_them():

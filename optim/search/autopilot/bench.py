@@ -92,13 +92,14 @@ class Bench:
         original = self.original.bundle
         return Stopwatch(onnx_bytes(original), self.sample, original.interface)
 
-    def original_figures(self, goals: Goals) -> dict[str, Quantity]:
+    def original_figures(self, goals: Goals, check: Check = lambda: None) -> dict[str, Quantity]:
         """Return what the original costs; it loses nothing."""
         lost = Quantity.exact(0.0, "points")
-        costs = self.costs_of(self.original.bundle, self.base, goals)
-        if goals.device == HERE:
-            costs["latency"] = self.stopwatch.original
-        return {"loss": lost, **costs}
+        latency = self.stopwatch.original(check) if goals.device == HERE else None
+        return {
+            "loss": lost,
+            **self.costs_of(self.original.bundle, self.base, goals, check, latency),
+        }
 
     def original_quality(self) -> Quantity | None:
         """Return the figure of quality of the original; None where it compares with itself."""
@@ -107,7 +108,13 @@ class Bench:
     # --- costs ------------------------------------------------------------------------------
 
     def outline(
-        self, recipe: Recipe, goals: Goals, *, linked: bool = True, timed: bool = False
+        self,
+        recipe: Recipe,
+        goals: Goals,
+        *,
+        linked: bool = True,
+        timed: bool = False,
+        check: Check = lambda: None,
     ) -> dict[str, Quantity] | None:
         """Return the bytes, MACs and parameters after a recipe, no sample looked at.
 
@@ -118,6 +125,7 @@ class Bench:
             goals: Say whose bytes count.
             linked: Whether the file has the recipe in it, as one that is handed over.
             timed: Whether its latency here is measured as well, which needs no right weights.
+            check: Called while that is measured; raises to stop.
         """
         link = recipe.to_link() if linked else ""
         try:
@@ -126,18 +134,33 @@ class Bench:
             how = How.ESTIMATED if prepared.is_draft else How.MEASURED
             file = cache(lambda: onnx_bytes(bundle, link))
             found = cheap_figures(bundle, goals, file, how)
-            return found | {"latency": self.stopwatch(file())} if timed else found
+            return found | {"latency": self.stopwatch(file(), check)} if timed else found
         except Cancelled:
             raise
         except OptimError:
             return None
 
-    def costs_of(self, bundle: ModelBundle, recipe: Recipe, goals: Goals) -> dict[str, Quantity]:
-        """Return everything that a model costs, as far as goals ask for it."""
+    def costs_of(
+        self,
+        bundle: ModelBundle,
+        recipe: Recipe,
+        goals: Goals,
+        check: Check = lambda: None,
+        latency: Quantity | None = None,
+    ) -> dict[str, Quantity]:
+        """Return everything that a model costs, as far as goals ask for it.
+
+        Args:
+            bundle: The model.
+            recipe: What made it.
+            goals: What is asked for.
+            check: Called while it is timed; raises to stop.
+            latency: On this computer, where it is known.
+        """
         file = cache(lambda: _file(bundle, recipe))
         found = cheap_figures(bundle, goals, file)
         if goals.device == HERE:
-            found["latency"] = self.stopwatch(file())
+            found["latency"] = latency or self.stopwatch(file(), check)
         elif goals.device:
             found |= device_figures(bundle, goals, file(), self.sample)
         return found
@@ -223,7 +246,7 @@ class Bench:
             keys = recipe.chain(self.subject.bundle.hash, self.subject.data.hash)
             prepared = Prepared(keys[-1], bundle, {}, False)
         check()
-        costs = self.costs_of(prepared.bundle, recipe, goals)
+        costs = self.costs_of(prepared.bundle, recipe, goals, check)
         if trained_s:
             costs["training"] = Quantity.exact(trained_s, "s")
         if rivals is not None and (note := _too_large(costs, goals)):

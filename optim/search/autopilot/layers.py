@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optim.errors import Cancelled, ConfigError, OptimError
+from optim.errors import Cancelled, OptimError
 from optim.quantity import format_value
 from optim.search.autopilot.recipes import LAYERS
 from optim.search.autopilot.session import Session
@@ -99,8 +99,9 @@ class Layers:
         if session.is_registered and self.profile is not None:
             SHELF.keep(key, self.profile.to_json())
         names = [n for n in profile.structural if self.profile and self.profile.is_timed(n)]
-        titles = ", ".join(TECHNIQUES[name].title.lower() for name in names) or "nothing"
-        session.say(f"Timed on this computer, layer by layer: {titles}.")
+        if names:
+            titles = ", ".join(TECHNIQUES[name].title.lower() for name in names)
+            session.say(f"Timed on this computer, layer by layer: {titles}.")
 
     def _analyse(self, key: str) -> None:
         session = self._session
@@ -163,8 +164,10 @@ class Layers:
                     check=session.check,
                 ).levels
             return spread(self.profile, name, plain, level, session.bench.step_costs).levels
-        except ConfigError:
-            return None  # the level saves more than was tried: all layers get it
+        except (Cancelled, OutOfTimeError):
+            raise
+        except OptimError:
+            return None  # the level saves more than was tried, say: all layers get it
 
 
 def _number(level: Scalar) -> float:

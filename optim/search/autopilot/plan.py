@@ -40,7 +40,7 @@ from optim.search.figures import FIGURES
 from optim.search.goals import Limit
 from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
-from optim.search.target import title_of
+from optim.search.target import HERE, title_of
 from optim.search.watch import Watch
 from optim.sensitivity.trials import techniques
 
@@ -170,7 +170,11 @@ def _introduce(session: Session) -> None:
     elif session.asked.trains and session.executor is not None:
         session.say(f"Up to {session.executor.places} candidates are trained at once.")
     if session.asked.device:
-        session.say(f"The device is {title_of(session.asked.device)}.")
+        session.say(
+            "Latency is measured on this computer."
+            if session.asked.device == HERE
+            else f"The device is {title_of(session.asked.device)}."
+        )
 
 
 def recipes_of(session: Session) -> Recipes:

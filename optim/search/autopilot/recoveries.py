@@ -176,12 +176,16 @@ def promising(candidates: Sequence[Candidate], goals: Goals, most: int) -> list[
         and not c.is_baseline
         and goals.values(c.figures)
         and not goals.misses(c.figures, but=("loss", "training"))
-        and can_recover(Recipe.from_json(c.made["recipe"]))
+        and can_recover(_recipe(c))
     ]
     if not able:
         return []
     quality, cost = goals.quality, goals.costs[0]
     order = sorted(able, key=lambda c: (c.figures[quality].value, c.figures[cost].value))
+    best: dict[str, Candidate] = {}
+    for candidate in order:  # of those that are the same once they are trained, one is enough
+        best.setdefault(recovery(_recipe(candidate)).hash, candidate)
+    order = list(best.values())
     found: list[Candidate] = []
     least = dict.fromkeys(goals.costs, math.inf)
     for candidate in order:
@@ -197,6 +201,10 @@ def promising(candidates: Sequence[Candidate], goals: Goals, most: int) -> list[
 
 
 _CLEARLY_LESS = 0.7
+
+
+def _recipe(candidate: Candidate) -> Recipe:
+    return Recipe.from_json(candidate.made["recipe"])
 
 
 def _is_alike(one: Candidate, other: Candidate, goals: Goals) -> bool:

@@ -24,6 +24,7 @@ from optim.search.choosing import chosen, closest_miss
 from optim.search.executor import Executor
 from optim.search.goals import Goals
 from optim.search.session import SearchSession
+from optim.search.target import HERE
 from optim.search.watch import Watch
 
 __all__ = ["END_SHARE", "STAGES", "Session", "recipe_of"]
@@ -42,6 +43,7 @@ END_SHARE, END_LEAST_S = 0.06, 4.0
 """What is kept back for the test samples and the file."""
 _END_MOST = 0.4
 _NARROWER_SHARE = 0.08
+_ORIGINAL_TIME = "latency of the original"
 _VERIFIED, _TESTED = 6, 6
 """How many times the work of one pass over validation and test samples the end takes."""
 
@@ -86,7 +88,7 @@ class Session(SearchSession):
         self.bench = Bench(asked.base, folder=folder, registered_only=registered_only)
         first = ("loss", "bytes", "latency") if asked.device else ("loss", "bytes")
         self.original: Mapping[str, Quantity] = self.bench.original_figures(
-            Goals(first, bytes_of=asked.bytes_of, device=asked.device)
+            Goals(first, bytes_of=asked.bytes_of, device=asked.device), watch.check
         )
         self.goals = goals_of(asked, self.original)
         self.original_quality = self.bench.original_quality()
@@ -117,6 +119,26 @@ class Session(SearchSession):
             "candidates",
             chosen_name=self.asked.study,
         )
+        if self.goals.device == HERE:
+            self._keep_time()
+
+    def _keep_time(self) -> None:
+        """Keep how long the original takes, or take what it took when the search began.
+
+        Times of candidates are shares of it: another time would be another limit.
+        """
+        first = self.points.noted(_ORIGINAL_TIME)
+        if first is None:
+            self.points.note(_ORIGINAL_TIME, self.original["latency"].to_json())
+            return
+        known = Quantity.from_json(first)
+        self.bench.stopwatch.known = known
+        self.original = {**self.original, "latency": known}
+        self.goals = goals_of(self.asked, self.original)
+        for study in (self.points, self.others):
+            study.aim(self.goals)
+        limits = "; ".join(limit.text for limit in self.goals.limits)
+        self.say(f"The original took {known} when this search began, which still counts. {limits}.")
 
     def known(self, recipe: Recipe) -> Candidate | None:
         """Return what was kept of a recipe."""

@@ -96,7 +96,7 @@ def _fits(session: Session, recipe: Recipe) -> bool:
     session.check()
     goals = session.goals
     timed = goals.device == HERE and goals.limit("latency") is not None
-    sizes = session.bench.outline(recipe, goals, timed=timed)
+    sizes = session.bench.outline(recipe, goals, timed=timed, check=session.check)
     if sizes is None:
         return False
     known = [limit for limit in goals.limits if limit.figure in sizes]

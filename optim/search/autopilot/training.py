@@ -278,8 +278,11 @@ class Training:
         try:
             while waiting or away:
                 while waiting and len(away) < executor.places:
-                    student = waiting.pop(0)
+                    student = waiting[0]
                     recipe = trained_recipe(recipe_of(student[0].parent), student[1])
+                    if recipe.hash in away:
+                        break  # two candidates whose training is the same: it is known soon
+                    waiting.pop(0)
                     if self._known(recipe) is not None:
                         yield student
                         continue

@@ -177,7 +177,11 @@ class Trying:
         check = session.watch.check if is_first else session.check
         soft = ("loss",) if self._is_trained_later else ()
         asked = study.ask()
-        recipe = self._recipes.recipe(asked.point, self._layers.spread)
+        try:
+            recipe = self._recipes.recipe(asked.point, self._layers.spread)
+        except (Cancelled, OutOfTimeError):
+            study.give_back(asked.number)
+            raise
         known = study.find(asked.point) or session.known(recipe)
         if known is not None:
             study.tell(asked.number, known, soft=soft, keep=False)

@@ -12,6 +12,7 @@ from optim.errors import OptimError
 from optim.fields import Choice, Range
 from optim.quantity import format_value
 from optim.recipe import Recipe
+from optim.recovery import norms_measured
 from optim.sensitivity.profile import Level, Profile
 from optim.sensitivity.trials import overridden, untouched
 from optim.techniques import TECHNIQUES, name_of
@@ -115,19 +116,23 @@ def _result(recipe: Recipe, found: Mapping[str, Any]) -> None:
             icon=":material/tune:",
             type="primary",
             on_click=_use,
-            args=(recipe, technique, found["step"]),
+            args=(recipe, technique, found["step"], found["norms"]),
             key="spread_use",
         )
 
 
-def _use(recipe: Recipe, technique: str, fields: Mapping[str, Any]) -> None:
-    """Put the settings into the recipe's step of the technique, or add one where it can stand."""
+def _use(recipe: Recipe, technique: str, fields: Mapping[str, Any], norms: bool) -> None:
+    """Put the settings into the recipe's step of the technique, or add one where it can stand.
+
+    With new statistics of batch norm behind it, if it was measured with them.
+    """
     step = TECHNIQUES[technique](**fields)
     same = next((e.id for e in recipe.entries if name_of(e.step) == technique), None)
     try:
         if same is None:
-            state.commit(recipe.with_step(step, 0, reorder=True))
+            found = recipe.with_step(step, 0, reorder=True)
         else:
-            state.commit(recipe.with_fields(same, **step.model_dump()).with_enabled(same, True))
+            found = recipe.with_fields(same, **step.model_dump()).with_enabled(same, True)
+        state.commit(norms_measured(found) if norms else found)
     except OptimError as error:
         state.notice(error)

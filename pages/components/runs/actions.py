@@ -21,6 +21,7 @@ __all__ = [
     "can_resume",
     "cancel",
     "delete",
+    "is_of",
     "noticed",
     "pause",
     "restore",
@@ -38,13 +39,21 @@ def train_recipe(wanted: Recipe, title: str) -> None:
         same = [
             run
             for run in store.runs(states=[*ACTIVE, State.PAUSED, State.FINISHED])
-            if run.kind == "recipe" and run.spec == spec and access.may_see_run(run)
-            if _is_kept(run)
+            if run.kind == "recipe" and set(run.spec) == set(spec) and is_of(run, wanted)
+            if access.may_see_run(run) and _is_kept(run)
         ]
         state.follow(same[0].id if same else _submitted(spec, title))
         wake_engine()
 
     noticed(start)
+
+
+def is_of(run: Run, recipe: Recipe) -> bool:
+    """Whether a run is of a recipe, whatever version that was written in."""
+    try:
+        return run.recipe == recipe
+    except OptimError:
+        return False
 
 
 def _is_kept(run: Run) -> bool:

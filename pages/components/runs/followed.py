@@ -82,7 +82,7 @@ def _newest_accuracy(epochs: list[EpochRow]) -> str:
 
 
 def _buttons(run: Run, recipe: Recipe) -> None:
-    is_shown = run.spec.get("recipe") == recipe.to_json()
+    is_shown = actions.is_of(run, recipe)
     # The card runs by itself; what changes the recipe, or ends the card, is seen by the whole page.
     if (
         run.state is State.FINISHED

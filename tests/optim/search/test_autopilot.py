@@ -16,6 +16,7 @@ from optim.search.autopilot.asked import Asked, goals_of
 from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.plan import Autopilot, recipes_of
 from optim.search.autopilot.starts import _fitting, presets
+from optim.search.session import OutOfTimeError
 from optim.search.watch import Watch
 from optim.sensitivity.analysis import analyse
 from optim.sensitivity.kept import SHELF, kept_profile, key_of
@@ -337,10 +338,42 @@ def test_time_on_this_computer_is_measured_and_kept(pilot, timed_by_size):
     assert answer.goals.costs == ("bytes", "latency")
     assert answer.chosen.figures["latency"].how is How.MEASURED
     assert answer.chosen.figures["latency"].value <= 0.6 * original.value
-    assert "The device is This computer, measured." in said
+    assert "Latency is measured on this computer." in said
     (timed,) = [text for text in said if text.startswith("Timed on this computer")]
     assert "prune channels" in timed
     assert kept_profile(key_of(BASE, SAMPLES)).is_timed("prune_channels")
+
+
+def test_a_search_that_goes_on_keeps_the_time_it_began_with(pilot, timed_by_size, monkeypatch):
+    """The computer takes twice as long for everything once the search goes on."""
+    limits = {"latency": "60%", "loss": 20.0}
+    fields = {"device": "here", "seconds": 60.0, "study": "timed"}
+    count = iter(range(10_000))
+    first = pilot(limits, watch=Watch(is_enough=lambda: next(count) > 40), **fields).run()
+
+    def slower(original, file, inputs, threads, **rest):
+        baseline, candidate = (np.full(15, len(one) / 500) for one in (original, file))
+        return pair_of(LatencySamples({"baseline": baseline, "candidate": candidate}, 1, threads))
+
+    monkeypatch.setattr("optim.search.stopwatch.compare_files", slower)
+    again = pilot(limits, **fields).run()
+    assert again.goals == first.goals
+    assert again.original["latency"] == first.original["latency"]
+    assert again.chosen.figures["latency"].value <= again.goals.limit("latency").most
+
+
+def test_a_point_whose_settings_of_layers_run_out_of_time_is_given_back(
+    pilot, timed_by_size, monkeypatch
+):
+    def spread(self, name, step, level):
+        raise OutOfTimeError
+
+    monkeypatch.setattr(Layers, "spread", spread)
+    narrow = {**NARROW, "prune_channels.layers": ["by sensitivity"]}
+    autopilot = pilot({"latency": "60%"}, device="here", only=narrow, seconds=20.0)
+    autopilot.run()
+    states = {t.state.name for t in autopilot.session.points._study.get_trials(deepcopy=False)}
+    assert "RUNNING" not in states
 
 
 def test_a_figure_of_a_device_needs_one(pilot):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optim.errors import ConfigError
+from optim.errors import Cancelled, ConfigError
 from optim.export.deploy import onnx_bytes
 from optim.measure.latency import pair_of
 from optim.measure.quality import Quality
@@ -72,19 +72,49 @@ def test_this_computer_has_a_title_and_no_limits_of_its_own():
 
 def test_files_are_timed_as_shares_of_what_the_original_takes_at_once(tiny_cnn, monkeypatch):
     """The computer becomes ten times slower after the first look."""
-    slow = iter([1.0, 10.0, 10.0])
+    slow, asked = iter([1.0, 10.0, 10.0]), []
 
-    def compare(original, file, inputs, threads, **rest):
-        times = np.full(15, next(slow))
+    def compare(original, file, inputs, threads, *, rounds, check, **rest):
+        asked.append(rounds)
+        check()
+        times = np.full(rounds, next(slow))
         half = times * len(file) / len(original)
         return pair_of(LatencySamples({"baseline": times, "candidate": half}, 1, threads))
 
     monkeypatch.setattr("optim.search.stopwatch.compare_files", compare)
     stopwatch = Stopwatch(b"four", np.zeros((1, 2)))
-    assert stopwatch.original.value == 1.0
+    assert stopwatch.original().value == 1.0
     found = stopwatch(b"on")
     assert (found.value, found.unit, found.how) == (0.5, "ms", How.MEASURED)
     assert stopwatch(b"f").value == 0.25
+    assert asked == [7, 15, 15]
+
+    def enough():
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        stopwatch(b"f", enough)
+
+
+def test_slow_files_are_timed_less_often_and_an_earlier_time_still_counts(monkeypatch):
+    asked = []
+
+    def compare(original, file, inputs, threads, *, rounds, **rest):
+        asked.append(rounds)
+        times = np.full(rounds, 500.0)
+        return pair_of(LatencySamples({"baseline": times, "candidate": times / 2}, 1, threads))
+
+    monkeypatch.setattr("optim.search.stopwatch.compare_files", compare)
+    stopwatch = Stopwatch(b"four", np.zeros((1, 2)))
+    stopwatch.known = Quantity.exact(100.0, "ms")
+    assert stopwatch(b"on").value == 50.0
+    assert stopwatch.original().value == 100.0
+    assert asked == [5]
+
+
+def test_nothing_of_this_computer_is_estimated(tiny_cnn):
+    goals = Goals(("loss", "bytes", "latency"), device=HERE)
+    assert device_figures(tiny_cnn, goals, b"", np.zeros((1, 2))) == {}
 
 
 def test_this_computer_really_times_files(tiny_cnn):
@@ -92,7 +122,7 @@ def test_this_computer_really_times_files(tiny_cnn):
     file = onnx_bytes(tiny_cnn)
     stopwatch = Stopwatch(file, inputs, tiny_cnn.interface)
     again = stopwatch(file)
-    assert 0.3 < again.value / stopwatch.original.value < 3
+    assert 0.3 < again.value / stopwatch.original().value < 3
     assert again.low <= again.value <= again.high
 
 

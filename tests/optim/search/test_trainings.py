@@ -12,6 +12,7 @@ from optim.search.autopilot.recoveries import Pace, promising, split_epochs, tra
 from optim.search.autopilot.session import STAGES
 from optim.search.autopilot.training import Training, _Lesson, _TooSlowError
 from optim.search.candidate import Candidate
+from optim.search.executor import Outcome
 from optim.search.goals import Goals, Limit
 from optim.search.watch import Watch
 from optim.techniques.prune_channels import PruneChannels
@@ -122,6 +123,48 @@ def test_what_costs_clearly_less_in_anything_is_promising():
     alike = candidate(1, loss=3, size=88, macs=99, ratio=0.2)
     small = candidate(2, loss=9, size=89, macs=30, ratio=0.6)
     assert [c.number for c in promising([small, alike, mild], GOALS, 2)] == [0, 2]
+
+
+def refitted(number, **figures):
+    """Return a candidate that is another one's once both are trained."""
+    found = candidate(number, **figures)
+    recipe = Recipe.from_json(found.made["recipe"])
+    recipe = recipe.with_fields("prune_channels", reconstruct=True)
+    return replace(found, made={"recipe": recipe.to_json()})
+
+
+def test_of_what_is_the_same_once_it_is_trained_the_best_is_promising():
+    plain = candidate(0, loss=9, size=90, macs=100)
+    better = refitted(1, loss=2, size=90, macs=100)
+    other = candidate(2, loss=5, size=50, macs=50, ratio=0.7)
+    assert [c.number for c in promising([plain, better, other], GOALS, 9)] == [1, 2]
+
+
+def test_the_same_training_is_not_begun_twice_at_once():
+    same = [candidate(0, loss=4, size=90, macs=10), refitted(1, loss=3, size=90, macs=10)]
+    other = candidate(2, loss=4, size=80, macs=10, ratio=0.7)
+    session = Searched([*same, other], 200)
+    session.tell = session.check = session.clock = lambda: 0.0
+    begun, running = [], []
+
+    def begin(order):
+        begun.append(order.key)
+        running.append(order.key)
+
+    def ended(seconds):
+        key = running.pop(0)
+        done = [{"recipe": r.to_json()} for r in trained if r.hash == key]
+        session.candidates.extend(replace(other, made=made, number=9) for made in done)
+        return [Outcome(key)]
+
+    session.executor = SimpleNamespace(places=3, begin=begin, ended=ended, withdraw=lambda: None)
+    training = Trained(session)
+    students = [(SimpleNamespace(parent=c), 2) for c in (*same, other)]
+    trained = [trained_recipe(Recipe.from_json(c.made["recipe"]), 2) for c in (*same, other)]
+    assert trained[0] == trained[1]
+    done = list(training._done(students))
+    assert len(done) == 3
+    assert len(begun) == len(set(begun)) == 2
 
 
 def test_what_cannot_keep_a_limit_of_cost_is_not_trained():

@@ -92,6 +92,21 @@ def test_settings_of_single_layers_reach_the_recipe(profile):
     assert recipe_of(at).entries[1:] == recipe.entries
 
 
+def test_what_is_used_in_the_lab_is_what_was_measured(profile):
+    """Channels were taken away with new batch norm statistics behind them."""
+    recipe = small_recipe(seed=9)
+    SHELF.keep(key_of(recipe, SAMPLES), profile.to_json())
+    at = open_page(recipe)
+    at = at.button_group[0].set_value("prune_channels").run()
+    (find,) = [toggle for toggle in at.toggle if toggle.label == "Find and measure"]
+    at = click(find.set_value(True).run(), "Use in the Lab")
+    assert not at.error, at.error[0].value
+    names = [e.name for e in recipe_of(at).active]
+    at_channels = names.index("prune_channels")
+    assert recipe_of(at).active[at_channels].step.layers
+    assert names[at_channels + 1] == "reestimate_batchnorm"
+
+
 def test_layers_are_timed_when_asked_and_settings_may_take_as_little_time(
     jobs, profile, monkeypatch
 ):

@@ -218,7 +218,7 @@ def test_its_recipe_opens_in_the_lab_which_follows_it(worked):
 def test_a_recipe_this_program_cannot_read_is_explained_and_the_rest_stands(worked):
     run = worked.store.submit("recipe", {"recipe": {"version": 99}}, title="from tomorrow")
     at = open_run(run.id)
-    assert "version must be 1" in at.error[0].value
+    assert "version must be 2" in at.error[0].value
     assert at.subheader[0].value == "from tomorrow"
     assert "Submitted." in at.table[0].value.to_string()
 
