@@ -5,8 +5,10 @@ import json
 import pytest
 
 from optim.export.archive import files_of
+from optim.recipe import Recipe
 from optim.runs.run import EpochRow, State
 from optim.runs.snapshots import snapshots
+from pages.components.runs.actions import is_of
 from pages.components.runs.reported import report_of
 from tests.pages.helpers import OTHER, click, open_app, recipe_of, small_recipe, texts
 from tests.pages.worked import scorecard, trainable
@@ -329,3 +331,13 @@ def test_a_comparison_leads_to_the_page_that_shows_it(worked, topic, words):
     assert not at.exception
     assert words in texts(at)
     assert (recipe_of(at).model, recipe_of(at).data) == (OTHER, "wine")
+
+
+def test_a_run_is_of_its_recipe_whatever_version_that_was_written_in(worked):
+    old = {"version": 1, "model": "m", "data": "d", "steps": [{"quantize": {}}]}
+    run = worked.store.submit("recipe", {"recipe": old}, title="of before")
+    wanted = Recipe.from_json(old)
+    assert is_of(run, wanted)
+    assert not is_of(run, wanted.with_fields("quantize", weight_bits=4))
+    unread = worked.store.submit("recipe", {"recipe": {"version": 99}}, title="from tomorrow")
+    assert not is_of(unread, wanted)
