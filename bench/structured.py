@@ -36,6 +36,7 @@ from recover import ATTENTION, DATA, LOOP, MODEL, SPLIT, by_importance, macs_of,
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
 from optim.quantity import Quantity
+from optim.sensitivity.trials import remembering
 from optim.step import Context
 from optim.storage import write_atomic
 from optim.subject import Subject
@@ -110,14 +111,7 @@ def cells(
 def pruned(cell: Cell, subject: Subject) -> ModelBundle:
     """Return the original without the channels that a method chooses, batch norm re-estimated."""
     original, target = subject.bundle, macs_of(subject.bundle) / cell.times
-    memory: dict[str, Any] = {}
-
-    def memo(key: str, compute: Any) -> Any:
-        if key not in memory:
-            memory[key] = compute()
-        return memory[key]
-
-    context = Context(subject.data, original, cell.seed, "prune_channels", memo=memo)
+    context = Context(subject.data, original, cell.seed, "prune_channels", memo=remembering())
     if cell.method.startswith("ours"):
         found = with_ours(original, context, target, refit=cell.method == "ours")
     else:

@@ -19,6 +19,7 @@ from optim.measure.intervals import median_interval
 from optim.models.bundle import ModelBundle
 from optim.runtime.latency import measure_latency
 from optim.runtime.session import InferenceSession
+from optim.sensitivity.trials import remembering
 from optim.step import Context, Step
 from optim.storage import write_atomic
 from optim.subject import Subject
@@ -39,12 +40,7 @@ def networks() -> list[Network]:
 
 def files(subject: Subject) -> dict[str, bytes]:
     """Return ``{"whole" or "ratio, multiple": ONNX file}``, all in 8 bits."""
-    memory: dict[str, Any] = {}
-
-    def memo(key: str, compute: Any) -> Any:
-        if key not in memory:
-            memory[key] = compute()
-        return memory[key]
+    memo = remembering()
 
     def file(*steps: Step) -> bytes:
         bundle: ModelBundle = subject.bundle

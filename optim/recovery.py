@@ -99,7 +99,7 @@ def _not_refitted(recipe: Recipe) -> Recipe:
     """Return a recipe in which no channels are refitted before the last training in float."""
     last = max(i for i, entry in enumerate(recipe.entries) if _trains(entry))
     for entry in recipe.entries[:last]:
-        if entry.is_active and entry.name == _CHANNELS and entry.step.model_dump()[_REFIT]:
+        if entry.is_active and entry.name == _CHANNELS and getattr(entry.step, _REFIT):
             recipe = recipe.with_fields(entry.id, **{_REFIT: False})
     return recipe
 

@@ -337,12 +337,9 @@ class Step(Config):
         Hashes are made of it: a technique may gain fields, and a default may change, and what was
         made before is still found, and nothing else is taken for it.
         """
-        fields = self.changed()
-        for name, first in self.formerly.items():
-            fields[name] = self.model_dump(mode="json")[name]
-            if fields[name] == first:
-                del fields[name]
-        return fields
+        fields = {n: value for n, value in self.changed().items() if n not in self.formerly}
+        now = self.model_dump(mode="json", include=set(self.formerly))
+        return fields | {n: value for n, value in now.items() if value != self.formerly[n]}
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return a new bundle and a report; ``bundle`` is unchanged."""

@@ -69,6 +69,7 @@ def sensitivity(
 
     from optim.processes import available_cores
     from optim.recipe import Recipe
+    from optim.recovery import norms_measured
     from optim.sensitivity.analysis import analyse
     from optim.sensitivity.settings import settings_of_layers
     from optim.sensitivity.times import timed
@@ -95,7 +96,7 @@ def sensitivity(
         found = settings_of_layers(subject, profile, step, level, in_time=in_time)
         recipe = recipe.with_step(found.step)
         if technique[0] in profile.structural:
-            recipe = recipe.with_step(TECHNIQUES["reestimate_batchnorm"]())
+            recipe = norms_measured(recipe)
     if as_json:
         asked = {"schema": "optim.sensitivity/1", "model": model, "data": data}
         settings = {**found.to_json(), "recipe": recipe.to_json()} if found else None

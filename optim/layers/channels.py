@@ -559,7 +559,7 @@ def _sliced(layer: nn.Module, keep_out: Tensor | None, keep_in: Tensor | None) -
 
 
 def _set_width(norm: Any, width: int) -> None:
-    """Tell a norm without weights how wide its inputs are."""
+    """Tell a norm how wide its inputs are."""
     if isinstance(norm, nn.LayerNorm):
         norm.normalized_shape = (*norm.normalized_shape[:-1], width)
     elif isinstance(norm, nn.GroupNorm):
@@ -624,16 +624,14 @@ def resized_layer(layer: nn.Module, weight: Tensor | None, bias: Tensor | None) 
         assert isinstance(layer, _Transposed)
         clone.groups = size if _is_depthwise(layer) else layer.groups
         clone.in_channels, clone.out_channels = size, weight.shape[1] * clone.groups
-    elif isinstance(clone, nn.InstanceNorm1d | nn.InstanceNorm2d):
-        clone.num_features = size
     elif isinstance(clone, nn.PReLU):
         clone.num_parameters = size
     elif isinstance(clone, nn.BatchNorm1d | nn.BatchNorm2d):
-        clone.num_features = size
+        _set_width(clone, size)
         buffers = {"running_mean": torch.zeros(size), "running_var": torch.ones(size)}
         object.__setattr__(clone, "_buffers", {**layer._buffers, **buffers})
-    elif isinstance(clone, nn.GroupNorm):
-        clone.num_channels = size
+    elif isinstance(clone, nn.GroupNorm | nn.InstanceNorm1d | nn.InstanceNorm2d):
+        _set_width(clone, size)
     elif isinstance(clone, nn.LayerNorm):
         clone.normalized_shape = tuple(weight.shape)
     return clone

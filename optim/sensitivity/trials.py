@@ -172,7 +172,8 @@ def _norms_measured(smaller: ModelBundle, bundle: ModelBundle, context: Context)
         return smaller
     module = fork(smaller.module)
     now = trace(module, fold=False)
-    start = first_difference(trace(bundle.module, fold=False), now)
+    before = context.memo(f"traced:{bundle.hash}", lambda: trace(bundle.module, fold=False))
+    start = first_difference(before, now)
     behind = {str(node.target) for node in list(now.graph.nodes)[start:]}
     norms = norm_layers(module)
     if not norms.keys() & behind:

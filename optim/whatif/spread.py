@@ -8,6 +8,7 @@ from typing import Any
 from optim.errors import ConfigError
 from optim.measure.quality import Quality, quality
 from optim.recipe import Entry, Recipe
+from optim.recovery import norms_measured
 from optim.sensitivity.kept import kept_profile, key_of
 from optim.sensitivity.profile import SAMPLES
 from optim.sensitivity.settings import settings_of_layers
@@ -77,7 +78,7 @@ def _with(recipe: Recipe, step: Step, is_smaller: bool) -> Recipe:
     What makes the model smaller is followed by new statistics of batch norm, as in the analysis.
     """
     alone = replace(recipe, entries=(Entry(name_of(step), step),))
-    return alone.with_step(TECHNIQUES["reestimate_batchnorm"]()) if is_smaller else alone
+    return norms_measured(alone) if is_smaller else alone
 
 
 def _measured(bench: Workbench, recipe: Recipe) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from optim.errors import Cancelled, OptimError
@@ -57,14 +60,8 @@ class Layers:
             "First each technique on one layer at a time: layers that can spare more shall give "
             "more."
         )
-        try:
+        with self._as_far_as_it_goes("Single layers cannot be looked at, so all get the same."):
             self._analyse(key)
-        except OutOfTimeError:
-            session.check()
-        except Cancelled:
-            raise
-        except OptimError as error:
-            session.say(f"Single layers cannot be looked at, so all get the same. {error}")
         if self.profile is not None:
             session.say(
                 f"{len(self.profile.cells)} variants of single layers on {self.profile.n:,} "
@@ -79,23 +76,11 @@ class Layers:
             return
         session.begin("timing variants of single layers")
         limit = session.budget.spent + _TIMES_SHARE * session.budget.seconds
-
-        def check() -> None:
-            session.check()
-            session.tell()
-            if session.budget.spent > limit:
-                raise OutOfTimeError
-
-        try:
-            for timed_so_far in timed(profile, session.bench.subject, check=check):
+        with self._as_far_as_it_goes("Variants of single layers cannot be timed."):
+            for timed_so_far in timed(
+                profile, session.bench.subject, check=lambda: self._check(limit)
+            ):
                 self.profile = timed_so_far
-        except OutOfTimeError:
-            session.check()
-        except Cancelled:
-            raise
-        except OptimError as error:
-            session.say(f"Variants of single layers cannot be timed. {error}")
-            return
         if session.is_registered and self.profile is not None:
             SHELF.keep(key, self.profile.to_json())
         names = [n for n in profile.structural if self.profile and self.profile.is_timed(n)]
@@ -108,11 +93,8 @@ class Layers:
         limit = session.budget.spent + _SHARE * session.budget.seconds
 
         def check() -> None:
-            session.check()
-            session.tell()
-            most = limit if self.profile is not None else limit + _SHARE * session.budget.seconds
-            if session.budget.spent > most:
-                raise OutOfTimeError
+            patience = _SHARE * session.budget.seconds if self.profile is None else 0.0
+            self._check(limit + patience)
 
         for profile in analyse(session.bench.subject, check=check):
             self.profile = profile
@@ -120,6 +102,25 @@ class Layers:
                 SHELF.keep(key, profile.to_json())
             if session.budget.spent > limit:
                 return
+
+    @contextmanager
+    def _as_far_as_it_goes(self, refusal: str) -> Iterator[None]:
+        """Let time run out, and say why something cannot be done: what is known by then is used."""
+        try:
+            yield
+        except OutOfTimeError:
+            self._session.check()
+        except Cancelled:
+            raise
+        except OptimError as error:
+            self._session.say(f"{refusal} {error}")
+
+    def _check(self, limit: float) -> None:
+        """Stop where the search stops, or once so many seconds of it are spent."""
+        self._session.check()
+        self._session.tell()
+        if self._session.budget.spent > limit:
+            raise OutOfTimeError
 
     def harm(self, name: str, level: Scalar) -> float:
         """Return how far outputs may move with one level on all layers: the sum over single ones.

@@ -317,14 +317,19 @@ def test_data_from_anybody_are_checked(data, message):
 
 @pytest.fixture
 def timed_by_size(monkeypatch):
-    """Files take a millisecond a kilobyte, so that no other process matters."""
+    """Files take a millisecond a kilobyte, so that no other process matters; or another time."""
 
-    def compare(original, file, inputs, threads, **rest):
-        baseline, candidate = (np.full(15, len(one) / 1e3) for one in (original, file))
-        return pair_of(LatencySamples({"baseline": baseline, "candidate": candidate}, 1, threads))
+    def take(ms):
+        def compare(original, file, inputs, threads, **rest):
+            baseline, candidate = (np.full(15, ms * len(one) / 1e3) for one in (original, file))
+            blocks = {"baseline": baseline, "candidate": candidate}
+            return pair_of(LatencySamples(blocks, 1, threads))
 
-    for module in ("optim.search.stopwatch", "optim.sensitivity.times"):
-        monkeypatch.setattr(f"{module}.compare_files", compare)
+        for module in ("optim.search.stopwatch", "optim.sensitivity.times"):
+            monkeypatch.setattr(f"{module}.compare_files", compare)
+
+    take(1)
+    return take
 
 
 def test_time_on_this_computer_is_measured_and_kept(pilot, timed_by_size):
@@ -344,18 +349,13 @@ def test_time_on_this_computer_is_measured_and_kept(pilot, timed_by_size):
     assert kept_profile(key_of(BASE, SAMPLES)).is_timed("prune_channels")
 
 
-def test_a_search_that_goes_on_keeps_the_time_it_began_with(pilot, timed_by_size, monkeypatch):
+def test_a_search_that_goes_on_keeps_the_time_it_began_with(pilot, timed_by_size):
     """The computer takes twice as long for everything once the search goes on."""
     limits = {"latency": "60%", "loss": 20.0}
     fields = {"device": "here", "seconds": 60.0, "study": "timed"}
     count = iter(range(10_000))
     first = pilot(limits, watch=Watch(is_enough=lambda: next(count) > 40), **fields).run()
-
-    def slower(original, file, inputs, threads, **rest):
-        baseline, candidate = (np.full(15, len(one) / 500) for one in (original, file))
-        return pair_of(LatencySamples({"baseline": baseline, "candidate": candidate}, 1, threads))
-
-    monkeypatch.setattr("optim.search.stopwatch.compare_files", slower)
+    timed_by_size(2)
     again = pilot(limits, **fields).run()
     assert again.goals == first.goals
     assert again.original["latency"] == first.original["latency"]
