@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -180,16 +181,24 @@ def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
             with st.container(border=True, gap="xxsmall", height="stretch"):
                 st.metric(
                     f"{FIGURES[cost].title} :gray-badge[{after['how']}]",
-                    _figure_text(cost, after["text"]),
+                    _figure_text(after["text"]),
                     help=FIGURES[cost].about,
                 )
                 before = original.get(cost)
-                st.caption(f"was {before['text']}" if before else "not known before")
+                was = f"was {before['text']}" if before else "not known before"
+                # The interval has no room beside the figure.
+                is_exact = after["low"] == after["high"]
+                st.caption(was if is_exact else f"{after['text']}; {was}")
 
 
-def _figure_text(cost: str, text: str) -> str:
-    """Return a figure without what its label says, and without an interval that has no room."""
-    return text.removesuffix(" MACs") if cost == "macs" else text.split(" ±")[0]
+def _figure_text(text: str) -> str:
+    """Return a figure with its unit, without its interval and what its label says.
+
+    Example:
+        >>> _figure_text("53 ± 2 µs"), _figure_text("3 ms (1 ms to 20 ms)"), _figure_text("2 M MACs")
+        ('53 µs', '3 ms', '2 M')
+    """
+    return re.sub(r" ± \S+| \(.*\)| MACs$", "", text)
 
 
 def verified_file(run: Run) -> None:

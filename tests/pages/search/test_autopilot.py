@@ -226,3 +226,18 @@ def test_points_and_rows_are_those_of_the_candidates():
 def test_the_best_under_a_budget_is_of_the_front():
     assert under(state(), "bytes", 50_000) == 2
     assert under(state(), "bytes", 1) is None
+
+
+def test_a_measured_latency_has_its_unit_and_its_interval(searching):
+    shown = state()
+    shown["goals"]["objectives"] = ["loss", "bytes", "latency"]
+    told = Quantity(0.053, "ms", 0.051, 0.055, 15)
+    for row in shown["candidates"]:
+        row["figures"]["latency"] = {**told.to_json(), "text": str(told)}
+    shown["original"]["latency"] = {**told.to_json(), "text": str(told)}
+    searching(shown)
+    at = open_page()
+    assert not at.exception
+    (latency,) = [metric for metric in at.metric if metric.label.startswith("Latency")]
+    assert latency.value == "53 µs"
+    assert "53 ± 2 µs; was 53 ± 2 µs" in texts(at)
