@@ -195,8 +195,8 @@ def _figure_text(text: str) -> str:
     """Return a figure with its unit, without its interval and what its label says.
 
     Example:
-        >>> _figure_text("53 ± 2 µs"), _figure_text("3 ms (1 ms to 20 ms)"), _figure_text("2 M MACs")
-        ('53 µs', '3 ms', '2 M')
+        >>> [_figure_text(x) for x in ("53 ± 2 µs", "3 ms (1 ms to 20 ms)", "2 M MACs")]
+        ['53 µs', '3 ms', '2 M']
     """
     return re.sub(r" ± \S+| \(.*\)| MACs$", "", text)
 
