@@ -12,20 +12,24 @@ from optim.data.task import Classification
 from optim.errors import ConfigError, OptimError
 from optim.models.zoo import ARCHITECTURES
 from optim.runs.jobs.nas import KIND
+from optim.runs.run import Run
 from optim.search.nas.asked import METHODS, PRECISIONS, PREDICTOR, Asked
 from optim.search.nas.families import families_for
 from optim.search.nas.proxies import PROXIES
 from pages.components.errors import show_error
 from pages.components.search.common import (
     SAMPLER_TITLES,
+    asked_before,
     device,
     limit,
     minutes,
+    searches,
     start_button,
     submit,
+    with_value,
 )
 
-__all__ = ["asking", "start"]
+__all__ = ["asking", "searches_about", "start_search"]
 
 _EPOCHS = (9, 18, 27, 36, 54, 72, 108, 180)
 _NO_PROXY = "none"
@@ -43,10 +47,13 @@ def asking(data: str) -> None:
         ConfigError: If it cannot be learned by a classifier.
     """
     families = _families(data)
+    before = asked_before(_NAME, lambda: searches_about(data), Asked.from_json)
+    start = before or Asked(families[0], data)
     st.markdown("**What is searched**")
     space = st.selectbox(
         "Space",
         families,
+        index=families.index(start.space) if start.space in families else 0,
         format_func=lambda family: ARCHITECTURES[family].title,
         key=f"networks_space_{len(families)}",
         help="A family of the zoo; its depth, width, kernel and the like are what is searched.",
@@ -54,19 +61,22 @@ def asking(data: str) -> None:
     st.caption(ARCHITECTURES[space].about)
     st.markdown("**What must hold**")
     limits: dict[str, float] = {}
-    limit(_NAME, limits, "bytes")
+    limit(_NAME, limits, "bytes", start.limits)
     device_name = device(
         _NAME,
         limits,
         ("ram", "flash", "latency"),
         "Latency, memory and energy are estimated for it before anything is trained. What does not "
         "fit into the flash and RAM of a microcontroller is not.",
+        before=start.limits,
+        start=start.device,
     )
+    error = start.limits.get("error")
     accuracy: float | None = st.number_input(
         "Accuracy at least, %",
         min_value=0.0,
         max_value=100.0,
-        value=None,
+        value=None if error is None else 100.0 - error,
         placeholder="no limit",
         key="networks_accuracy",
         persist_state="session",
@@ -74,17 +84,23 @@ def asking(data: str) -> None:
     )
     if accuracy is not None:
         limits["error"] = 100.0 - accuracy
-    seconds = minutes(_NAME, 5, "The best so far is there from the first training on.")
-    more = _more()
+    about = "The best so far is there from the first training on."
+    seconds = minutes(_NAME, start.seconds / 60, about)
+    more = _more(start)
     try:
         asked = Asked(space, data, limits, seconds=seconds, device=device_name, **more)
     except OptimError as error:
         show_error(error)
         return
-    start_button(_NAME, start, asked)
+    start_button(_NAME, start_search, asked)
 
 
-def start(asked: Asked) -> None:
+def searches_about(data: str) -> list[Run]:
+    """Return the searches about some data, newest first."""
+    return searches(KIND, lambda spec: spec.get("data") == data)
+
+
+def start_search(asked: Asked) -> None:
     """Start the run of a search."""
     submit(KIND, asked.to_json(), f"Architecture search: {ARCHITECTURES[asked.space].title}")
 
@@ -107,11 +123,12 @@ def _families(data: str) -> list[str]:
     return found
 
 
-def _more() -> dict[str, Any]:
+def _more(start: Asked) -> dict[str, Any]:
     with st.expander("More"):
         precision = st.selectbox(
             "Deployed with",
             list(PRECISIONS),
+            index=list(PRECISIONS).index(start.precision),
             format_func=PRECISIONS.__getitem__,
             key="networks_precision",
             persist_state="session",
@@ -119,8 +136,8 @@ def _more() -> dict[str, Any]:
         )
         epochs = st.select_slider(
             "Epochs of a whole training",
-            _EPOCHS,
-            36,
+            with_value(_EPOCHS, start.epochs),
+            start.epochs,
             key="networks_epochs",
             persist_state="session",
             help="Most networks are trained for a ninth of it, a third of them for a third.",
@@ -128,6 +145,7 @@ def _more() -> dict[str, Any]:
         method = st.selectbox(
             "How networks are compared",
             list(METHODS),
+            index=list(METHODS).index(start.method),
             format_func=METHODS.__getitem__,
             key="networks_method",
             persist_state="session",
@@ -136,8 +154,8 @@ def _more() -> dict[str, Any]:
         )
         seeds = st.select_slider(
             "Repeated trainings",
-            (0, 1, 2, 3, 5),
-            0,
+            with_value((0, 1, 2, 3, 5), start.seeds),
+            start.seeds,
             key="networks_seeds",
             persist_state="session",
             help="Of what is taken, from other weights each: an error that owes nothing to being "
@@ -146,6 +164,7 @@ def _more() -> dict[str, Any]:
         sampler = st.selectbox(
             "What thinks of networks",
             _SAMPLERS,
+            index=_SAMPLERS.index(start.sampler),
             format_func={PREDICTOR: "Predictor of the error", **SAMPLER_TITLES}.__getitem__,
             key="networks_sampler",
             persist_state="session",
@@ -155,6 +174,7 @@ def _more() -> dict[str, Any]:
         screen = st.selectbox(
             "First networks by",
             [_NO_PROXY, *PROXIES],
+            index=1 + list(PROXIES).index(start.screen) if start.screen else 0,
             format_func=lambda name: PROXIES[name].title if name in PROXIES else "No proxy",
             key="networks_screen",
             persist_state="session",
@@ -163,6 +183,7 @@ def _more() -> dict[str, Any]:
         )
         weighs = st.toggle(
             "Weigh the time of training",
+            value=start.weighs_training,
             key="networks_training",
             persist_state="session",
             help="Seconds of training count like any other cost.",

@@ -17,7 +17,7 @@ from optim.search.nas.asked import Asked
 from optim.techniques.distill import Distill
 from pages.components import access, state
 from pages.components.networks import charts
-from pages.components.networks.asking import start
+from pages.components.networks.asking import start_search
 from pages.components.networks.shown import training_text
 from pages.components.runs import actions
 from pages.components.search.shown import taken_of
@@ -62,7 +62,7 @@ def network(run: Run, found: Mapping[str, Any]) -> None:
             st.button(
                 "Train to the end",
                 icon=":material/model_training:",
-                on_click=start,
+                on_click=start_search,
                 args=(asked,),
                 key="networks_train",
                 help=f"Trains this network for {asked.epochs} epochs, as a search of its own.",

@@ -8,12 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from optim.quantity import format_value
-from optim.runs.jobs.nas import KIND
 from optim.runs.run import ACTIVE, Run
 from optim.search.figures import FIGURES, times_text
-from pages.components import access
 from pages.components.errors import shown_errors
 from pages.components.networks import charts
+from pages.components.networks.asking import searches_about
 from pages.components.networks.chosen import network
 from pages.components.networks.explored import sliders
 from pages.components.networks.shown import (
@@ -43,11 +42,7 @@ def results(data: str) -> None:
     Args:
         data: What it is about.
     """
-    found = [
-        run
-        for run in run_store().runs()
-        if run.kind == KIND and access.may_see_run(run) and run.spec.get("data") == data
-    ]
+    found = searches_about(data)
     if not found:
         with st.container(border=True, horizontal_alignment="center", key="networks_empty"):
             st.markdown("**No architecture searched yet**")

@@ -5,8 +5,8 @@ Keys of widgets begin with the name of the search, so that each keeps its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -16,21 +16,25 @@ from optim.hashing import digest
 from optim.quantity import format_value
 from optim.runs.run import Run
 from optim.search.figures import FIGURES
-from optim.search.target import HERE, HERE_TITLE
+from optim.search.target import HERE, HERE_TITLE, device_named
 from pages.components import access, state
 from pages.components.runs.words import duration, plain
 from pages.components.server import run_store, wake_engine
 
 __all__ = [
     "SAMPLER_TITLES",
+    "asked_before",
     "chosen_run",
     "device",
     "limit",
     "limits_text",
     "minutes",
+    "searches",
+    "share_of",
     "start_button",
     "story",
     "submit",
+    "with_value",
 ]
 
 SAMPLER_TITLES = {
@@ -42,6 +46,7 @@ SAMPLER_TITLES = {
 }
 """Names of the samplers for a reader."""
 
+_Asked = TypeVar("_Asked")
 _MINUTES = (1, 2, 3, 5, 10, 15, 30, 60, 120, 240)
 _TIME_SHARES = (10, 15, 20, 25, 30, 40, 50, 60, 75, 100)
 _NO_DEVICE = "none"
@@ -54,13 +59,59 @@ _LIMITS = {
 """Label of a limit, and what its unit is times that of the figure."""
 
 
-def minutes(name: str, default: int, about: str) -> float:
+def searches(kind: str, is_about: Callable[[Mapping[str, Any]], bool]) -> list[Run]:
+    """Return the searches of a kind that may be seen here, newest first.
+
+    Args:
+        kind: Of the run.
+        is_about: Says of what a search was asked whether it is about what the page shows.
+    """
+    runs = run_store().runs()
+    return [r for r in runs if r.kind == kind and access.may_see_run(r) and is_about(r.spec)]
+
+
+def asked_before(
+    name: str, runs: Callable[[], Sequence[Run]], read: Callable[[Mapping[str, Any]], _Asked]
+) -> _Asked | None:
+    """Return what the newest search was asked for when a session first came here.
+
+    The controls begin with it: whoever opens the page again finds what the search beside them was
+    asked, and not what nobody asked. It stays the same for the session, so that nothing that a hand
+    has set moves when another search begins.
+
+    Args:
+        name: Of the search.
+        runs: Returns the searches, newest first.
+        read: Makes what is asked for from plain data.
+    """
+    key = f"{name}_before"
+    if key not in st.session_state:
+        newest = next(iter(runs()), None)
+        st.session_state[key] = None if newest is None else newest.spec
+    spec = st.session_state[key]
+    try:
+        return None if spec is None else read(spec)
+    except OptimError:
+        return None  # of a version that asked otherwise
+
+
+def with_value(options: Iterable[float], value: float) -> tuple[float, ...]:
+    """Return the stops of a slider, and where it stands between two of them as well.
+
+    Example:
+        >>> with_value((5, 10), 7)
+        (5, 7, 10)
+    """
+    return tuple(sorted({*options, value}))
+
+
+def minutes(name: str, default: float, about: str) -> float:
     """Draw the budget of time and return its seconds."""
     chosen = st.select_slider(
         "Time",
-        _MINUTES,
+        with_value(_MINUTES, default),
         default,
-        format_func=lambda count: f"{count} min" if count < 60 else f"{count // 60} h",
+        format_func=lambda count: f"{count:g} min" if count < 60 else f"{count / 60:g} h",
         key=f"{name}_minutes",
         persist_state="session",
         help=f"Wall-clock time. {about}",
@@ -68,13 +119,23 @@ def minutes(name: str, default: int, about: str) -> float:
     return 60.0 * chosen
 
 
-def limit(name: str, limits: MutableMapping[str, Any], figure: str) -> None:
-    """Draw a limit and note it, if there is one."""
+def limit(
+    name: str, limits: MutableMapping[str, Any], figure: str, before: Mapping[str, Any]
+) -> None:
+    """Draw a limit and note it, if there is one.
+
+    Args:
+        name: Of the search.
+        limits: It is noted here.
+        figure: What is limited.
+        before: Limits to begin with.
+    """
     label, factor = _LIMITS[figure]
+    start = before.get(figure)
     value: float | None = st.number_input(
         label,
         min_value=0.0,
-        value=None,
+        value=start / factor if isinstance(start, int | float) else None,
         placeholder="no limit",
         key=f"{name}_{figure}",
         persist_state="session",
@@ -90,6 +151,8 @@ def device(
     about: str,
     *,
     here: bool = False,
+    before: Mapping[str, Any],
+    start: str = "",
 ) -> str:
     """Draw the device and its limits; return its name, or an empty text.
 
@@ -99,12 +162,17 @@ def device(
         figures: What of a device can be limited.
         about: Help.
         here: Whether this computer can be chosen, whose latency is measured.
+        before: Limits to begin with.
+        start: The device to begin with, by whatever it is called.
     """
     devices = {_NO_DEVICE: "No device", **({HERE: HERE_TITLE} if here else {})}
     devices |= {n: d.title for n, d in catalogue().items()}
+    if start and start != HERE:
+        start = device_named(start).name
     chosen = st.selectbox(
         "Device",
         list(devices),
+        index=list(devices).index(start) if start in devices else 0,
         format_func=devices.__getitem__,
         key=f"{name}_device",
         persist_state="session",
@@ -113,27 +181,33 @@ def device(
     if chosen == _NO_DEVICE:
         return ""
     if chosen == HERE:
-        _share_of_time(name, limits)
+        _share_of_time(name, limits, before)
         return HERE
     for figure in figures:
-        limit(name, limits, figure)
+        limit(name, limits, figure, before)
     return str(chosen)
 
 
-def _share_of_time(name: str, limits: MutableMapping[str, Any]) -> None:
+def share_of(bound: object, default: float) -> float:
+    """Return the percentage that a bound such as ``"10%"`` means; the default if it is no share."""
+    return float(bound.removesuffix("%")) if isinstance(bound, str) else default
+
+
+def _share_of_time(name: str, limits: MutableMapping[str, Any], before: Mapping[str, Any]) -> None:
     """Draw the limit of latency on this computer: nobody knows its milliseconds beforehand."""
+    start = share_of(before.get("latency"), 100)
     percent = st.select_slider(
         "Latency at most",
-        _TIME_SHARES,
-        100,
-        format_func=lambda share: "no limit" if share == 100 else f"{share} % of the original's",
+        with_value(_TIME_SHARES, start),
+        start,
+        format_func=lambda share: "no limit" if share == 100 else f"{share:g} % of the original's",
         key=f"{name}_time_share",
         persist_state="session",
         help="Of the ONNX file in floating point, one sample on one thread. Eight bits alone often "
         "halve it.",
     )
     if percent < 100:
-        limits["latency"] = f"{percent}%"
+        limits["latency"] = f"{percent:g}%"
 
 
 def start_button(name: str, start: Callable[..., None], asked: Any) -> None:

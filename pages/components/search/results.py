@@ -11,13 +11,13 @@ import streamlit as st
 
 from optim.errors import OptimError
 from optim.recipe import Recipe
-from optim.runs.jobs.search import KIND
 from optim.runs.run import ACTIVE, Run, State
 from optim.search.figures import FIGURES
 from pages.components import access, state
 from pages.components.runs import actions
 from pages.components.runs.polled import polled
 from pages.components.runs.words import STATES, duration, plain
+from pages.components.search.asking import searches_about
 from pages.components.search.charts import search_front
 from pages.components.search.common import chosen_run, limits_text, story
 from pages.components.search.shown import (
@@ -32,7 +32,7 @@ from pages.components.search.shown import (
 )
 from pages.components.server import run_store
 
-__all__ = ["header", "results", "searches", "verified_file"]
+__all__ = ["header", "results", "verified_file"]
 
 _LAB, _RUN = "pages/lab/lab.py", "pages/runs/run.py"
 _PLOT = {"displayModeBar": False}
@@ -40,23 +40,9 @@ _STORY = 470
 _PICKS = {"taken": "Taken", "knee": "Knee of the front", "under": "Best under a budget"}
 
 
-def searches(recipe: Recipe) -> list[Run]:
-    """Return the searches about the present model and data, newest first."""
-    return [
-        run
-        for run in run_store().runs()
-        if run.kind == KIND and access.may_see_run(run) and _is_about(run, recipe)
-    ]
-
-
-def _is_about(run: Run, recipe: Recipe) -> bool:
-    about = run.spec.get("recipe") or {}
-    return (about.get("model"), about.get("data")) == (recipe.model, recipe.data)
-
-
 def results(recipe: Recipe) -> None:
     """Draw the newest search, or what to do to have one."""
-    found = searches(recipe)
+    found = searches_about(recipe)
     if not found:
         with st.container(border=True, horizontal_alignment="center", key="autopilot_empty"):
             st.markdown("**Nothing searched yet**")

@@ -13,7 +13,9 @@ from optim.search.goals import Goals, Limit
 from optim.search.nas.answer import state_of
 from optim.search.nas.asked import Asked
 from optim.search.nas.families import space_of
+from optim.search.target import device_named
 from pages.components.networks.shown import axes_and_lines, lineage_points, points_of, table_rows
+from pages.components.server import run_store
 from tests.pages.helpers import click, open_app, recipe_of, small_recipe, texts
 
 GOALS = Goals(("error", "bytes", "macs"), (Limit("bytes", 20_000.0),))
@@ -94,8 +96,8 @@ def state(networks=NETWORKS, supernet=None):
 def searching(worked):
     """Return a function that submits a search and shows what it has so far."""
 
-    def searching(content=None):
-        run = worked.store.submit("nas", ASKED.to_json(), title="Architecture search")
+    def searching(content=None, asked=ASKED):
+        run = worked.store.submit("nas", asked.to_json(), title="Architecture search")
         lease = worked.lease(run)
         if content is not None:
             worked.store.publish(run.id, content)
@@ -143,6 +145,32 @@ def test_what_is_asked_for_becomes_a_run_that_the_engine_is_woken_for(worked, wo
     assert run.spec["device"] == "nrf52840"
     assert Asked.from_json(run.spec).seconds == 300
     assert woken
+
+
+def test_a_page_that_is_opened_again_shows_what_the_newest_search_was_asked(searching):
+    asked = Asked(
+        "mlp",
+        "digits",
+        {"ram": 32_000.0, "error": 7.5},
+        device=device_named("cortex-m7").name,
+        seconds=90.0,
+        precision="float32",
+        epochs=20,
+        sampler="nsga2",
+        screen="synflow",
+        seeds=2,
+        weighs_training=True,
+    )
+    searching(asked=asked)
+    at = open_page()
+    assert at.selectbox(key="networks_device").value == asked.device
+    assert at.number_input(key="networks_ram").value == 32.0
+    assert at.number_input(key="networks_accuracy").value == 92.5
+    assert at.select_slider(key="networks_minutes").value == 1.5
+    assert at.selectbox(key="networks_screen").value == "synflow"
+    again = click(at, "Start")
+    assert not again.error
+    assert run_store().runs()[0].spec == asked.to_json()
 
 
 def test_spaces_are_those_that_take_the_data(worked):

@@ -11,6 +11,7 @@ from optim.runs.run import State
 from optim.search.autopilot.answer import state_of
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals, Limit
+from optim.search.target import device_named
 from pages.components.search.shown import points_of, table_rows, under
 from pages.components.server import run_store
 from tests.pages.helpers import MODEL, click, open_app, recipe_of, small_recipe, texts
@@ -122,6 +123,38 @@ def test_time_on_this_computer_is_a_share_of_the_original_s(worked):
     (run,) = worked.store.runs()
     assert run.spec["device"] == "here"
     assert run.spec["limits"]["latency"] == "40%"
+
+
+def test_a_page_that_is_opened_again_shows_what_the_newest_search_was_asked(searching):
+    searching(
+        limits={"bytes": 12_000.0, "loss": 0.8, "ram": 70_000.0, "latency": 4.0},
+        device="cortex-m7",
+        seconds=420,
+        sampler="random",
+        trains=False,
+    )
+    at = open_page()
+    assert at.button_group(key="autopilot_size_kind").value == "kilobytes"
+    assert at.number_input(key="autopilot_kilobytes").value == 12.0
+    assert at.select_slider(key="autopilot_loss").value == 0.8
+    assert at.selectbox(key="autopilot_device").value == device_named("cortex-m7").name
+    assert at.number_input(key="autopilot_ram").value == 70.0
+    assert at.number_input(key="autopilot_latency").value == 4.0
+    assert at.select_slider(key="autopilot_minutes").value == 7
+    assert at.selectbox(key="autopilot_sampler").value == "random"
+    assert not at.toggle(key="autopilot_trains").value
+
+    searching(limits={"bytes": "12%"}, device="here")  # by somebody else
+    assert at.run().number_input(key="autopilot_kilobytes").value == 12.0, "nothing moves"
+    again = open_page()
+    assert again.select_slider(key="autopilot_share").value == 12
+    assert not again.toggle(key="autopilot_limits_loss").value
+    assert again.select_slider(key="autopilot_time_share").value == 100
+
+
+def test_a_search_that_asked_otherwise_leaves_the_controls_as_they_are(searching):
+    searching(sampler="of another version")
+    assert open_page().selectbox(key="autopilot_sampler").value == "tpe"
 
 
 def test_what_it_has_is_shown_while_it_searches(searching):
