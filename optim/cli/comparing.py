@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
+_MODELS = frozenset({".onnx", ".pt", ".pth", ".pt2", ".safetensors", ".opack"})
 _COLUMNS = ("quality", "file", "macs", "params", "sparsity", "latency")
 
 
@@ -116,6 +117,12 @@ def _contender(name: str, run_of: Any) -> Contender:
     from optim.runs.contenders import Contender, contender_of
 
     path = Path(name)
+    if path.is_file() and path.suffix in _MODELS:
+        raise ConfigError(
+            f"{name!r} is a file of a model, and none of those that can be compared.",
+            hint=f"Register it with `optim add-model {name}`, and compare it as model:NAME; or "
+            "measure it beside another with `optim measure --original`.",
+        )
     if path.suffix in (".yaml", ".yml") or path.is_file():
         recipe = relocated(Recipe.load(path), path.parent, Path())
         return Contender(name, path.stem, "recipe", recipe)

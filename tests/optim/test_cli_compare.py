@@ -76,6 +76,14 @@ def test_what_cannot_be_compared_is_a_sentence(optim, arguments, words):
     assert words in err
 
 
+def test_a_file_of_a_model_is_no_recipe_and_it_is_said_what_to_do(optim, tmp_path):
+    (tmp_path / "mine.onnx").write_bytes(onnx_bytes(open_registered_model("wine-mlp")))
+    code, _, error = optim("mine.onnx", "four.yaml")
+    assert code == 2
+    assert "'mine.onnx' is a file of a model" in error
+    assert "optim add-model mine.onnx" in error
+
+
 def test_a_model_goes_by_its_plain_name(optim):
     code, out, _ = optim("wine-mlp", "four.yaml", "--json")
     assert code == 0
