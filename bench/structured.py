@@ -136,7 +136,8 @@ def with_torch_pruning(
     import torch
     import torch_pruning as tp
 
-    from optim.layers.channels import find_channels, keep_channels, shortcut_pruners
+    from optim.layers.channels import find_channels, shortcut_pruners
+    from optim.layers.slicing import keep_channels
 
     module = copy.deepcopy(original.module).eval()
     importance = importance_of(method, module, original, context)

@@ -1,17 +1,16 @@
-"""Which channels must be removed together, and removing them.
+"""Which channels must be removed together.
 
 A *group* is a set of channels that share a fate: the outputs of every convolution that is added
 into one residual stream, the batch norms behind them and the inputs of everything that reads the
 stream. Finding groups is torch-pruning's work (Fang et al., DepGraph: Towards Any Structural
-Pruning, 2023, arXiv:2301.12900). For any choice of channels the layers are then sliced directly,
-which takes milliseconds, so that a slider can follow.
+Pruning, 2023, arXiv:2301.12900). How many of a group stay is said in :mod:`optim.layers.widths`,
+and layers are cut to them by :mod:`optim.layers.slicing`.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import lcm
 from typing import Any, Literal
 
@@ -19,85 +18,23 @@ import torch
 from torch import Tensor, fx, nn
 
 from optim.errors import UnsupportedModelError
-from optim.layers.graph import COMPUTE, attribute_of, fork, kind_of, nodes_of, with_parameters
+from optim.layers.graph import COMPUTE, attribute_of, kind_of, nodes_of
+from optim.layers.groups import (
+    ChannelGroup,
+    Channels,
+    Conv,
+    Member,
+    TransposedConv,
+    is_depthwise,
+    width_of,
+)
 from optim.layers.heads import Attention, find_attention
 from optim.layers.shortcut import ChannelPadShortcut
 from optim.layers.sketch import filled, is_sketch
+from optim.layers.slicing import keep_channels
+from optim.layers.widths import channels_left
 
-__all__ = [
-    "ChannelGroup",
-    "Channels",
-    "Member",
-    "best_channels",
-    "channels_left",
-    "find_channels",
-    "global_shares",
-    "keep_channels",
-    "kept_positions",
-    "resized_layer",
-    "shortcut_pruners",
-    "slice_masks",
-]
-
-RoundTo = int | Literal["auto"]
-"""Of how many channels a multiple stays; ``"auto"`` follows from the width: :func:`_multiple`."""
-
-_Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d
-_Conv = nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d
-
-
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One side of one layer in a group.
-
-    Attributes:
-        layer: Name of the layer.
-        side: ``"out"`` if its output channels belong to the group, ``"in"`` if its inputs do.
-        index: ``(n,)``; positions on that side of the layer.
-        channel: ``(n,)``; the channel of the group each position belongs to.
-    """
-
-    layer: str
-    side: Literal["out", "in"]
-    index: Tensor
-    channel: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class ChannelGroup:
-    """Channels that must be kept or removed together.
-
-    Attributes:
-        name: Name of the first layer that makes them.
-        size: Number of channels.
-        members: Every layer side the channels pass through.
-        makers: Layers whose outputs are these channels.
-        blocks: Equal runs of channels that must stay equally large because a grouped convolution
-            divides them; 1 otherwise.
-        source: torch-pruning's own group, for its importance measures.
-        together: Neighbours that stay or go as one: the numbers of an attention head; 1 otherwise.
-    """
-
-    name: str
-    size: int
-    members: tuple[Member, ...]
-    makers: tuple[str, ...]
-    blocks: int
-    source: Any = field(repr=False)
-    together: int = 1
-
-
-@dataclass(frozen=True, eq=False)
-class Channels:
-    """The channel structure of one module.
-
-    Attributes:
-        groups: What can be pruned.
-        protected: ``{layer: reason}`` for the layers whose outputs cannot.
-    """
-
-    groups: tuple[ChannelGroup, ...]
-    protected: Mapping[str, str]
+__all__ = ["find_channels", "shortcut_pruners"]
 
 
 def find_channels(module: nn.Module, input_shape: tuple[int, ...]) -> Channels:
@@ -242,7 +179,7 @@ def _read_group(source: Any, names: Mapping[nn.Module, str]) -> tuple[ChannelGro
             "in" if item.dep.handler.__name__ == "prune_in_channels" else "out"
         )
         index, channel = torch.tensor(item.idxs), torch.tensor(item.root_idxs)
-        width = _width(target.module, side)
+        width = width_of(target.module, side)
         if int(index.max()) >= width or int(channel.max()) >= size:
             reason = "its channels cannot be followed through all layers that read them"
         members.append(Member(names[target.module], side, index, channel))
@@ -261,13 +198,9 @@ def _read_group(source: Any, names: Mapping[nn.Module, str]) -> tuple[ChannelGro
 
 def _divisions(layer: nn.Module) -> int:
     """Return into how many equal runs a layer divides its channels; 1 if it does not."""
-    if isinstance(layer, nn.Conv1d | nn.Conv2d | _Transposed) and not _is_depthwise(layer):
+    if isinstance(layer, nn.Conv1d | nn.Conv2d | TransposedConv) and not is_depthwise(layer):
         return layer.groups
     return layer.num_groups if isinstance(layer, nn.GroupNorm) else 1
-
-
-def _is_depthwise(layer: _Conv) -> bool:
-    return layer.groups == layer.in_channels == layer.out_channels and layer.groups > 1
 
 
 def _multiplies(layer: nn.Module) -> bool:
@@ -320,7 +253,7 @@ def _depthwise_behind(module: nn.Module, node: fx.Node) -> set[str]:
         if kind_of(user) in COMPUTE:
             name = str(user.target)
             layer = module.get_submodule(name)
-            if name in found or not isinstance(layer, _Conv) or not _is_depthwise(layer):
+            if name in found or not isinstance(layer, Conv) or not is_depthwise(layer):
                 continue
             found.add(name)
         elif _rearranges(user):
@@ -374,264 +307,3 @@ def _nearest_makers(node: fx.Node) -> set[str]:
         else:
             queue.extend(source.all_input_nodes)
     return found
-
-
-def keep_channels(
-    module: nn.Module, groups: Sequence[ChannelGroup], keep: Mapping[str, Tensor]
-) -> nn.Module:
-    """Return a copy of a module that has only some channels of some groups.
-
-    Args:
-        module: The module the groups were found in; unchanged.
-        groups: Result of :func:`find_channels`.
-        keep: ``{group name: (k,) sorted channels to keep}``; other groups stay whole.
-    """
-    kept = kept_positions(module, groups, keep)
-    pruned = fork(module)
-    for name in {layer for layer, _ in kept}:
-        layer = pruned.get_submodule(name)
-        pruned.set_submodule(name, _sliced(layer, kept.get((name, "out")), kept.get((name, "in"))))
-    return pruned
-
-
-def slice_masks(
-    module: nn.Module,
-    masks: Mapping[str, Tensor],
-    groups: Sequence[ChannelGroup],
-    keep: Mapping[str, Tensor],
-) -> dict[str, Tensor]:
-    """Return weight masks ``{layer: (O, I, ...)}`` cut to the channels that stay."""
-    kept = kept_positions(module, groups, keep)
-    sliced = {}
-    for name, mask in masks.items():
-        out, inputs = kept.get((name, "out")), kept.get((name, "in"))
-        layer = module.get_submodule(name)
-        if out is not None:
-            mask = mask[out]
-        if inputs is not None:
-            mask = _slice_inputs(layer, mask, out, inputs)
-        sliced[name] = mask
-    return sliced
-
-
-def global_shares(scores: Mapping[str, Tensor], ratio: float) -> dict[str, float]:
-    """Return the share each group loses if the lowest ``ratio`` of all channels go."""
-    together = torch.cat(list(scores.values()))
-    count = round(ratio * len(together))
-    if not count:
-        return dict.fromkeys(scores, 0.0)
-    threshold = together.kthvalue(count).values
-    return {name: float((s <= threshold).float().mean()) for name, s in scores.items()}
-
-
-def best_channels(
-    scores: Tensor, ratio: float, round_to: RoundTo, blocks: int, together: int = 1
-) -> Tensor:
-    """Return the sorted channels of one group that stay.
-
-    Args:
-        scores: ``(channels,)`` importance.
-        ratio: Share to remove, in 0..1.
-        round_to: Keep a multiple of this many, as far as there are as many.
-        blocks: Equal runs of channels that must stay equally large; the same positions of every
-            run stay.
-        together: Neighbours that stay or go as one.
-
-    Returns:
-        At least one channel a run, or all that go together with one.
-    """
-    if ratio == 0:
-        return torch.arange(len(scores))
-    if round_to == "auto":
-        round_to = _multiple(len(scores), len(scores) * (1 - ratio))
-    if together > 1:
-        wholes = scores.reshape(-1, together).mean(dim=1)
-        stay = best_channels(wholes, ratio, max(1, round_to // together), blocks)
-        return (stay[:, None] * together + torch.arange(together)).flatten()
-    runs = scores.reshape(blocks, -1).mean(dim=0)
-    size = len(runs)
-    step = max(1, round_to // blocks)
-    kept = round(size * (1 - ratio) / step) * step
-    kept = min(size, max(kept, min(step, size)))
-    # The lowest channels go; of equal ones the later go first, on every machine.
-    order = torch.argsort(runs, descending=True, stable=True)
-    positions = order[:kept].sort().values
-    starts = torch.arange(blocks)[:, None] * size
-    return (starts + positions).flatten()
-
-
-def _multiple(size: int, left: float) -> int:
-    """Return of how many channels a multiple should stay.
-
-    Kernels of bytes like eights, and fours more than what lies between. Narrow groups would lose
-    far more or less than was asked for.
-
-    Args:
-        size: Channels of the group.
-        left: How many should be left.
-    """
-    if size < 16:
-        return 1
-    return 8 if size >= 24 and left >= 8 else 4
-
-
-def channels_left(
-    group: ChannelGroup, scores: Tensor, ratio: float, round_to: RoundTo = 1
-) -> Tensor:
-    """Return the sorted channels of a group that stay, one at least of every layer that makes some.
-
-    The layers whose outputs are joined share a group, and one of them may have only low scores.
-
-    Args:
-        group: Of the channels.
-        scores: ``(channels,)`` importance.
-        ratio: See :func:`best_channels`.
-        round_to: See :func:`best_channels`.
-    """
-    alive = torch.zeros(group.size, dtype=torch.bool)
-    alive[best_channels(scores, ratio, round_to, group.blocks, group.together)] = True
-    for member in group.members:
-        if member.layer in group.makers and not alive[member.channel].any():
-            alive[member.channel[scores[member.channel].argmax()]] = True
-    return torch.nonzero(alive).flatten()
-
-
-def kept_positions(
-    module: nn.Module, groups: Sequence[ChannelGroup], keep: Mapping[str, Tensor]
-) -> dict[tuple[str, str], Tensor]:
-    """Return ``{(layer, side): positions kept}`` for every layer side that loses some."""
-    live: dict[tuple[str, str], Tensor] = {}
-    for group in groups:
-        if group.name not in keep or len(keep[group.name]) == group.size:
-            continue
-        alive = torch.zeros(group.size, dtype=torch.bool)
-        alive[keep[group.name]] = True
-        for member in group.members:
-            key = (member.layer, member.side)
-            if key not in live:
-                live[key] = torch.ones(
-                    _width(module.get_submodule(member.layer), member.side), dtype=torch.bool
-                )
-            live[key][member.index[~alive[member.channel]]] = False
-    return {key: torch.nonzero(mask).flatten() for key, mask in live.items()}
-
-
-def _width(layer: nn.Module, side: str) -> int:
-    """Return the number of channels on one side of a layer."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features if side == "in" else layer.out_features
-    if isinstance(layer, nn.Conv1d | nn.Conv2d | _Transposed | ChannelPadShortcut):
-        return layer.in_channels if side == "in" else layer.out_channels
-    weight = layer._parameters.get("weight")
-    if weight is not None:
-        return weight.shape[-1]
-    if isinstance(layer, nn.LayerNorm):
-        return layer.normalized_shape[-1]
-    wide: Any = layer  # another norm without weights
-    return int(wide.num_channels if isinstance(layer, nn.GroupNorm) else wide.num_features)
-
-
-def _sliced(layer: nn.Module, keep_out: Tensor | None, keep_in: Tensor | None) -> nn.Module:
-    """Return a layer with only these channels; None keeps a whole side."""
-    if isinstance(layer, ChannelPadShortcut):
-        every_in, every_out = torch.arange(layer.in_channels), torch.arange(layer.out_channels)
-        return layer.select(
-            every_in if keep_in is None else keep_in, every_out if keep_out is None else keep_out
-        )
-    tensors = {**layer._parameters, **layer._buffers}
-    if isinstance(layer, _Transposed):
-        return _sliced_transposed(layer, keep_out, keep_in)
-    if keep_out is not None:
-        tensors = {
-            # One number may serve all channels, as the slope of a PReLU does.
-            name: t if t is None or t.ndim == 0 or len(t) == 1 else t.detach()[keep_out]
-            for name, t in tensors.items()
-        }
-    weight = tensors["weight"]
-    if keep_in is not None and isinstance(weight, Tensor) and weight.ndim > 1:
-        tensors["weight"] = _slice_inputs(layer, weight.detach(), keep_out, keep_in)
-    resized = resized_layer(layer, tensors["weight"], tensors.get("bias"))
-    for name in layer._buffers:
-        resized._buffers[name] = tensors[name]
-    if tensors["weight"] is None and keep_out is not None:
-        _set_width(resized, len(keep_out))
-    return resized
-
-
-def _set_width(norm: Any, width: int) -> None:
-    """Tell a norm how wide its inputs are."""
-    if isinstance(norm, nn.LayerNorm):
-        norm.normalized_shape = (*norm.normalized_shape[:-1], width)
-    elif isinstance(norm, nn.GroupNorm):
-        norm.num_channels = width
-    else:
-        norm.num_features = width
-
-
-def _sliced_transposed(
-    layer: nn.ConvTranspose1d | nn.ConvTranspose2d, keep_out: Tensor | None, keep_in: Tensor | None
-) -> nn.Module:
-    """Return a transposed convolution with only these channels; its inputs come first."""
-    weight = layer.weight.detach()
-    bias = None if layer.bias is None else layer.bias.detach()
-    if keep_in is not None:
-        weight = weight[keep_in]
-    elif keep_out is not None and _is_depthwise(layer):
-        weight = weight[keep_out]  # the same channels leave on both sides
-    if keep_out is not None:
-        weight = weight if _is_depthwise(layer) else weight[:, keep_out]
-        bias = None if bias is None else bias[keep_out]
-    return resized_layer(layer, weight, bias)
-
-
-def _slice_inputs(
-    layer: nn.Module, weight: Tensor, keep_out: Tensor | None, keep_in: Tensor
-) -> Tensor:
-    groups = layer.groups if isinstance(layer, nn.Conv1d | nn.Conv2d) else 1
-    if groups == 1:
-        return weight[:, keep_in]
-    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-    if _is_depthwise(layer):
-        return weight
-    per_group = layer.in_channels // groups
-    out_group = torch.arange(layer.out_channels) // (layer.out_channels // groups)
-    if keep_out is not None:
-        out_group = out_group[keep_out]
-    columns = (keep_in % per_group).reshape(groups, -1)[out_group].to(weight.device)
-    shape = (*columns.shape, *weight.shape[2:])
-    return weight.gather(1, columns.reshape(*columns.shape, *[1] * (weight.ndim - 2)).expand(shape))
-
-
-def resized_layer(layer: nn.Module, weight: Tensor | None, bias: Tensor | None) -> nn.Module:
-    """Return a layer like ``layer`` whose sizes follow from another weight and bias.
-
-    Normalisations get fresh statistics of the right size.
-    """
-    tensors = {"weight": weight, "bias": bias}
-    clone = with_parameters(layer, **tensors)
-    for parameter in clone.parameters(recurse=False):
-        parameter.requires_grad_(True)
-    if weight is None:
-        return clone
-    size = weight.shape[0]
-    if isinstance(clone, nn.Linear):
-        clone.out_features, clone.in_features = weight.shape
-    elif isinstance(clone, nn.Conv1d | nn.Conv2d):
-        assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-        clone.groups = size if _is_depthwise(layer) else layer.groups
-        clone.out_channels, clone.in_channels = size, weight.shape[1] * clone.groups
-    elif isinstance(clone, _Transposed):
-        assert isinstance(layer, _Transposed)
-        clone.groups = size if _is_depthwise(layer) else layer.groups
-        clone.in_channels, clone.out_channels = size, weight.shape[1] * clone.groups
-    elif isinstance(clone, nn.PReLU):
-        clone.num_parameters = size
-    elif isinstance(clone, nn.BatchNorm1d | nn.BatchNorm2d):
-        _set_width(clone, size)
-        buffers = {"running_mean": torch.zeros(size), "running_var": torch.ones(size)}
-        object.__setattr__(clone, "_buffers", {**layer._buffers, **buffers})
-    elif isinstance(clone, nn.GroupNorm | nn.InstanceNorm1d | nn.InstanceNorm2d):
-        _set_width(clone, size)
-    elif isinstance(clone, nn.LayerNorm):
-        clone.normalized_shape = tuple(weight.shape)
-    return clone

@@ -19,9 +19,9 @@ from torch import Tensor, fx, nn
 
 from optim.data.task import Classification, ModelTask, Outputs, task_from_json, task_to_json
 from optim.errors import UnsupportedModelError
-from optim.layers.channels import resized_layer
 from optim.layers.grid import Grid
 from optim.layers.shortcut import ChannelPadShortcut
+from optim.layers.slicing import resized_layer
 from optim.layers.table import CompressionTable, QuantizedEdge, QuantizedWeight, SharedWeight
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel

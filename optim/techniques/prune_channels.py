@@ -20,7 +20,7 @@ from optim.techniques.pruning import REFIT, REFIT_SAMPLES, refitted_to
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optim.layers.channels import Channels
+    from optim.layers.groups import Channels
     from optim.models.bundle import ModelBundle
 
 __all__ = ["PruneChannels"]
@@ -102,12 +102,8 @@ class PruneChannels(Step):
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return a smaller model; masks in the compression table are sliced with it."""
-        from optim.layers.channels import (
-            find_channels,
-            keep_channels,
-            kept_positions,
-            slice_masks,
-        )
+        from optim.layers.channels import find_channels
+        from optim.layers.slicing import keep_channels, kept_positions, slice_masks
 
         channels = context.memo(
             f"channels:{bundle.hash}", lambda: find_channels(bundle.module, bundle.spec.shape)
@@ -155,7 +151,7 @@ class PruneChannels(Step):
         self, channels: Channels, scores: dict[str, Tensor], ratios: dict[str, float]
     ) -> dict[str, Tensor]:
         """Return ``{group: sorted channels that stay}``."""
-        from optim.layers.channels import channels_left, global_shares
+        from optim.layers.widths import channels_left, global_shares
 
         common = {
             g.name: scores[g.name]

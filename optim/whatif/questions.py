@@ -17,7 +17,8 @@ from optim.export.deliver import deliver
 from optim.export.downloads import keep_export
 from optim.export.targets import TARGETS, container_notes, refusal
 from optim.hashing import digest_bytes
-from optim.layers.channels import Channels, find_channels
+from optim.layers.channels import find_channels
+from optim.layers.groups import Channels
 from optim.measure.costs import model_costs
 from optim.measure.macs import LayerCost
 from optim.measure.predictions import Predictions

@@ -9,7 +9,7 @@ from optim.techniques.importances.method import ImportanceMethod, scores_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optim.layers.channels import Channels
+    from optim.layers.groups import Channels
     from optim.models.bundle import ModelBundle
     from optim.step import Context
 

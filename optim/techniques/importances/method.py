@@ -10,7 +10,7 @@ from optim.fields import MethodConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optim.layers.channels import Channels
+    from optim.layers.groups import Channels
     from optim.models.bundle import ModelBundle
     from optim.step import Context
 

@@ -12,7 +12,7 @@ from optim.techniques.pruning import losses_on_labels
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from optim.layers.channels import Channels
+    from optim.layers.groups import Channels
     from optim.models.bundle import ModelBundle
     from optim.step import Context
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from optim.layers.channels import find_channels, keep_channels
+from optim.layers.channels import find_channels
 from optim.layers.heads import find_attention
+from optim.layers.slicing import keep_channels
 from optim.models.blocks import SelfAttention
 from tests.helpers import assert_similar
 

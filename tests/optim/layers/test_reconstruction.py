@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from optim.layers.channels import find_channels, keep_channels, kept_positions
+from optim.layers.channels import find_channels
 from optim.layers.graph import fork
 from optim.layers.reconstruction import most_samples, original_outputs, refitted
+from optim.layers.slicing import keep_channels, kept_positions
 
 
 def cut(module, shape, share=0.5):
