@@ -21,10 +21,20 @@ ROOT = Path(__file__).resolve().parents[1]
 def optim_home(tmp_path_factory):
     """Keep every test off the user's cache and store; generated data is made once a session."""
     home = tmp_path_factory.getbasetemp() / "optim-home"
+    share_cache(home, tmp_path_factory.getbasetemp())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPTIM_HOME", str(home))
         patch.delenv("OPTIM_DEVICE", raising=False)
         yield home
+
+
+def share_cache(home, base):
+    """Have processes that share out the tests share what is generated as well."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        cache = base.parent / "optim-cache"
+        cache.mkdir(exist_ok=True)
+        home.mkdir()
+        (home / "cache").symlink_to(cache)
 
 
 @pytest.fixture

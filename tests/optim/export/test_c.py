@@ -190,7 +190,7 @@ def test_a_falling_sigmoid_is_refused():
 @pytest.mark.parametrize(
     ("model", "data"),
     [
-        ("clutter-resnet8", "cluttered-digits"),
+        pytest.param("clutter-resnet8", "cluttered-digits", marks=pytest.mark.slow),
         ("digits-mlp", "digits"),
         ("bearing-cnn1d", "bearing"),
     ],

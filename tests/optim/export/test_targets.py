@@ -57,7 +57,9 @@ def delivered(bundle, target):
     return deliver(bundle, RECIPE, target, data.part("validation"), more=data.part("train"))
 
 
-@pytest.mark.parametrize("target", KINDS)
+@pytest.mark.parametrize(
+    "target", [pytest.param(k, marks=pytest.mark.slow) if k == "qonnx" else k for k in KINDS]
+)
 def test_a_file_is_verified_in_what_executes_it(target, trained):
     bundle, data = trained
     quantized = Quantize(samples=64).apply(bundle, context_for(bundle, data=data)).bundle

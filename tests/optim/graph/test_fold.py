@@ -37,7 +37,10 @@ def assert_folds(model, shape, operators=None, **tolerance):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("exporter", EXPORTERS)
+@pytest.mark.parametrize(
+    "exporter",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "dynamo" else n for n in EXPORTERS],
+)
 def test_every_family_of_every_exporter(exporter, bundle):
     model = EXPORTERS[exporter](bundle)
     folded = assert_folds(model, bundle.spec.shape)

@@ -65,7 +65,9 @@ def test_the_divergence_of_two_normal_distributions_by_hand():
     assert found == pytest.approx((math.log(4) + (1 + 1) / 4 - 1) / 2, abs=1e-6)
 
 
-@pytest.mark.parametrize("family", ["resnet", "mobilenet", "mlp", "cnn-1d"])
+@pytest.mark.parametrize(
+    "family", ["resnet", pytest.param("mobilenet", marks=pytest.mark.slow), "mlp", "cnn-1d"]
+)
 def test_matched_inputs_come_nearer_to_the_statistics_and_leave_the_model_as_it_was(family):
     bundle = tiny_bundle(family)
     before = frozen(bundle)

@@ -332,11 +332,22 @@ def timed_by_size(monkeypatch):
     return take
 
 
+def enough_after(looks):
+    """Return one who watches and wants no more after so many looks."""
+    count = iter(range(10_000))
+    return Watch(is_enough=lambda: next(count) > looks)
+
+
 def test_time_on_this_computer_is_measured_and_kept(pilot, timed_by_size):
     said = []
     narrow = {**NARROW, "prune_channels.layers": ["same", "by sensitivity"]}
     limits = {"latency": "60%", "loss": 20.0}
-    watch = Watch(say=said.append)
+    count = iter(range(10_000))
+
+    def is_enough():
+        return any(text.startswith("Timed on") for text in said) and next(count) > 40
+
+    watch = Watch(say=said.append, is_enough=is_enough)
     answer = pilot(limits, device="here", only=narrow, watch=watch, seconds=60.0).run()
     original = answer.original["latency"]
     assert answer.chosen is not None
@@ -353,10 +364,9 @@ def test_a_search_that_goes_on_keeps_the_time_it_began_with(pilot, timed_by_size
     """The computer takes twice as long for everything once the search goes on."""
     limits = {"latency": "60%", "loss": 20.0}
     fields = {"device": "here", "seconds": 60.0, "study": "timed"}
-    count = iter(range(10_000))
-    first = pilot(limits, watch=Watch(is_enough=lambda: next(count) > 40), **fields).run()
+    first = pilot(limits, watch=enough_after(40), **fields).run()
     timed_by_size(2)
-    again = pilot(limits, **fields).run()
+    again = pilot(limits, watch=enough_after(40), **fields).run()
     assert again.goals == first.goals
     assert again.original["latency"] == first.original["latency"]
     assert again.chosen.figures["latency"].value <= again.goals.limit("latency").most

@@ -211,7 +211,7 @@ def test_the_training_that_something_is_chosen_for_is_not_among_those_that_judge
     assert error["n"] == 2
 
 
-@pytest.mark.parametrize("seconds", [25.0, 40.0, 55.0])
+@pytest.mark.parametrize("seconds", [pytest.param(25.0, marks=pytest.mark.slow), 40.0, 55.0])
 def test_nothing_is_begun_that_would_take_the_time_of_training_the_best(
     search, monkeypatch, seconds
 ):
