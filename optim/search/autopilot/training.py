@@ -24,6 +24,7 @@ from optim.search.autopilot.words import costs_text, short_title
 from optim.search.candidate import Candidate
 from optim.search.choosing import chosen, front_of
 from optim.search.executor import LOOK_EVERY_S, RECIPE_KIND, Order
+from optim.search.front import hypervolume
 from optim.search.session import OutOfTimeError
 from optim.step import Resume
 
@@ -36,6 +37,9 @@ _FEW = 3
 """Epochs that a candidate has to have time for, to be trained without a comparison."""
 _MORE = 3
 """How many times longer each round trains than the one before."""
+_WORST, _ROOM = 10.0, 1.05
+"""What loses so many times as much as it may, or in points, and what costs so much more than the
+original, widens no front."""
 _TRAINED = (STAGES["short"], STAGES["long"], STAGES["known"])
 _AWAY_S = 10.0
 """What a training elsewhere takes besides its epochs, before one was seen."""
@@ -218,8 +222,11 @@ class Training:
         """Return which students are to be trained to the end next, and for how many epochs."""
         session = self._session
         over, found = self._over, list[tuple[_Student, int]]()
-        is_kept = chosen(session.candidates, session.goals) is not None
-        for student in waiting:
+        best = chosen(session.candidates, session.goals)
+        is_kept = best is not None
+        # What a short training found may become better yet, and is what was asked for.
+        has_answer = best is not None and best.stage != STAGES["short"]
+        for student in self._by_gain(waiting) if has_answer else waiting:
             if student.is_done or student.parent.number in over:
                 continue
             most = max(_LONG if is_kept else _LONGEST, _MORE * student.epochs)
@@ -229,6 +236,26 @@ class Training:
             if len(found) == self._places:
                 break
         return found
+
+    def _by_gain(self, waiting: Sequence[_Student]) -> list[_Student]:
+        """Return first what would widen the front most, judged by what is known of each.
+
+        Once something keeps the limits, more of the same is worth less than what costs far less.
+        """
+        session, goals = self._session, self._session.goals
+        numbers = {student.trained.number for student in waiting if student.trained is not None}
+        known = front_of([c for c in session.candidates if c.number not in numbers], goals)
+        front = [goals.values(c.figures) or () for c in known]
+        limit = goals.limit("loss")
+        worst = [_WORST * max(1.0, limit.most) if limit else _WORST]
+        worst += [_ROOM * session.original[name].value for name in goals.costs]
+        before = hypervolume(front, worst)
+
+        def gain(student: _Student) -> float:
+            values = goals.values((student.trained or student.parent).figures) or ()
+            return hypervolume([*front, values], worst) - before
+
+        return sorted(waiting, key=gain, reverse=True)
 
     def _round(self, students: Sequence[tuple[_Student, int]], stage: str) -> None:
         """Train students for so many epochs each.

@@ -51,6 +51,7 @@ class Searched:
 
     def __init__(self, candidates, seconds, slower=1.0, floors=()):
         self.goals, self.candidates = GOALS, list(candidates)
+        self.original = figures_of(0.0, 200.0, 100.0)
         self.left, self.slower, self.floors = seconds, slower, dict(floors)
         self.can_train, self.executor, self.said = True, None, []
         self.refined, self.notes = [], {}
@@ -194,6 +195,17 @@ def test_after_the_best_those_that_cost_less_are_trained_to_the_end():
     assert long == [0, 1, 2]
     short = [parent for parent, _, stage in training.did if stage == STAGES["short"]]
     assert set(short) == {0, 1, 2}
+
+
+def test_once_the_limits_are_kept_what_widens_the_front_comes_first():
+    """The second is nearly as good as the best and costs nearly as much; the third far less."""
+    best = candidate(0, loss=1.6, size=90, macs=60, ratio=0.1)
+    alike = candidate(1, loss=2, size=88, macs=54, ratio=0.2)
+    less = candidate(2, loss=6, size=60, macs=15, ratio=0.5)
+    training = Trained(Searched([best, alike, less], 3000, floors={2: 2.0}))
+    training.train_best()
+    long = [parent for parent, _, stage in training.did if stage == STAGES["long"]]
+    assert long[:2] == [0, 2]
 
 
 def test_what_others_beat_in_everything_gets_no_long_training():
