@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from optim.layers.groups import Channels
     from optim.models.bundle import ModelBundle
 
-__all__ = ["PruneChannels"]
+__all__ = ["PruneChannels", "channel_macs"]
+
+_COSTLY = 0.5
+"""Power of a channel's MACs that its importance is divided by. To first order the best choice for
+a budget of MACs divides by all of them, a power of 1; but importance says little of what many
+channels are worth together, and the first layers, whose channels cost the most, would starve."""
 
 
 class PruneChannels(Step):
@@ -36,7 +41,8 @@ class PruneChannels(Step):
         "DepGraph: Towards Any Structural Pruning, 2023, arXiv:2301.12900; attention heads: Michel "
         "et al., Are Sixteen Heads Really Better than One?, 2019, arXiv:1905.10650; refitting: "
         "He et al., Channel Pruning for Accelerating Very Deep Neural Networks, 2017, "
-        "arXiv:1707.06168"
+        "arXiv:1707.06168; by MACs: Molchanov et al., Pruning Convolutional Neural Networks for "
+        "Resource Efficient Inference, 2017, arXiv:1611.06440"
     )
     cost: ClassVar[Literal["instant", "calibrated", "training"]] = "calibrated"
     removes: ClassVar[frozenset[str]] = frozenset({"bn_measured", "recovered", "bias_corrected"})
@@ -60,11 +66,13 @@ class PruneChannels(Step):
         Method(family=IMPORTANCES, label="Importance", help="Which channels go first."),
     ] = Magnitude()
     scope: Annotated[
-        Literal["global", "local"],
+        Literal["global", "local", "macs"],
         Choice(
-            options={"global": "Global", "local": "Per group"},
+            options={"global": "Global", "local": "Per group", "macs": "By MACs"},
             label="Scope",
-            help="Global compares channels of all groups; per group gives each the same ratio.",
+            help="Global compares channels of all groups; per group gives each the same ratio; by "
+            "MACs goes first for channels that multiply much and matter little, which is best "
+            "where the model is trained afterwards.",
         ),
     ] = "local"
     round_to: Annotated[
@@ -108,10 +116,16 @@ class PruneChannels(Step):
         channels = context.memo(
             f"channels:{bundle.hash}", lambda: find_channels(bundle.module, bundle.spec.shape)
         )
+        by_cost = self.scope == "macs"
         scores = context.memo(
-            f"scores:{bundle.hash}:{self.importance!r}:{context.key}",
-            lambda: self.importance.score(bundle, channels, context),
+            f"scores:{bundle.hash}:{self.importance!r}:{by_cost}:{context.key}",
+            lambda: self.importance.score(bundle, channels, context, total=by_cost),
         )
+        if by_cost:
+            costs = context.memo(
+                f"channel_macs:{bundle.hash}", lambda: channel_macs(bundle, channels)
+            )
+            scores = {name: s / max(1.0, costs[name]) ** _COSTLY for name, s in scores.items()}
         ratios = self._ratios_by_group(channels)
         keep = self._kept(channels, scores, ratios)
         module = keep_channels(bundle.module, channels.groups, keep)
@@ -158,7 +172,7 @@ class PruneChannels(Step):
             for g in channels.groups
             if g.name in scores and g.name not in ratios
         }
-        if self.scope == "global" and common:
+        if self.scope != "local" and common:
             shares = global_shares(common, self.pruning_ratio)
         else:
             shares = dict.fromkeys(common, self.pruning_ratio)
@@ -204,10 +218,29 @@ class PruneChannels(Step):
         return StepReport(f"{removed} of {total} channels removed ({share:.0%}).", layers)
 
 
+def channel_macs(bundle: ModelBundle, channels: Channels) -> dict[str, float]:
+    """Return ``{group: MACs}`` that leave with one channel of a group, while the others stay."""
+    from optim.layers.groups import Conv, is_depthwise, width_of
+    from optim.measure.macs import layer_costs
+
+    macs = {cost.name: cost.macs for cost in layer_costs(bundle.module, bundle.spec.shape)}
+    found = {}
+    for group in channels.groups:
+        found[group.name] = 0.0
+        for member in group.members:
+            layer = bundle.module.get_submodule(member.layer)
+            is_seen = isinstance(layer, Conv) and is_depthwise(layer) and member.side == "in"
+            if member.layer in macs and not is_seen:  # its sides are the same channels
+                found[group.name] += macs[member.layer] / width_of(layer, member.side)
+    return found
+
+
 class _OfOriginal(ImportanceMethod):
     """Judges the channels of a sketch by the weights of the model that it was made from."""
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
         """Return the magnitudes of groups that are as large as they were; all alike of others."""
         import torch
 
@@ -217,7 +250,7 @@ class _OfOriginal(ImportanceMethod):
         found = context.memo(
             f"channels:{original.hash}", lambda: find_channels(original.module, original.spec.shape)
         )
-        known = Magnitude().score(original, found, context)
+        known = Magnitude().score(original, found, context, total=total)
         return {
             group.name: known[group.name]
             if len(known.get(group.name, ())) == group.size

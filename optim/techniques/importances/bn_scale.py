@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from optim.techniques.importances.method import ImportanceMethod, scores_of
+from optim.techniques.importances.method import ImportanceMethod, reduction, scores_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,8 +25,10 @@ class BNScale(ImportanceMethod):
         "arXiv:1708.06519"
     )
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
         """Return the mean factor over the group's batch norms."""
         import torch_pruning as tp
 
-        return scores_of(channels, tp.importance.BNScaleImportance())
+        return scores_of(channels, tp.importance.BNScaleImportance(**reduction(total)))

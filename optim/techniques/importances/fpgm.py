@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from optim.techniques.importances.method import ImportanceMethod, scores_of
+from optim.techniques.importances.method import ImportanceMethod, reduction, scores_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,11 +22,13 @@ class FPGM(ImportanceMethod):
     title: ClassVar[str] = "Geometric median (FPGM)"
     paper: ClassVar[str] = "He et al., Filter Pruning via Geometric Median, 2018, arXiv:1811.00250"
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
         """Return the mean distance over the group's layers."""
         import torch_pruning as tp
 
-        measure = tp.importance.FPGMImportance()
+        measure = tp.importance.FPGMImportance(**reduction(total))
         return scores_of(channels, lambda source: measure(_without_grouped(source)))
 
 

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from optim.fields import Range
-from optim.techniques.importances.method import ImportanceMethod, scores_of
+from optim.techniques.importances.method import ImportanceMethod, reduction, scores_of
 from optim.techniques.pruning import losses_on_labels
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Hessian(ImportanceMethod):
         ),
     ] = 256
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
         """Return half of the curvature along each channel's weights."""
         import torch
         import torch_pruning as tp
@@ -67,4 +69,4 @@ class Hessian(ImportanceMethod):
         for name, parameter in module.named_parameters():
             parameter.grad = squares[name]
         copied = find_channels(module, bundle.spec.shape)
-        return scores_of(copied, tp.importance.GroupHessianImportance())
+        return scores_of(copied, tp.importance.GroupHessianImportance(**reduction(total)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from optim.fields import Choice
-from optim.techniques.importances.method import ImportanceMethod, scores_of
+from optim.techniques.importances.method import ImportanceMethod, reduction, scores_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,8 +36,12 @@ class Magnitude(ImportanceMethod):
         ),
     ] = 2
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
         """Return the mean norm over the group's layers."""
         import torch_pruning as tp
 
-        return scores_of(channels, tp.importance.GroupMagnitudeImportance(p=self.norm))
+        return scores_of(
+            channels, tp.importance.GroupMagnitudeImportance(p=self.norm, **reduction(total))
+        )

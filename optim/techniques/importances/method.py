@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optim.models.bundle import ModelBundle
     from optim.step import Context
 
-__all__ = ["ImportanceMethod", "scores_of"]
+__all__ = ["ImportanceMethod", "reduction", "scores_of"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -22,12 +22,24 @@ _LOG = logging.getLogger(__name__)
 class ImportanceMethod(MethodConfig):
     """Base of the importance methods."""
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
-        """Return ``{group: (channels,) scores}``, mean 1 in each group.
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
+        """Return ``{group: (channels,) scores}``; a group the method cannot judge is left out.
 
-        A group the method cannot judge is left out.
+        Args:
+            bundle: The model.
+            channels: Its groups.
+            context: Of the step.
+            total: Whether a score is what a channel is worth altogether, summed over all layers
+                that it passes through; else it has mean 1 in each group.
         """
         raise NotImplementedError
+
+
+def reduction(total: bool) -> dict[str, Any]:
+    """Return how one of torch-pruning's measures puts the layers of a group together."""
+    return {"group_reduction": "sum", "normalizer": None} if total else {}
 
 
 def scores_of(channels: Channels, measure: Any) -> dict[str, Tensor]:

@@ -21,7 +21,9 @@ class Random(ImportanceMethod):
 
     title: ClassVar[str] = "Random (control)"
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
         """Return uniform random numbers."""
         import torch
 

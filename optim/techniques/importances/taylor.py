@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from optim.fields import Range
-from optim.techniques.importances.method import ImportanceMethod, scores_of
+from optim.techniques.importances.method import ImportanceMethod, reduction, scores_of
 from optim.techniques.pruning import losses_on_labels
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class Taylor(ImportanceMethod):
         ),
     ] = 256
 
-    def score(self, bundle: ModelBundle, channels: Channels, context: Context) -> dict[str, Tensor]:
+    def score(
+        self, bundle: ModelBundle, channels: Channels, context: Context, *, total: bool = False
+    ) -> dict[str, Tensor]:
         """Return the absolute first-order change of the loss."""
         import torch_pruning as tp
 
@@ -50,4 +52,4 @@ class Taylor(ImportanceMethod):
         for loss in losses_on_labels(module, bundle, context, self.samples, 128, self.title):
             loss.backward()
         copied = find_channels(module, bundle.spec.shape)
-        return scores_of(copied, tp.importance.GroupTaylorImportance())
+        return scores_of(copied, tp.importance.GroupTaylorImportance(**reduction(total)))

@@ -381,7 +381,7 @@ def test_an_importance_depends_on_the_seed_alone(importance, bundle, context):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("scope", ["local", "global", "macs"])
 def test_channels_can_be_pruned_by_every_importance(importance, scope, bundle, context):
     step = TECHNIQUES["prune_channels"](pruning_ratio=0.5, importance=importance, scope=scope)
     applied = step.apply(bundle, context)

@@ -10,13 +10,14 @@ from optim.data import Classification
 from optim.errors import CalibrationError, ConfigError, UnsupportedModelError
 from optim.layers.channels import find_channels
 from optim.layers.rewrite import weights_of
+from optim.layers.slicing import keep_channels
 from optim.measure.evaluate import predict
 from optim.measure.macs import layer_costs
 from optim.models.bundle import TorchModel
 from optim.models.input_spec import InputSpec
 from optim.step import Context
 from optim.techniques import TECHNIQUES
-from optim.techniques.prune_channels import PruneChannels
+from optim.techniques.prune_channels import PruneChannels, channel_macs
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 from tests.helpers import context_for, tiny_bundle
@@ -49,13 +50,38 @@ def test_the_global_ratio_is_realised_in_all(ratio, bundle, context):
 
 
 @pytest.mark.parametrize("round_to", [1, 4, 8, 16])
-@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("scope", ["local", "global", "macs"])
 def test_widths_are_rounded(round_to, scope, bundle, context):
     before = widths(bundle)
     step = PruneChannels(pruning_ratio=0.4, round_to=round_to, scope=scope)
     after = widths(step.apply(bundle, context).bundle)
     for name, width in after.items():
         assert width == before[name] or width % round_to == 0
+
+
+@pytest.mark.parametrize("family", ["resnet", "mobilenet", "ds-cnn", "mlp", "cnn-1d", "vit"])
+def test_so_many_macs_leave_with_one_channel(family):
+    bundle = tiny_bundle(family)
+    channels = find_channels(bundle.module, bundle.spec.shape)
+    told = channel_macs(bundle, channels)
+    before = sum(c.macs for c in layer_costs(bundle.module, bundle.spec.shape))
+    singles = [g for g in channels.groups if g.together == g.blocks == 1 and g.size > 1]
+    assert singles
+    for group in singles:
+        keep = {group.name: torch.arange(group.size - 1)}
+        smaller = keep_channels(bundle.module, channels.groups, keep)
+        left = sum(c.macs for c in layer_costs(smaller, bundle.spec.shape))
+        assert before - left == pytest.approx(told[group.name], rel=0.05)
+
+
+def test_by_macs_what_multiplies_much_goes_first(tiny_cnn):
+    """Two groups that matter alike: of the one whose channels cost more, more leave."""
+    left = {}
+    for scope in ("global", "macs"):
+        step = PruneChannels(pruning_ratio=0.4, scope=scope, round_to=1)
+        smaller = step.apply(tiny_cnn, context_for(tiny_cnn)).bundle
+        left[scope] = sum(c.macs for c in layer_costs(smaller.module, smaller.spec.shape))
+    assert left["macs"] < left["global"]
 
 
 def test_half_the_channels_leave_about_a_quarter_of_the_macs(tiny_cnn):
