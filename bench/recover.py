@@ -98,8 +98,19 @@ class Method:
         return (prune, train) if self.fresh else (prune, ReestimateBatchNorm(), train)
 
 
+def by_macs(ratio: float) -> PruneChannels:
+    """Prune what matters least to the loss for what it multiplies.
+
+    The power of the MACs was chosen after one epoch at 14.3 M MACs on validation samples: 83.5,
+    84.0 and 83.8 % with a quarter, a half and three quarters; 82.8 % by importance alone.
+    """
+    return PruneChannels(
+        pruning_ratio=ratio, importance=Taylor(samples=2048), scope="macs", round_to=1
+    )
+
+
 def by_importance(ratio: float) -> PruneChannels:
-    """Prune what matters least to the loss, wherever it is."""
+    """Prune what matters least to the loss among the channels of its group, wherever it is."""
     return PruneChannels(
         pruning_ratio=ratio, importance=Taylor(samples=2048), scope="global", round_to=1
     )
@@ -121,7 +132,13 @@ ATTENTION = Attention(weight=50)
 
 METHODS = {
     "ours": Method(
-        "Taylor importance over all groups, answers and attention distilled",
+        "Taylor importance weighed by MACs, answers and attention distilled",
+        by_macs,
+        Distill(transfer=ATTENTION, **LOOP),
+        is_control=False,
+    ),
+    "by importance": Method(
+        "Taylor importance over all groups, trained as ours",
         by_importance,
         Distill(transfer=ATTENTION, **LOOP),
         is_control=False,
@@ -130,7 +147,10 @@ METHODS = {
         "L2 importance at a uniform ratio, distilled with T = 4", uniform, Distill(**LOOP)
     ),
     "fine-tuning": Method(
-        "the network of ours, trained on labels", by_importance, FineTune(**LOOP), is_control=False
+        "the network by importance, trained on labels",
+        by_importance,
+        FineTune(**LOOP),
+        is_control=False,
     ),
     "scaled": Method(
         "all widths scaled alike, from scratch, distilled as ours",
@@ -139,7 +159,7 @@ METHODS = {
         fresh=True,
     ),
     "scratch": Method(
-        "the network of ours from scratch, distilled as ours",
+        "the network by importance from scratch, distilled as ours",
         by_importance,
         Distill(transfer=ATTENTION, **FRESH),
         fresh=True,

@@ -24,14 +24,14 @@ import argparse
 import copy
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import recover
 from common import DOCS, ROOT, documented
-from recover import ATTENTION, DATA, LOOP, MODEL, SPLIT, by_importance, macs_of, ratio_for
+from recover import ATTENTION, DATA, LOOP, MODEL, SPLIT, by_importance, by_macs, macs_of, ratio_for
 
 from optim.hashing import digest
 from optim.models.bundle import ModelBundle
@@ -41,6 +41,7 @@ from optim.step import Context
 from optim.storage import write_atomic
 from optim.subject import Subject
 from optim.techniques.distill import Distill
+from optim.techniques.prune_channels import PruneChannels
 from optim.techniques.reestimate_batchnorm import ReestimateBatchNorm
 
 RESULTS = ROOT / "bench" / "structured.json"
@@ -53,8 +54,9 @@ IMAGES = {"taylor": 2048, "hessian": 256}
 """Labelled training images that torch-pruning is given."""
 
 METHODS = {
-    "ours": "Taylor importance over all groups, weights refitted",
-    "ours, not refitted": "Taylor importance over all groups",
+    "ours": "Taylor importance weighed by MACs",
+    "refitted": "Taylor importance over all groups, weights refitted",
+    "not refitted": "Taylor importance over all groups",
     "group norm": "torch-pruning, group norm",
     "taylor": "torch-pruning, Taylor",
     "hessian": "torch-pruning, Hessian",
@@ -90,7 +92,8 @@ class Cell:
     @property
     def settings(self) -> str:
         """Identity of all that decides the result."""
-        chosen = (by_importance(0.5).changed(), IMAGES, self.step.changed())
+        pruning = by_macs if self.method == "ours" else by_importance
+        chosen = (pruning(0.5).changed(), IMAGES, self.step.changed())
         return digest(MODEL, DATA, SPLIT, self.key, chosen)
 
 
@@ -112,20 +115,28 @@ def pruned(cell: Cell, subject: Subject) -> ModelBundle:
     """Return the original without the channels that a method chooses, batch norm re-estimated."""
     original, target = subject.bundle, macs_of(subject.bundle) / cell.times
     context = Context(subject.data, original, cell.seed, "prune_channels", memo=remembering())
-    if cell.method.startswith("ours"):
-        found = with_ours(original, context, target, refit=cell.method == "ours")
+    if cell.method == "ours":
+        found = with_ours(original, context, target, by_macs)
+    elif cell.method in ("refitted", "not refitted"):
+        refit = cell.method == "refitted"
+        found = with_ours(original, context, target, by_importance, refit=refit)
     else:
         found = with_torch_pruning(original, context, target, cell.method)
     return ReestimateBatchNorm().apply(found, context).bundle
 
 
 def with_ours(
-    original: ModelBundle, context: Context, target: float, *, refit: bool
+    original: ModelBundle,
+    context: Context,
+    target: float,
+    prune: Callable[[float], PruneChannels],
+    *,
+    refit: bool = False,
 ) -> ModelBundle:
     def left(ratio: float) -> int:
-        return macs_of(by_importance(ratio).apply(original, context).bundle)
+        return macs_of(prune(ratio).apply(original, context).bundle)
 
-    step = by_importance(ratio_for(left, target, nearest=False))
+    step = prune(ratio_for(left, target, nearest=False))
     return step.replace(reconstruct=refit).apply(original, context).bundle
 
 
@@ -263,7 +274,7 @@ def table(results: dict[str, Any]) -> str:
                 ours, theirs = (group(results, m, times, epochs) for m in ("ours", method))
                 gains.append(recover.gain_of(ours, theirs))
             if any(gain != "not run" for gain in gains):
-                what = about if about.startswith("torch-pruning") else "not refitted"
+                what = about if about.startswith("torch-pruning") else method
                 lines.append(f"| ours minus {what}, points | | {' | '.join(gains)} |")
         lines.append("")
     lines.append(
