@@ -46,7 +46,7 @@ def hits(n, wrong):
 def test_every_combination_is_one_cell_and_the_whole_network_counts_once(bench):
     found = bench.cells()
     assert len(set(found)) == len(found)
-    assert len(found) == (5 * 2 + 1) * 3 * 3
+    assert len(found) == (6 * 2 + 1) * 3 * 3
     assert len({cell.settings for cell in found}) == len(found)
 
 
@@ -180,7 +180,9 @@ def test_a_cell_is_measured_on_all_test_samples(bench, tiny, tmp_path):
     assert json.loads(json.dumps(found)) == found
 
 
-def test_scratch_has_the_shape_of_ours_and_nothing_else_of_it(bench, tiny, tmp_path, monkeypatch):
+def test_scratch_has_the_shape_of_what_was_pruned_and_nothing_else_of_it(
+    bench, tiny, tmp_path, monkeypatch
+):
     _, target = tiny
     trained = {}
 
@@ -190,7 +192,7 @@ def test_scratch_has_the_shape_of_ours_and_nothing_else_of_it(bench, tiny, tmp_p
 
     real = bench.Distill.apply
     monkeypatch.setattr(bench.Distill, "apply", spy)
-    for method in ("ours", "scratch"):
+    for method in ("by importance", "scratch"):
         bench.compute(bench.Cell(method, target, 1, 0), tmp_path)
     weights = [dict(trained[i].module.named_parameters()) for i in (0, 1)]
     assert {n: w.shape for n, w in weights[0].items()} == {

@@ -40,7 +40,7 @@ def result(bench, cell, right):
 
 def test_short_cells_come_first_and_each_is_there_once(bench):
     found = bench.cells()
-    assert len({cell.settings for cell in found}) == len(found) == 5 * 3 * 4 * 3
+    assert len({cell.settings for cell in found}) == len(found) == 6 * 3 * 4 * 3
     assert [cell.epochs for cell in found] == sorted(cell.epochs for cell in found)
 
 
@@ -56,10 +56,13 @@ def test_ours_meets_the_same_target_with_and_without_refitting(bench, original):
     context = Context(data_for(original), original, 0, "prune_channels")
     whole = bench.macs_of(original)
     plain, refitted = (
-        bench.with_ours(original, context, whole / 2, refit=refit) for refit in (False, True)
+        bench.with_ours(original, context, whole / 2, bench.by_importance, refit=refit)
+        for refit in (False, True)
     )
     assert bench.macs_of(plain) == bench.macs_of(refitted) <= whole / 2
     assert plain.hash != refitted.hash
+    by_macs = bench.with_ours(original, context, whole / 2, bench.by_macs)
+    assert whole / 4 < bench.macs_of(by_macs) <= whole / 2
 
 
 def test_the_table_tells_what_is_missing_and_compares_what_is_there(bench):
