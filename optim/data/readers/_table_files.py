@@ -40,6 +40,9 @@ ENDINGS = (".csv", ".tsv", ".parquet")
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?([eE][+-]?\d{1,3})?")
 """A number as many languages write it: 3,14. No other separators, and no point."""
+_TOLD = re.compile(r"sep=([,;\t|])\r?\n")
+_MARK = 16
+"""Bytes that hold the line by which Excel is told what separates cells."""
 _UNNAMED = ("", "Unnamed: 0")
 """What pandas calls the column of its index, and what it calls it once that was read again."""
 
@@ -100,10 +103,12 @@ class _Text(TableFile):
             self.notes = (f"Text is read as {title}: it is not UTF-8.",)
         if b"\0" in data[:65_536]:
             raise DataError(f"{name!r} is not text.", hint="Save the table as CSV in UTF-8.")
+        told = _TOLD.match(data[:_MARK].decode(self._encoding, "ignore"))
+        self._skips = told is not None
         lines = list(itertools.islice(self._lines(), _LOOKED_AT))
         if not lines:  # what looks blank in its encoding
             raise DataError(f"{name!r} is empty.")
-        self._delimiter = self._delimiter_of(lines)
+        self._delimiter = told[1] if told else self._delimiter_of(lines)
         self.comma_is_free = self._delimiter != ","
         header = [cell.strip() for cell in next(self._rows(), [])]
         if not header:
@@ -156,6 +161,8 @@ class _Text(TableFile):
     def _lines(self) -> Iterator[str]:
         text = io.TextIOWrapper(io.BytesIO(self._data), self._encoding, newline="")
         found = False
+        if self._skips:
+            text.readline(_MARK)
         while line := text.readline(_MAX_LINE + 1):
             if len(line) > _MAX_LINE:
                 raise DataError(f"{self.name!r} has a line of more than {_MAX_LINE:,} characters.")

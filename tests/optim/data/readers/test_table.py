@@ -129,6 +129,17 @@ def test_separators_are_recognised(csv, mark, name):
     np.testing.assert_array_equal(plain.inputs, other.inputs)
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_the_line_that_tells_excel_the_separator_is_no_row(csv, tmp_path, mark, end, encoding):
+    plain = open_data(csv(rows())).part("train")
+    lines = [f"sep={mark}", *(line.replace(",", mark) for line in (HEADER, *rows()))]
+    path = tmp_path / "told.csv"
+    path.write_bytes((end.join(lines) + end).encode(encoding))
+    np.testing.assert_array_equal(plain.inputs, open_data(path).part("train").inputs)
+
+
 def test_quoted_cells_may_hold_the_separator(csv):
     lines = [line.replace("red", '"red, ""dark"""') for line in rows()]
     assert open_data(csv(lines)).input_shape == (5,)
