@@ -23,13 +23,13 @@ from optim.hashing import digest
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals
 from optim.search.lineage import parents_in
+from optim.search.parameters import parameter_of, suggested
 from optim.search.samplers import DEFAULT_SAMPLER, sampler_of
-from optim.search.space import Dimension, Point, Scalar, Space
+from optim.search.space import Point, Scalar, Space
 from optim.storage import store_home
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
@@ -196,7 +196,7 @@ class Study:
             point: dict[str, Scalar] = {}
             for dimension in self.space:
                 if all(point.get(n) in v for n, v in dimension.when.items()):
-                    point[dimension.name] = _quietly(lambda d=dimension: _suggested(trial, d))
+                    point[dimension.name] = _quietly(lambda d=dimension: suggested(trial, d))
             self._asked[trial.number] = trial
             self._parents[trial.number] = self._numbers(parents_in(self._study.sampler))
             return Asked(trial.number, point, self._parents[trial.number])
@@ -222,7 +222,7 @@ class Study:
         """
         clean = self.space.clean(point)
         params = {
-            name: _parameter(self.space[name], value)
+            name: parameter_of(self.space[name], value)
             for name, value in clean.items()
             if len(self.space[name].values) > 1
         }
@@ -422,60 +422,6 @@ def _candidates(study: optuna.Study) -> list[Candidate]:
     trials = study.get_trials(deepcopy=False)
     data = [t.user_attrs[_CANDIDATE] for t in trials if _CANDIDATE in t.user_attrs]
     return [Candidate.from_json(one) for one in data]
-
-
-# --- parameters as Optuna has them --------------------------------------------------------------
-
-
-def _distribution(dimension: Dimension) -> BaseDistribution:
-    """Return even ranges as such, other ordered values as positions, the rest as categories."""
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    if not dimension.is_ordered:
-        return CategoricalDistribution(dimension.values)
-    step = _step(dimension.values)
-    if step is None:
-        return IntDistribution(0, len(dimension.values) - 1)
-    low, high = dimension.values[0], dimension.values[-1]
-    if isinstance(low, int) and isinstance(high, int) and isinstance(step, int):
-        return IntDistribution(low, high, step=step)
-    return FloatDistribution(float(low), float(high), step=float(step))
-
-
-def _step(values: Sequence[Scalar]) -> float | int | None:
-    """Return the distance between values that are evenly spaced numbers; None for others."""
-    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-    if len(numbers) < max(2, len(values)):
-        return None
-    step = round(numbers[1] - numbers[0], 9)
-    even = all(abs(numbers[0] + i * step - v) < 1e-6 for i, v in enumerate(numbers))
-    return step if even and step > 0 else None
-
-
-def _suggested(trial: optuna.Trial, dimension: Dimension) -> Scalar:
-    if len(dimension.values) == 1:
-        return dimension.values[0]
-    return _value(dimension, trial._suggest(dimension.name, _distribution(dimension)))
-
-
-def _value(dimension: Dimension, parameter: Any) -> Scalar:
-    """Return the value that a parameter stands for."""
-    if not dimension.is_ordered:
-        return dimension.values[dimension.index(parameter)]
-    if _step(dimension.values) is None:
-        return dimension.values[int(parameter)]
-    return min(dimension.values, key=lambda value: abs(float(value) - float(parameter)))
-
-
-def _parameter(dimension: Dimension, value: Scalar) -> Any:
-    """Return the parameter that stands for a value."""
-    if not dimension.is_ordered or _step(dimension.values) is not None:
-        return value
-    return dimension.index(value)
 
 
 # --- the database -------------------------------------------------------------------------------
