@@ -167,7 +167,9 @@ def promising(candidates: Sequence[Candidate], goals: Goals, most: int) -> list[
     that do, quality without training tells most; but what costs much less in anything that is asked
     for has to be among them, because it may do as well in the end. So the first is the best of all,
     and each further one the best of those that cost clearly less in something than all before; then
-    the next best.
+    the next best. Where a cost is limited, second is the mildest of the plain ones: quality before
+    a training misjudges them, for training wins back most where all layers lose channels alike and
+    keep bits enough.
     """
     able = [
         c
@@ -194,6 +196,11 @@ def promising(candidates: Sequence[Candidate], goals: Goals, most: int) -> list[
             found.append(candidate)
             least = {name: min(value, least[name]) for name, value in costs.items()}
     front = {c.number for c in front_of(able, goals)}
+    if {limit.figure for limit in goals.asked} & set(goals.costs):
+        plain = [c for c in order if _is_plain(_recipe(c))]
+        mildest = max(plain, key=lambda c: c.figures["macs"].value, default=found[0])
+        if mildest is not found[0]:
+            found = [found[0], mildest, *(c for c in found[1:] if c is not mildest)]
     rest = [c for c in order if c.number not in {f.number for f in found}]
     rest.sort(key=lambda c: c.number not in front)
     unlike = [c for c in rest if not any(_is_alike(c, other, goals) for other in found)]
@@ -201,6 +208,18 @@ def promising(candidates: Sequence[Candidate], goals: Goals, most: int) -> list[
 
 
 _CLEARLY_LESS = 0.7
+_PLAIN = frozenset({"prune_channels", "reestimate_batchnorm", "quantize", "correct_bias"})
+_ENOUGH_BITS = 4
+
+
+def _is_plain(recipe: Recipe) -> bool:
+    """Whether channels leave all layers alike, and all weights have the same bits and enough."""
+    names = {entry.name for entry in recipe.active}
+    if "prune_channels" not in names or not names <= _PLAIN:
+        return False
+    if any(getattr(entry.step, "layers", {}) for entry in recipe.active):
+        return False
+    return all(bits >= _ENOUGH_BITS for entry in recipe.active for bits in _bits_of(entry.step))
 
 
 def _recipe(candidate: Candidate) -> Recipe:

@@ -126,6 +126,38 @@ def test_what_costs_clearly_less_in_anything_is_promising():
     assert [c.number for c in promising([small, alike, mild], GOALS, 2)] == [0, 2]
 
 
+def by_layer(found):
+    """Return the candidate with a ratio of its own for one layer."""
+    recipe = Recipe.from_json(found.made["recipe"])
+    recipe = recipe.with_fields("prune_channels", layers={"0": 0.7})
+    return replace(found, made={"recipe": recipe.to_json()})
+
+
+def test_where_a_cost_is_limited_the_mildest_plain_one_is_second():
+    best = by_layer(candidate(0, loss=2, size=80, macs=90, ratio=0.1))
+    other = by_layer(candidate(1, loss=5, size=80, macs=40, ratio=0.3))
+    mild = candidate(2, loss=9, size=95, macs=60, bits=4, ratio=0.2)
+    harsh = candidate(3, loss=20, size=70, macs=30, bits=4, ratio=0.5)
+    few_bits = candidate(4, loss=8, size=60, macs=80, bits=2, ratio=0.1)
+    every = [best, other, mild, harsh, few_bits]
+    assert [c.number for c in promising(every, GOALS, 3)] == [0, 2, 1]
+    free = Goals(("loss", "bytes", "macs"), (Limit("loss", 1.0),))
+    assert 2 not in [c.number for c in promising(every, free, 3)]
+
+
+def test_where_an_epoch_takes_less_than_was_thought_more_are_compared():
+    every = [
+        candidate(n, loss=4 + n, size=90 - 5 * n, macs=10 * 0.9**n, ratio=0.1 * n)
+        for n in range(1, 7)
+    ]
+    compared = []
+    for slower in (1.0, 0.4):
+        training = Trained(Searched(every, 75, slower=slower))
+        training.train_best()
+        compared.append({p for p, _, stage in training.did if stage == STAGES["short"]})
+    assert compared[0] < compared[1]
+
+
 def refitted(number, **figures):
     """Return a candidate that is another one's once both are trained."""
     found = candidate(number, **figures)
