@@ -161,9 +161,14 @@ class Training:
         return long | ({c.parent for c in trained} - hopeful)
 
     def _won_nothing(self, trained: Candidate) -> bool:
-        """Whether too much is lost beyond doubt, and training won back nothing beyond doubt."""
+        """Whether too much is lost beyond doubt, and training won back nothing beyond doubt.
+
+        What was refitted says nothing: training begins without that, and first has to win it back.
+        """
         limit = self._session.goals.limit("loss")
         parent = next(c for c in self._session.candidates if c.number == trained.parent)
+        if any(getattr(e.step, "reconstruct", False) for e in recipe_of(parent).active):
+            return False
         lost, before = trained.figures["loss"], parent.figures["loss"]
         return limit is not None and limit.over(lost.low) > 0 and lost.high >= before.low
 

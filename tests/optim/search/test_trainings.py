@@ -261,6 +261,15 @@ def test_what_wins_nothing_back_and_loses_too_much_gets_no_long_training():
     assert (0, STAGES["long"]) in {(parent, stage) for parent, _, stage in training.did}
 
 
+def test_what_was_refitted_may_have_to_win_that_back_first():
+    refit = refitted(0, loss=4, size=90, macs=10, ratio=0.1)
+    other = candidate(1, loss=30, size=60, macs=6, ratio=0.5)
+    session = Searched([refit, other], 400, floors={0: 4.0})
+    training = Trained(session)
+    training.train_best()
+    assert (0, STAGES["long"]) in {(parent, stage) for parent, _, stage in training.did}
+
+
 def test_long_trainings_are_longer_until_something_keeps_the_limits():
     lost = Searched([candidate(0, loss=50, size=80, macs=1)], 1000, floors={0: 5.0})
     kept = Searched([candidate(0, loss=50, size=80, macs=1)], 1000)
