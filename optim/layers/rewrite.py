@@ -107,9 +107,13 @@ def layer_shapes(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, S
     found = {}
     for node in traced.graph.nodes:
         if kind_of(node) in COMPUTE:
-            ends = (node.all_input_nodes[0].meta["shape"], node.meta["shape"])
-            reads, writes = (s[1:-1] if kind_of(node) == "linear" else s[2:] for s in ends)
-            found[str(node.target)] = Shapes(tuple(reads), tuple(writes))
+            given, made = node.all_input_nodes[0].meta["shape"], node.meta["shape"]
+            # The batch is of one sample and counts for nothing: it need not be the first axis,
+            # as in attention that takes tokens first, nor is the first one always the batch.
+            if kind_of(node) == "linear":
+                found[str(node.target)] = Shapes(given[:-1], made[:-1])
+            else:
+                found[str(node.target)] = Shapes(given[2:], made[2:], maps=made[0])
     return found
 
 
