@@ -148,7 +148,7 @@ class Factorize(Step):
             f"{len(apart)} of {len(plans)} layers taken apart, {before:,} MACs of them became "
             f"{after:,}.",
             tuple(plan.report(name) for name, plan in plans.items()),
-            () if apart else ("No layer would save multiplications at these ranks.",),
+            _notes(apart, context.shortage(self.samples) if seen else ""),
         )
         if not parts:
             return Applied(bundle, report)
@@ -200,6 +200,12 @@ class Factorize(Step):
             return tuple(energy_rank(spectrum, self.energy) for spectrum in found)
         both = zip(found, sides(weight, form), strict=True)
         return tuple(variational_rank(spectrum, *side) for spectrum, side in both)
+
+
+def _notes(apart: dict[str, _Plan], few: str) -> tuple[str, ...]:
+    if not apart:
+        return ("No layer would save multiplications at these ranks.",)
+    return (few,) if few else ()
 
 
 @dataclass(frozen=True)

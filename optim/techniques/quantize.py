@@ -245,7 +245,11 @@ class Quantize(Step):
         spread = self._spread(bundle, context)
         step = self.model_copy(update={"layers": {**spread.bits, **self.layers}})
         applied = _with_reasons(step._on_grids(bundle, context, self._observed), spread)
-        if isinstance(self.rounding, Nearest) or not applied.bundle.table.weights:
+        is_nearest = isinstance(self.rounding, Nearest) or not applied.bundle.table.weights
+        looked = bool(applied.bundle.table.edges) or not is_nearest
+        if looked and (few := context.shortage(self.samples)):
+            applied = _with_note(applied, few)
+        if is_nearest:
             return applied
         if context.sample_limit is not None:
             return _with_note(applied, f"A draft: rounded to nearest, not yet by {self._how}.")
