@@ -305,6 +305,7 @@ class Quantize(Step):
         from optim.layers.graph import trace
         from optim.layers.quantized_graph import QuantizationPlan
         from optim.layers.rewrite import folded_weights
+        from optim.models.weighted import kept_weights
 
         traced = trace(bundle.module)
         folded = folded_weights(bundle.module, traced, self.layers)
@@ -314,7 +315,8 @@ class Quantize(Step):
             plan = QuantizationPlan.of(traced, self._excluded)
             edges = self._edges(bundle, plan, names, context, observed)
         table = bundle.table.with_quantization(weights, edges)
-        return Applied(bundle.with_table(table), self._report(names, weights, edges, {}))
+        report = self._report(names, weights, edges, kept_weights(bundle))
+        return Applied(bundle.with_table(table), report)
 
     def _on_graph(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
         from optim.graph.plan import GraphPlan
