@@ -118,14 +118,17 @@ class PruneGradually(TaughtStep):
         )
         masks = {name: growing.current[name] for name in pruned}
         layers = [_layer_report(name, masks.get(name), frozen) for name in weights]
-        for name, reason in untreated_layers(module).items():
+        untreated = untreated_layers(module)
+        for name, reason in untreated.items():
             is_trained = name not in frozen
             said = f"trained, and left dense: {reason}" if is_trained else "frozen by choice"
             layers.append(LayerReport(name, is_trained, said))
         zeros = sum(int((~mask).sum()) for mask in masks.values())
         total = sum(weight.numel() for weight in weights.values())
+        others = f" in {len(weights)} of {len(layers)} layers" if untreated else ""
         summary = (
-            f"{zeros:,} of {total:,} weights set to zero ({zeros / total:.1%}) in {trained.summary}"
+            f"{zeros:,} of {total:,} weights{others} set to zero ({zeros / total:.1%}) in "
+            f"{trained.summary}"
         )
         result = bundle.with_module(module, bundle.table.with_masks(masks))
         report = StepReport(summary, tuple(layers), trained.notes + emptied(masks))

@@ -453,6 +453,7 @@ def test_how_many_layers_were_treated_counts_those_that_cannot_be():
 
     assert said(Quantize(samples=32)).startswith("3 of 4 layers")
     assert "in 3 of 4 layers set to zero" in said(PruneWeights(sparsity=0.5))
+    assert "in 3 of 4 layers set to zero" in said(step_of("prune_gradually"))
     assert said(ShareWeights()).startswith("3 of 4 layers")
 
 
