@@ -4,6 +4,7 @@ Steps say what must hold before them, what holds after them and what no longer d
 (``requires``, ``ensures`` and ``removes`` of :class:`~optim.step.Step`). Everything here follows
 from that, and a new technique joins by the same three lines:
 
+- steps that each need and spoil the same condition *exclude* each other, in whatever order;
 - a step whose condition does not hold where it stands is *refused*;
 - a step whose work a later one undoes is *advised* against: it belongs behind that one;
 - steps are *put in order* by moving as few as possible, so that neither is the case.
@@ -49,6 +50,9 @@ _REQUIRED = {
 }
 """Why a step cannot stand where its condition does not hold."""
 
+_SPOILT = {"float": "puts floating-point weights on a grid, which can be done once"}
+"""What a step does that needs a condition and removes it, so that no other such one can follow."""
+
 _UNDONE = {
     "bn_measured": "{later!r} changes what batch norm sees: statistics should be taken behind it.",
     "recovered": "{later!r} takes away part of what was learned: training belongs behind it.",
@@ -65,8 +69,11 @@ def check_order(entries: Iterable[Placed]) -> None:
     """Refuse steps whose conditions do not hold where they stand.
 
     Raises:
-        OrderError: At the first such step.
+        OrderError: If two steps exclude each other, which no order mends; or else at the first step
+            that cannot stand where it does.
     """
+    entries = tuple(entries)
+    _check_exclusive(entries)
     holding = set(_AT_FIRST)
     for entry in entries:
         if not entry.is_active:
@@ -75,6 +82,25 @@ def check_order(entries: Iterable[Placed]) -> None:
         if missing:
             raise OrderError(_REQUIRED[min(missing)].format(title=entry.step.title), field=entry.id)
         holding = (holding - entry.step.removes) | entry.step.ensures
+
+
+def _check_exclusive(entries: Sequence[Placed]) -> None:
+    for condition, does in _SPOILT.items():
+        spoiling = [
+            entry
+            for entry in entries
+            if entry.is_active and condition in entry.step.requires & entry.step.removes
+        ]
+        if len(spoiling) < 2:
+            continue
+        one, other = (entry.step.title for entry in spoiling[:2])
+        again = f"{one!r} stands in the recipe twice, and it"
+        both = f"Only one of {one!r} and {other!r} can stand in a recipe: each"
+        raise OrderError(
+            f"{again if one == other else both} {does}.",
+            hint=f"Remove {spoiling[0].id!r} or {spoiling[1].id!r}, or switch one off.",
+            field=spoiling[1].id,
+        )
 
 
 def advice(entries: Sequence[Placed]) -> dict[str, str]:

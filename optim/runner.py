@@ -28,6 +28,7 @@ from optim.export.deliver import Delivery, deliver
 from optim.export.deploy import onnx_bytes
 from optim.export.targets import target_of
 from optim.export.verify import Verification, verify_file
+from optim.measure.chance import Check, chance_level, is_near_chance, what_to_check
 from optim.measure.costs import static_costs
 from optim.measure.evaluate import predict, samples_at_once
 from optim.measure.latency import compare_files, latency_of
@@ -63,6 +64,9 @@ __all__ = [
 
 WRITTEN = ("recipe.yaml", "scorecard.json", "report.txt", "model.onnx")
 """Files of a result in its folder."""
+
+_AT_CHANCE = "Both are near chance, so that nothing is known of what was lost."
+_TO_CHECK = "Accuracy is near chance. What to check:"
 
 Progress = Callable[[float, str], None]
 Tracker = Callable[[Entry], tuple[Resume, Callable[[dict[str, float]], None]]]
@@ -112,6 +116,9 @@ class RunResult:
         verification: What the exported file does in its runtime.
         file: The exported file itself.
         base: Folder that the recipe's files are relative to.
+        is_near_chance: Whether original and result both do hardly better than guessing.
+        checks: What to check between model and data then; empty for weights that were never
+            trained.
     """
 
     recipe: Recipe
@@ -126,11 +133,22 @@ class RunResult:
     verification: Verification
     file: bytes
     base: Path = Path()
+    is_near_chance: bool = False
+    checks: tuple[Check, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """The result in one sentence."""
-        return verdict(self.quality, self.size_change, self.latency_change)
+        """The result in one sentence; in two where it shows nothing about what was lost."""
+        found = verdict(self.quality, self.size_change, self.latency_change)
+        return f"{found} {_AT_CHANCE}" if self.is_near_chance else found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know about the data, and how the model goes with them."""
+        own = self.subject.data.notes
+        if not self.checks:
+            return own
+        return (*own, " ".join([_TO_CHECK, *(check.sentence for check in self.checks)]))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data with stable keys; see ``docs/schemas/scorecard-1.json``."""
@@ -141,7 +159,8 @@ class RunResult:
             "data": self.recipe.data,
             "part": self.subject.part,
             "overlap": self.subject.overlap,
-            "notes": list(self.subject.data.notes),
+            "notes": list(self.notes),
+            **({"checks": [check.to_json() for check in self.checks]} if self.checks else {}),
             "baseline": self.baseline.to_json(),
             "result": self.scorecard.to_json(),
             "change": {
@@ -189,6 +208,8 @@ class RunResult:
             lines.append(f"Note: {note}")
         if self.subject.data.is_generated:
             lines += [f"Note: {note}" for note in self.subject.data.notes]
+        if self.checks:
+            lines += [f"Note: {_TO_CHECK}", *(f"  - {check.sentence}" for check in self.checks)]
         lines.append(f"Verified in {self.verification.runtime}: {self.verification.found}.")
         for entry, step in self.reports.items():
             lines += ["", f"{entry}: {step.summary}", *(f"  note: {note}" for note in step.notes)]
@@ -273,6 +294,8 @@ def run(
     progress(0.8, "measuring the result")
     after, second = measure(bundle, samples, check=check)
     judged = quality(second, first, bundle.task)
+    at_chance = is_near_chance(first) and is_near_chance(second)
+    checks = _checks(subject, samples, check) if at_chance else ()
     progress(0.9, "verifying the file")
     more = subject.data.part("train") if subject.data.is_split else None
     file = onnx_bytes(bundle, recipe.to_link())
@@ -303,7 +326,16 @@ def run(
         verification=verification,
         file=file,
         base=Path(base),
+        is_near_chance=at_chance,
+        checks=checks,
     )
+
+
+def _checks(subject: Subject, samples: Samples, check: Callable[[], None]) -> tuple[Check, ...]:
+    """Return what to check where a model is near chance; of fresh weights nothing is expected."""
+    if subject.bundle.provenance.seen == ():
+        return ()
+    return tuple(what_to_check(subject.bundle, subject.data, samples, check=check))
 
 
 def export_recipe(
@@ -331,15 +363,23 @@ def export_recipe(
     progress(0.0, "opening model and data")
     subject = open_subject(recipe, base=Path(base))
     bundle, _ = apply_recipe(recipe, subject, progress=_within(progress, 0.05, 0.65), check=check)
-    return deliver(
+    samples = subject.samples()
+    made = deliver(
         bundle,
         recipe,
         target,
-        subject.samples(),
+        samples,
         more=subject.data.part("train") if subject.data.is_split else None,
         progress=_within(progress, 0.7, 0.3),
         check=check,
     )
+    accuracy = made.verification.accuracy
+    if accuracy is None or accuracy.value >= chance_level(samples.targets, bundle.task.n_classes):
+        return made
+    # Only then is the original run: where it is better, it was the recipe that took it there.
+    if not is_near_chance(predict(subject.bundle, samples, check=check)):
+        return made
+    return replace(made, checks=_checks(subject, samples, check))
 
 
 def relocated(recipe: Recipe, base: Path, folder: Path) -> Recipe:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
-from optim.data.task import Classification, Detection
+import numpy as np
+
+from optim.data.task import NO_LABEL, Classification, Detection
 from optim.errors import CalibrationError
 from optim.fields import Config
 from optim.hashing import digest
@@ -193,7 +195,7 @@ class Context:
             count: Samples wanted; fewer are returned if there are fewer, or if a draft is made.
 
         Raises:
-            CalibrationError: If there is no data.
+            CalibrationError: If there is no data, or nothing varies in it.
         """
         import torch
 
@@ -204,10 +206,10 @@ class Context:
                 "This step calibrates on samples, and no data set was given.",
                 hint="Name one, as in data: cluttered-digits.",
             )
-        samples: Samples = self.data.part("train" if self.data.is_split else "all")
+        samples: Samples = self.data.part(self._calibrating)
         order = self.memo(
             f"order:{self.data.hash}:{self.seed}",
-            lambda: stratified_order(samples.targets, self.seed),
+            lambda: stratified_order(self._varied(samples).targets, self.seed),
         )
         chosen = samples.take(order[: min(count, self.sample_limit or count)])
         x = self.memo(
@@ -215,6 +217,59 @@ class Context:
             lambda: self.reference.spec.normalise(chosen.inputs),
         )
         return x, torch.from_numpy(chosen.targets.copy())
+
+    def shortage(self, count: int) -> str:
+        """Say that there are fewer samples to calibrate on than wanted; empty if there are enough.
+
+        Args:
+            count: Samples wanted; of a draft nothing is said.
+        """
+        if self.data is None or self.sample_limit is not None:
+            return ""
+        part = self._calibrating
+        n = self.data.parts[part]
+        where = "training part has" if part == "train" else "data have"
+        return (
+            f"Calibrated on {n:,} sample{'s' * (n > 1)}: {count:,} were asked for, and the {where} "
+            "no more."
+            if n < count
+            else ""
+        )
+
+    @property
+    def _calibrating(self) -> str:
+        """The part that samples for calibration come from."""
+        return "train" if self.data is not None and self.data.is_split else "all"
+
+    def _varied(self, samples: Samples) -> Samples:
+        """Return the samples a step looks at, unless nothing can be seen in them.
+
+        All the same they say nothing about a model's inputs; all of one class, what is kept or
+        rounded by them fits that class alone. Usually a file was read or parted wrongly.
+
+        Raises:
+            CalibrationError: If all are the same, or of one of several classes.
+        """
+        assert self.data is not None
+        title, n, first = self.data.title, len(samples), samples.inputs[0]
+        # Two that differ settle it: ordinarily the second sample is the last one looked at.
+        if n > 1 and all(np.array_equal(one, first) for one in samples.inputs[1:]):
+            raise CalibrationError(
+                f"All {n:,} samples to calibrate on in {title} are the same.",
+                hint="Bring samples such as the model will see. The page 'Use my model' shows how "
+                "a file is read.",
+            )
+        labels, task = samples.targets, self.data.task
+        tells_classes = isinstance(task, Classification) and task.n_classes > 1
+        if tells_classes and labels[0] != NO_LABEL and labels.min() == labels.max():
+            which = f"All {n:,} samples" if n > 1 else "The only sample"
+            raise CalibrationError(
+                f"{which} to calibrate on in {title} {'are' if n > 1 else 'is'} of one "
+                f"class, {task.class_names[int(labels[0])]!r}.",
+                hint="Bring training samples of at least two classes, or read them without "
+                "labels: target=none.",
+            )
+        return samples
 
     def seen(self) -> tuple[str, ...]:
         """Return what a model has seen once it was trained on :meth:`training`."""

@@ -99,6 +99,7 @@ def measure(
         more = {"checks": [check.to_json() for check in checks]} if checks else {}
         asked = {"model": model, "data": data, "original": original}
         print_json({**found.to_json(), **asked, **more})
+        say_checks([check.sentence for check in checks])
         return
     print_scorecard(found.scorecard, found.part)
     _say_notes(found)
@@ -173,6 +174,7 @@ def run(
     finally:
         if as_json:
             print_json(result.to_json())
+            say_checks([check.sentence for check in result.checks])
         else:
             typer.echo(result.report(), nl=False)
     if not as_json:
@@ -206,12 +208,15 @@ def export(
     if as_json:
         found = {"target": target, "file": str(out), "bytes": len(made.data), "notes": notes}
         verification = made.verification.to_json()
-        print_json({"schema": "optim.export/1", **found, "verification": verification})
+        more = {"checks": [check.to_json() for check in made.checks]} if made.checks else {}
+        print_json({"schema": "optim.export/1", **found, "verification": verification, **more})
+        say_checks([check.sentence for check in made.checks])
         return
     typer.echo(f"{out}, {Quantity.exact(len(made.data), 'bytes')}")
     typer.echo(f"In {made.verification.runtime}: {made.verification.found}.")
     typer.echo(f"{made.verification.latency} for one sample on one thread.")
     say_notes(notes)
+    say_checks([check.sentence for check in made.checks])
 
 
 @cli.command()

@@ -9,6 +9,7 @@ from functools import partial
 from optim.data.dataset import Samples
 from optim.export.targets import Order, refusal, target_of
 from optim.export.verify import Verification, further_inputs, verify_file
+from optim.measure.chance import Check
 from optim.models.bundle import ModelBundle
 from optim.recipe import Recipe
 
@@ -27,12 +28,14 @@ class Delivery:
         suffix: End of its name.
         deployed: The model it holds.
         verification: What it does in its runtime.
+        checks: What to check between model and data, where the original was near chance already.
     """
 
     data: bytes
     suffix: str
     deployed: ModelBundle
     verification: Verification
+    checks: tuple[Check, ...] = ()
 
 
 def order_of(

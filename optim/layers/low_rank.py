@@ -43,15 +43,17 @@ Form = Literal["matrix", "tucker", "spatial"]
 
 @dataclass(frozen=True)
 class Shapes:
-    """Sizes of what a layer reads and writes, without batch and channels.
+    """Sizes of what a layer reads and writes for one sample, without its channels.
 
     Attributes:
         reads: ``(H, W)``, ``(L,)``, or of a dense layer the sizes before its features.
         writes: The same of its result.
+        maps: How many such maps a sample has: several where something folds them into the batch.
     """
 
     reads: tuple[int, ...]
     writes: tuple[int, ...]
+    maps: int = 1
 
 
 def form_of(layer: nn.Module, kernels: Literal["tucker", "spatial"]) -> Form | str:
@@ -153,13 +155,13 @@ def variational_rank(spectrum: np.ndarray, rows: int, columns: int) -> int:
 def macs(weight: Tensor, form: Form | None, ranks: tuple[int, ...], at: Shapes) -> int:
     """Return the multiply-accumulates of a layer for one sample, taken apart or (None) whole."""
     outputs, inputs, *kernel = weight.shape
-    written, read = int(np.prod(at.writes)), int(np.prod(at.reads))
+    written, read = at.maps * int(np.prod(at.writes)), at.maps * int(np.prod(at.reads))
     if form is None:
         return outputs * inputs * int(np.prod(kernel)) * written
     if form == "matrix":
         return ranks[0] * (inputs + outputs) * written
     if form == "spatial":
-        between = at.writes[0] * at.reads[1]
+        between = at.maps * at.writes[0] * at.reads[1]
         return ranks[0] * (inputs * kernel[0] * between + outputs * kernel[1] * written)
     first, second = ranks
     core = first * second * int(np.prod(kernel))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor, fx, nn
 
@@ -27,26 +27,45 @@ __all__ = [
     "replace_layers",
     "replace_parameters",
     "replace_weights",
+    "untreated_layers",
     "weights_of",
 ]
 
+_UNTREATED = {
+    "conv_transpose": "transposed convolutions are left as they are where a model can be trained",
+    "embedding": "tables to look up in are left as they are where a model can be trained",
+}
+"""Kinds of layers with weights that nothing but training changes, and what is said of them."""
+_LISTED = 20
+"""Names of layers that a message lists at most."""
+
 
 def weights_of(module: nn.Module, mentioned: Iterable[str] = ()) -> dict[str, Tensor]:
-    """Return the weight of every layer that multiplies, in order of execution.
+    """Return the weight of every layer that can be changed, in order of execution.
 
     Args:
         module: A traceable module.
-        mentioned: Layer names a recipe mentions; each must exist.
+        mentioned: Layer names a recipe mentions; each must be one of them.
 
     Raises:
-        ConfigError: If a mentioned layer does not exist.
+        ConfigError: If a mentioned layer does not exist, or is one of :func:`untreated_layers`.
     """
     weights = {}
     for node in nodes_of(module):
         if kind_of(node) in COMPUTE:
             weights[str(node.target)] = module.get_parameter(f"{node.target}.weight").detach()
-    check_mentioned(mentioned, weights)
+    if mentioned:
+        check_mentioned(mentioned, weights, untreated_layers(module))
     return weights
+
+
+def untreated_layers(module: nn.Module) -> dict[str, str]:
+    """Return ``{layer: reason}`` of the layers whose weights are trained and not changed else."""
+    return {
+        str(node.target): _UNTREATED[kind_of(node)]
+        for node in nodes_of(module)
+        if node.op == "call_module" and kind_of(node) in _UNTREATED
+    }
 
 
 def folded_weights(
@@ -57,21 +76,38 @@ def folded_weights(
     return {name: traced.get_parameter(f"{name}.weight").detach() for name in names}
 
 
-def check_mentioned(mentioned: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse layer names that a recipe mentions and a model does not have.
+def check_mentioned(
+    mentioned: Iterable[str], known: Iterable[str], kept: Mapping[str, str] | None = None
+) -> None:
+    """Refuse layer names that a recipe mentions and that nothing can be set for.
+
+    Args:
+        mentioned: Names of layers.
+        known: Those that something can be set for.
+        kept: ``{layer: reason}`` of those that are left as they are.
 
     Raises:
-        ConfigError: With the names that come closest.
+        ConfigError: With the names that come closest, or those there are.
     """
-    names = list(known)
+    names, kept = list(known), kept or {}
     for name in mentioned:
+        if name in kept:
+            raise ConfigError(
+                f"Layer {name!r} cannot be set: {kept[name]}.", hint=_listed(names), field="layers"
+            )
         if name not in names:
             close = difflib.get_close_matches(name, names, n=3)
             raise ConfigError(
                 f"The model has no layer {name!r}.",
-                hint=f"Did you mean {' or '.join(close)}?" if close else "",
+                hint=f"Did you mean {' or '.join(close)}?" if close else _listed(names),
                 field="layers",
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Say which layers there are; nothing where there are none."""
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return f"Layers that can be set: {', '.join(names[:_LISTED])}{more}." if names else ""
 
 
 def replace_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
@@ -107,9 +143,13 @@ def layer_shapes(module: nn.Module, input_shape: tuple[int, ...]) -> dict[str, S
     found = {}
     for node in traced.graph.nodes:
         if kind_of(node) in COMPUTE:
-            ends = (node.all_input_nodes[0].meta["shape"], node.meta["shape"])
-            reads, writes = (s[1:-1] if kind_of(node) == "linear" else s[2:] for s in ends)
-            found[str(node.target)] = Shapes(tuple(reads), tuple(writes))
+            given, made = node.all_input_nodes[0].meta["shape"], node.meta["shape"]
+            # The batch is of one sample and counts for nothing: it need not be the first axis,
+            # as in attention that takes tokens first, nor is the first one always the batch.
+            if kind_of(node) == "linear":
+                found[str(node.target)] = Shapes(given[:-1], made[:-1])
+            else:
+                found[str(node.target)] = Shapes(given[2:], made[2:], maps=made[0])
     return found
 
 

@@ -22,7 +22,15 @@ from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.quantity import Quantity
 
-__all__ = ["Check", "QuickCheck", "expected_by", "is_near_chance", "quick_check", "what_to_check"]
+__all__ = [
+    "Check",
+    "QuickCheck",
+    "chance_level",
+    "expected_by",
+    "is_near_chance",
+    "quick_check",
+    "what_to_check",
+]
 
 _SAMPLES = range(64, 513)
 """How many are used: enough to see ten points; a check is no measurement."""
@@ -98,6 +106,17 @@ def is_near_chance(predictions: Predictions) -> bool:
     if not predictions.is_labelled:
         return False
     return predictions.accuracy().value < _threshold(predictions)
+
+
+def chance_level(targets: np.ndarray, n_classes: int) -> float:
+    """Return the accuracy in 0..1 below which nothing but guessing is seen.
+
+    Args:
+        targets: ``(N,)`` class indices.
+        n_classes: That a model tells apart.
+    """
+    chance = max(float(np.bincount(targets).max()) / len(targets), 1 / n_classes)
+    return chance + _MARGIN * (1 - chance)
 
 
 def quick_check(
@@ -222,10 +241,7 @@ def _to_look_at(bundle: ModelBundle, data: Dataset, now: Predictions) -> list[Ch
 
 
 def _threshold(predictions: Predictions) -> float:
-    """Return the accuracy below which nothing but guessing is seen."""
-    counts = np.bincount(predictions.targets)
-    chance = max(float(counts.max()) / len(predictions), 1 / predictions.outputs.shape[1])
-    return chance + _MARGIN * (1 - chance)
+    return chance_level(predictions.targets, predictions.outputs.shape[1])
 
 
 def _values(bundle: ModelBundle, samples: Samples, is_time_left: Callable[[], bool]) -> list[Check]:

@@ -1,24 +1,32 @@
-"""Parameters, multiply-accumulates and zeros of an ONNX file, without converting it."""
+"""Parameters, multiply-accumulates and zeros of an ONNX file, without converting it.
+
+Sizes come from shape inference. Where it loses them, as behind a ``Reshape`` whose sizes are
+computed, the file is run once and they are read there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
+from optim.errors import ExportError, MeasurementError
 from optim.graph.layers import GraphLayer, attribute_of, graph_layers
-from optim.graph.skeleton import ValueType, value_types
+from optim.graph.skeleton import skeleton, value_types
+from optim.hashing import digest, digest_bytes
 from optim.measure.macs import LayerCost, einsum_macs
 from optim.models.convert.kinds import RECURRENT
 from optim.models.interface import Interface
 from optim.quantity import How, Quantity
+from optim.runtime.session import InferenceSession
 
 __all__ = ["graph_costs", "graph_layer_costs"]
 
-_Sizes = Mapping[str, list[int]]
+_Shape = tuple[int, ...]
+_Sizes = Mapping[str, _Shape]
 
 
 def graph_costs(
@@ -26,8 +34,8 @@ def graph_costs(
 ) -> tuple[Quantity, Quantity, Quantity]:
     """Return parameters, MACs for one sample, and the share of zeros in the weights.
 
-    Counted are convolutions, matrix products and recurrent layers whose sizes shape inference can
-    tell; sizes that nobody says count as one.
+    Counted are convolutions, matrix products and recurrent layers. Sizes that neither the file nor
+    a run of it tells count as one, and the figure is an estimate.
 
     Args:
         file: An ONNX file.
@@ -35,7 +43,7 @@ def graph_costs(
         shape: Of one sample.
     """
     model = onnx.load_from_string(file)
-    sizes = _sizes(value_types(model, interface.sizes(shape) if interface else None))
+    sizes, are_known = _sizes(model, interface, shape)
     batch = max(1, interface.batch) if interface else 1
     numbers = total = zeros = 0
     for tensor in _tensors(model.graph):
@@ -45,7 +53,7 @@ def graph_costs(
             total += array.size
             zeros += array.size - int(np.count_nonzero(array))
     macs = sum(_macs(node, sizes) for node in model.graph.node) // batch
-    how = How.MEASURED if all(_is_known(n, sizes) for n in model.graph.node) else How.ESTIMATED
+    how = How.MEASURED if are_known else How.ESTIMATED
     return (
         Quantity.exact(numbers, "params"),
         Quantity.exact(macs, "macs", how),
@@ -74,7 +82,7 @@ def graph_layer_costs(
 
     See :func:`graph_costs` for the arguments.
     """
-    sizes = _sizes(value_types(model, interface.sizes(shape) if interface else None))
+    sizes, _ = _sizes(model, interface, shape)
     batch = max(1, interface.batch) if interface else 1
     layers: dict[int, list[GraphLayer]] = {}
     for layer in graph_layers(model):
@@ -93,13 +101,78 @@ def graph_layer_costs(
     return costs
 
 
-def _sizes(types: Mapping[str, ValueType]) -> dict[str, list[int]]:
-    """Return the sizes that are known; free ones are one."""
-    return {
-        name: [max(1, size) for size in value.shape]
-        for name, value in types.items()
-        if value.shape is not None
+def _sizes(
+    model: onnx.ModelProto, interface: Interface | None, shape: _Shape
+) -> tuple[_Sizes, bool]:
+    """Return the sizes of values, free ones as one, and whether all that work needs are known."""
+    interface, shape = _run_with(model, interface, shape)
+    types = value_types(model, interface.sizes(shape) if interface else None)
+    told = {name: value.shape for name, value in types.items() if value.shape is not None}
+    known = {name: sizes for name, sizes in told.items() if 0 not in sizes}
+    if interface and (unknown := _unknown(model.graph, known)):
+        known |= _sizes_in_a_run(model, interface, shape, unknown)
+    free = {name: tuple(max(1, size) for size in sizes) for name, sizes in told.items()}
+    return free | known, not _unknown(model.graph, known)
+
+
+def _run_with(
+    model: onnx.ModelProto, interface: Interface | None, shape: _Shape
+) -> tuple[Interface | None, _Shape]:
+    """Return how a file is run, by what it declares where nobody says; None if that is open."""
+    if interface:
+        return interface, shape
+    constants = {tensor.name for tensor in model.graph.initializer}
+    given = [value for value in model.graph.input if value.name not in constants]
+    declared = [d.dim_value for d in given[0].type.tensor_type.shape.dim] if given else []
+    shape = shape or tuple(declared[1:])
+    if not shape or 0 in shape:
+        return None, ()
+    return Interface(given[0].name, batch=declared[0] if declared else 0), shape
+
+
+def _unknown(graph: onnx.GraphProto, known: _Sizes) -> list[str]:
+    """Return the values that nodes which multiply read or write and whose sizes are not known."""
+    needed = {
+        name
+        for node in graph.node
+        if node.op_type in _WORKING
+        for name in (*node.input, *node.output[:1])
+        if name
     }
+    return sorted(needed - known.keys())
+
+
+def _sizes_in_a_run(
+    model: onnx.ModelProto, interface: Interface, shape: _Shape, names: Sequence[str]
+) -> _Sizes:
+    """Return the sizes that values have when the file is run once on drawn inputs.
+
+    Nothing if it cannot be run: an operator is missing here, or an input nobody feeds.
+    """
+    small = skeleton(model).SerializeToString(deterministic=True)
+    fed = {name: list(sizes) for name, sizes in interface.sizes(shape).items()}
+    key = digest(digest_bytes(small), fed)
+    if key in _SIZES:
+        return _SIZES[key]
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    shown.graph.output.extend(map(helper.make_empty_tensor_value_info, names))
+    try:
+        session = InferenceSession.open(shown, 1, interface.unread(), level="off")
+        values = session.values(interface.draw(shape, interface.batch or 1))
+        found = {name: np.shape(value) for name, value in zip(names, values, strict=True)}
+    except (ExportError, MeasurementError):
+        found = {}
+    if len(_SIZES) >= _KEPT_SIZES:
+        _SIZES.clear()
+    _SIZES[key] = found
+    return found
+
+
+_KEPT_SIZES = 64
+_SIZES: dict[str, _Sizes] = {}
+"""What was found by running files, by their structure and the sizes they are run with."""
 
 
 def _layer_macs(node: onnx.NodeProto, layer: GraphLayer, sizes: _Sizes) -> int:
@@ -107,11 +180,6 @@ def _layer_macs(node: onnx.NodeProto, layer: GraphLayer, sizes: _Sizes) -> int:
     if layer.kind == "recurrent":
         return _read_rows(node, sizes) * prod(layer.shape)
     return 0 if layer.kind == "embedding" else _macs(node, sizes)
-
-
-def _is_known(node: onnx.NodeProto, sizes: _Sizes) -> bool:
-    """Whether the work of a node can be told: it is none, or its sizes are known."""
-    return node.op_type not in _WORKING or (bool(node.output) and node.output[0] in sizes)
 
 
 _CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
-from optim.errors import ConfigError
 from optim.graph.fold import fold
 from optim.graph.layers import (
     graph_layers,
@@ -16,7 +15,12 @@ from optim.graph.layers import (
     replace_layer_weights,
     stored_weights,
 )
-from optim.layers.rewrite import check_mentioned, replace_weights, weights_of
+from optim.layers.rewrite import (
+    check_mentioned,
+    replace_weights,
+    untreated_layers,
+    weights_of,
+)
 from optim.models.bundle import GraphModel, ModelBundle
 
 __all__ = ["NO_WEIGHTS", "deployed_weight", "kept_weights", "model_weights", "with_weights"]
@@ -39,18 +43,15 @@ def model_weights(bundle: ModelBundle, mentioned: Collection[str] = ()) -> dict[
     if not isinstance(bundle.content, GraphModel):
         return weights_of(bundle.module, mentioned)
     model = bundle.graph()
-    weights, kept = read_weights(model), kept_layers(model)
-    check_mentioned(mentioned, [*weights, *kept])
-    for name in mentioned:
-        if name in kept:
-            raise ConfigError(f"Layer {name!r} cannot be set: {kept[name]}.", field="layers")
+    weights = read_weights(model)
+    check_mentioned(mentioned, weights, kept_layers(model))
     return weights
 
 
 def kept_weights(bundle: ModelBundle) -> dict[str, str]:
     """Return ``{layer: reason}`` of the layers whose weights are left as they are."""
     if not isinstance(bundle.content, GraphModel):
-        return {}
+        return untreated_layers(bundle.module)
     return kept_layers(bundle.graph())
 
 

@@ -56,7 +56,7 @@ class CorrectBias(Step):
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with shifted biases."""
         from optim.layers.bias import mean_inputs, mean_shifts, shift_outputs
-        from optim.layers.rewrite import weights_of
+        from optim.layers.rewrite import untreated_layers, weights_of
 
         if not bundle.table.weights:
             note = "No weight is quantized at this point; put this step after 'Quantize'."
@@ -70,7 +70,7 @@ class CorrectBias(Step):
         shifts = mean_shifts(bundle.module, bundle.table.weights, means)
         module = shift_outputs(bundle.module, {name: -shift for name, shift in shifts.items()})
         layers = []
-        for name in weights_of(bundle.module):
+        for name in (*weights_of(bundle.module), *untreated_layers(bundle.module)):
             if name in shifts:
                 size = float(shifts[name].abs().mean())
                 layers.append(LayerReport(name, True, f"outputs shifted by {size:.2g} on average"))

@@ -122,10 +122,10 @@ class DropBlocks(Step):
         from torch import fx
 
         from optim.layers.residual import find_blocks, layers_behind, without_blocks
-        from optim.layers.rewrite import check_mentioned, weights_of
+        from optim.layers.rewrite import check_mentioned, untreated_layers, weights_of
 
         blocks = find_blocks(bundle.module, bundle.spec.shape)
-        check_mentioned(self.layers, weights_of(bundle.module))
+        check_mentioned(self.layers, weights_of(bundle.module), untreated_layers(bundle.module))
         single = {self._block(layer, blocks): share for layer, share in self.layers.items()}
         gone = {name for name, share in single.items() if share >= _GOES}
         free = [block for block in blocks if block.name not in single]

@@ -54,12 +54,15 @@ class Equalise(Step):
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with scaled channels; masks stay."""
         from optim.layers.equalisation import Scaled, links_of
-        from optim.layers.rewrite import weights_of
+        from optim.layers.rewrite import untreated_layers, weights_of
 
         links, reasons = links_of(bundle.module, norms=self.method.norms)
         scaled = Scaled(bundle.module)
         scales = self.method.scaled(scaled, links, context)
-        layers = tuple(_report(name, links, scales, reasons) for name in weights_of(bundle.module))
+        layers = (
+            *(_report(name, links, scales, reasons) for name in weights_of(bundle.module)),
+            *(LayerReport(n, False, why) for n, why in untreated_layers(bundle.module).items()),
+        )
         done = sum(entry.touched for entry in layers)
         summary = (
             f"Channels of {len(links)} outputs scaled; {done} of {len(layers)} layers changed."

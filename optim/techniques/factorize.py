@@ -133,7 +133,7 @@ class Factorize(Step):
 
     def _applied(self, bundle: ModelBundle, context: Context, *, aware: bool) -> Applied:
         from optim.layers.low_rank import factors
-        from optim.layers.rewrite import replace_layers
+        from optim.layers.rewrite import replace_layers, untreated_layers
 
         plans = self._plans(bundle)
         apart = {name: plan for name, plan in plans.items() if not plan.kept}
@@ -144,11 +144,15 @@ class Factorize(Step):
         }
         before = sum(plan.before for plan in plans.values())
         after = sum(plan.before if plan.kept else plan.after for plan in plans.values())
+        kept = untreated_layers(bundle.module)
         report = StepReport(
-            f"{len(apart)} of {len(plans)} layers taken apart, {before:,} MACs of them became "
-            f"{after:,}.",
-            tuple(plan.report(name) for name, plan in plans.items()),
-            () if apart else ("No layer would save multiplications at these ranks.",),
+            f"{len(apart)} of {len(plans) + len(kept)} layers taken apart, {before:,} MACs of "
+            f"{'them' if not kept else f'{len(plans)} of them'} became {after:,}.",
+            (
+                *(plan.report(name) for name, plan in plans.items()),
+                *(LayerReport(name, False, reason) for name, reason in kept.items()),
+            ),
+            _notes(apart, context.shortage(self.samples) if seen else ""),
         )
         if not parts:
             return Applied(bundle, report)
@@ -200,6 +204,12 @@ class Factorize(Step):
             return tuple(energy_rank(spectrum, self.energy) for spectrum in found)
         both = zip(found, sides(weight, form), strict=True)
         return tuple(variational_rank(spectrum, *side) for spectrum, side in both)
+
+
+def _notes(apart: dict[str, _Plan], few: str) -> tuple[str, ...]:
+    if not apart:
+        return ("No layer would save multiplications at these ranks.",)
+    return (few,) if few else ()
 
 
 @dataclass(frozen=True)

@@ -93,10 +93,10 @@ class FineTuneQuantized(TaughtStep):
 def _layers(
     module: nn.Module, before: CompressionTable, after: CompressionTable, frozen: Collection[str]
 ) -> tuple[LayerReport, ...]:
-    from optim.layers.rewrite import weights_of
+    from optim.layers.rewrite import untreated_layers, weights_of
 
     layers = []
-    for name in weights_of(module):
+    for name in (*weights_of(module), *untreated_layers(module)):
         detail = "trained in floating point"
         if name in before.weights:
             old, new = before.weights[name].scale, after.weights[name].scale

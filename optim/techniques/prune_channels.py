@@ -190,7 +190,7 @@ class PruneChannels(Step):
         scores: dict[str, Tensor],
         keep: dict[str, Tensor],
     ) -> StepReport:
-        from optim.layers.rewrite import weights_of
+        from optim.layers.rewrite import untreated_layers, weights_of
 
         entries: dict[str, LayerReport] = {}
         for group in channels.groups:
@@ -214,6 +214,8 @@ class PruneChannels(Step):
             entries.get(name) or LayerReport(name, False, channels.protected.get(name, ""), 0.0)
             for name in weights_of(bundle.module)
         )
+        said = "keeps all channels that it makes: only convolutions and dense layers lose theirs"
+        layers += tuple(LayerReport(n, False, said, 0.0) for n in untreated_layers(bundle.module))
         share = removed / total if total else 0.0
         return StepReport(f"{removed} of {total} channels removed ({share:.0%}).", layers)
 

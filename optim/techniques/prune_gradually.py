@@ -106,7 +106,7 @@ class PruneGradually(TaughtStep):
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the trained model with masked weights; masks go into the compression table."""
-        from optim.layers.rewrite import weights_of
+        from optim.layers.rewrite import untreated_layers, weights_of
 
         module = copy.deepcopy(bundle.module)
         weights = weights_of(module, self.layers)
@@ -117,14 +117,21 @@ class PruneGradually(TaughtStep):
             module, context, self.taught_loss(context), masks=growing, frozen=frozen
         )
         masks = {name: growing.current[name] for name in pruned}
-        layers = tuple(_layer_report(name, masks.get(name), frozen) for name in weights)
+        layers = [_layer_report(name, masks.get(name), frozen) for name in weights]
+        untreated = untreated_layers(module)
+        for name, reason in untreated.items():
+            is_trained = name not in frozen
+            said = f"trained, and left dense: {reason}" if is_trained else "frozen by choice"
+            layers.append(LayerReport(name, is_trained, said))
         zeros = sum(int((~mask).sum()) for mask in masks.values())
         total = sum(weight.numel() for weight in weights.values())
+        others = f" in {len(weights)} of {len(layers)} layers" if untreated else ""
         summary = (
-            f"{zeros:,} of {total:,} weights set to zero ({zeros / total:.1%}) in {trained.summary}"
+            f"{zeros:,} of {total:,} weights{others} set to zero ({zeros / total:.1%}) in "
+            f"{trained.summary}"
         )
         result = bundle.with_module(module, bundle.table.with_masks(masks))
-        report = StepReport(summary, layers, trained.notes + emptied(masks))
+        report = StepReport(summary, tuple(layers), trained.notes + emptied(masks))
         return Applied(result.having_seen(context.seen()), report)
 
     def _masks(self, weights: Mapping[str, Tensor], fixed: Mapping[str, Tensor]) -> GradualMasks:

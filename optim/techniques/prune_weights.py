@@ -135,12 +135,13 @@ class PruneWeights(Step):
         gone = {name: mask.numel() - int(mask.count_nonzero()) for name, mask in masks.items()}
         zeros = sum(gone.values())
         total = sum(weight.numel() for weight in weights.values())
+        others = f" in {len(weights)} of {len(weights) + len(kept)} layers" if kept else ""
         layers = [
             _layer_report(name, weights[name].numel(), gone.get(name), skipped.get(name))
             for name in weights
         ]
         report = StepReport(
-            f"{zeros:,} of {total:,} weights set to zero ({zeros / max(total, 1):.1%}).",
+            f"{zeros:,} of {total:,} weights{others} set to zero ({zeros / max(total, 1):.1%}).",
             (*layers, *(LayerReport(name, False, reason) for name, reason in kept.items())),
             (self._notes() if weights or kept else (NO_WEIGHTS,)) + emptied(masks),
         )

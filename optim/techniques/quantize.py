@@ -245,7 +245,11 @@ class Quantize(Step):
         spread = self._spread(bundle, context)
         step = self.model_copy(update={"layers": {**spread.bits, **self.layers}})
         applied = _with_reasons(step._on_grids(bundle, context, self._observed), spread)
-        if isinstance(self.rounding, Nearest) or not applied.bundle.table.weights:
+        is_nearest = isinstance(self.rounding, Nearest) or not applied.bundle.table.weights
+        looked = bool(applied.bundle.table.edges) or not is_nearest
+        if looked and (few := context.shortage(self.samples)):
+            applied = _with_note(applied, few)
+        if is_nearest:
             return applied
         if context.sample_limit is not None:
             return _with_note(applied, f"A draft: rounded to nearest, not yet by {self._how}.")
@@ -301,6 +305,7 @@ class Quantize(Step):
         from optim.layers.graph import trace
         from optim.layers.quantized_graph import QuantizationPlan
         from optim.layers.rewrite import folded_weights
+        from optim.models.weighted import kept_weights
 
         traced = trace(bundle.module)
         folded = folded_weights(bundle.module, traced, self.layers)
@@ -310,7 +315,8 @@ class Quantize(Step):
             plan = QuantizationPlan.of(traced, self._excluded)
             edges = self._edges(bundle, plan, names, context, observed)
         table = bundle.table.with_quantization(weights, edges)
-        return Applied(bundle.with_table(table), self._report(names, weights, edges, {}))
+        report = self._report(names, weights, edges, kept_weights(bundle))
+        return Applied(bundle.with_table(table), report)
 
     def _on_graph(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
         from optim.graph.plan import GraphPlan

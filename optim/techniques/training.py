@@ -504,13 +504,13 @@ class TrainingStep(Step):
         self, module: nn.Module, trained: Trained, frozen: Collection[str] = ()
     ) -> StepReport:
         """Return the report on a trained module whose layers have no other story to tell."""
-        from optim.layers.rewrite import weights_of
+        from optim.layers.rewrite import untreated_layers, weights_of
 
         layers = tuple(
             LayerReport(
                 name, name not in frozen, "frozen by choice" if name in frozen else "trained"
             )
-            for name in weights_of(module)
+            for name in (*weights_of(module), *untreated_layers(module))
         )
         return StepReport(trained.summary, layers, trained.notes)
 

@@ -22,7 +22,7 @@ from optim.export.targets import TARGETS
 from optim.export.verify import Verification
 from optim.models.architecture import Architecture
 from optim.models.bundle import ModelBundle, Provenance, TorchModel
-from optim.models.checkpoint import save_checkpoint
+from optim.models.checkpoint import load_checkpoint, save_checkpoint
 from optim.models.mlp import MLP
 from optim.models.open import open_model
 from optim.recipe import Recipe
@@ -633,13 +633,48 @@ def test_near_chance_says_what_to_check(optim, wine_files):
     assert code == 0
     assert "Accuracy is near chance. What to check:" in err
     assert "If the classes were numbered as the answers suggest" in err
-    _, text, _ = optim(*arguments, "--json")
+    _, text, err = optim(*arguments, "--json")
+    assert "Accuracy is near chance" in err
     found = json.loads(text)
     assert obeys_schema(found)
     (order,) = [check for check in found["checks"] if check["name"] == "label order"]
     names = ",".join(order["options"]["class_names"])
     _, text, _ = optim(*arguments[:3], f"turned.npz?class_names={names}", "--json")
     assert json.loads(text)["accuracy"]["value"] > 0.9
+
+
+def test_a_model_near_chance_is_not_certified_in_silence(optim, wine_files):
+    """A result that loses nothing has shown nothing where the original only guesses."""
+    bundle = load_checkpoint("wine.safetensors")
+    unknown = replace(bundle, provenance=Provenance("somebody"))  # and no fresh weights
+    save_checkpoint(unknown, Path("brought.safetensors"))
+    steps = "steps:\n  - quantize: {}\n"
+    for name, data in (("turned", "turned.npz"), ("right", "wine")):
+        Path(f"{name}.yaml").write_text(
+            f"version: 2\nmodel: brought.safetensors\ndata: {data}\n{steps}"
+        )
+    code, text, _ = optim("run", "turned.yaml", "--out", "out")
+    assert code == 0
+    assert text == Path("out/report.txt").read_text() + "\nWritten to out.\n"
+    assert "Both are near chance, so that nothing is known of what was lost." in text
+    assert "Note: Accuracy is near chance. What to check:" in text
+    _, text, err = optim("run", "turned.yaml", "--out", "out", "--json")
+    found = json.loads(text)
+    assert obeys_schema(found)
+    assert "label order" in {check["name"] for check in found["checks"]}
+    assert "as the answers suggest" in found["notes"][-1]
+    assert "as the answers suggest" in err
+    _, text, err = optim("export", "turned.yaml", "--out", "m.onnx", "--json")
+    assert obeys_schema(json.loads(text))
+    assert "label order" in {check["name"] for check in json.loads(text)["checks"]}
+    assert "as the answers suggest" in err
+    for arguments in (
+        ("run", "right.yaml", "--out", "out"),
+        ("export", "right.yaml", "--out", "m.onnx"),
+    ):
+        _, text, err = optim(*arguments, "--json")
+        assert "checks" not in json.loads(text)
+        assert "near chance" not in text + err
 
 
 def test_data_with_some_of_the_models_classes_are_never_counted_wrongly_in_silence(

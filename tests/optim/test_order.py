@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 
-from optim.errors import ConfigError
 from optim.order import OrderError, in_order
 from optim.recipe import Entry, Recipe
 from optim.techniques import TECHNIQUES
@@ -16,6 +15,7 @@ STEPS = {
     "train": ("distill", {}),
     "again": ("finetune", {}),
     "bits": ("quantize", {}),
+    "codes": ("share_weights", {}),
     "aware": ("finetune_quantized", {}),
     "biases": ("correct_bias", {}),
 }
@@ -85,10 +85,24 @@ def test_every_order_of_the_usual_steps_can_be_put_in_one_without_advice():
         assert found.advice == {}
 
 
-def test_two_steps_that_exclude_each_other_are_refused():
+@pytest.mark.parametrize("names", list(itertools.permutations(("bits", "zeros", "codes"))))
+def test_steps_that_exclude_each_other_are_named_whatever_stands_between(names):
+    """And not a step that only stands in the way of one of them."""
+    with pytest.raises(OrderError, match=r"Only one of '.*' and '.*' can stand") as refused:
+        in_order(entries(*names))
+    assert "'Quantize'" in refused.value.message
+    assert "'Share weights'" in refused.value.message
+    assert "'bits'" in refused.value.hint
+    assert "'codes'" in refused.value.hint
+
+
+def test_what_can_be_done_once_is_refused_a_second_time():
     twice = (Entry("a", TECHNIQUES["quantize"]()), Entry("b", TECHNIQUES["quantize"]()))
-    with pytest.raises(ConfigError, match="must come before"):
+    with pytest.raises(OrderError, match="'Quantize' stands in the recipe twice") as refused:
         in_order(twice)
+    assert refused.value.field == "b"
+    one_off = (twice[0], Entry("b", TECHNIQUES["quantize"](), enabled=False))
+    assert in_order(one_off) == one_off
 
 
 def test_conditions_are_those_that_something_is_said_about():

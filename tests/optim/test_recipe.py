@@ -218,7 +218,7 @@ REFUSED = {
     ),
     "quantized twice": (
         {**GOOD, "steps": ["quantize", "quantize"]},
-        "must come before",
+        "'Quantize' stands in the recipe twice",
         "quantize-2",
     ),
 }

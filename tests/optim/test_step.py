@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from optim.data import Outputs, Unlabelled, trained_on
+from optim.data import Outputs, Regression, Unlabelled, trained_on
 from optim.errors import CalibrationError
 from optim.step import LayerReport, StepReport
 from optim.techniques.distill import Distill
+from optim.techniques.factorize import Factorize
 from optim.techniques.finetune import FineTune
 from optim.techniques.prune_channels import PruneChannels
+from optim.techniques.quantize import Quantize
 from tests.helpers import context_for, data_for, tiny_bundle
 
 
@@ -94,6 +96,68 @@ def test_the_memo_is_asked_for_what_settings_share(mlp_context):
 
     replace(mlp_context, memo=memo).calibration(16)
     assert asked == ["order", "calibration"]
+
+
+def with_training_part(context, change):
+    """Return a context whose training samples are changed."""
+    data = context.data
+
+    def load(part):
+        return change(data.part(part)) if part == "train" else data.part(part)
+
+    return replace(context, data=replace(data, load=load))
+
+
+def all_the_same(samples):
+    return replace(samples, inputs=np.repeat(samples.inputs[:1], len(samples), axis=0))
+
+
+def of_one_class(samples):
+    return samples.take(np.flatnonzero(samples.targets == 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (all_the_same, r"All 96 samples .* in Tiny are the same"),
+        (of_one_class, r"All 24 samples .* in Tiny are of one class, 'cedar'"),
+        (lambda s: of_one_class(s).take(np.arange(1)), "The only sample .* of one class"),
+    ],
+    ids=["constant", "one class", "one sample"],
+)
+def test_samples_in_which_nothing_varies_are_refused(mlp_context, change, reason):
+    with pytest.raises(CalibrationError, match=reason) as refused:
+        with_training_part(mlp_context, change).calibration(8)
+    assert refused.value.hint.startswith("Bring")
+
+
+def test_a_single_class_is_no_reason_where_there_are_no_classes(unlabelled_context, mlp_context):
+    """Of quantities, and of samples that nobody names, nothing is said about classes."""
+    unlabelled_context.calibration(8)
+    one = replace(mlp_context.data, task=Regression(("a", "b", "c", "d")))
+    with_training_part(replace(mlp_context, data=one), of_one_class).calibration(8)
+
+
+def test_fewer_samples_than_asked_for_are_said(mlp_context):
+    assert mlp_context.shortage(96) == ""
+    assert mlp_context.shortage(256).startswith("Calibrated on 96 samples: 256 were asked for")
+    assert replace(mlp_context, sample_limit=8).shortage(256) == "", "a draft says so itself"
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (Quantize(samples=256), True),
+        (Quantize(samples=64), False),
+        (Quantize(samples=256, activation_bits="float", rounding="gptq"), True),
+        (Quantize(samples=256, activation_bits="float"), False),
+        (Factorize(samples=256, rank="ratio", ratio=0.2), True),
+        (Factorize(samples=256, rank="ratio", ratio=0.2, inputs=False), False),
+    ],
+)
+def test_a_report_says_that_samples_were_fewer_if_they_were_used(mlp_context, step, says):
+    applied = step.apply(mlp_context.reference, mlp_context)
+    assert any("were asked for" in note for note in applied.report.notes) is says
 
 
 def test_a_report_is_plain_data():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
+from typing import NoReturn
 
 import numpy as np
 import onnx
@@ -39,6 +40,10 @@ def integer_program(model: onnx.ModelProto, flow: Dataflow) -> Program:
             f"The C runner computes on integers of 8 bits, and this model's input is {how}.",
             hint=QUANTIZE,
         )
+    for kernel in flow.kernels:
+        # First of all, what no quantization mends: else that is what the reader is told to try.
+        if kernel.node.op_type in _NEVER:
+            _refuse_operator(kernel)
     operations = [op for kernel in flow.kernels for op in _operations(to, kernel)]
     (output,) = flow.outputs
     if not to.output_scale:
@@ -57,6 +62,18 @@ def integer_program(model: onnx.ModelProto, flow: Dataflow) -> Program:
     )
 
 
+_NEVER = frozenset({"ConvTranspose", "Gather", "LSTM", "GRU", "RNN"})
+"""Layers with weights that have no integer form anywhere."""
+
+
+def _refuse_operator(kernel: Kernel) -> NoReturn:
+    known = ", ".join(sorted(_OPERATIONS))
+    raise ExportError(
+        f"The C runner has no {kernel.node.op_type} ({kernel.name!r}); it has {known}.",
+        hint="Choose an ONNX file, or a model of these operations.",
+    )
+
+
 def _operations(to: Builder, kernel: Kernel) -> list[Operation]:
     if kernel.node.op_type == "Sum" and len(kernel.inputs) == 1:
         # What sets a layer apart whose kernel computes floats.
@@ -68,11 +85,7 @@ def _operations(to: Builder, kernel: Kernel) -> list[Operation]:
         )
     build = _OPERATIONS.get(kernel.node.op_type) if not kernel.node.domain else None
     if build is None:
-        known = ", ".join(sorted(_OPERATIONS))
-        raise ExportError(
-            f"The C runner has no {kernel.node.op_type} ({kernel.name!r}); it has {known}.",
-            hint="Choose an ONNX file, or a model of these operations.",
-        )
+        _refuse_operator(kernel)
     for name in kernel.inputs:
         value = to.flow.values[name]
         if value.grid is None or value.width != 1:

@@ -428,6 +428,21 @@ def test_an_activation_function_is_refused_by_its_name():
         program_of(quantized(bundle.with_module(module)))
 
 
+def test_a_layer_without_an_integer_form_is_named_before_anything_else():
+    """Not the layer before it, whose result it reads: no quantization would mend that."""
+    bundle = tiny_bundle("lenet-5")
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.ConvTranspose2d(4, 2, 2, 2),
+        torch.nn.Flatten(),
+        torch.nn.Linear(1568, 4),
+    )
+    with pytest.raises(ExportError, match=r"has no ConvTranspose \('2'\)") as refused:
+        program_of(quantized(bundle.with_module(module)))
+    assert "Choose an ONNX file" in refused.value.hint
+
+
 def test_a_program_that_ends_is_noticed():
     bundle = quantized(tiny_bundle("mlp"))
     x = inputs_for(bundle, 2).numpy()

@@ -102,6 +102,38 @@ def test_a_sum_of_products_in_a_file_is_counted_alike():
     assert (cost.kind, cost.macs) == ("einsum", 6 * 8 * 5)
 
 
+def computed_sizes(operator="Abs"):
+    """Two products behind a reshape to the input's own sizes, which inference cannot follow."""
+    return graph(
+        [
+            node("Shape", "x", "sizes"),
+            node(operator, "sizes", "same"),
+            node("Reshape", "x same", "r"),
+            node("Transpose", "r", "t", perm=[0, 2, 1]),
+            node("MatMul", "r t", "p"),
+            node("MatMul", "p w"),
+        ],
+        (6, 8),
+        w=values(6, 5),
+    )
+
+
+@pytest.mark.parametrize("interface", [None, Interface("x")], ids=["declared", "told"])
+def test_sizes_that_inference_loses_are_those_of_a_run(interface):
+    model = computed_sizes()
+    by_hand = 6 * 8 * 6 + 6 * 6 * 5
+    _, macs, _ = graph_costs(model.SerializeToString(), interface, (6, 8))
+    assert (macs.value, macs.how) == (by_hand, "measured")
+    assert [c.macs for c in graph_layer_costs(model, interface, (6, 8))] == [6 * 8 * 6, 6 * 6 * 5]
+
+
+def test_sizes_that_neither_inference_nor_a_run_tells_make_an_estimate():
+    model = computed_sizes("Mystery")
+    model.graph.node[1].domain = "somebody"
+    model.opset_import.append(helper.make_opsetid("somebody", 1))
+    assert graph_costs(model.SerializeToString(), Interface("x"), (6, 8))[1].how == "estimated"
+
+
 def test_axes_of_an_ellipsis_are_broadcast_and_one_factor_multiplies_nothing():
     assert einsum_macs("...ij,...jk->...ik", [(7, 1, 2, 3), (5, 3, 4)]) == 7 * 5 * 2 * 3 * 4
     assert einsum_macs("ij->ji", [(3, 4)]) == 0

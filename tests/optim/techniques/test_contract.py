@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
 from optim.errors import CalibrationError, Cancelled, ConfigError
 from optim.export.deploy import onnx_bytes
 from optim.fields import Choice, Method, Models, PerLayer, Range, controls
 from optim.layers.channels import find_channels
+from optim.layers.graph import as_program
 from optim.layers.rewrite import norm_layers, weights_of
 from optim.layers.sketch import sketch
 from optim.measure.costs import static_costs
@@ -24,8 +26,12 @@ from optim.runtime.session import InferenceSession
 from optim.step import refusal
 from optim.techniques import TECHNIQUES, name_of
 from optim.techniques.importances import IMPORTANCES
+from optim.techniques.prune_weights import PruneWeights
+from optim.techniques.quantize import Quantize
+from optim.techniques.share_weights import ShareWeights
 from optim.whatif.sketches import weighed
 from tests.helpers import (
+    CLASSES,
     assert_unchanged,
     context_for,
     data_for,
@@ -393,3 +399,70 @@ def test_data_of_one_sample_a_class_is_enough(technique, step):
     context = context_for(bundle, data=data_for(bundle, train=4))
     applied = step.apply(bundle, context)
     assert torch.isfinite(outputs_of(applied.bundle, inputs_for(bundle))).all()
+
+
+class Upsampling(nn.Module):
+    """A small U: a transposed convolution between two others."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.up = nn.ConvTranspose2d(8, 6, 2, stride=2)
+        self.mix = nn.Conv2d(9, 8, 3, padding=1)
+        self.head = nn.Linear(8, len(CLASSES))
+
+    def forward(self, x):
+        up = self.up(self.norm(self.down(x)).relu())
+        return self.head(self.mix(torch.cat([x, up], 1)).relu().mean((2, 3)))
+
+
+@cache
+def upsampling(technique):
+    """Return a model as a technique meets it."""
+    torch.manual_seed(0)
+    bundle = tiny_bundle("resnet").with_program(as_program(Upsampling().eval()))
+    if technique not in BEFORE:
+        return bundle
+    return step_of(BEFORE[technique]).apply(bundle, context_for(bundle)).bundle
+
+
+WEIGHTS = [n for n in TECHNIQUES if n not in ("drop_blocks", "reestimate_batchnorm")]
+"""Techniques that change weights layer by layer."""
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_a_layer_that_cannot_be_treated_is_in_the_report(name):
+    """Without it, all layers seem quantized, or as sparse as asked for."""
+    given = upsampling(name)
+    applied = step_of(name).apply(given, context_for(given))
+    (entry,) = [entry for entry in applied.report.layers if entry.layer == "up"]
+    before, after = (b.module.get_parameter("up.weight") for b in (given, applied.bundle))
+    if name == "prune_channels":  # it follows the channels that it reads
+        assert before.shape[1] == after.shape[1]
+    else:
+        assert entry.touched == (not torch.equal(before, after))
+    assert entry.detail
+    assert {entry.layer for entry in applied.report.layers} >= {"down", "up", "mix", "head"}
+
+
+def test_how_many_layers_were_treated_counts_those_that_cannot_be():
+    def said(step):
+        given = upsampling(name_of(step))
+        return step.apply(given, context_for(given)).report.summary
+
+    assert said(Quantize(samples=32)).startswith("3 of 4 layers")
+    assert "in 3 of 4 layers set to zero" in said(PruneWeights(sparsity=0.5))
+    assert "in 3 of 4 layers set to zero" in said(step_of("prune_gradually"))
+    assert said(ShareWeights()).startswith("3 of 4 layers")
+
+
+@pytest.mark.parametrize("step", [Quantize, PruneWeights, ShareWeights])
+def test_settings_of_a_layer_that_cannot_be_treated_are_refused_with_the_reason(step):
+    given, value = upsampling(""), 0.5 if step is PruneWeights else 4
+    with pytest.raises(ConfigError, match="'up' cannot be set: transposed conv") as refused:
+        step(layers={"up": value}).apply(given, context_for(given))
+    assert refused.value.hint == "Layers that can be set: down, mix, head."
+    with pytest.raises(ConfigError, match="has no layer 'nowhere'") as refused:
+        step(layers={"nowhere": value}).apply(given, context_for(given))
+    assert refused.value.hint == "Layers that can be set: down, mix, head."

@@ -153,7 +153,7 @@ def test_settings_that_cannot_join_the_recipe_are_refused_with_the_reason(profil
     (find,) = [toggle for toggle in at.toggle if toggle.label == "Find and measure"]
     at = click(find.set_value(True).run(), "Use in the Lab")
     assert not at.exception
-    assert "must come before" in at.error[0].value
+    assert "Only one of 'Share weights' and 'Quantize'" in at.error[0].value
     assert recipe_of(at) == recipe
 
 
