@@ -197,25 +197,17 @@ class Training:
     def _compared(self, students: list[_Student]) -> list[_Student]:
         """Return students in the order in which they are to be trained to the end.
 
-        Short trainings say which is better, where there is time for that. How many there is time
-        for is known only once one was seen: what fits then is compared as well.
+        Short trainings say which is better, where there is time for that.
         """
-        places, began = self._places, self._session.time()
-        running = self._fitting(students, places * began)
-        if len(running) <= places:
+        places, time = self._places, self._session.time()
+        first = first_round([self._seconds_for(s.parent, 1) for s in students], places * time)
+        if len(first) <= places:
             return sorted(students, key=lambda s: self._epochs_for(s.parent) < _FEW)
-        compared, epochs = list(running), 1
+        running, epochs = [students[index] for index in first], 1
+        compared = running
         while len(running) > places:
             try:
                 self._round([(student, epochs) for student in running], STAGES["short"])
-                if epochs == 1:
-                    more = [student for student in students if student not in compared]
-                    spent = began - self._session.time()
-                    more = self._fitting(more, places * (began - 3 * spent))
-                    if more:
-                        self._round([(student, epochs) for student in more], STAGES["short"])
-                        compared += more
-                        running = compared
             except _TooSlowError:
                 break
             running = self._by_rank(running)
@@ -225,11 +217,6 @@ class Training:
             if needed / places > self._session.time() / 2:
                 break
         return self._by_rank(compared)
-
-    def _fitting(self, students: Sequence[_Student], seconds: float) -> list[_Student]:
-        """Return which of them there is time to compare by an epoch, see :func:`first_round`."""
-        epochs = [self._seconds_for(student.parent, 1) for student in students]
-        return [students[index] for index in first_round(epochs, seconds)]
 
     def _by_rank(self, students: Sequence[_Student]) -> list[_Student]:
         """Return those of which something came, the best first."""

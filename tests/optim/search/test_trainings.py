@@ -145,19 +145,6 @@ def test_where_a_cost_is_limited_the_mildest_plain_one_is_second():
     assert 2 not in [c.number for c in promising(every, free, 3)]
 
 
-def test_where_an_epoch_takes_less_than_was_thought_more_are_compared():
-    every = [
-        candidate(n, loss=4 + n, size=90 - 5 * n, macs=10 * 0.9**n, ratio=0.1 * n)
-        for n in range(1, 7)
-    ]
-    compared = []
-    for slower in (1.0, 0.4):
-        training = Trained(Searched(every, 75, slower=slower))
-        training.train_best()
-        compared.append({p for p, _, stage in training.did if stage == STAGES["short"]})
-    assert compared[0] < compared[1]
-
-
 def refitted(number, **figures):
     """Return a candidate that is another one's once both are trained."""
     found = candidate(number, **figures)
