@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "Figure", "times_text"]
+from optim.quantity import Quantity, format_value
+
+__all__ = ["FIGURES", "Figure", "figure_text", "times_text", "value_text"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class Figure:
     unit: str
     about: str
     verb: str = "takes"
+
+    @property
+    def word(self) -> str:
+        """The title within a sentence."""
+        return self.title if self.title in ("MACs", "RAM") else self.title.lower()
 
 
 FIGURES: dict[str, Figure] = {
@@ -43,6 +50,30 @@ FIGURES: dict[str, Figure] = {
     "training": Figure("Training time", "s", "Seconds of training that led to it."),
 }
 """Figures by name."""
+
+
+def value_text(figure: str, value: float) -> str:
+    """Return a value as it stands beside the title of its figure, which is not said again.
+
+    Example:
+        >>> value_text("macs", 2e6), value_text("params", 802), value_text("bytes", 4e4)
+        ('2.00 M', '802', '40.0 kB')
+    """
+    text = format_value(value, FIGURES[figure].unit)
+    return text.removesuffix(f" {FIGURES[figure].title}")
+
+
+def figure_text(figure: str, value: Quantity | str) -> str:
+    """Return a figure as it stands alone in a sentence: what it is, unless its unit says so.
+
+    Example:
+        >>> figure_text("bytes", "40 kB"), figure_text("params", "802"), figure_text("ram", "8 kB")
+        ('40 kB', '802 parameters', 'RAM 8 kB')
+    """
+    if figure in ("bytes", "macs"):
+        return str(value)
+    word = FIGURES[figure].word
+    return f"{value} {word}" if figure == "params" else f"{word} {value}"
 
 
 def times_text(count: int) -> str:
