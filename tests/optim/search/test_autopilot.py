@@ -141,6 +141,7 @@ def test_its_files_are_the_answer_the_recipes_of_the_front_and_the_model(found, 
     front = json.loads(files["search.json"])["front"]
     assert {f"front-{number}.yaml" for number in front} < set(files)
     assert front == [c.number for c in answer.front]
+    (tmp_path / "search.json").write_text('{"files": ["model.opack", "front-999.yaml"]}')
     for stale in ("model.opack", "front-999.yaml"):
         (tmp_path / stale).write_bytes(b"of an earlier search")
     save(tmp_path, answer, asked, autopilot.session.story)
