@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from optim.quantity import Quantity, format_value
 
-__all__ = ["FIGURES", "Figure", "figure_text", "times_text", "value_text"]
+__all__ = ["FIGURES", "Figure", "earlier_text", "figure_text", "times_text", "value_text"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,18 @@ def figure_text(figure: str, value: Quantity | str) -> str:
         return str(value)
     word = FIGURES[figure].word
     return f"{value} {word}" if figure == "params" else f"{word} {value}"
+
+
+def earlier_text(count: int, what: str) -> str:
+    """Say that what earlier searches found is tried first.
+
+    Example:
+        >>> earlier_text(1, "network"), earlier_text(3, "recipe")  # doctest: +NORMALIZE_WHITESPACE
+        ('1 network of earlier searches is tried first.',
+         '3 recipes of earlier searches are tried first.')
+    """
+    many = f"1 {what} of earlier searches is" if count == 1 else ""
+    return f"{many or f'{count} {what}s of earlier searches are'} tried first."
 
 
 def times_text(count: int) -> str:

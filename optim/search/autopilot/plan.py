@@ -106,8 +106,8 @@ class Autopilot:
 
     def _run(self) -> Answer:
         session = self.session
-        recipes = recipes_of(session)
         _introduce(session)
+        recipes = recipes_of(session)
         if impossible := _impossible(session, recipes):
             session.say(impossible)
             return impossible_answer(session, impossible)

@@ -239,8 +239,9 @@ class Trying:
         kept = self._session.points.candidates()
         early = sum(not c.is_whole for c in kept)
         pace = 60 * count / seconds if seconds > 0 else 0.0
+        were = "was" if early == 1 else "were"
         self._session.say(
             f"{count} recipes in {format_value(seconds, 's')}, {pace:.0f} a minute; {early} of "
-            f"{len(kept)} were not looked at on all samples, because that could change nothing. "
+            f"{len(kept)} {were} not looked at on all samples, because that could change nothing. "
             f"{self._session.best_so_far()}"
         )

@@ -232,6 +232,7 @@ def test_a_space_of_one_point_is_one_candidate(pilot):
     assert autopilot.session.points.space.count() == 1
     tried = [c for c in answer.candidates if c.stage == "without training"]
     assert len(tried) == 1
+    assert not any("a minute" in one["text"] for one in autopilot.session.story)
     assert answer.chosen is not None
 
 
