@@ -109,6 +109,7 @@ _KINDS = {
 }
 """What may be written, by the unit of a figure."""
 
+_NO_SHARE = ", and no share: there is no original"
 _AMOUNT = re.compile(r"(?P<number>[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)\s*(?P<unit>[^\W\d]*)", re.I)
 
 
@@ -225,13 +226,13 @@ def numbers(**given: tuple[str, str | None]) -> dict[str, float]:
         ConfigError: If one is no number.
     """
     return {
-        figure: amount(figure, option, text, "and no share: there is no original")
+        figure: amount(figure, option, text, _NO_SHARE if "%" in text else "")
         for figure, (option, text) in given.items()
         if text is not None
     }
 
 
-def amount(figure: str, option: str, text: str, also: str = "or a share as in 10%") -> float:
+def amount(figure: str, option: str, text: str, also: str = ", or a share as in 10%") -> float:
     """Return a number with a unit of its figure, in the figure's own unit.
 
     Args:
@@ -253,8 +254,7 @@ def amount(figure: str, option: str, text: str, also: str = "or a share as in 10
     value = float(found["number"]) * factor if found and factor else math.inf
     if not math.isfinite(value):
         raise ConfigError(
-            f"{option} must be a number of {kind.what}, as in {kind.examples}, {also}: "
-            f"got {text!r}.",
+            f"{option} must be a number of {kind.what}, as in {kind.examples}{also}: got {text!r}.",
             field=figure,
         )
     return value
