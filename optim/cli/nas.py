@@ -20,6 +20,7 @@ from optim.cli._searching import (
     front_rows,
     narrowed,
     numbers,
+    seconds_of,
     tell,
     watched,
 )
@@ -54,7 +55,7 @@ def nas(
     max_macs: Annotated[str | None, typer.Option(help="Most multiply-accumulates: 2M.")] = None,
     max_params: Annotated[str | None, typer.Option(help="Most parameters.")] = None,
     max_training_s: Annotated[
-        str | None, typer.Option(help="Longest training of the network, in seconds.")
+        str | None, typer.Option(help="Longest training of the network: 90 seconds, or 2min.")
     ] = None,
     weigh_training: Annotated[
         bool,
@@ -107,17 +108,11 @@ def nas(
 ) -> None:
     """Find an architecture that keeps limits, trained, and its verified file.
 
-    What was tried and trained is kept: called again after it was interrupted, the search goes on.
-    Exit code 1: no network that was found keeps all limits; the closest one is written.
+    Ctrl-C has the search take what it has; once more stops it. What was tried and trained is kept:
+    called again, the search goes on. Exit code 1: no network that was found keeps all limits; the
+    closest one is written.
     """
-    import torch
-
-    from optim.processes import available_cores
-    from optim.runs.store import store_url
-    from optim.search.nas.answer import answer_json, save
     from optim.search.nas.asked import Asked
-    from optim.search.nas.plan import ArchitectureSearch
-    from optim.search.study import studies_url
 
     limits = numbers(
         bytes=("--max-bytes", max_bytes),
@@ -135,7 +130,7 @@ def nas(
         space,
         data,
         limits,
-        seconds=60 * minutes,
+        seconds=seconds_of(minutes),
         device=device,
         precision=precision,
         epochs=epochs,
@@ -144,13 +139,22 @@ def nas(
         screen=screen,
         weighs_training=weigh_training,
         also=tuple(also or ()),
-        only=dict(map(narrowed, only or ())),
+        only=dict(narrowed(text, "width=8,16") for text in only or ()),
         seeds=seeds,
         study=study,
         seed=seed,
     )
     if out is not None:
         check_written(own_files(out), files_of(data))
+    # What torch needs seconds for comes after all that can be refused.
+    import torch
+
+    from optim.processes import available_cores
+    from optim.runs.store import store_url
+    from optim.search.nas.answer import answer_json, save
+    from optim.search.nas.plan import ArchitectureSearch
+    from optim.search.study import studies_url
+
     torch.set_num_threads(available_cores())
     with watched(asked.name, to_stderr=as_json) as watch:
         search = ArchitectureSearch(
@@ -162,7 +166,7 @@ def nas(
         answer = search.run()
     found = answer_json(answer, asked, search.session.state())
     if out is not None:
-        save(out, answer, found)
+        found = save(out, answer, found)
     tell(found, _print, as_json=as_json)
 
 

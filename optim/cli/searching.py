@@ -20,6 +20,7 @@ from optim.cli._searching import (
     executor_of,
     front_rows,
     narrowed,
+    seconds_of,
     tell,
     watched,
 )
@@ -91,18 +92,12 @@ def search(
 ) -> None:
     """Find a recipe that keeps limits within a budget of time, and its verified file.
 
-    What was tried is kept: called again after it was interrupted, the search goes on. Exit code 1:
-    no recipe that was found keeps all limits; the closest one is written.
+    Costs may be shares of the original's, as in 50%. Ctrl-C has the search take what it has; once
+    more stops it. What was tried is kept: called again, the search goes on. Exit code 1: no recipe
+    that was found keeps all limits; the closest one is written.
     """
-    import torch
-
-    from optim.processes import available_cores
     from optim.recipe import Recipe
-    from optim.runs.store import store_url
-    from optim.search.autopilot.answer import answer_json, save
     from optim.search.autopilot.asked import Asked
-    from optim.search.autopilot.plan import Autopilot
-    from optim.search.study import studies_url
 
     limits = bounds(
         bytes=("--max-bytes", max_bytes),
@@ -118,17 +113,26 @@ def search(
     asked = Asked(
         Recipe(model, data, seed=seed),
         limits,
-        seconds=60 * minutes,
+        seconds=seconds_of(minutes),
         bytes_of=bytes_of,
         device=device,
         sampler=sampler,
         trains=training,
         reuses=stored,
         study=study,
-        only=dict(map(narrowed, only or ())),
+        only=dict(narrowed(text, "quantize.weight_bits=4,8") for text in only or ()),
     )
     if out is not None:
         check_written(own_files(out), files_of(model, data))
+    # What torch needs seconds for comes after all that can be refused.
+    import torch
+
+    from optim.processes import available_cores
+    from optim.runs.store import store_url
+    from optim.search.autopilot.answer import answer_json, save
+    from optim.search.autopilot.plan import Autopilot
+    from optim.search.study import studies_url
+
     torch.set_num_threads(available_cores())
     with watched(asked.name, to_stderr=as_json) as watch:
         autopilot = Autopilot(
@@ -139,9 +143,7 @@ def search(
         )
         answer = autopilot.run()
     story = autopilot.session.story
-    if out is not None:
-        save(out, answer, asked, story)
-    found = answer_json(answer, asked, story)
+    found = answer_json(answer, asked, story) if out is None else save(out, answer, asked, story)
     tell(found, _print, as_json=as_json)
 
 

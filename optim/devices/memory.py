@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from optim.devices.law import Imputation, Origin
+from optim.devices.profile import DeviceProfile
 from optim.devices.workload import BYTES, TASKS, Numbers, Workload, numbers_of, precision_of
 from optim.quantity import How, Quantity
 from optim.storage import write_atomic
@@ -37,11 +38,13 @@ __all__ = [
     "MemoryEstimate",
     "MemoryLaw",
     "columns_of",
+    "is_interpreted",
     "levels_of",
     "memory_interval_names",
     "predict_memory",
     "runtime_memory",
     "shipped_memory_law",
+    "tells_peak",
 ]
 
 MEMORY_CONSTANTS = Path(__file__).resolve().parent / "memory.npz"
@@ -213,6 +216,27 @@ def predict_memory(
         None if origin is None else MemoryEstimate(_peak(row, float(middle), origin, law), origin)
         for row, middle, origin in zip(rows, log_bytes, origins, strict=True)
     ]
+
+
+def is_interpreted(device_class: str) -> bool:
+    """Whether peaks of a class of devices follow from what an interpreter keeps.
+
+    Those are microcontrollers and processors; of others only what was published tells.
+
+    Example:
+        >>> is_interpreted("mcu"), is_interpreted("laptop_cpu"), is_interpreted("cloud_gpu")
+        (True, True, False)
+    """
+    return device_class.startswith("mcu") or device_class == "sbc" or device_class.endswith("_cpu")
+
+
+def tells_peak(profile: DeviceProfile) -> bool:
+    """Whether the peak of memory on a device is told of any network at all."""
+    if is_interpreted(profile.device_class):
+        return True
+    asked = Workload(device=profile.measured_as or "", device_class=profile.device_class, macs=1e6)
+    (found,) = predict_memory([asked])
+    return found is not None
 
 
 def runtime_memory(

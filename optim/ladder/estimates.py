@@ -11,7 +11,12 @@ from __future__ import annotations
 import math
 
 from optim.devices.energy import EnergyEstimate, energy_of
-from optim.devices.memory import Interpreter, predict_memory, runtime_memory
+from optim.devices.memory import (
+    Interpreter,
+    is_interpreted,
+    predict_memory,
+    runtime_memory,
+)
 from optim.devices.parts import Roofline, precision_of
 from optim.devices.predict import LatencyEstimate, latency_on, peak_share, workload_of
 from optim.devices.profile import DeviceProfile, Precision, Runtime
@@ -105,7 +110,7 @@ def memory_on(
     what an interpreter keeps is added to weights and arena. None where neither speaks.
     """
     is_micro = profile.device_class.startswith("mcu")
-    if is_micro or profile.device_class == "sbc" or profile.device_class.endswith("_cpu"):
+    if is_interpreted(profile.device_class):
         if footprint.arena is None:
             return None, "what activations take is not known before it runs"
         stays = is_micro and bool(profile.flash_bytes)

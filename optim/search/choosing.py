@@ -84,7 +84,8 @@ class Closest:
         """What failed, by how much, and what to relax."""
         missed = " ".join(miss.text for miss in self.misses)
         ways = [
-            f"{FIGURES[name].title.lower()} up to {format_at_least(value, FIGURES[name].unit)}"
+            f"{FIGURES[name].word} up to "
+            f"{format_at_least(value, FIGURES[name].unit).removesuffix(' MACs')}"
             for name, value in self.relaxations.items()
         ]
         return f"{missed} What would do: allow {', or '.join(ways)}." if ways else missed

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FIGURES", "Figure", "times_text"]
+from optim.quantity import Quantity, format_value
+
+__all__ = ["FIGURES", "Figure", "earlier_text", "figure_text", "times_text", "value_text"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class Figure:
     unit: str
     about: str
     verb: str = "takes"
+
+    @property
+    def word(self) -> str:
+        """The title within a sentence."""
+        return self.title if self.title in ("MACs", "RAM") else self.title.lower()
 
 
 FIGURES: dict[str, Figure] = {
@@ -43,6 +50,42 @@ FIGURES: dict[str, Figure] = {
     "training": Figure("Training time", "s", "Seconds of training that led to it."),
 }
 """Figures by name."""
+
+
+def value_text(figure: str, value: float) -> str:
+    """Return a value as it stands beside the title of its figure, which is not said again.
+
+    Example:
+        >>> value_text("macs", 2e6), value_text("params", 802), value_text("bytes", 4e4)
+        ('2.00 M', '802', '40.0 kB')
+    """
+    text = format_value(value, FIGURES[figure].unit)
+    return text.removesuffix(f" {FIGURES[figure].title}")
+
+
+def figure_text(figure: str, value: Quantity | str) -> str:
+    """Return a figure as it stands alone in a sentence: what it is, unless its unit says so.
+
+    Example:
+        >>> figure_text("bytes", "40 kB"), figure_text("params", "802"), figure_text("ram", "8 kB")
+        ('40 kB', '802 parameters', 'RAM 8 kB')
+    """
+    if figure in ("bytes", "macs"):
+        return str(value)
+    word = FIGURES[figure].word
+    return f"{value} {word}" if figure == "params" else f"{word} {value}"
+
+
+def earlier_text(count: int, what: str) -> str:
+    """Say that what earlier searches found is tried first.
+
+    Example:
+        >>> earlier_text(1, "network"), earlier_text(3, "recipe")  # doctest: +NORMALIZE_WHITESPACE
+        ('1 network of earlier searches is tried first.',
+         '3 recipes of earlier searches are tried first.')
+    """
+    many = f"1 {what} of earlier searches is" if count == 1 else ""
+    return f"{many or f'{count} {what}s of earlier searches are'} tried first."
 
 
 def times_text(count: int) -> str:

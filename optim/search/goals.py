@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from optim.errors import ConfigError
-from optim.quantity import Quantity, format_value
-from optim.search.figures import FIGURES
+from optim.quantity import Quantity
+from optim.search.figures import FIGURES, figure_text, value_text
 
 __all__ = ["BYTES_OF", "Goals", "Limit", "Miss"]
 
@@ -63,9 +63,9 @@ class Limit:
     @property
     def text(self) -> str:
         """The limit for a reader: ``Size at most 40 kB``."""
-        figure = FIGURES[self.figure]
-        most = format_value(self.most, figure.unit)
-        return f"{figure.title} at most {most}{'' if self.is_asked else ', all the device has'}"
+        most = value_text(self.figure, self.most)
+        whose = "" if self.is_asked else ", all the device has"
+        return f"{FIGURES[self.figure].title} at most {most}{whose}"
 
     def over(self, value: float) -> float:
         """Return how much larger a value is, as a share of the limit; not above 0 if it is kept."""
@@ -88,12 +88,15 @@ class Miss:
     @property
     def text(self) -> str:
         """What is missed, and by how much, in one sentence."""
-        figure = FIGURES[self.limit.figure]
-        allowed = format_value(self.limit.most, figure.unit)
+        name = self.limit.figure
+        figure = FIGURES[name]
+        allowed = value_text(name, self.limit.most)
         if self.value is None:
-            return f"{figure.title} is not known; {allowed} allowed."
-        much = format_value(self.value.value - self.limit.most, figure.unit)
-        return f"It {figure.verb} {self.value}; {allowed} allowed, {much} too much."
+            are = "are" if figure.title.endswith("s") else "is"
+            return f"{figure.title} {are} not known; {allowed} allowed."
+        much = value_text(name, self.value.value - self.limit.most)
+        has = figure_text(name, self.value) if name == "params" else str(self.value)
+        return f"It {figure.verb} {has}; {allowed} allowed, {much} too much."
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""

@@ -58,12 +58,17 @@ def test_limits_out_of_reach_are_refused_at_once_and_said(optim):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--max-bytes", "10%"), "must be a number, with a unit"),
+        (("--max-bytes", "10%"), "and no share: there is no original: got '10%'"),
+        (("--max-ms", "5m", "--device", "cortex-m4"), "--max-ms must be a number of milliseconds"),
+        (("--max-training-s", "1kB"), "--max-training-s must be a number of seconds"),
+        (("--device", "here"), "has no device 'here'"),
+        (("--only", "foo"), "--only must be written as width=8,16"),
+        (("--parallel", "-1"), "--parallel must be from 0 to 64"),
         (("--max-ms", "1"), "none is named"),
         (("--sampler", "magic"), "sampler must be one of"),
         (("--screen", "magic"), "screen must be one of"),
         (("--only", "colour=3"), "no dimension"),
-        (("--minutes", "0"), "budget must be more than 0"),
+        (("--minutes", "-3"), "--minutes must be more than 0 and at most 10,080, a week: got -3."),
     ],
 )
 def test_unusable_input_is_a_sentence_and_code_2(optim, arguments, message):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,15 @@ from optim.search.autopilot.asked import Asked
 from optim.search.autopilot.words import costs_text
 from optim.search.candidate import Candidate
 from optim.search.choosing import chosen, closest_miss, front_of, knee_of
-from optim.search.found import candidate_row, write_files
+from optim.search.found import answer_bytes, candidate_row, write_files
 from optim.search.goals import Goals
 
 if TYPE_CHECKING:
     from optim.search.autopilot.ending import Answer
 
 __all__ = ["answer_json", "files_of", "save", "state_of"]
+
+_ANSWER = "search.json"
 
 
 def state_of(
@@ -95,13 +96,30 @@ def answer_json(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]
         "closest": answer.closest.to_json() if answer.closest else None,
         "tests": {str(number): value.shown() for number, value in answer.tests.items()},
         "verification": delivered.verification.to_json() if delivered else None,
+        "files": sorted((_ANSWER, *_made(answer))),
+        "earlier": [],
     }
 
 
 def files_of(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
     """Return the files of a finished search by name: answer, recipes of the front, the file."""
-    found = answer_json(answer, asked, story)
-    files = {"search.json": (json.dumps(found, indent=1) + "\n").encode()}
+    return {_ANSWER: answer_bytes(answer_json(answer, asked, story)), **_made(answer)}
+
+
+def save(
+    folder: Path, answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Write the files of a finished search into a folder; return the answer as it was written.
+
+    Raises:
+        ExportError: If the folder cannot be written.
+    """
+    return write_files(folder, files_of(answer, asked, story))
+
+
+def _made(answer: Answer) -> dict[str, bytes]:
+    """Return the files of what was found by name: recipes of the front, the one taken, its file."""
+    files = {}
     for candidate in answer.front:
         recipe = Recipe.from_json(candidate.made["recipe"])
         files[f"front-{candidate.number}.yaml"] = recipe.to_yaml().encode()
@@ -110,15 +128,6 @@ def files_of(answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]) -
     if answer.delivery is not None:
         files[f"model{answer.delivery.suffix}"] = answer.delivery.data
     return files
-
-
-def save(folder: Path, answer: Answer, asked: Asked, story: Sequence[Mapping[str, Any]]) -> Path:
-    """Write the files of a finished search into a folder.
-
-    Raises:
-        ExportError: If the folder cannot be written.
-    """
-    return write_files(folder, files_of(answer, asked, story))
 
 
 def _row(candidate: Candidate, goals: Goals) -> dict[str, Any]:

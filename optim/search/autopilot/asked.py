@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -10,13 +10,14 @@ from optim.errors import ConfigError
 from optim.hashing import digest
 from optim.quantity import Quantity
 from optim.recipe import Recipe
+from optim.search.autopilot.recipes import checked_only
 from optim.search.budget import checked_seconds
 from optim.search.figures import FIGURES
 from optim.search.goals import BYTES_OF, Goals, Limit
 from optim.search.plain import checked_fields
 from optim.search.samplers import DEFAULT_SAMPLER, SAMPLERS
 from optim.search.space import Scalar
-from optim.search.target import HERE, device_named, memory_limits
+from optim.search.target import HERE, device_named, memory_limits, title_of, told_of
 
 __all__ = ["Asked", "checked_limit", "goals_of"]
 
@@ -66,15 +67,11 @@ class Asked:
                 f"bytes_of must be one of {', '.join(BYTES_OF)}: got {self.bytes_of!r}.",
                 field="bytes_of",
             )
-        if self.device == HERE:
-            for figure in set(self.limits) & set(_DEVICE) - {"latency"}:
-                raise ConfigError(
-                    f"{FIGURES[figure].title} of this computer is not measured; latency is.",
-                    hint="Name a device of the catalogue.",
-                    field=figure,
-                )
-        elif self.device:
+        for figure in (name for name in _DEVICE if name in self.limits):
+            _check_device(self.device, figure)
+        if self.device != HERE and self.device:
             device_named(self.device)
+        checked_only(self.only)
         if self.sampler not in SAMPLERS:
             raise ConfigError(
                 f"sampler must be one of {', '.join(SAMPLERS)}: got {self.sampler!r}.",
@@ -152,18 +149,27 @@ def checked_limit(figure: str, bound: Bound) -> Bound:
     return bound
 
 
-def goals_of(asked: Asked, original: Mapping[str, Quantity]) -> Goals:
+def goals_of(
+    asked: Asked,
+    original: Mapping[str, Quantity],
+    also: Callable[[], Collection[str]] = tuple,
+) -> Goals:
     """Return the goals of a search, shares of the original's figures worked out.
 
     Args:
         asked: What is asked for.
         original: Figures of the original.
+        also: Returns the figures that are known of what can be made of it; called only where one
+            is limited that the original does not have.
 
     Raises:
-        ConfigError: If a share is asked of a figure that is not known.
+        ConfigError: If a figure of the device is limited that is not known of such a model, or a
+            share is asked of one that is not known of the original.
     """
     limits = []
     for figure, bound in asked.limits.items():
+        if figure in _DEVICE and figure not in original and figure not in also():
+            raise _not_known(figure, asked.device, "this model")
         share = _share(figure, bound)
         if share is None:
             limits.append(Limit(figure, float(bound)))
@@ -177,14 +183,6 @@ def goals_of(asked: Asked, original: Mapping[str, Quantity]) -> Goals:
                 field=figure,
             )
     wanted = [limit.figure for limit in limits]
-    if any(name in _DEVICE for name in wanted) and not asked.device:
-        name = next(name for name in wanted if name in _DEVICE)
-        raise ConfigError(
-            f"{FIGURES[name].title} is that of a device, and none is named.",
-            hint="Name one of the catalogue, which optim devices list shows; or here, for the "
-            "latency of this computer.",
-            field="device",
-        )
     costs = ["bytes", *(name for name in wanted if name not in ("loss", "bytes", "training"))]
     if asked.device and "latency" not in costs and "latency" in original:
         costs.append("latency")
@@ -194,6 +192,39 @@ def goals_of(asked: Asked, original: Mapping[str, Quantity]) -> Goals:
         unknown = {"flash", "ram"} - original.keys()
         limits += memory_limits(asked.device, {*wanted, *unknown})
     return Goals(("loss", *costs), tuple(limits), asked.bytes_of, asked.device)
+
+
+def _check_device(device: str, figure: str) -> None:
+    """Refuse a limit of a figure of a device that none is named for, or that it cannot tell.
+
+    Raises:
+        ConfigError: In both cases.
+    """
+    title = FIGURES[figure].title
+    if not device:
+        raise ConfigError(
+            f"{title} is that of a device, and none is named.",
+            hint="Name one of the catalogue, which optim devices list shows; or here, for the "
+            "latency of this computer.",
+            field="device",
+        )
+    if figure in told_of(device):
+        return
+    if device == HERE:
+        raise ConfigError(
+            f"{title} of this computer is not measured; latency is.",
+            hint="Name a device of the catalogue.",
+            field=figure,
+        )
+    raise _not_known(figure, device, "a network")
+
+
+def _not_known(figure: str, device: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"{FIGURES[figure].title} of {what} on {title_of(device)} is not known.",
+        hint="Limit another figure, or choose another device.",
+        field=figure,
+    )
 
 
 def _share(figure: str, bound: Bound) -> float | None:

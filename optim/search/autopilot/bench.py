@@ -9,7 +9,7 @@ on the samples seen so far.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from optim.search.target import HERE
 from optim.sensitivity.analysis import weight_bytes
 from optim.step import Step
 from optim.subject import Subject
+from optim.techniques.quantize import Quantize
 from optim.whatif.engine import Engine, Prepared, Workbench
 
 __all__ = ["Bench"]
@@ -106,6 +107,18 @@ class Bench:
         return quality_of(self.baseline, self.subject.bundle.task).main
 
     # --- costs ------------------------------------------------------------------------------
+
+    def told_with_eight_bits(self, goals: Goals) -> Collection[str]:
+        """Return which figures of the goals' device are known of the model with eight bits.
+
+        Some devices have kernels for nothing else, so that of the original nothing is known.
+        """
+        recipe = self.base.with_step(Quantize())
+        try:
+            bundle = self.bench.outline(recipe).bundle
+            return device_figures(bundle, goals, _file(bundle, recipe), self.sample).keys()
+        except OptimError:
+            return ()
 
     def outline(
         self,

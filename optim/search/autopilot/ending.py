@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from optim.errors import Cancelled, OptimError
 from optim.export.deliver import Delivery, deliver
@@ -15,6 +16,7 @@ from optim.search.autopilot.session import STAGES, Session, recipe_of
 from optim.search.autopilot.words import costs_text
 from optim.search.candidate import Candidate
 from optim.search.choosing import Closest, chosen, closest_miss, front_of
+from optim.search.delivering import Delivered, deliver_best, nothing_text
 from optim.search.goals import Goals
 from optim.search.loss import loss_of
 
@@ -32,7 +34,7 @@ class Answer:
         goals: What was asked for, shares worked out.
         original: Figures of the original.
         original_quality: Its figure of quality; None where it compares with itself.
-        candidates: All that was kept, oldest first.
+        candidates: All that was kept, oldest first; with the sizes of the files that were written.
         chosen: The one to take: it keeps all limits, and its file is verified; else None.
         closest: What came closest where none keeps all limits.
         impossible: Why no recipe can keep the limits; empty if that is not known.
@@ -121,44 +123,22 @@ def _for_the_file(session: Session) -> float:
 
 def impossible_answer(session: Session, why: str) -> Answer:
     """Return the answer of a search whose limits are out of reach."""
-    return _answer(session, impossible=why, ended="The limits are out of reach.")
+    return _answer(session, Delivered(), impossible=why, ended="The limits are out of reach.")
 
 
 def finish(session: Session, ended: str) -> Answer:
     """Write and verify the file of the best, and measure the front on test samples once."""
-    delivery, best, closest = _delivered(session)
+    found = deliver_best(
+        session.candidates, session.goals, chosen, partial(_deliver, session), session.say
+    )
     session.begin("measuring the front on test samples")
-    tests = _tests(session, best or (closest.candidate if closest else None))
-    session.say(_conclusion(session.goals, best, closest))
-    return _answer(session, best=best, closest=closest, tests=tests, delivery=delivery, ended=ended)
-
-
-def _delivered(session: Session) -> tuple[Delivery | None, Candidate | None, Closest | None]:
-    """Return the first file that is verified, of the best on; a file that is not is passed over."""
-    refused: set[int] = set()
-    while True:
-        left = [c for c in session.candidates if c.number not in refused]
-        best = chosen(left, session.goals)
-        closest = None if best else closest_miss(left, session.goals)
-        taken = best or (closest.candidate if closest else None)
-        if taken is None:
-            return None, None, None
-        session.begin("writing and verifying the file")
-        try:
-            delivery = _deliver(session, taken)
-        except OptimError as error:
-            session.say(f"The file of {taken.title!r} was refused. {error}")
-            refused.add(taken.number)
-            continue
-        limit = session.goals.limit("bytes") if best and session.goals.bytes_of == "onnx" else None
-        size = delivery.verification.size
-        if limit is None or limit.over(size.value) <= 0:
-            return delivery, best, closest
-        session.say(f"The file of {taken.title!r} has {size}, over the limit.")
-        refused.add(taken.number)
+    tests = _tests(session, found.taken)
+    session.say(_conclusion(session, found))
+    return _answer(session, found, tests=tests, ended=ended)
 
 
 def _deliver(session: Session, candidate: Candidate) -> Delivery:
+    session.begin("writing and verifying the file")
     recipe, subject = recipe_of(candidate), session.bench.subject
     target = "onnx" if session.goals.bytes_of in ("onnx", "dense", "bit_width") else "packed"
     return deliver(
@@ -193,24 +173,23 @@ def _tests(session: Session, taken: Candidate | None) -> dict[int, Quantity]:
     return found
 
 
-def _conclusion(goals: Goals, best: Candidate | None, closest: Closest | None) -> str:
+def _conclusion(session: Session, found: Delivered) -> str:
+    goals, best, closest = session.goals, found.best, found.closest
     if best is not None:
         unsure = goals.misses(best.figures, certainly=True)
         words = " Its interval reaches beyond a limit: more samples could tell." if unsure else ""
         return f"Taken: {best.title}; {costs_text(best.figures, goals)}.{words}"
     if closest is not None:
         return f"No candidate keeps all limits. Closest: {closest.candidate.title}. {closest.text}"
-    return "No candidate could be measured within the budget."
+    return nothing_text(session.candidates, goals, found.refused)
 
 
 def _answer(
     session: Session,
+    found: Delivered,
     *,
-    best: Candidate | None = None,
-    closest: Closest | None = None,
     impossible: str = "",
     tests: Mapping[int, Quantity] | None = None,
-    delivery: Delivery | None = None,
     ended: str = "",
 ) -> Answer:
     session.publish(at_once=True)
@@ -218,12 +197,12 @@ def _answer(
         goals=session.goals,
         original=session.original,
         original_quality=session.original_quality,
-        candidates=tuple(session.candidates),
-        chosen=best,
-        closest=closest,
+        candidates=tuple(found.written.get(c.number, c) for c in session.candidates),
+        chosen=found.best,
+        closest=found.closest,
         impossible=impossible,
         tests=tests or {},
-        delivery=delivery,
+        delivery=found.delivery,
         spent_s=session.budget.spent,
         ended=ended,
     )

@@ -36,11 +36,11 @@ from optim.search.autopilot.session import Session
 from optim.search.autopilot.training import Training
 from optim.search.autopilot.trying import Trying
 from optim.search.executor import Executor
-from optim.search.figures import FIGURES
+from optim.search.figures import FIGURES, figure_text
 from optim.search.goals import Limit
 from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
-from optim.search.target import HERE, title_of
+from optim.search.target import HERE, taken_text
 from optim.search.watch import Watch
 from optim.sensitivity.trials import techniques
 
@@ -111,6 +111,8 @@ class Autopilot:
         if impossible := _impossible(session, recipes):
             session.say(impossible)
             return impossible_answer(session, impossible)
+        session.judge_original()
+        _tell_quality(session)
         session.open_studies(recipes)
         _check_budget(session)
         try:
@@ -148,19 +150,12 @@ def _search(session: Session, recipes: Recipes) -> None:
 
 
 def _introduce(session: Session) -> None:
-    subject = session.bench.subject
     costs = [
-        str(session.original[name])
-        if name in ("bytes", "macs", "params")
-        else f"{FIGURES[name].title.lower()} {session.original[name]}"
+        figure_text(name, session.original[name])
         for name in session.goals.costs
         if name in session.original
     ]
-    if session.original_quality is not None:
-        costs.append(f"{session.bench.primary} {session.original_quality}")
-    n = len(session.bench.bench.samples)
-    part = "validation" if subject.part == "validation" else "unsplit"
-    session.say(f"{subject.bundle.name} on {n:,} {part} samples: {', '.join(costs)}.")
+    session.say(f"{session.bench.subject.bundle.name}: {', '.join(costs)}.")
     if session.goals.limits:
         session.say(f"Limits: {'; '.join(limit.text for limit in session.goals.limits)}.")
     if not session.goals.asked:
@@ -173,8 +168,17 @@ def _introduce(session: Session) -> None:
         session.say(
             "Latency is measured on this computer."
             if session.asked.device == HERE
-            else f"The device is {title_of(session.asked.device)}."
+            else f"The device is {taken_text(session.asked.device)}."
         )
+
+
+def _tell_quality(session: Session) -> None:
+    n = len(session.bench.bench.samples)
+    part = "validation" if session.bench.subject.part == "validation" else "unsplit"
+    what = f"Recipes are compared on {n:,} {part} samples"
+    quality = session.original_quality
+    primary = session.bench.primary
+    session.say(f"{what}." if quality is None else f"{what}; the original has {primary} {quality}.")
 
 
 def recipes_of(session: Session) -> Recipes:
@@ -199,11 +203,11 @@ def _impossible(session: Session, recipes: Recipes) -> str:
     for limit in session.goals.limits:
         if limit.figure not in ("bytes", "macs", "params"):
             continue
-        least = _least(session, recipes, limit)
+        least, figure = _least(session, recipes, limit), FIGURES[limit.figure]
         if limit.most < _SURELY * least:
             reasons.append(
                 f"{limit.text} is out of reach: the strongest settings of all techniques together "
-                f"leave {format_value(least, FIGURES[limit.figure].unit)}."
+                f"leave {figure_text(limit.figure, format_value(least, figure.unit))}."
             )
     return " ".join(reasons)
 

@@ -22,7 +22,7 @@ from optim.sensitivity.trials import everywhere, layers_field
 from optim.step import Step, refusal
 from optim.techniques import TECHNIQUES
 
-__all__ = ["LAYERS", "OWN", "Recipes", "recipes_for", "refined"]
+__all__ = ["LAYERS", "OWN", "Recipes", "checked_only", "recipes_for", "refined"]
 
 LAYERS = "layers"
 """Last part of the dimension that says whether layers get settings of their own."""
@@ -112,6 +112,48 @@ class Recipes:
                 if name in self.space and value in self.space[name].values
             }
         return self.space.clean(values)
+
+
+def checked_only(only: Mapping[str, Sequence[Scalar]]) -> Mapping[str, Sequence[Scalar]]:
+    """Return what narrows the space, if there are such fields of techniques, and such values.
+
+    Whether they are in the space of a certain model is told when that is made.
+
+    Raises:
+        ConfigError: Naming the first that is wrong.
+    """
+    for name, values in only.items():
+        technique = TECHNIQUES.get(name.partition(".")[0])
+        if technique is None or technique.cost == "training":
+            known = ", ".join(n for n, t in TECHNIQUES.items() if t.cost != "training")
+            raise ConfigError(
+                f"only names fields of techniques, such as quantize.weight_bits: got {name!r}.",
+                hint=f"Techniques are {known}.",
+                field=name,
+            )
+        prefix = name.partition(".")[0]
+        own = Space(
+            (
+                Dimension(f"{prefix}.{_ON}", technique.title, (False, True), True, False),
+                *(d for d in dimensions_of(technique, prefix) if d.values),
+                Dimension(f"{prefix}.{LAYERS}", "Layers", (_SAME, OWN), _SAME, False),
+            )
+        )
+        if name not in own:
+            raise ConfigError(
+                f"{prefix} has no field {name.partition('.')[2]!r} that is searched.",
+                hint=f"Its fields are {', '.join(_shorter(own, prefix))}.",
+                field=name,
+            )
+        if not values:
+            raise ConfigError(f"{name} needs at least one value.", field=name)
+        for value in values:
+            own[name].index(value)
+    return only
+
+
+def _shorter(space: Space, prefix: str) -> list[str]:
+    return [d.name.removeprefix(f"{prefix}.") for d in space]
 
 
 def recipes_for(

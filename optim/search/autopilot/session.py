@@ -68,6 +68,8 @@ class Session(SearchSession):
     Attributes:
         original: Figures of the original.
         goals: What is asked for, shares worked out.
+        original_quality: Its figure of quality; None before :meth:`judge_original`, and where it
+            compares with itself.
         trained: Models that were trained in this process, by the hash of their recipe.
     """
 
@@ -87,12 +89,16 @@ class Session(SearchSession):
         self._executor = executor
         self.bench = Bench(asked.base, folder=folder, registered_only=registered_only)
         first = ("loss", "bytes", "latency") if asked.device else ("loss", "bytes")
-        self.original: Mapping[str, Quantity] = self.bench.original_figures(
-            Goals(first, bytes_of=asked.bytes_of, device=asked.device), watch.check
-        )
-        self.goals = goals_of(asked, self.original)
-        self.original_quality = self.bench.original_quality()
+        costs = Goals(first, bytes_of=asked.bytes_of, device=asked.device)
+        self.original: Mapping[str, Quantity] = self.bench.original_figures(costs, watch.check)
+        self.goals = goals_of(asked, self.original, lambda: self.bench.told_with_eight_bits(costs))
+        self.original_quality: Quantity | None = None
         self.trained: dict[str, ModelBundle] = {}
+
+    def judge_original(self) -> None:
+        """Look at all samples with the original, which takes longer than all that came before."""
+        self.begin("measuring the original")
+        self.original_quality = self.bench.original_quality()
 
     # --- what was tried ---------------------------------------------------------------------
 
@@ -134,7 +140,8 @@ class Session(SearchSession):
         known = Quantity.from_json(first)
         self.bench.stopwatch.known = known
         self.original = {**self.original, "latency": known}
-        self.goals = goals_of(self.asked, self.original)
+        # What is not known of this device was refused when the session was opened.
+        self.goals = goals_of(self.asked, self.original, lambda: self.asked.limits)
         for study in (self.points, self.others):
             study.aim(self.goals)
         limits = "; ".join(limit.text for limit in self.goals.limits)

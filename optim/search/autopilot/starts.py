@@ -12,6 +12,7 @@ from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.recipes import LAYERS, OWN, Recipes
 from optim.search.autopilot.session import Session
 from optim.search.choosing import front_of
+from optim.search.figures import earlier_text
 from optim.search.space import Dimension, Scalar
 from optim.search.target import HERE
 from optim.sensitivity.trials import layers_field
@@ -35,7 +36,7 @@ def enqueue_starts(session: Session, recipes: Recipes, layers: Layers) -> None:
     earlier = [candidate for candidate in study.earlier() if candidate.point]
     points = [dict(candidate.point) for candidate in front_of(earlier, session.goals)]
     if points:
-        session.say(f"{len(points)} recipes of earlier searches are tried first.")
+        session.say(earlier_text(len(points), "recipe"))
     points += _fitting(session, recipes, layers)
     for point in points:
         try:

@@ -22,6 +22,8 @@ __all__ = ["Trying"]
 
 _SHARE = 0.15
 """Share of the time left that is spent without training where training is possible."""
+_TOLD = 10
+"""Fewer recipes than these are not worth a sentence of their own."""
 _STALE = 60
 """After so many candidates that changed nothing, more of them will not."""
 _REFINED, _REFINED_SHARE = 3, 0.08
@@ -232,13 +234,14 @@ class Trying:
         return [goals.values(c.figures) for c in front_of(self._session.points.candidates(), goals)]
 
     def _report(self, count: int, seconds: float) -> None:
-        if not count:
+        if count < _TOLD:
             return
         kept = self._session.points.candidates()
         early = sum(not c.is_whole for c in kept)
         pace = 60 * count / seconds if seconds > 0 else 0.0
+        were = "was" if early == 1 else "were"
         self._session.say(
             f"{count} recipes in {format_value(seconds, 's')}, {pace:.0f} a minute; {early} of "
-            f"{len(kept)} were not looked at on all samples, because that could change nothing. "
+            f"{len(kept)} {were} not looked at on all samples, because that could change nothing. "
             f"{self._session.best_so_far()}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from optim.models.zoo import ARCHITECTURES
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
 from optim.search.choosing import closest_miss, front_of, knee_of
-from optim.search.found import WEIGHTS, candidate_row, write_files
+from optim.search.found import WEIGHTS, answer_bytes, candidate_row, write_files
 from optim.search.goals import Goals
 from optim.search.nas.asked import Asked
 from optim.search.nas.halving import taken
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from optim.search.nas.ending import Answer
 
 __all__ = ["answer_json", "files_of", "save", "state_of"]
+
+_ANSWER = "nas.json"
 
 
 def state_of(
@@ -100,12 +101,14 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         asked: What was asked for.
         state: As :func:`state_of` gives it.
     """
-    delivered, wanted = answer.delivery, answer.taken
-    rows = list(state["candidates"])
-    if wanted is not None:  # what the file was thought to have is in the study, what it has is not
-        goals = Goals.from_json(state["goals"])
-        row = candidate_row(wanted, goals, figures_text(wanted.figures, goals))
-        rows = [{**r, **row} if r["number"] == wanted.number else r for r in rows]
+    delivered = answer.delivery
+    # What a file was thought to have is in the study, what it has is not.
+    goals = Goals.from_json(state["goals"])
+    written = {
+        number: candidate_row(c, goals, figures_text(c.figures, goals))
+        for number, c in answer.written.items()
+    }
+    rows = [{**row, **written.get(row["number"], {})} for row in state["candidates"]]
     return {
         "schema": "optim.nas/1",
         "data": asked.data,
@@ -122,6 +125,8 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         "closest": answer.closest.to_json() if answer.closest else None,
         "tests": {str(number): value.shown() for number, value in answer.tests.items()},
         "verification": delivered.verification.to_json() if delivered else None,
+        "files": sorted((_ANSWER, *_made(answer))),
+        "earlier": [],
     }
 
 
@@ -135,23 +140,27 @@ def files_of(answer: Answer, found: Mapping[str, Any]) -> dict[str, bytes]:
         answer: What came of it.
         found: As :func:`answer_json` gives it.
     """
-    files = {"nas.json": (json.dumps(found, indent=1) + "\n").encode()}
-    files |= {f"front-{number}.safetensors": weights for number, weights in answer.front.items()}
+    return {_ANSWER: answer_bytes(found), **_made(answer)}
+
+
+def save(folder: Path, answer: Answer, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the files of a finished search into a folder; return the answer as it was written.
+
+    Raises:
+        ExportError: If the folder cannot be written.
+    """
+    return write_files(folder, files_of(answer, found))
+
+
+def _made(answer: Answer) -> dict[str, bytes]:
+    """Return the files of what was found by name."""
+    files = {f"front-{number}.safetensors": weights for number, weights in answer.front.items()}
     if answer.taken is not None and answer.recipe is not None:
         files[WEIGHTS] = answer.weights
         files["recipe.yaml"] = answer.recipe.to_yaml().encode()
     if answer.delivery is not None:
         files[f"model{answer.delivery.suffix}"] = answer.delivery.data
     return files
-
-
-def save(folder: Path, answer: Answer, found: Mapping[str, Any]) -> Path:
-    """Write the files of a finished search into a folder.
-
-    Raises:
-        ExportError: If the folder cannot be written.
-    """
-    return write_files(folder, files_of(answer, found))
 
 
 def _row(candidate: Candidate, goals: Goals, layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

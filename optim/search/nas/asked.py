@@ -17,7 +17,7 @@ from optim.search.nas.proxies import PROXIES
 from optim.search.plain import checked_fields
 from optim.search.samplers import SAMPLERS
 from optim.search.space import Scalar
-from optim.search.target import device_named, memory_limits
+from optim.search.target import HERE, device_named, memory_limits
 
 __all__ = ["MEMORY_DEVICE", "METHODS", "PRECISIONS", "PREDICTOR", "Asked", "goals_of"]
 
@@ -109,6 +109,13 @@ class Asked:
         limited = [figure for figure in self.limits if figure in _OF_DEVICE]
         if not self.device and limited and set(limited) <= set(_MEMORY):
             object.__setattr__(self, "device", MEMORY_DEVICE)
+        if self.device == HERE:
+            raise ConfigError(
+                f"A search for architectures has no device {HERE!r}: what networks cost there is "
+                "not told before they are trained.",
+                hint="Name one of the catalogue; optim devices list shows them.",
+                field="device",
+            )
         if self.device:
             device_named(self.device)
         for name, options in (

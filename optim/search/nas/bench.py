@@ -231,7 +231,7 @@ class Bench:
             trained: Called with the key under which the result was stored.
         """
         own = self.asked.seed if seed is None else seed
-        bundle, data = self.fresh(architecture, own), self.subject.data
+        bundle = self.fresh(architecture, own)
         task = bundle.task
         assert isinstance(task, Classification)
         inputs, targets = self.part("train")
@@ -247,8 +247,7 @@ class Bench:
             on_epoch=on_epoch,
             check=check,
         )
-        provenance = Provenance(architecture.title, seen=trained_on(data))
-        found = replace(bundle, provenance=provenance, name=architecture.title)
+        found = self._as_trained(bundle, architecture)
         if own != self.asked.seed:
             return found, sum(epoch.seconds for epoch in done)
         if key := self.remember(found, {"architecture": architecture, "epochs": epochs}):
@@ -391,6 +390,11 @@ class Bench:
 
     # --- inside -----------------------------------------------------------------------------
 
+    def _as_trained(self, bundle: ModelBundle, architecture: Architecture) -> ModelBundle:
+        """Return a network that says what it is and what it has learned from."""
+        provenance = Provenance(architecture.title, seen=trained_on(self.subject.data))
+        return replace(bundle, provenance=provenance, name=architecture.title)
+
     def _some(self, shape: tuple[int, ...]) -> Architecture:
         """Return any architecture of the space that takes the data."""
         found = architecture_at(self.asked.space, self.space.clean({}))
@@ -407,11 +411,13 @@ class Bench:
         self, bundle: ModelBundle, architecture: Architecture, goals: Goals
     ) -> dict[str, Quantity]:
         how = How.MEASURED
+        # The file tells what its network has learned from, and names its recipe.
+        bundle = self._as_trained(bundle, architecture)
         if self.asked.precision == "int8":
             how = How.ESTIMATED
             context = Context(self.subject.data, bundle, self.asked.seed, "quantize")
             bundle = Quantize().outline(bundle, context)
-        link = self.recipe(f"nas-{'0' * 16}").to_link()
+        link = self.recipe(f"nas-{digest(architecture_to_json(architecture))[:16]}").to_link()
         file = onnx_bytes(bundle, link)
         found = cheap_figures(bundle, goals, lambda: file, how)
         return {**found, **device_figures(bundle, goals, file, self._one)}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from optim.errors import OptimError
 from optim.export.deliver import Delivery, deliver
 from optim.models.checkpoint import serialise
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.search.candidate import Candidate
-from optim.search.choosing import Closest, closest_miss, front_of
+from optim.search.choosing import Closest, front_of
+from optim.search.delivering import Delivered, deliver_best, nothing_text
 from optim.search.figures import FIGURES
 from optim.search.found import WEIGHTS
 from optim.search.goals import Goals
@@ -38,6 +39,8 @@ class Answer:
         impossible: Why no network can keep the limits; empty if that is not known.
         tests: ``{candidate number: error on test samples}`` of the front.
         delivery: The verified file of the chosen one, or of the closest.
+        written: ``{candidate number: the candidate with the size of its file}``, of all whose files
+            were written.
         weights: The trained weights it was made of, as a checkpoint.
         recipe: Makes the file of these weights.
         front: ``{candidate number: checkpoint}``.
@@ -49,6 +52,7 @@ class Answer:
     impossible: str = ""
     tests: Mapping[int, Quantity] = field(default_factory=dict)
     delivery: Delivery | None = None
+    written: Mapping[int, Candidate] = field(default_factory=dict)
     weights: bytes = b""
     recipe: Recipe | None = None
     front: Mapping[int, bytes] = field(default_factory=dict)
@@ -67,15 +71,19 @@ def impossible_answer(why: str) -> Answer:
 
 def finish(session: Session, ended: str) -> Answer:
     """Write and verify the file of the best, and measure the front on test samples once."""
-    delivery, best, closest = _delivered(session)
-    answer = Answer(best, closest, delivery=delivery, ended=ended)
+    found = deliver_best(
+        session.candidates, session.goals, taken, partial(_deliver, session), session.say
+    )
+    answer = Answer(
+        found.best, found.closest, delivery=found.delivery, written=found.written, ended=ended
+    )
     wanted = answer.taken
     if wanted is None:
-        session.say("No network could be trained within the budget.")
+        session.say(nothing_text(session.candidates, session.goals, found.refused))
         return answer
     session.begin("measuring the front on test samples")
     tests = _tests(session, wanted)
-    session.say(_conclusion(session.goals, best, closest, tests))
+    session.say(_conclusion(session.goals, found, tests))
     front = {
         c.number: serialise(session.trained(c))
         for c in front_of(session.candidates, session.goals, whole=True)[:_KEPT]
@@ -85,35 +93,8 @@ def finish(session: Session, ended: str) -> Answer:
     return replace(answer, tests=tests, weights=weights, recipe=recipe, front=front)
 
 
-def _delivered(session: Session) -> tuple[Delivery | None, Candidate | None, Closest | None]:
-    """Return the first file that is verified, of the best on; a file that is not is passed over."""
-    refused: set[int] = set()
-    while True:
-        left = [c for c in session.candidates if c.number not in refused]
-        best = taken(left, session.goals)
-        closest = None if best else closest_miss(left, session.goals)
-        wanted = best or (closest.candidate if closest else None)
-        if wanted is None:
-            return None, None, None
-        session.begin("writing and verifying the file")
-        try:
-            delivery = _deliver(session, wanted)
-        except OptimError as error:
-            session.say(f"The file of {wanted.title!r} was refused. {error}")
-            refused.add(wanted.number)
-            continue
-        limit = session.goals.limit("bytes") if best else None
-        size = delivery.verification.size
-        if limit is None or limit.over(size.value) <= 0:
-            written = replace(wanted, figures={**wanted.figures, "bytes": size})
-            if closest:
-                return delivery, None, replace(closest, candidate=written)
-            return delivery, written, None
-        session.say(f"The file of {wanted.title!r} has {size}, over the limit.")
-        refused.add(wanted.number)
-
-
 def _deliver(session: Session, candidate: Candidate) -> Delivery:
+    session.begin("writing and verifying the file")
     bench, check = session.bench, session.watch.check
     return deliver(
         bench.deployed(session.trained(candidate)),
@@ -142,12 +123,8 @@ def _tests(session: Session, wanted: Candidate) -> dict[int, Quantity]:
     return found
 
 
-def _conclusion(
-    goals: Goals,
-    best: Candidate | None,
-    closest: Closest | None,
-    tests: Mapping[int, Quantity],
-) -> str:
+def _conclusion(goals: Goals, found: Delivered, tests: Mapping[int, Quantity]) -> str:
+    best, closest = found.best, found.closest
     if best is not None:
         test = f" Error on test samples: {tests[best.number]}." if best.number in tests else ""
         unsure = goals.misses(best.figures, certainly=True)

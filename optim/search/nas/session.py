@@ -27,7 +27,7 @@ from optim.search.nas.trust import SUPERNET
 from optim.search.nas.words import figures_text
 from optim.search.session import SearchSession
 from optim.search.space import Point
-from optim.search.target import device_named
+from optim.search.target import taken_text
 from optim.search.watch import Watch
 
 __all__ = ["Session", "rungs_of"]
@@ -236,10 +236,10 @@ class Session(SearchSession):
             f"{self.bench.family.title} for {data.title}: {self.networks:,} networks, "
             f"{parts['train']:,} training and {parts['validation']:,} validation samples."
         )
-        device = self.asked.device
-        on = f" On {device_named(device).title}." if device else ""
         if self.goals.limits:
-            self.say(f"Limits: {'; '.join(limit.text for limit in self.goals.limits)}.{on}")
+            self.say(f"Limits: {'; '.join(limit.text for limit in self.goals.limits)}.")
+        if self.asked.device:
+            self.say(f"The device is {taken_text(self.asked.device)}.")
         if not self.goals.asked:
-            named = ", ".join(FIGURES[name].title.lower() for name in self.goals.objectives)
+            named = ", ".join(FIGURES[name].word for name in self.goals.objectives)
             self.say(f"No limit was set: the compromise of {named} will be taken.")

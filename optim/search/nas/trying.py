@@ -20,6 +20,7 @@ from optim.quantity import Quantity, format_value
 from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
 from optim.search.executor import LOOK_EVERY_S, NETWORK_KIND, Order, Outcome
+from optim.search.figures import earlier_text
 from optim.search.front import front
 from optim.search.nas.asked import PREDICTOR
 from optim.search.nas.predicting import LEAST_KNOWN, Known, most_promising
@@ -172,7 +173,7 @@ class Trying:
             return
         points = [dict(smallest)]
         if earlier := [dict(c.point) for c in front_of(study.earlier(), session.goals) if c.point]:
-            session.say(f"{len(earlier)} networks of earlier searches are tried first.")
+            session.say(earlier_text(len(earlier), "network"))
             points += earlier
         if session.asked.screen:
             points += self._screened()

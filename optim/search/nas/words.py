@@ -8,7 +8,7 @@ from optim.fields import Choice, controls
 from optim.models.architecture import Architecture
 from optim.models.zoo import ARCHITECTURES
 from optim.quantity import Quantity
-from optim.search.figures import FIGURES
+from optim.search.figures import figure_text
 from optim.search.goals import Goals
 from optim.search.nas.families import SHARED
 from optim.search.space import Point
@@ -46,9 +46,5 @@ def figures_text(figures: Mapping[str, Quantity], goals: Goals) -> str:
     words = []
     for name in goals.objectives:
         if name in figures:
-            named = name not in ("bytes", "macs")
-            title = (
-                f"{FIGURES[name].title} " if name == "ram" else f"{FIGURES[name].title.lower()} "
-            )
-            words.append(f"{title if named else ''}{figures[name]}")
+            words.append(figure_text(name, figures[name]))
     return ", ".join(words)

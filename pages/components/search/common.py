@@ -13,10 +13,9 @@ import streamlit as st
 from optim.devices.profile import catalogue
 from optim.errors import OptimError
 from optim.hashing import digest
-from optim.quantity import format_value
 from optim.runs.run import Run
-from optim.search.figures import FIGURES
-from optim.search.target import HERE, HERE_TITLE, device_named
+from optim.search.figures import FIGURES, value_text
+from optim.search.target import HERE, HERE_TITLE, device_named, told_of
 from pages.components import access, state
 from pages.components.runs.words import duration, plain
 from pages.components.server import run_store, wake_engine
@@ -159,7 +158,7 @@ def device(
     Args:
         name: Of the search.
         limits: Limits of the figures are put here.
-        figures: What of a device can be limited.
+        figures: What of a device can be limited; what nobody can tell of it is not offered.
         about: Help.
         here: Whether this computer can be chosen, whose latency is measured.
         before: Limits to begin with.
@@ -183,8 +182,10 @@ def device(
     if chosen == HERE:
         _share_of_time(name, limits, before)
         return HERE
+    told = told_of(chosen)
     for figure in figures:
-        limit(name, limits, figure, before)
+        if figure in told:
+            limit(name, limits, figure, before)
     return str(chosen)
 
 
@@ -254,7 +255,7 @@ def limits_text(run: Run) -> list[str]:
     """Return the limits of a search in words."""
     return [
         f"{FIGURES[name].title} ≤ "
-        f"{most if isinstance(most, str) else format_value(float(most), FIGURES[name].unit)}"
+        f"{most if isinstance(most, str) else value_text(name, float(most))}"
         for name, most in (run.spec.get("limits") or {}).items()
         if name in FIGURES
     ]

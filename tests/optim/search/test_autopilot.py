@@ -13,6 +13,7 @@ from optim.recipe import Recipe
 from optim.runtime.latency import LatencySamples
 from optim.search.autopilot.answer import answer_json, files_of, save
 from optim.search.autopilot.asked import Asked, goals_of
+from optim.search.autopilot.bench import Bench
 from optim.search.autopilot.layers import Layers
 from optim.search.autopilot.plan import Autopilot, recipes_of
 from optim.search.autopilot.starts import _fitting, presets
@@ -36,6 +37,9 @@ NARROW = {
     "quantize.weight_calibration": ["minmax"],
     "factorize.on": [False],
 }
+
+
+ONLY_BITS = {"quantize.weight_bits": (4, 8)}
 
 
 class Clock:
@@ -137,6 +141,7 @@ def test_its_files_are_the_answer_the_recipes_of_the_front_and_the_model(found, 
     front = json.loads(files["search.json"])["front"]
     assert {f"front-{number}.yaml" for number in front} < set(files)
     assert front == [c.number for c in answer.front]
+    (tmp_path / "search.json").write_text('{"files": ["model.opack", "front-999.yaml"]}')
     for stale in ("model.opack", "front-999.yaml"):
         (tmp_path / stale).write_bytes(b"of an earlier search")
     save(tmp_path, answer, asked, autopilot.session.story)
@@ -146,7 +151,11 @@ def test_its_files_are_the_answer_the_recipes_of_the_front_and_the_model(found, 
     assert chosen.to_json() == answer.chosen.made["recipe"]
 
 
-def test_limits_that_are_out_of_reach_are_said_before_anything_is_tried(pilot):
+def test_limits_that_are_out_of_reach_are_said_before_anything_is_tried(pilot, monkeypatch):
+    def looks_at_samples(bench):
+        raise AssertionError("sizes need no sample")
+
+    monkeypatch.setattr(Bench, "original_quality", looks_at_samples)
     answer = pilot({"bytes": 100}).run()
     assert "out of reach" in answer.impossible
     assert answer.candidates == ()
@@ -223,6 +232,7 @@ def test_a_space_of_one_point_is_one_candidate(pilot):
     assert autopilot.session.points.space.count() == 1
     tried = [c for c in answer.candidates if c.stage == "without training"]
     assert len(tried) == 1
+    assert not any("a minute" in one["text"] for one in autopilot.session.story)
     assert answer.chosen is not None
 
 
@@ -266,7 +276,7 @@ def test_a_model_that_cannot_be_trained_is_searched_without(own_home, url, tmp_p
 
 
 def test_what_is_asked_is_plain_data_and_back():
-    asked = Asked(BASE, {"bytes": "10%", "loss": 1.0}, device="cortex-m7", only={"a": (1, 2)})
+    asked = Asked(BASE, {"bytes": "10%", "loss": 1.0}, device="cortex-m7", only=ONLY_BITS)
     assert Asked.from_json(json.loads(json.dumps(asked.to_json()))) == asked
 
 
@@ -276,6 +286,15 @@ def test_shares_are_those_of_the_original(pilot):
     assert limits["bytes"] == 0.5 * session.original["bytes"].value
     assert limits["macs"] == 0.25 * session.original["macs"].value
     assert session.goals.objectives == ("loss", "bytes", "macs")
+
+
+def test_the_story_names_every_figure_once(pilot):
+    said = []
+    limits = {"params": "50%", "macs": 20.0, "bytes": "90%"}
+    answer = pilot(limits, watch=Watch(say=said.append)).run()
+    assert " parameters" in said[0]
+    assert "MACs at most 20; " in said[1]
+    assert "MACs at most 20 is out of reach" in answer.impossible
 
 
 @pytest.mark.parametrize(
@@ -291,6 +310,14 @@ def test_shares_are_those_of_the_original(pilot):
         ({"device": "toaster"}, "toaster"),
         ({"device": "here", "limits": {"ram": 1e6}}, "RAM of this computer is not measured"),
         ({"study": "x" * 200}, "at most 100 characters"),
+        ({"limits": {"ram": 1e5}}, "RAM is that of a device, and none is named"),
+        ({"device": "h100", "limits": {"ram": 6e4}}, "RAM of a network on NVIDIA H100 SXM is not"),
+        ({"device": "nrf5340", "limits": {"energy": 1}}, "Energy of a network on nRF5340"),
+        ({"only": {"foo": (1,)}}, "only names fields of techniques"),
+        ({"only": {"finetune.epochs": (1,)}}, "only names fields of techniques"),
+        ({"only": {"quantize.nosuch": (3,)}}, "quantize has no field 'nosuch'"),
+        ({"only": {"quantize.weight_bits": (99,)}}, "weight_bits must be one of ternary, 2, 3"),
+        ({"only": {"quantize.weight_bits": ()}}, "needs at least one value"),
     ],
 )
 def test_what_means_nothing_is_refused(fields, message):
@@ -386,7 +413,15 @@ def test_a_point_whose_settings_of_layers_run_out_of_time_is_given_back(
     assert "RUNNING" not in states
 
 
-def test_a_figure_of_a_device_needs_one(pilot):
-    asked = Asked(BASE, {"ram": 1e5})
-    with pytest.raises(ConfigError, match="that of a device"):
-        goals_of(asked, pilot().session.original)
+def test_a_figure_that_is_not_known_of_the_model_on_the_device_is_refused(pilot):
+    asked = Asked(BASE, {"latency": 5.0}, device="coral-usb")
+    original = pilot().session.original
+    with pytest.raises(ConfigError, match="Latency of this model on Coral USB"):
+        goals_of(asked, original)
+    assert goals_of(asked, original, lambda: {"latency"}).limit("latency").most == 5.0
+
+
+def test_a_device_with_kernels_for_eight_bits_alone_can_be_searched_for(pilot):
+    session = pilot({"latency": 5.0}, device="coral-usb").session
+    assert "latency" not in session.original
+    assert session.goals.limit("latency").most == 5.0

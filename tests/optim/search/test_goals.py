@@ -50,6 +50,17 @@ def test_what_is_not_known_misses_its_limit():
     assert miss.text == "Latency is not known; 5.00 ms allowed."
 
 
+def test_what_is_counted_is_named_once():
+    goals = Goals(("loss", "params", "macs"), (Limit("params", 802.0), Limit("macs", 20.0)))
+    assert [x.text for x in goals.limits] == ["Parameters at most 802", "MACs at most 20"]
+    figures = {"params": Quantity.exact(1600, "params"), "macs": Quantity.exact(1540, "macs")}
+    assert [miss.text for miss in goals.misses(figures)] == [
+        "It has 1.60 k parameters; 802 allowed, 798 too much.",
+        "It takes 1.54 k MACs; 20 allowed, 1.52 k too much.",
+    ]
+    assert goals.misses({})[1].text == "MACs are not known; 20 allowed."
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from optim.devices.profile import catalogue
 from optim.errors import Cancelled, ConfigError
 from optim.export.deploy import onnx_bytes
 from optim.measure.latency import pair_of
@@ -15,7 +16,16 @@ from optim.search.goals import Goals, Limit
 from optim.search.loss import loss_of
 from optim.search.samplers import sampler_of
 from optim.search.stopwatch import Stopwatch
-from optim.search.target import HERE, device_named, memory_limits, title_of
+from optim.search.target import (
+    HERE,
+    device_named,
+    memory_limits,
+    taken_text,
+    title_of,
+    told_of,
+)
+from optim.step import Context
+from optim.techniques.quantize import Quantize
 
 
 class Clock:
@@ -129,8 +139,61 @@ def test_this_computer_really_times_files(tiny_cnn):
 def test_devices_go_by_name_or_by_a_word_of_their_title():
     assert device_named("rp2040").name == "rp2040"
     assert device_named("Cortex-M7").title.startswith("DISCO-F746NG")
-    with pytest.raises(ConfigError):
-        device_named("toaster")
+    assert device_named("coral").name == "coral-usb"
+    assert device_named("f746").name == "disco-f746ng"
+
+
+@pytest.mark.parametrize("word", ["cortex-m4", "Cortex-M7", "cortex-m33", "cortex-m0+", "hopper"])
+def test_a_kind_of_core_stands_for_its_first_device_and_that_is_said(word):
+    taken = device_named(word)
+    assert f"{taken.title}, the first with {word!r}; also: " in taken_text(word)
+    assert taken_text(taken.name) == taken.title
+
+
+@pytest.mark.parametrize(
+    ("word", "several"),
+    [
+        ("nvidia", "h100, h200, a100"),
+        ("raspberry", "raspberry-pi-zero-2, raspberry-pi-4, raspberry-pi-5, rp2040"),
+        ("nucleo", "nucleo-l4r5zi, nucleo-h7a3zi"),
+        ("orin", "jetson-orin-nano, jetson-agx-orin"),
+        ("cortex-m55", "corstone-300, stm32n6"),
+    ],
+)
+def test_a_word_of_several_kinds_of_device_is_refused_with_their_names(word, several):
+    with pytest.raises(ConfigError, match=f"device='{word}' may be {several}"):
+        device_named(word)
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("toaster", "optim devices list shows all"),
+        ("raspbery-pi-4", "Did you mean raspberry-pi-4"),
+        ("cortex-m3", "Did you mean cortex-m33"),  # which it is no part of
+        (" ", "optim devices list shows all"),
+    ],
+)
+def test_a_word_of_no_device_is_refused_with_what_is_near_and_no_list_of_all(word, hint):
+    with pytest.raises(ConfigError, match="must be one of the catalogue") as caught:
+        device_named(word)
+    assert hint in caught.value.hint
+    assert len(caught.value.hint) < 120
+
+
+def test_what_a_device_tells_is_what_is_told_of_a_network_there(tiny_cnn):
+    """Of the network as it is, or with eight bits, which some devices have kernels for alone."""
+    inputs = tiny_cnn.spec.normalise(np.zeros((1, 3, 16, 16), "uint8")).numpy()
+    small = Quantize().outline(tiny_cnn, Context(None, tiny_cnn, 0, "quantize"))
+    for name in catalogue():
+        goals = Goals(("loss", "bytes", "latency"), device=name)
+        found = {
+            figure
+            for bundle in (tiny_cnn, small)
+            for figure in device_figures(bundle, goals, onnx_bytes(bundle), inputs)
+        }
+        assert found == told_of(name), name
+    assert told_of(HERE) == {"latency"}
 
 
 def test_bytes_are_those_that_are_asked_for(tiny_cnn):

@@ -114,6 +114,14 @@ def test_limits_can_be_bytes_or_of_a_device_or_none(worked):
     assert run.spec["device"] == "disco-f746ng"
 
 
+def test_what_cannot_be_told_of_a_device_is_not_offered_as_a_limit(worked):
+    at = open_page()
+    at = at.selectbox(key="autopilot_device").set_value("h100").run()
+    keys = [field.key for field in at.number_input]
+    assert "autopilot_latency" in keys
+    assert "autopilot_ram" not in keys
+
+
 def test_time_on_this_computer_is_a_share_of_the_original_s(worked):
     at = open_page()
     at = at.selectbox(key="autopilot_device").set_value("here").run()

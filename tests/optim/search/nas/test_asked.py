@@ -30,6 +30,7 @@ def test_it_comes_back_from_plain_data():
         ({"limits": {"ram": "64kB"}}, "ram must be a number"),
         ({"limits": {"bytes": -1}}, "positive number"),
         ({"device": "toaster"}, "toaster"),
+        ({"device": "here"}, "has no device 'here'"),
         ({"precision": "int3"}, "precision must be one of int8, float32"),
         ({"epochs": 0}, "epochs must be from 1"),
         ({"epochs": 2.5}, "epochs cannot be"),
