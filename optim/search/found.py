@@ -61,8 +61,8 @@ def own_files(folder: Path) -> list[Path]:
         named = ", ".join(others[:_MOST_NAMED])
         more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         raise ConfigError(
-            f"{folder.name!r} has {named}{more}, which no search in it tells of: it would be "
-            "written over.",
+            f"{str(folder)!r} has {named}{more}, which no search in it tells of: it would be "
+            "replaced.",
             hint="Choose another folder, or move what is in this one.",
             field="out",
         )
