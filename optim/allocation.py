@@ -4,7 +4,9 @@ What bits, ratios and ranks of layers come down to: every layer has a few settin
 cost (bytes, MACs, time) and a harm (how much the loss rises). Costs and harms add up over layers.
 That is a knapsack with one item of every kind, solved by dynamic programming over the budget (Sinha
 and Zoltners, The Multiple-Choice Knapsack Problem, 1979). It is exact for whole costs up to
-20,000 beyond the cheapest, and to within a few 20,000ths of the budget otherwise.
+20,000 times their greatest common divisor beyond the cheapest, and to within a few 20,000ths of the
+budget otherwise. A choice that spends all of the budget can be missed there, and with few parts
+that is often the best one: who knows one, such as the same setting everywhere, says so.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ _BUCKETS = 20_000
 
 
 def allocate(
-    harms: Sequence[Sequence[float]], costs: Sequence[Sequence[float]], budget: float
+    harms: Sequence[Sequence[float]],
+    costs: Sequence[Sequence[float]],
+    budget: float,
+    known: Sequence[int] | None = None,
 ) -> list[int]:
     """Choose one option of every part: least harm in all, and no more cost than the budget.
 
@@ -31,6 +36,7 @@ def allocate(
         harms: Of every option of every part; parts may have different numbers of options.
         costs: Of the same, not negative.
         budget: Largest sum of costs.
+        known: A choice that the result is no more harmful than, if the budget pays for it.
 
     Returns:
         The index of the option of each part. What rounding left of the budget is spent as well.
@@ -56,10 +62,26 @@ def allocate(
     most = sum(float(part.max()) for part in extra)
     if most <= spare:
         return [int(np.lexsort((c, np.asarray(h)))[0]) for h, c in zip(harms, extra, strict=True)]
-    are_whole = all(bool((part == part.round()).all()) for part in extra)
-    bucket = 1.0 if are_whole and spare <= _BUCKETS else spare / _BUCKETS
-    chosen = _solve(harms, [_buckets(part, bucket) for part in extra], spare, bucket)
-    return _spent(chosen, harms, extra, spare)
+    bucket = _bucket(extra, spare)
+    found = [_solve(harms, [_buckets(part, bucket) for part in extra], spare, bucket)]
+    # Sums of the same costs in another order differ in their last digits.
+    if known is not None and _total(costs, known) <= budget * (1 + 1e-12):
+        found.append(list(known))
+    spent = [_spent(chosen, harms, extra, spare) for chosen in found]
+    return min(spent, key=lambda chosen: _total(harms, chosen))
+
+
+def _total(values: Sequence[Sequence[float]], chosen: Sequence[int]) -> float:
+    return sum(part[option] for part, option in zip(values, chosen, strict=True))
+
+
+def _bucket(extra: Sequence[np.ndarray], spare: float) -> float:
+    """Return the unit that costs are counted in; whole costs in one they are multiples of."""
+    if all(bool((part == part.round()).all()) for part in extra):
+        unit = math.gcd(*(int(cost) for part in extra for cost in part))
+        if spare <= unit * _BUCKETS:
+            return float(unit)
+    return spare / _BUCKETS
 
 
 def _buckets(costs: np.ndarray, bucket: float) -> np.ndarray:

@@ -43,5 +43,6 @@ def deployed_weights(bundle: ModelBundle) -> dict[str, Tensor]:
 
 
 def _rounded(weight: Tensor, grid: Grid) -> QuantizedWeight:
+    grid = grid.within(weight)
     rows = to_rows(weight, grid)
     return QuantizedWeight(grid, *grid.parameters(rows.amin(1), rows.amax(1)))

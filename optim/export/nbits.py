@@ -57,10 +57,11 @@ def check_dense(bundle: ModelBundle) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Matrix:
-    """A weight as the file stores it: ``(R, n)`` integers, with a scale and a zero point a row.
+    """A weight as the file stores it, with a scale and a zero point a group.
 
     Attributes:
-        integers: All of it, output after output; groups of one scale are rows.
+        integers: All of it, output after output.
+        group: Weights that share a scale; the last group of an output may be shorter.
         scale: ``(R,)``.
         zero: ``(R,)``.
         outputs: Numbers that the layer writes.
@@ -68,6 +69,7 @@ class _Matrix:
     """
 
     integers: np.ndarray
+    group: int
     scale: np.ndarray
     zero: np.ndarray
     outputs: int
@@ -110,7 +112,7 @@ def _matrix_of(
     """Return the integers a dense layer multiplies with; None for any other node."""
     if node.op_type not in ("Gemm", "MatMul") or node.domain or not _is_plain(node):
         return None
-    name, scale, zero = node.input[1], None, None
+    name, scale, zero, group = node.input[1], None, None, 0
     while name in makers:
         maker = makers[name]
         if maker.op_type in ("Mul", "Sub"):
@@ -118,11 +120,13 @@ def _matrix_of(
                 return None
             values = numpy_helper.to_array(constants[maker.input[1]]).reshape(-1)
             scale, zero = (values, zero) if maker.op_type == "Mul" else (scale, values)
-        elif maker.op_type not in ("Cast", "Reshape", "Slice", "Transpose"):
+            rows = types.get(maker.input[0])
+            group = rows.shape[1] if rows and rows.shape and len(rows.shape) == 2 else 0
+        elif maker.op_type not in ("Cast", "Pad", "Reshape", "Slice", "Transpose"):
             return None
         name = maker.input[0]
     stored = constants.get(name)
-    if stored is None or scale is None or stored.data_type not in _PACKED:
+    if stored is None or scale is None or not group or stored.data_type not in _PACKED:
         return None
     kind = types.get(node.input[1])
     if kind is None or kind.shape is None or len(kind.shape) != 2:
@@ -131,7 +135,7 @@ def _matrix_of(
     outputs, columns = kind.shape if is_turned else kind.shape[::-1]
     integers = numpy_helper.to_array(stored).astype(np.int64)
     zero = np.zeros(len(scale)) if zero is None else zero
-    return _Matrix(integers, scale, zero, outputs, columns)
+    return _Matrix(integers, group, scale, zero, outputs, columns)
 
 
 _PACKED = (onnx.TensorProto.INT4, onnx.TensorProto.INT2)
@@ -147,7 +151,7 @@ def _is_plain(node: onnx.NodeProto) -> bool:
 
 def _product(graph: onnx.GraphProto, node: onnx.NodeProto, matrix: _Matrix) -> onnx.NodeProto:
     """Return the product of packed weights in place of a dense layer, with its constants added."""
-    group, outputs = matrix.integers.shape[1], matrix.outputs
+    group, outputs = matrix.group, matrix.outputs
     block = _USUAL_BLOCK
     if len(matrix.scale) > outputs:
         block = next((b for b in _BLOCKS if group % b == 0), 0)

@@ -10,7 +10,7 @@ Weights are handled in *rows*: everything that shares a scale is one row of a ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -66,6 +66,13 @@ class Grid:
         if symmetric:
             return cls(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1, True)
         return cls(0, 2**bits - 1, False)
+
+    def within(self, weight: Tensor) -> Grid:
+        """Return the grid with groups no longer than what a weight ``(O, ...)`` has a channel."""
+        columns = weight[0].numel()
+        if self.granularity != "per_group" or self.group_size <= columns:
+            return self
+        return replace(self, group_size=columns)
 
     @property
     def levels(self) -> int:

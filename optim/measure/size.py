@@ -122,20 +122,21 @@ def _layer_size(
 ) -> LayerSize:
     dense = len(CODECS["dense"].encode(Codes.from_float(weight.flatten(1).numpy())))
     if shared is not None:
-        codes, overhead = _rank_codes(shared), _bias_bytes(shared, bias) + 4 * len(shared.book)
-        bits = codes.bits
+        parts, overhead = [_rank_codes(shared)], _bias_bytes(shared, bias) + 4 * len(shared.book)
+        bits = parts[0].bits
     elif quantized is None:
-        codes, overhead, bits = Codes.from_float(weight.flatten(1).numpy()), bias, 32
+        parts, overhead, bits = [Codes.from_float(weight.flatten(1).numpy())], bias, 32
     else:
-        codes, overhead = _integer_codes(quantized, weight), bias + 4 * len(quantized.scale)
+        parts, overhead = _integer_codes(quantized, weight), bias + 4 * len(quantized.scale)
         bits = quantized.grid.bits
     sizes = {
         "dense": dense + bias,
-        "bit_width": len(CODECS["dense"].encode(codes)) + overhead,
-        "sparse": len(best_sparse(codes)[1]) + overhead,
-        "entropy": len(CODECS["entropy"].encode(codes)) + overhead,
+        "bit_width": sum(len(CODECS["dense"].encode(part)) for part in parts) + overhead,
+        "sparse": sum(len(best_sparse(part)[1]) for part in parts) + overhead,
+        "entropy": sum(len(CODECS["entropy"].encode(part)) for part in parts) + overhead,
     }
-    return LayerSize(name, sizes, codes.zero_share, bits)
+    zeros = sum(int((~part.nonzero).sum()) for part in parts)
+    return LayerSize(name, sizes, zeros / max(weight.numel(), 1), bits)
 
 
 def _rank_codes(shared: SharedWeight) -> Codes:
@@ -154,11 +155,27 @@ def _bias_bytes(shared: SharedWeight, bias: int) -> int:
     return (shared.bias.bits * shared.bias.ranks.numel() + 7) // 8 + 4 * len(shared.bias.book)
 
 
-def _integer_codes(quantized: QuantizedWeight, weight: Tensor) -> Codes:
-    """Return the integers of a weight, one row a channel unless groups have zero points."""
+def _integer_codes(quantized: QuantizedWeight, weight: Tensor) -> list[Codes]:
+    """Return the integers of a weight, one row a channel unless groups have zero points.
+
+    Where the last group of each channel is shorter, those are codes of their own.
+    """
     grid, integers = quantized.grid, quantized.integers(weight)
-    zero_points = quantized.zero_point.numpy()
+    zero_points = quantized.zero_point
     if grid.symmetric:
         rows = from_rows(integers, weight.shape, grid).flatten(1)
-        return Codes.from_integers(rows.numpy(), grid.bits)
-    return Codes.from_integers(integers.numpy(), grid.bits, zero_points)
+        return [Codes.from_integers(rows.numpy(), grid.bits)]
+    last = weight[0].numel() % grid.group_size if grid.granularity == "per_group" else 0
+    parts = [(integers, zero_points)]
+    if last:
+        groups = integers.reshape(len(weight), -1, grid.group_size)
+        zeros = zero_points.reshape(len(weight), -1)
+        parts = [
+            (groups[:, :-1].flatten(0, 1), zeros[:, :-1].flatten()),
+            (groups[:, -1, :last], zeros[:, -1]),
+        ]
+    return [
+        Codes.from_integers(rows.numpy(), grid.bits, zeros.numpy())
+        for rows, zeros in parts
+        if rows.numel()
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,10 @@ __all__ = [
     "store_for_integers",
     "store_shared",
 ]
+
+
+_PAD_BYTES = 200
+"""What a Pad and the Reshape behind it take in a file."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +88,34 @@ def store_for_floats(
     """Store a weight as packed integers; runtimes turn them into float32 when they load the file.
 
     A DequantizeLinear would be left for every inference to compute; a Cast of a constant is
-    folded away. See :func:`store_for_integers` for the arguments.
+    folded away. So is the Pad that makes the last group of a channel as long as the others: its
+    zeros stay out of the file, unless they take less than the Pad. See :func:`store_for_integers`
+    for the arguments.
     """
     stem, rows = place.stem, place.rows
+    columns = prod(rows[1:])
+    short = integers.numel() // rows[0] - columns
+    group = integers.shape[1]
+    width = container_for(quantized.grid.bits)
+    is_cut = rows[0] * short * width > 8 * _PAD_BYTES
+    if is_cut:
+        integers = integers.reshape(rows[0], -1)[:, :columns]
     value = graph.integers(f"{stem}_quantized", array(integers), quantized.grid.bits)
     value = graph.add("Cast", [value], f"{stem}_float", to=TensorProto.FLOAT)
+    if is_cut:
+        pads = graph.shared(f"{stem}.pads", np.array([0, 0, 0, short]))
+        value = graph.add("Pad", [value, pads], f"{stem}_padded")
+        value = graph.reshape(value, [-1, group], f"{stem}_groups")
     if quantized.zero_point.any():
         zeros = graph.constant(f"{stem}_zero_point", array(quantized.zero_point.float())[:, None])
         value = graph.add("Sub", [value, zeros], f"{stem}_centred")
     scales = graph.constant(f"{stem}_scale", array(quantized.scale)[:, None])
     value = graph.add("Mul", [value, scales], f"{stem}_rows")
-    numbers = int(np.prod(rows))
-    if integers.numel() > numbers:
-        value = graph.reshape(value, [rows[0], -1], f"{stem}_padded")
+    if short:
+        value = graph.reshape(value, [rows[0], -1], f"{stem}_whole")
         ends = [
-            graph.constant(f"{stem}.{k}", np.array([v]))
-            for k, v in (("first", 0), ("columns", numbers // rows[0]), ("axis", 1))
+            graph.shared(f"{stem}.{k}", np.array([v]))
+            for k, v in (("first", 0), ("columns", columns), ("axis", 1))
         ]
         value = graph.add("Slice", [value, *ends], f"{stem}_columns")
     back = list(place.layout.back)

@@ -8,7 +8,7 @@ be time as well, where it was measured what each layer gains (:mod:`optim.sensit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -128,26 +128,36 @@ def spread(
         [saved - option.saved for option in row]
         for saved, row in zip(most, options.values(), strict=True)
     ]
+    same = _same(options, level)
     best: Spread | None = None
+
+    def asked(levels: dict[str, Level]) -> Spread:
+        single = on_layers(step, levels)
+        return Spread(single, common, levels, unit, target, cost_of(single))
+
     # Savings overlap where two rows share a layer, so that the sum of what is asked for has to be
     # larger than what is to be saved; by how much is found by halving.
     low, high = 0.0, float(sum(most))
     wanted = min(float(original - target), high)
     for _ in range(_TRIES[unit]):
-        chosen = allocate(harms, cost, sum(most) - wanted)
-        levels = {
-            layer: row[i].level for (layer, row), i in zip(options.items(), chosen, strict=True)
-        }
-        single = on_layers(step, levels)
-        reached = cost_of(single)
+        chosen = allocate(harms, cost, sum(most) - wanted, same)
+        found = asked(
+            {layer: row[i].level for (layer, row), i in zip(options.items(), chosen, strict=True)}
+        )
+        reached = found.reached
         if reached <= target and (best is None or reached > best.reached):
-            best = Spread(single, common, levels, unit, target, reached)
+            best = found
         if (1 - _CLOSE[unit]) * target <= reached <= target or (
             reached > target and wanted == high
         ):
             break
         low, high = (low, wanted) if reached <= target else (wanted, high)
         wanted = (low + high) / 2 if best else high
+    equal = dict.fromkeys(options, level)
+    if same and (best is None or _harm(equal, options) < _harm(best.levels, options)):
+        # Where savings overlap, the sum that was asked for may have left no room for it.
+        found = asked(equal)
+        best = found if found.reached <= target else best
     if best is None:
         raise ConfigError(
             f"{level!r} everywhere saves more than the levels that were tried can.",
@@ -162,6 +172,19 @@ class _Option:
     level: Level
     harm: float
     saved: float
+
+
+def _harm(levels: Mapping[str, Level], options: Mapping[str, list[_Option]]) -> float:
+    return sum(
+        next(option.harm for option in row if option.level == levels[layer])
+        for layer, row in options.items()
+    )
+
+
+def _same(options: Mapping[str, list[_Option]], level: Level) -> list[int] | None:
+    """Return which option of each row is the common level; None where a row lacks it."""
+    levels = [[option.level for option in row] for row in options.values()]
+    return [row.index(level) for row in levels] if all(level in row for row in levels) else None
 
 
 def _options(step: Step, cells: list[Cell], profile: Profile, unit: Unit) -> list[_Option]:

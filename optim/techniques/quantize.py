@@ -315,7 +315,7 @@ class Quantize(Step):
             plan = QuantizationPlan.of(traced, self._excluded)
             edges = self._edges(bundle, plan, names, context, observed)
         table = bundle.table.with_quantization(weights, edges)
-        report = self._report(names, weights, edges, kept_weights(bundle))
+        report = self._report(folded, weights, edges, kept_weights(bundle))
         return Applied(bundle.with_table(table), report)
 
     def _on_graph(self, bundle: ModelBundle, context: Context, observed: _Observed) -> Applied:
@@ -331,7 +331,7 @@ class Quantize(Step):
             plan = GraphPlan.of(folded.graph(), self._excluded)
             edges = self._edges(folded, plan, list(given), context, observed)
         table = bundle.table.with_quantization(weights, edges)
-        report = self._report(list(given), weights, edges, kept_weights(folded))
+        report = self._report(given, weights, edges, kept_weights(folded))
         return Applied(folded.with_table(table), report)
 
     @property
@@ -366,6 +366,8 @@ class Quantize(Step):
         }
 
     def _quantize_weight(self, weight: Tensor, bits: int | str) -> QuantizedWeight:
+        import torch
+
         from optim.layers.grid import Grid, to_rows
         from optim.layers.statistics import Statistics
         from optim.layers.table import QuantizedWeight
@@ -373,9 +375,12 @@ class Quantize(Step):
 
         symmetric = self.weight_scheme == "symmetric"
         grid = Grid.for_weights(bits, symmetric, self.granularity, self.group_size)  # type: ignore[arg-type]
+        grid = grid.within(weight)
         rows = to_rows(weight, grid)
         if bits == "ternary":
-            ternary = ternary_weight(rows, grid)
+            is_filled = rows.numel() > weight.numel()
+            counts = to_rows(torch.ones_like(weight), grid).sum(1) if is_filled else None
+            ternary = ternary_weight(rows, grid, counts)
             if self.scales == "any":
                 return ternary
             return replace(ternary, scale=ternary.scale.log2().round().exp2())
@@ -451,21 +456,30 @@ class Quantize(Step):
             edges[name] = QuantizedEdge(grid, float(scale), int(zero_point))
         return edges
 
+    def _short_groups(self, weight: Tensor) -> str:
+        """Return for the report where groups have fewer weights than was asked for, or nothing."""
+        columns = weight[0].numel()
+        if self.granularity != "per_group" or columns % self.group_size == 0:
+            return ""
+        if columns < self.group_size:
+            return f": channels have {columns} weights, which are one group"
+        return f": the last group of each channel has {columns % self.group_size} weights"
+
     def _report(
         self,
-        names: list[str],
+        given: Mapping[str, Tensor],
         weights: dict[str, QuantizedWeight],
         edges: dict[str, QuantizedEdge],
         kept: Mapping[str, str],
     ) -> StepReport:
         from optim.models.weighted import NO_WEIGHTS
 
-        bits = self._bits(names)
+        bits = self._bits(list(given))
         layers = [
-            _layer_report(name, weights[name], bits[name])
+            _layer_report(name, weights[name], bits[name], self._short_groups(weight))
             if name in weights
             else LayerReport(name, False, "kept in floating point by choice")
-            for name in names
+            for name, weight in given.items()
         ]
         notes = [] if layers or kept else [NO_WEIGHTS]
         if edges and self.granularity == "per_group":
@@ -480,10 +494,10 @@ class Quantize(Step):
         )
 
 
-def _layer_report(name: str, weight: QuantizedWeight, bits: int | str) -> LayerReport:
+def _layer_report(name: str, weight: QuantizedWeight, bits: int | str, also: str) -> LayerReport:
     scales = len(weight.scale)
     what = bits if bits == "ternary" else f"{bits}-bit"
-    return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}")
+    return LayerReport(name, True, f"{what} weights, {scales:,} scale{'s' * (scales > 1)}{also}")
 
 
 def _at_least_eight(bits: WeightBits) -> WeightBits:

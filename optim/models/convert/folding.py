@@ -27,7 +27,7 @@ _FOLDED = _MOVES | {
     *("Mod", "Mul", "Neg", "NonZero", "Not", "Or", "Pow", "Range", "Reciprocal", "ReduceMax"),
     *("ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu", "Round", "ScatterND", "Shape"),
     *("Sigmoid", "Sign", "Sin", "Size", "Slice", "Softmax", "Split", "Sqrt", "Sub", "Sum", "Tanh"),
-    *("Tile", "Trilu", "Where", "Xor"),
+    *("Pad", "Tile", "Trilu", "Where", "Xor"),
 }
 
 

@@ -2,7 +2,7 @@
 
 Every layer is quantized alone, at every width, and the change of the outputs is measured. Harms add
 up while they are small, so that the best choice within the bytes, the bit operations or the energy
-of the common width is a knapsack, solved exactly.
+of the common width is a knapsack (:mod:`optim.allocation`). It harms no more than the common width.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ class Knapsack(BudgetMethod):
             [[harms[name][bits] for bits in _WIDTHS] for name in names],
             [[costs[name](bits) for bits in _WIDTHS] for name in names],
             sum(costs[name](offer.bits) for name in names),
+            known=[_WIDTHS.index(offer.bits)] * len(names),
         )
         bits = {name: _WIDTHS[i] for name, i in zip(names, chosen, strict=True)}
         before = sum(harms[name][offer.bits] for name in names)

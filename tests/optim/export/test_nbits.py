@@ -43,6 +43,8 @@ def test_dense_layers_multiply_packed_weights_and_compute_the_same(family):
     [
         {"weight_bits": 4, "granularity": "per_group", "group_size": 16},
         {"weight_bits": 4, "granularity": "per_group", "group_size": 64},
+        {"weight_bits": 4, "granularity": "per_group", "group_size": 48},
+        {"weight_bits": 4, "granularity": "per_group", "group_size": 48, "weight_scheme": "affine"},
         {"weight_bits": 3, "granularity": "per_channel"},
         {"weight_bits": 2, "granularity": "per_tensor"},
         {"weight_bits": 4, "weight_scheme": "affine"},

@@ -149,6 +149,14 @@ def test_rows_go_back_to_the_weight(granularity, shape):
     assert torch.equal(from_rows(to_rows(weight, grid), weight.shape, grid), weight)
 
 
+def test_groups_are_no_longer_than_a_channel():
+    grid = Grid.for_weights(4, True, "per_group", group_size=8)
+    assert grid.within(torch.ones(2, 3, 1)).group_size == 3
+    assert grid.within(torch.ones(2, 9)) is grid
+    whole = Grid.for_weights(4, True, "per_channel", group_size=8)
+    assert whole.within(torch.ones(2, 3)) is whole
+
+
 def test_finer_scales_round_no_worse():
     weight = torch.randn(16, 64) * torch.logspace(-2, 0, 16)[:, None]
     errors = []
@@ -172,6 +180,12 @@ def test_ternary_by_hand():
     entry = ternary_weight(rows, TERNARY)
     assert entry.codes.tolist() == [[1, -1, 1, 0, 0]]
     assert float(entry.scale) == pytest.approx(2.2 / 3)
+
+
+def test_zeros_that_fill_up_a_group_do_not_lower_its_threshold():
+    rows = torch.tensor([[1.0, -0.8, 0.4, 0.2, -0.1, 0, 0, 0]])
+    entry = ternary_weight(rows, TERNARY, torch.tensor([5.0]))
+    assert entry.codes.tolist() == [[1, -1, 1, 0, 0, 0, 0, 0]]
 
 
 def test_ternary_scale_is_the_best_for_its_codes():

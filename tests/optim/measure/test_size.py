@@ -82,6 +82,21 @@ def test_every_way_of_sharing_scales_can_be_encoded(settings, bundle, context):
     assert sizes["bit_width"].value < sizes["dense"].value
 
 
+@pytest.mark.parametrize("size", [8, 64, 256])
+def test_zeros_that_fill_up_groups_are_not_counted(size, tiny_cnn):
+    """Of affine grids as well, where every group has a zero point of its own."""
+    fields = {"weight_bits": 4, "activation_bits": "float", "weight_scheme": "affine"}
+    step = Quantize(granularity="per_group", group_size=size, **fields)
+    quantized = step.apply(tiny_cnn, context_for(tiny_cnn)).bundle
+    for layer in layer_sizes(quantized):
+        if layer.name:
+            scales = len(quantized.table.weights[layer.name].scale)
+            weight = tiny_cnn.module.get_parameter(f"{layer.name}.weight")
+            packed = (weight.numel() + scales) / 2 + 4 * scales + 4 * len(weight)
+            assert packed - 4 * len(weight) <= layer.bytes["bit_width"] <= packed + 64
+            assert layer.sparsity < 0.5
+
+
 def test_encoding_can_be_stopped(tiny_cnn):
     def stop():
         raise Cancelled

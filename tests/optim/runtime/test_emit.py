@@ -1,5 +1,6 @@
 """What is emitted computes what torch computes, and what was simulated."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +13,12 @@ from torch import nn
 from optim.data import Outputs, Samples, Unlabelled
 from optim.errors import UnsupportedLayerError
 from optim.export.deploy import onnx_bytes
+from optim.export.four_bits import deployed_weights
 from optim.layers.graph import trace
 from optim.layers.table import CompressionTable
 from optim.models.bundle import TorchModel
 from optim.models.input_spec import InputSpec
+from optim.models.onnx_file import open_onnx
 from optim.models.zoo import ZOO
 from optim.runtime.emit import INPUT, OUTPUT, emit_onnx
 from optim.runtime.onnx_graph import OnnxGraph, container_for
@@ -30,6 +33,7 @@ from tests.helpers import (
     outputs_of,
     tiny_bundle,
 )
+from tests.optim.graph.graphs import kept
 
 
 def emitted(module, shape):
@@ -175,6 +179,14 @@ WAYS = {
         "weight_scheme": "affine",
         "activation_bits": "float",
     },
+    "groups with a rest": {"weight_bits": 4, "granularity": "per_group", "group_size": 64},
+    "groups with a rest, affine": {
+        "weight_bits": 4,
+        "granularity": "per_group",
+        "group_size": 64,
+        "weight_scheme": "affine",
+        "activation_bits": "float",
+    },
     "activations of 4 bits": {"activation_bits": 4},
     "activations of 3 bits, symmetric": {"activation_bits": 3, "activation_scheme": "symmetric"},
     "16 bits": {"weight_bits": 16, "activation_bits": 16},
@@ -231,6 +243,41 @@ def test_weights_lie_in_the_smallest_container(bits, kind, width, activations, t
         weight = tiny_cnn.module.get_parameter(f"{name}.weight")
         assert tensor.data_type == kind
         assert len(tensor.raw_data) == -(-weight.numel() * width // 8)
+
+
+@pytest.mark.parametrize("lane", ["torch", "graph"])
+@pytest.mark.parametrize("scheme", ["symmetric", "affine"])
+def test_groups_longer_than_channels_are_stored_as_small_as_channels(scheme, lane, tiny_cnn):
+    bundle = tiny_cnn if lane == "torch" else kept(tiny_cnn)
+    fields = {"weight_bits": 4, "activation_bits": "float", "weight_scheme": scheme}
+
+    def file_of(**scales):
+        step = Quantize(**fields, **scales)
+        return onnx_bytes(step.apply(bundle, context_for(bundle)).bundle)
+
+    whole, groups = (
+        file_of(granularity="per_channel"),
+        file_of(granularity="per_group", group_size=256),
+    )
+    assert len(groups) < 1.1 * len(whole)
+    # Where a group is cut off at the end of a channel, a Pad takes less than its zeros would.
+    rest = onnx.load_from_string(file_of(granularity="per_group", group_size=64))
+    assert "Pad" in {node.op_type for node in rest.graph.node}
+    weights = sum(
+        math.prod(t.dims) for t in rest.graph.initializer if t.data_type == TensorProto.INT4
+    )
+    numbers = sum(w.numel() for w in deployed_weights(tiny_cnn).values())
+    assert numbers <= weights < numbers + 1000
+
+
+def test_a_file_of_groups_opens_as_a_module_with_their_values(tiny_cnn, tmp_path):
+    step = Quantize(weight_bits=4, activation_bits="float", granularity="per_group", group_size=64)
+    quantized = step.apply(tiny_cnn, context_for(tiny_cnn)).bundle
+    (tmp_path / "groups.onnx").write_bytes(onnx_bytes(quantized))
+    again = open_onnx(tmp_path / "groups.onnx")
+    assert again.lane == "torch"
+    x = inputs_for(tiny_cnn, 16)
+    assert_similar(outputs_of(again, x), outputs_of(quantized, x), times=20)
 
 
 @pytest.mark.parametrize("scheme", ["symmetric", "affine"])

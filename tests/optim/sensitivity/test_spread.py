@@ -1,6 +1,7 @@
 """Settings of single layers cost no more than the common one, and harm less where it matters."""
 
 import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -131,3 +132,32 @@ def test_more_than_was_tried_is_refused(profile, costs):
 def test_a_technique_nothing_is_known_of_is_refused(profile, costs):
     with pytest.raises(ConfigError, match="Nothing is known"):
         spread(profile, "finetune", TECHNIQUES["finetune"](), 0.5, costs)
+
+
+@pytest.mark.parametrize("seed", [48, 63, 65])
+def test_never_more_harmful_than_the_common_level(profile, seed):
+    """Sizes of no common divisor: nothing but the common width takes all that may be taken."""
+    draw = random.Random(seed)
+    rows = [row.layer for row in profile.rows_of("quantize")][:3]
+    size = {layer: draw.randrange(100_001, 900_000, 2) for layer in rows}
+    whole = 32 * sum(size.values())
+    cells = tuple(
+        replace(
+            cell,
+            bytes=whole - size[cell.layer] * (32 - cell.level),
+            harm=Quantity.exact(draw.uniform(0.2, 5) * 4.0**-cell.level, "fraction"),
+        )
+        for cell in profile.cells_of("quantize")
+        if cell.layer in rows
+    )
+    shown = tuple(row for row in profile.rows_of("quantize") if row.layer in rows)
+    known = replace(profile, cells=cells, rows=shown, bytes=whole)
+
+    def costs(step):
+        bits = {**dict.fromkeys(rows, step.weight_bits), **step.layers}
+        return 0, sum(size[layer] * bits[layer] for layer in rows)
+
+    found = spread(known, "quantize", TECHNIQUES["quantize"](), 3, costs)
+    harm = {(cell.layer, cell.level): cell.harm.value for cell in cells}
+    assert found.reached <= found.target
+    assert sum(harm[each] for each in found.levels.items()) <= sum(harm[x, 3] for x in rows)

@@ -151,6 +151,7 @@ GRIDS = [
     {"weight_bits": 2, "activation_bits": "float"},
     {"weight_bits": "ternary", "activation_bits": 4},
     {"weight_bits": 3, "granularity": "per_group", "group_size": 8},
+    {"weight_bits": 3, "granularity": "per_group", "group_size": 24, "weight_scheme": "affine"},
     {"weight_bits": 5, "granularity": "per_tensor", "weight_scheme": "affine"},
     {"weight_bits": 16, "activation_bits": 16},
     {"weight_bits": "float", "activation_bits": 8},

@@ -218,6 +218,23 @@ def test_what_has_no_integer_kernel_is_said(tiny_cnn):
     assert not Quantize(samples=32).apply(tiny_cnn, context).report.notes
 
 
+def test_groups_that_are_shorter_than_was_asked_for_are_said(tiny_cnn):
+    step = Quantize(activation_bits="float", granularity="per_group", group_size=64)
+    applied = step.apply(tiny_cnn, context_for(tiny_cnn))
+    told = {entry.layer: entry.detail for entry in applied.report.layers}
+    for name, weight in folded_weights(tiny_cnn).items():
+        columns, scales = weight[0].numel(), len(applied.bundle.table.weights[name].scale)
+        assert scales == len(weight) * math.ceil(columns / 64)
+        if columns < 64:
+            assert told[name].endswith(f"channels have {columns} weights, which are one group")
+        elif columns % 64:
+            assert told[name].endswith(f"last group of each channel has {columns % 64} weights")
+        else:
+            assert told[name].endswith("scales")
+    assert any("one group" in detail for detail in told.values())
+    assert any("last group" in detail for detail in told.values())
+
+
 @pytest.mark.parametrize("fields", [{}, {"weight_bits": 4}, {"weight_bits": "ternary"}], ids=str)
 def test_scales_can_be_powers_of_two(fields, tiny_cnn):
     context = context_for(tiny_cnn)
