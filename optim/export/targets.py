@@ -59,8 +59,10 @@ def _four_bits(bundle: ModelBundle) -> ModelBundle:
 
 def _written_out(bundle: ModelBundle) -> ModelBundle:
     """Return the same model with each of its shared weights a number of its own."""
-    if bundle.lane != "torch" or not bundle.table.codebooks:
+    if not bundle.table.codebooks:
         return bundle
+    if bundle.lane != "torch":  # its weights have the values already
+        return bundle.with_table(bundle.table.with_codebooks({}))
     from optim.layers.graph import as_program
     from optim.layers.quantized_graph import deployable_graph
     from optim.layers.table import CompressionTable

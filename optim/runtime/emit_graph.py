@@ -2,7 +2,8 @@
 
 The counterpart of :mod:`optim.runtime.emit` for graphs that stay as they are: the nodes of the file
 keep their names and their order, quantized weights are stored as integers behind what turns them
-into floats, and QuantizeLinear/DequantizeLinear pairs stand where values are quantized.
+into floats, shared ones as their few values and which of them each weight takes, and
+QuantizeLinear/DequantizeLinear pairs stand where values are quantized.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from optim.runtime.onnx_graph import OnnxGraph, opset_for
 from optim.runtime.storing import (
     Place,
     quantize_edge,
+    rank_bits,
     set_apart,
     store_bias,
     store_for_floats,
     store_for_integers,
+    store_shared,
 )
 
 __all__ = ["emit_graph", "graph_bytes", "graph_kernel_owners"]
@@ -39,11 +42,11 @@ def graph_bytes(file: bytes, table: CompressionTable, interface: Interface | Non
     """Return an ONNX file as it is deployed: with its weights and values on their grids.
 
     Args:
-        file: The float graph; returned as it is where nothing is quantized.
+        file: The float graph; returned as it is where nothing is quantized or shared.
         table: See :func:`emit_graph`.
         interface: How the graph is run; what is read inside it stays.
     """
-    if not (table.weights or table.edges):
+    if not table.is_quantized:
         return file
     kept = interface.inside if interface else ()
     return emit_graph(onnx.load_from_string(file), table, kept).SerializeToString()
@@ -56,7 +59,7 @@ def emit_graph(
 
     Args:
         model: A folded graph with float weights.
-        table: Quantized weights by layer name, quantized values by their names.
+        table: Quantized and shared weights by layer name, quantized values by their names.
         kept: Values inside the graph that somebody reads.
 
     Raises:
@@ -65,9 +68,12 @@ def emit_graph(
     """
     written = onnx.ModelProto()
     written.CopyFrom(model)
-    opset = max((opset_for(w.grid.bits) for w in table.weights.values()), default=0)
+    widths = [w.grid.bits for w in table.weights.values()]
+    widths += [max(2, rank_bits(shared)) for shared in table.codebooks.values()]
+    opset = max((opset_for(width) for width in widths), default=0)
     opset = max(opset, OnnxGraph().opset)
-    if not raise_opset(written, opset):
+    # Bytes are in every operator set, and are all that a graph of shared weights needs.
+    if not raise_opset(written, opset) and (table.weights or table.edges):
         raise UnsupportedModelError(
             f"The file is written in opset {opset_of(model)}, and onnx cannot rewrite it in opset "
             f"{opset}, which the integers need.",
@@ -113,9 +119,11 @@ class _Writer:
         self.layers = {x.node: x for x in graph_layers(model) if x.name in table.weights}
         self.weights = [x for x in graph_layers(model) if x.name in table.weights]
         self.tensors = {t.name: t for t in self.graph.initializer}
+        self.shared = [x for x in graph_layers(model) if self._is_shared(x)]
         self.grids = _grids(model, table)
         self.mark = _mark(self.graph)
-        self.to = OnnxGraph(opset=opset_of(model))
+        self.opset = opset_of(model)
+        self.to = OnnxGraph(opset=self.opset)
         self.on_grid: dict[str, str] = {}
         # Products of inputs on signed grids: ONNX Runtime 1.32 makes one layer of such a product
         # and the constant added to it, on an unsigned grid, and then refuses its own graph.
@@ -125,6 +133,8 @@ class _Writer:
         """Put weights first, then nodes in their order, each value followed by its quantizer."""
         for layer in self.weights:
             self._weight(layer)
+        for layer in self.shared:
+            self._book(layer)
         for value in self.graph.input:
             self._edge(value.name, value.name)
         for index, node in enumerate(self.graph.node):
@@ -132,7 +142,7 @@ class _Writer:
         nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in self.to.nodes]
         del self.graph.node[:]
         self.graph.node.extend(nodes)
-        replaced = {layer.weight for layer in self.weights}
+        replaced = {layer.weight for layer in (*self.weights, *self.shared)}
         for position in reversed(range(len(self.graph.initializer))):
             if self.graph.initializer[position].name in replaced:
                 del self.graph.initializer[position]
@@ -140,10 +150,27 @@ class _Writer:
 
     def _weight(self, layer: GraphLayer) -> None:
         quantized = self.table.weights[layer.name]
-        stored = torch.from_numpy(np.array(numpy_helper.to_array(self.tensors[layer.weight])))
-        place = Place(f"{layer.weight}{self.mark}", layer.weight, layer.layout, layer.shape)
         store = store_for_floats if self._edge_of(layer) is None else store_for_integers
-        store(self.to, place, quantized, quantized.integers(layer.layout.rows(stored)))
+        store(self.to, self._place(layer), quantized, quantized.integers(self._rows(layer)))
+
+    def _is_shared(self, layer: GraphLayer) -> bool:
+        """Whether a weight has the values of its codebook, and nothing has changed them since."""
+        book = self.table.codebooks.get(layer.name)
+        if book is None or layer.name in self.table.weights or layer.weight not in self.tensors:
+            return False
+        return torch.equal(self._rows(layer), book.values())
+
+    def _book(self, layer: GraphLayer) -> None:
+        place, book = self._place(layer), self.table.codebooks[layer.name]
+        in_bytes = self.opset < opset_for(max(2, rank_bits(book)))
+        store_shared(self.to, place, book, in_bytes=in_bytes)
+
+    def _place(self, layer: GraphLayer) -> Place:
+        return Place(f"{layer.weight}{self.mark}", layer.weight, layer.layout, layer.shape)
+
+    def _rows(self, layer: GraphLayer) -> torch.Tensor:
+        tensor = numpy_helper.to_array(self.tensors[layer.weight])
+        return layer.layout.rows(torch.from_numpy(np.array(tensor)))
 
     def _edge_of(self, layer: GraphLayer) -> QuantizedEdge | None:
         """Return the grid of a layer's input if an integer kernel can compute the layer."""

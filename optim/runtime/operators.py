@@ -78,15 +78,15 @@ def _weight_and_bias(to: Emission, node: fx.Node, transposed: bool = False) -> l
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     quantized = to.weights.get(name)
+    layout = Layout((1, 0) if transposed else tuple(range(weight.ndim)))
+    shape = tuple(weight.T.shape if transposed else weight.shape)
+    place = Place(f"{name}.weight", f"{name}.weight", layout, shape)
     if name in to.codebooks:
-        names = [store_shared(to.graph, f"{name}.weight", to.codebooks[name], transposed)]
+        names = [store_shared(to.graph, place, to.codebooks[name])]
     elif quantized is None:
         values = weight.T if transposed else weight
         names = [to.graph.constant(f"{name}.weight", array(values))]
     else:
-        layout = Layout((1, 0) if transposed else tuple(range(weight.ndim)))
-        shape = tuple(weight.T.shape if transposed else weight.shape)
-        place = Place(f"{name}.weight", f"{name}.weight", layout, shape)
         store = store_for_integers if name in to.integer_inputs else store_for_floats
         names = [store(to.graph, place, quantized, quantized.integers(weight))]
     if isinstance(bias, Tensor):

@@ -21,6 +21,7 @@ __all__ = [
     "Place",
     "layer_input",
     "quantize_edge",
+    "rank_bits",
     "set_apart",
     "store_bias",
     "store_for_floats",
@@ -126,18 +127,32 @@ def store_for_floats(
     return graph.add("Transpose", [value], place.output, perm=back)
 
 
-def store_shared(graph: OnnxGraph, name: str, shared: SharedWeight, transposed: bool) -> str:
+def store_shared(
+    graph: OnnxGraph, place: Place, shared: SharedWeight, *, in_bytes: bool = False
+) -> str:
     """Store a weight as the few values it has and which of them each weight takes.
 
     Both are constants, so that runtimes look the values up once, when they load the file, and
     compute as with any float32 weight. A rank below zero counts from the end of the list.
+
+    Args:
+        graph: What is added to.
+        place: Where the weight stands.
+        shared: Its values and ranks.
+        in_bytes: Whether ranks take whole bytes, for operator sets that have no smaller integers.
     """
-    ranks = array(shared.ranks.T if transposed else shared.ranks)
-    width = max((~ranks.min()).item().bit_length(), ranks.max().item().bit_length()) + 1
-    stored = graph.integers(f"{name}_ranks", ranks, max(2, width))
-    indices = graph.add("Cast", [stored], f"{name}_indices", to=TensorProto.INT32)
-    book = graph.constant(f"{name}_values", array(shared.book))
-    return graph.add("Gather", [book, indices], name, axis=0)
+    ranks = array(place.layout.stored(shared.ranks, place.shape))
+    width = max(rank_bits(shared), 8 if in_bytes else 2)
+    stored = graph.integers(f"{place.stem}_ranks", ranks, width)
+    indices = graph.add("Cast", [stored], f"{place.stem}_indices", to=TensorProto.INT32)
+    book = graph.constant(f"{place.stem}_values", array(shared.book))
+    return graph.add("Gather", [book, indices], place.output, axis=0)
+
+
+def rank_bits(shared: SharedWeight) -> int:
+    """Return the bits that hold every rank of a shared weight with its sign."""
+    low, high = int(shared.ranks.min()), int(shared.ranks.max())
+    return max((~low).bit_length(), high.bit_length()) + 1
 
 
 def set_apart(graph: OnnxGraph, value: str, name: str) -> str:

@@ -70,7 +70,8 @@ class ShareWeights(Step):
             ordered=True,
             unit="bits",
             label="Bias bits",
-            help="Biases share values too; they count where nearly all weights are zero.",
+            help="In layers whose weights share values, biases share others; they count where "
+            "nearly all weights are zero. Those of ONNX graphs stay.",
             expert=True,
         ),
     ] = "float"
@@ -88,17 +89,32 @@ class ShareWeights(Step):
 
     @property
     def is_neutral(self) -> bool:
-        """Whether every weight keeps its value."""
-        return self.bits == "float" and all(bits == "float" for bits in self.layers.values())
+        """Whether every weight keeps its value, and nothing is asked of biases."""
+        return self.bias_bits == "float" and not self._shares
+
+    @property
+    def _shares(self) -> bool:
+        return any(bits != "float" for bits in (self.bits, *self.layers.values()))
 
     def apply(self, bundle: ModelBundle, context: Context) -> Applied:
         """Return the model with codebooks in its compression table.
 
         An ONNX graph is folded, and its weights take the shared values; its biases stay.
+
+        Raises:
+            ConfigError: If biases were to share values while no layer's weights do.
         """
+        from optim.errors import ConfigError
         from optim.models.weighted import NO_WEIGHTS, kept_weights, model_weights, with_weights
         from optim.runtime.run_graph import editable
 
+        if not self._shares:
+            raise ConfigError(
+                f"Biases share values only in layers whose weights do: got bias_bits="
+                f"{self.bias_bits} with bits=float and no layer that has bits of its own.",
+                hint="Choose bits from 1 to 8, for all layers or single ones, or bias_bits=float.",
+                field="bias_bits",
+            )
         bundle = editable(bundle, context.memo)
         names = list(model_weights(bundle, self.layers))
         kept = kept_weights(bundle)
@@ -106,14 +122,31 @@ class ShareWeights(Step):
         table = bundle.table.with_codebooks(books)
         if bundle.lane == "graph":
             bundle = with_weights(bundle, {name: book.values() for name, book in books.items()})
-        layers = [_layer_report(name, books.get(name)) for name in names]
+        layers = [self._layer_report(name, books.get(name)) for name in names]
         report = StepReport(
             f"{len(books)} of {len(layers) + len(kept)} layers share "
             f"{sum(len(book.book) - 1 for book in books.values()):,} values and zero.",
             (*layers, *(LayerReport(name, False, reason) for name, reason in kept.items())),
-            () if names or kept else (NO_WEIGHTS,),
+            self._notes(bundle) if names or kept else (NO_WEIGHTS,),
         )
         return Applied(bundle.with_table(table), report)
+
+    def _notes(self, bundle: ModelBundle) -> tuple[str, ...]:
+        if bundle.lane == "torch" or self.bias_bits == "float":
+            return ()
+        return (
+            f"Biases of an ONNX graph keep their values: bias_bits={self.bias_bits} is unused.",
+        )
+
+    def _layer_report(self, name: str, book: SharedWeight | None) -> LayerReport:
+        if book is None:
+            also = "" if self.bias_bits == "float" else ", and its biases with its weights"
+            return LayerReport(name, False, f"kept in floating point by choice{also}")
+        zeros = float((book.ranks == 0).float().mean())
+        also = f", {len(book.bias.book) - 1} in its biases" if book.bias else ""
+        return LayerReport(
+            name, True, f"{len(book.book) - 1} values{also}; {zeros:.0%} of the weights are zero"
+        )
 
     def _books(
         self, weights: dict[str, tuple[Tensor, Tensor | None]], context: Context
@@ -147,13 +180,3 @@ def _deployed(bundle: ModelBundle) -> dict[str, tuple[Tensor, Tensor | None]]:
         bias = None if layer.bias is None else layer.get_parameter("bias").detach()
         found[name] = (layer.get_parameter("weight").detach(), bias)
     return found
-
-
-def _layer_report(name: str, book: SharedWeight | None) -> LayerReport:
-    if book is None:
-        return LayerReport(name, False, "kept in floating point by choice")
-    zeros = float((book.ranks == 0).float().mean())
-    also = f", {len(book.bias.book) - 1} in its biases" if book.bias else ""
-    return LayerReport(
-        name, True, f"{len(book.book) - 1} values{also}; {zeros:.0%} of the weights are zero"
-    )

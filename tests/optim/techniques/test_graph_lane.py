@@ -21,6 +21,7 @@ from optim.subject import Subject
 from optim.techniques import TECHNIQUES
 from optim.techniques.prune_weights import PruneWeights
 from optim.techniques.quantize import Quantize
+from optim.techniques.share_weights import ShareWeights
 from tests.helpers import (
     assert_similar,
     context_for,
@@ -176,6 +177,21 @@ def test_every_grid_is_what_the_file_computes(fields, name):
             )
             if grid.granularity != "per_group":
                 assert max(len(row.unique()) for row in rows) <= grid.levels
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_shared_weights_are_looked_up_in_a_few_values(bits, own):
+    """The file holds ranks instead of weights, and computes what the graph of values does."""
+    result = ShareWeights(bits=bits).apply(own, context_of(own)).bundle
+    file = onnx.load_from_string(onnx_bytes(result))
+    onnx.checker.check_model(file)
+    stored = {t.name for t in file.graph.initializer}
+    books = result.table.codebooks
+    assert books
+    assert stored.isdisjoint(x.weight for x in graph_layers(result.graph()) if x.name in books)
+    plain = result.with_table(result.table.with_codebooks({}))
+    x = given_to(own)
+    np.testing.assert_allclose(deployed(result, x), deployed(plain, x), atol=1e-5)
 
 
 FLOATS = [

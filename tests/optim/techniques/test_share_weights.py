@@ -14,7 +14,7 @@ from optim.layers.training_graph import LearnedBook
 from optim.measure.evaluate import predict
 from optim.measure.size import encoded_sizes
 from optim.models.checkpoint import load_checkpoint, save_checkpoint
-from optim.models.weighted import deployed_weight
+from optim.models.weighted import deployed_weight, model_weights, with_weights
 from optim.runtime.session import InferenceSession
 from optim.techniques.finetune_quantized import FineTuneQuantized
 from optim.techniques.prune_weights import PruneWeights
@@ -147,6 +147,67 @@ def test_a_graph_takes_the_values(tiny_mlp):
     assert model.table.codebooks
     for name, book in model.table.codebooks.items():
         assert torch.equal(deployed_weight(model, name), book.values())
+
+
+def test_biases_of_layers_that_keep_their_weights_stay_and_are_told(tiny_cnn):
+    step = ShareWeights(bits="float", bias_bits=2, layers={"linear": 4})
+    applied = step.apply(tiny_cnn, context_for(tiny_cnn))
+    assert set(applied.bundle.table.codebooks) == {"linear"}
+    told = {entry.layer: entry.detail for entry in applied.report.layers}
+    assert "3 in its biases" in told.pop("linear")
+    assert all("and its biases with its weights" in detail for detail in told.values())
+
+
+@pytest.mark.parametrize("lane", ["torch", "graph"])
+def test_biases_alone_share_no_values(lane, tiny_mlp):
+    step = ShareWeights(bits="float", bias_bits=2)
+    bundle = tiny_mlp if lane == "torch" else kept(tiny_mlp)
+    assert not step.is_neutral  # a recipe would leave it out and say nothing
+    with pytest.raises(ConfigError, match=r"bias_bits=2 with bits=float .* Choose bits"):
+        step.apply(bundle, context_for(bundle, data=data_for(tiny_mlp)))
+    assert ShareWeights(bits="float").is_neutral
+
+
+def test_a_graph_says_that_its_biases_stay(tiny_mlp):
+    graph = kept(tiny_mlp)
+    plain, asked = (
+        step.apply(graph, context_for(graph)).report.notes
+        for step in (ShareWeights(), ShareWeights(bias_bits=4))
+    )
+    assert not plain
+    assert "bias_bits=4 is unused" in asked[0]
+
+
+def test_the_file_of_a_graph_is_as_small_as_that_of_its_module(tiny_cnn):
+    sizes = []
+    for each in (tiny_cnn, kept(tiny_cnn)):
+        shared = ShareWeights(bits=2).apply(each, context_for(each)).bundle
+        sizes.append(len(onnx_bytes(shared)) / len(onnx_bytes(each)))
+    assert sizes[1] == pytest.approx(sizes[0], abs=0.1)
+
+
+def test_weights_that_were_changed_since_are_written_as_they_are(tiny_mlp):
+    graph = kept(tiny_mlp)
+    shared = ShareWeights(bits=2).apply(graph, context_for(graph)).bundle
+    name, *others = shared.table.codebooks
+    changed = with_weights(shared, {name: 2 * model_weights(shared)[name]})
+    nodes = onnx.load_from_string(onnx_bytes(changed)).graph.node
+    assert sum(node.op_type == "Gather" for node in nodes) == len(others)
+
+
+def test_a_graph_that_cannot_be_rewritten_has_ranks_of_bytes(tiny_mlp, monkeypatch):
+    graph = kept(tiny_mlp)
+    shared = ShareWeights(bits=2).apply(graph, context_for(graph)).bundle
+    with monkeypatch.context() as patched:
+        patched.setattr("optim.runtime.emit_graph.raise_opset", lambda model, version: False)
+        file = onnx_bytes(shared)
+    model = onnx.load_from_string(file)
+    onnx.checker.check_model(model)
+    kinds = {t.data_type for t in model.graph.initializer if t.name.endswith("_ranks")}
+    assert kinds == {onnx.TensorProto.INT8}
+    x = inputs_for(shared).numpy()
+    found, wanted = (InferenceSession.open(f).run(x) for f in (file, onnx_bytes(shared)))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
 def test_a_checkpoint_with_ranks_of_no_value_is_refused(tmp_path, tiny_mlp):
