@@ -23,6 +23,7 @@ from torch import Tensor
 from optim.data.added import open_registered_data
 from optim.data.splits import trained_on
 from optim.data.task import Classification
+from optim.device import compute_device
 from optim.errors import CalibrationError, OptimError
 from optim.export.deploy import onnx_bytes
 from optim.hashing import digest
@@ -294,15 +295,25 @@ class Bench:
         return max(1, self.subject.data.parts["train"] // self.schedule(1).batch_size)
 
     def seconds_per_step(self, architecture: Architecture) -> float:
-        """Return how long a step of training takes, by a few of them on a network unseen."""
-        inputs, targets = (one[: self.schedule(1).batch_size] for one in self.part("train"))
-        module = self.fresh(architecture).module.train()
-        times = []
-        for _ in range(_TIMED):
-            began = time.perf_counter()
+        """Return how long a step of training takes, by a few of them on a network unseen.
+
+        The first is not counted, which prepares the others. A computer that does other things makes
+        some of them longer, as it does in a training: so their mean is what tells.
+        """
+        device, size = compute_device(), self.schedule(1).batch_size
+        inputs, targets = (one[:size].to(device) for one in self.part("train"))
+        module = self.fresh(architecture).module.to(device).train()
+
+        def step() -> None:
             torch.nn.functional.cross_entropy(module(inputs), targets).backward()
-            times.append(time.perf_counter() - began)
-        return min(times)
+            if device.type != "cpu":
+                torch.accelerator.synchronize(device)
+
+        step()
+        began = time.perf_counter()
+        for _ in range(_TIMED):
+            step()
+        return (time.perf_counter() - began) / _TIMED
 
     def schedule(self, epochs: int) -> Schedule:
         """Return how networks of the family are trained."""

@@ -5,7 +5,7 @@ proof          whether the smallest network of the space misses a limit; said be
 supernet       only where it is asked for: networks with shared weights, the best of them first
 short          networks that keep the limits of cost, trained for short
 long           the best third of them for three times as long, and so on
-to the end     the front, for as long as there is time
+to the end     the front, for as long as there is time; the best is trained for shorter if it must
 the end        the file, verified; the front on test samples, once
 =============  ==================================================================================
 
@@ -18,34 +18,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import median_low
 
 from optim.errors import Cancelled, ConfigError, OptimError
 from optim.quantity import Quantity, format_value
-from optim.search.candidate import Candidate
 from optim.search.choosing import front_of
 from optim.search.executor import Executor
 from optim.search.figures import FIGURES
 from optim.search.goals import Goals, Limit
 from optim.search.nas.asked import Asked
 from optim.search.nas.ending import Answer, finish, impossible_answer
-from optim.search.nas.halving import LEARNED, newest, promotion, ranked, taken
+from optim.search.nas.halving import LEARNED, newest, promotion
+from optim.search.nas.pace import epoch_s
 from optim.search.nas.repeating import repeat
 from optim.search.nas.session import Session
 from optim.search.nas.supernet.stage import learn
-from optim.search.nas.trying import Trying
+from optim.search.nas.timing import epochs_in, for_repetitions, in_order, most_epoch_s, spare
+from optim.search.nas.trying import Tried, Trying
 from optim.search.session import OutOfTimeError
 from optim.search.space import Scalar
 from optim.search.watch import Watch
 
 __all__ = ["ArchitectureSearch"]
 
-_LAST_SHARE = 0.5
-"""Of the time that is left, at most, for training the best to the end."""
-_FIRST_SHARE = 0.3
-"""Of the budget, at least, in which networks are tried whatever comes after."""
-_SURE = 1.2
-"""How much longer than thought a training may take."""
 _TRAINED = frozenset({"error", "training"})
 _ENDS_MOST = 64
 
@@ -133,10 +127,31 @@ def _search(session: Session, trying: Trying) -> str:
         if len(session.rungs) > 1
         else f"Networks are trained for {words} epochs."
     )
-    is_left, known_lengths = True, session.rungs
-    while (is_left or trying.away) and (
-        session.time() > _for_the_end(session) or not session.candidates
-    ):
+    step = _try_networks(session, trying, session.rungs)
+    while _finish_front(session, trying) and step != "none left":
+        # These trainings have told how long others take: there may be time for more of them.
+        trying.look_again()
+        step = _try_networks(session, trying, session.lengths)
+    if step == "none left":
+        return "Nothing is left to try."
+    if not session.time():
+        return "The budget is spent."
+    return "What is left of the budget is too short for another training."
+
+
+def _try_networks(session: Session, trying: Trying, known_lengths: Sequence[int]) -> Tried:
+    """Try networks, and train the best for longer, as long as there is time for others.
+
+    Args:
+        session: The search.
+        trying: Tries networks.
+        known_lengths: Lengths of training that were told.
+
+    Returns:
+        What came of trying the last.
+    """
+    step: Tried = "tried"
+    while (step != "none left" or trying.away) and (spare(session) or not session.candidates):
         known = len(session.candidates)
         all_begun, lengths = [*session.candidates, *trying.away], session.lengths
         if lengths != known_lengths:
@@ -145,24 +160,19 @@ def _search(session: Session, trying: Trying) -> str:
         found = promotion(all_begun, session.goals, lengths, first=session.learns_lengths)
         if trying.is_full:
             trying.collect()
-        elif found and _has_time(session, found[1], found[0]):
-            trying.train(*found, "longer training")
+        elif found and epoch_s(found[0]) <= most_epoch_s(session, found[1]):
+            trying.train(*found, "longer training", spare(session))
             if not trying.away:
                 session.say(session.best_so_far())
-        elif is_left and _has_time(session, lengths[0]):
-            is_left = trying.try_next()
+        elif step == "tried":
+            step = trying.try_next()
         elif trying.away:
             trying.collect()
         else:
             break
         if known == 0 and session.candidates:
             session.say(f"First: {session.candidates[0].title}. {session.best_so_far()}")
-    _finish_front(session, trying)
-    if not is_left:
-        return "Nothing is left to try."
-    if not session.time():
-        return "The budget is spent."
-    return "What is left of the budget is too short for another training."
+    return step
 
 
 def _tell_lengths(session: Session) -> None:
@@ -187,78 +197,41 @@ def _learn(session: Session, trying: Trying, smallest: Mapping[str, Scalar]) -> 
     session.say(session.best_so_far())
 
 
-def _has_time(session: Session, epochs: int, candidate: Candidate | None = None) -> bool:
-    """Whether a training would end before the best has to be trained to the end.
+def _finish_front(session: Session, trying: Trying) -> bool:
+    """Train the front for the full length, what would be taken first, while there is time.
 
-    Args:
-        session: The search.
-        epochs: Of the training.
-        candidate: What is to be trained, once it was for shorter; a new network if None.
+    What would be taken is trained for as long as there is time where that is too short for all.
+
+    Returns:
+        Whether anything was trained.
     """
-    known = newest(session.candidates) if candidate is None else [candidate]
-    if not known:
-        return True  # something has to be there in the end
-    each = median_low(c.figures["training"].value / c.made["epochs"] for c in known)
-    return _SURE * each * epochs <= session.time() - _for_the_end(session)
-
-
-def _for_the_end(session: Session) -> float:
-    """Return the seconds that training the best to the end will take; 0 where it takes too long."""
-    best = next(iter(_in_order(session, newest(session.candidates))), None)
-    if session.budget.share < _FIRST_SHARE or best is None:
-        return 0.0
-    is_whole = best.made["epochs"] == session.rungs[-1]
-    wanted = 0.0 if is_whole else _SURE * _whole_training(session, best)
-    most = _LAST_SHARE * session.budget.seconds
-    # What cannot be trained to the end within its part is no reason to stop trying others.
-    return min(most, wanted + _again(session)) if wanted <= most else 0.0
-
-
-def _again(session: Session) -> float:
-    """Return the seconds that repetitions of what is taken will take."""
-    best = next(iter(_in_order(session, newest(session.candidates))), None)
-    return session.asked.seeds * _SURE * _whole_training(session, best) if best else 0.0
-
-
-def _in_order(session: Session, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Return networks as they are to be trained to the end: what would be taken first.
-
-    Where nothing is asked for only those are taken that were trained to the end: the best first.
-    """
-    best = taken(candidates, session.goals) if session.goals.asked else None
-    return sorted(ranked(candidates, session.goals), key=lambda c: c is not best)
-
-
-def _whole_training(session: Session, candidate: Candidate) -> float:
-    """Return how long a whole training of a network takes, from the one that it had."""
-    each = candidate.figures["training"].value / candidate.made["epochs"]
-    return each * session.rungs[-1]
-
-
-def _finish_front(session: Session, trying: Trying) -> None:
-    """Train the front for the full length, what would be taken first, while there is time."""
     over: set[int] = set()
+    whole = session.rungs[-1]
     while session.time():
         front = front_of(newest(session.candidates), session.goals, whole=True)
-        begun = over | {c.parent for c in trying.away if c.made["epochs"] == session.rungs[-1]}
-        left = [
-            c
-            for c in _in_order(session, front)
-            if c.made["epochs"] < session.rungs[-1] and c.number not in begun
-        ]
+        front = in_order(session, front)
+        begun = over | {c.parent for c in trying.away if c.made["epochs"] == whole}
+        left = [c for c in front if c.made["epochs"] < whole and c.number not in begun]
         # What is taken comes first; of the time after that its repetitions have their part.
-        kept = _again(session) if over else 0.0
-        able = [c for c in left if _SURE * _whole_training(session, c) + kept <= session.time()]
+        is_first = left[:1] == front[:1]
+        time = session.time() - (0.0 if is_first else for_repetitions(session))
+        able = [(c, whole) for c in left if epochs_in(session, c, time) == whole]
+        if left and is_first and (left[0], whole) not in able:
+            part = epochs_in(session, left[0], time / (1 + session.asked.seeds))
+            able = [(left[0], part)] if part else able
         if trying.is_full or (trying.away and not able):
             trying.collect()
             session.say(session.best_so_far())
         elif not able:
-            return
+            break
         else:
-            over.add(able[0].number)
-            trying.train(able[0], session.rungs[-1], "whole training")
+            candidate, epochs = able[0]
+            over.add(candidate.number)
+            stage = "whole training" if epochs == whole else "longer training"
+            trying.train(candidate, epochs, stage)
             if not trying.away:
                 session.say(session.best_so_far())
+    return bool(over)
 
 
 # --- what is out of reach -----------------------------------------------------------------------

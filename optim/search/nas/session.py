@@ -22,6 +22,7 @@ from optim.search.nas.answer import state_of
 from optim.search.nas.asked import PREDICTOR, Asked, goals_of
 from optim.search.nas.bench import Bench
 from optim.search.nas.halving import LEARNED, taken, telling
+from optim.search.nas.pace import Pace, epoch_s
 from optim.search.nas.supernet.supernet import Supernet
 from optim.search.nas.trust import SUPERNET
 from optim.search.nas.words import figures_text
@@ -75,6 +76,7 @@ class Session(SearchSession):
         rungs: Lengths of trainings in epochs, shortest first.
         supernet: Once one was trained.
         learned: What its networks reach, as plain data.
+        pace: How long trainings will take.
         repeated: ``{candidate number: error over seeds}``.
 
     Raises:
@@ -97,6 +99,7 @@ class Session(SearchSession):
         self.executor = executor
         self.goals = goals_of(asked)
         self.bench = Bench(asked, folder=folder, registered_only=registered_only)
+        self.pace = Pace(self.bench)
         self.networks = self.bench.space.count()
         self.rungs = rungs_of(asked.epochs, self.networks)
         self.layers: dict[str, list[dict[str, Any]]] = {}
@@ -118,11 +121,8 @@ class Session(SearchSession):
         """How many networks are trained for every length; 0 where there is no time for that."""
         if self.asked.sampler != PREDICTOR:
             return 0
-        each = [
-            c.figures["training"].value / c.made["epochs"] * self.rungs[-1]
-            for c in self.candidates
-            if c.is_whole and c.made.get("epochs")
-        ]
+        trained = [c for c in self.candidates if c.is_whole and c.made.get("epochs")]
+        each = [epoch_s(c) * self.rungs[-1] for c in trained]
         if not each or LEARNED * max(each) > _LEARNED_SHARE * self.budget.seconds:
             return 0
         return LEARNED

@@ -6,11 +6,12 @@ same.
 
 from __future__ import annotations
 
+import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from optim.errors import Cancelled, ConfigError, OptimError
 from optim.hashing import digest
@@ -23,15 +24,20 @@ from optim.search.executor import LOOK_EVERY_S, NETWORK_KIND, Order, Outcome
 from optim.search.figures import earlier_text
 from optim.search.front import front
 from optim.search.nas.asked import PREDICTOR
+from optim.search.nas.halving import newest
 from optim.search.nas.predicting import LEAST_KNOWN, Known, most_promising
 from optim.search.nas.proxies import PROXIES
 from optim.search.nas.session import Session
+from optim.search.nas.timing import most_epoch_s, spare
 from optim.search.nas.words import title_of
 from optim.search.session import OutOfTimeError
 from optim.search.space import Point, Scalar, Space
 from optim.train import Epoch
 
-__all__ = ["Trying"]
+__all__ = ["Tried", "Trying"]
+
+Tried = Literal["tried", "none left", "too long"]
+"""What came of trying one more network: it was, all are known, or none could be trained in time."""
 
 _SCREENED, _FIRST = 48, 8
 """Networks that a proxy chooses from, and how many it chooses."""
@@ -40,6 +46,8 @@ _SCREEN_SHARE = 0.15
 _MOST_REPEATS = 40
 """Points in a row that are known already, after which unknown ones are drawn."""
 _MOST_DRAWN = 2000
+_MOST_TIMED = 4
+"""Networks in a row whose steps are timed and take too long, after which no other is looked for."""
 _POOL_FIRST, _POOL_STEP = 40, 12
 """Networks whose costs are computed before the first is predicted, and before each further one."""
 
@@ -61,6 +69,10 @@ class _Away:
     began: float
 
 
+class _TooLongError(Exception):
+    """A training has taken the time that others are to have."""
+
+
 class Trying:
     """Tries networks.
 
@@ -73,6 +85,9 @@ class Trying:
         self._pool: dict[str, Known] = {}
         self._chance = random.Random(session.asked.seed)
         self._away: dict[str, _Away] = {}
+        self._slow: dict[str, tuple[float, int, float]] = {}
+        """``{key of a point: (MACs, layers, seconds of an epoch)}``."""
+        self._has_told = False
 
     # --- elsewhere --------------------------------------------------------------------------
 
@@ -186,23 +201,70 @@ class Trying:
                 # Of an earlier search in a space that had more.
                 continue
 
-    def try_next(self) -> bool:
-        """Try the next network; return whether there was one."""
+    def try_next(self) -> Tried:
+        """Try the next network that can be trained in time; others are passed over."""
         session, study = self._session, self._session.points
+        timed, passed, predicts = len(self._slow), 0, True
         for _ in range(_MOST_REPEATS):
             session.watch.check()
             tried = {_key(c.point) for c in (*study.candidates(), *self.away)}
             if len(tried) >= session.networks:
-                return False
-            if (point := self._predicted()) is not None:
+                return "none left"
+            point = self._predicted() if predicts else None
+            predicts = point is not None or (predicts and study.is_waiting)
+            if point is not None:
                 study.enqueue(point)
             asked = study.ask()
             known = self._known(asked.point)
-            if known is None:
+            if known is None and not self._takes_too_long(asked.point):
                 self._try(asked.number, asked.point)
-                return True
-            study.tell(asked.number, known, keep=False)
-        return self._try_unknown()
+                return "tried"
+            study.tell(asked.number, known or self._failed(asked.point, ""), keep=False)
+            passed += known is None
+            if passed and (len(self._slow) >= timed + _MOST_TIMED or not spare(session)):
+                break
+        return "too long" if passed else self._try_unknown()
+
+    def look_again(self) -> None:
+        """Forget which networks there was no time for."""
+        self._slow.clear()
+
+    def _takes_too_long(self, point: Point) -> bool:
+        """Whether a network that keeps the limits cannot be trained in time, by a few steps."""
+        session = self._session
+        known, layers = newest(session.candidates), session.bench.layer_count(point)
+        # Something has to be there in the end; and what cannot be built says why where it is tried.
+        if not known or not layers:
+            return False
+        most_s = most_epoch_s(session, session.lengths[0])
+        if self._is_slow(point, most_s):
+            return True
+        try:
+            figures = session.bench.costs(session.bench.architecture(point), session.goals)
+        except OptimError:
+            return False
+        if session.goals.misses(figures, but=("error", "training")):
+            return False  # it is not trained at all
+        each = session.pace.epoch_s(point, known)
+        if each <= most_s:
+            return False
+        if not self._has_told:
+            self._has_told = True
+            session.say(
+                f"{title_of(session.asked.space, point)} is passed over, as is what is larger: "
+                f"an epoch would take {format_value(each, 's')}, and there is no time for "
+                f"{session.lengths[0]} of them beside training the best to the end."
+            )
+        self._slow[digest(dict(point))] = session.bench.work(point), layers, each
+        return True
+
+    def _is_slow(self, point: Point, most_s: float) -> bool:
+        """Whether a network has as many layers and MACs as one whose epoch takes longer."""
+        work, layers = self._session.bench.work(point), self._session.bench.layer_count(point)
+        return any(
+            work >= least and layers >= count and each > most_s
+            for least, count, each in self._slow.values()
+        )
 
     def _known(self, point: Point) -> Candidate | None:
         """Return what is known of a network; as failed, what is trained elsewhere."""
@@ -211,10 +273,18 @@ class Trying:
                 return replace(begun, outcome="failed")
         return self._session.points.find(point)
 
-    def train(self, candidate: Candidate, epochs: int, stage: str) -> None:
+    def train(
+        self, candidate: Candidate, epochs: int, stage: str, seconds: float = math.inf
+    ) -> None:
         """Train a network that was trained for shorter, from the start, for longer.
 
         Where somebody else trains, it is begun.
+
+        Args:
+            candidate: The network.
+            epochs: How long.
+            stage: Of the search.
+            seconds: After which it is given up.
 
         Raises:
             Cancelled: If whoever watches wants it to stop.
@@ -230,7 +300,7 @@ class Trying:
             self._send(begun, epochs, None)
             return
         try:
-            found = self._trained(begun, epochs)
+            found = self._trained(begun, epochs, seconds)
         except (Cancelled, OutOfTimeError):
             raise
         except OptimError as error:
@@ -249,7 +319,7 @@ class Trying:
                 return
             found = begun
             if begun.outcome != "sized":
-                found = self._trained(begun, int(begun.made["epochs"]))
+                found = self._trained(begun, int(begun.made["epochs"]), spare(self._session))
         except (Cancelled, OutOfTimeError):
             study.give_back(number)
             raise
@@ -289,13 +359,17 @@ class Trying:
         made = {**made, "epochs": epochs}
         return replace(found, made=made, scores=session.scores(point), outcome="failed")
 
-    def _trained(self, begun: Candidate, epochs: int) -> Candidate:
-        """Return a candidate with what it reaches after so many epochs."""
+    def _trained(self, begun: Candidate, epochs: int, seconds: float) -> Candidate:
+        """Return a candidate with what it reaches after so many epochs.
+
+        What takes longer than it may is failed, with the reason.
+        """
         session, bench = self._session, self._session.bench
         architecture = bench.architecture(begun.point)
         # The first of all is trained to the end, so that there is something whatever happens.
         is_first = not any(c.is_whole for c in session.candidates)
-        check = session.watch.check if is_first else session.check
+        began = session.time()
+        check = session.watch.check if is_first else self._deadline(began - seconds)
         session.begin(f"{begun.stage}: {begun.title}")
         name = f"{bench.key(architecture, epochs)[:6]}: {begun.title}"[:80]
 
@@ -309,15 +383,39 @@ class Trying:
                     epoch.seconds * epochs, f"{epochs} epochs of the smallest network, {each} each"
                 )
 
-        bundle, seconds = bench.train(
-            architecture,
-            epochs,
-            resume=session.watch.states(name),
-            on_epoch=on_epoch,
-            check=check,
-            trained=session.watch.trained,
-        )
-        return self._judged(begun, bundle, seconds)
+        what = f"training {begun.title} for {epochs} epochs"
+        try:
+            bundle, took_s = bench.train(
+                architecture,
+                epochs,
+                resume=session.watch.states(name),
+                on_epoch=on_epoch,
+                check=check,
+                trained=session.watch.trained,
+            )
+        except _TooLongError:
+            took = format_value(began - session.time(), "s")
+            session.say(
+                f"After {took}, {what} was given up: what is left is for training the best to the "
+                "end."
+            )
+            return replace(begun, note=f"Its training was given up after {took}.")
+        except OutOfTimeError:
+            if not session.watch.is_enough():
+                session.say(f"The budget was spent before {what} had ended.")
+            raise
+        return self._judged(begun, bundle, took_s)
+
+    def _deadline(self, kept: float) -> Callable[[], None]:
+        """Return what stops a training when only so many seconds are left."""
+        session = self._session
+
+        def check() -> None:
+            session.check()
+            if session.time() < kept:
+                raise _TooLongError
+
+        return check
 
     def _judged(self, begun: Candidate, bundle: ModelBundle, seconds: float) -> Candidate:
         """Return a candidate with what its trained network reaches as it is deployed."""
@@ -332,7 +430,7 @@ class Trying:
 
     # --- what is tried ----------------------------------------------------------------------
 
-    def _try_unknown(self) -> bool:
+    def _try_unknown(self) -> Tried:
         """Try a network that was drawn, because the sampler knows no new one."""
         study, space = self._session.points, self._session.bench.space
         generator = random.Random(len(study.candidates()) + self._session.asked.seed)
@@ -344,9 +442,9 @@ class Trying:
                 known = self._known(asked.point)
                 if known is None:
                     self._try(asked.number, asked.point)
-                    return True
+                    return "tried"
                 study.tell(asked.number, known, keep=False)
-        return False
+        return "none left"
 
     def _predicted(self) -> Point | None:
         """Return the network that promises most; None where that is not asked for or not known."""
@@ -370,7 +468,12 @@ class Trying:
             return None
         tried = {digest(dict(c.point)) for c in (*study.candidates(), *self.away)}
         self._grow_pool(trained, tried, costs)
-        pool = [one for key, one in self._pool.items() if key not in tried]
+        most_s = most_epoch_s(session, shortest) if self._slow else math.inf
+        pool = [
+            one
+            for key, one in self._pool.items()
+            if key not in tried and not self._is_slow(one.point, most_s)
+        ]
         position = most_promising(session.bench.space, trained, pool)
         return None if position is None else pool[position].point
 

@@ -15,7 +15,9 @@ from optim.search.candidate import Candidate
 from optim.search.nas.answer import answer_json, files_of, save
 from optim.search.nas.asked import Asked
 from optim.search.nas.bench import Bench
-from optim.search.nas.plan import ArchitectureSearch, _for_the_end
+from optim.search.nas.pace import Pace
+from optim.search.nas.plan import ArchitectureSearch
+from optim.search.nas.timing import for_the_end
 from optim.search.watch import Watch
 from optim.stored import remove_stored
 from tests.optim.test_cli import obeys_schema
@@ -230,14 +232,96 @@ def test_nothing_is_begun_that_would_take_the_time_of_training_the_best(
         return bundle, float(epochs)
 
     monkeypatch.setattr(Bench, "train", timed)
+    monkeypatch.setattr(Bench, "seconds_per_step", lambda bench, architecture: 1 / bench.steps)
     _, state = answered(found)
     assert all(epochs <= left for epochs, left in begun)
     row = next(row for row in state["candidates"] if row["number"] == state["chosen"])
     assert row["epochs"] == 9
 
 
-@pytest.mark.parametrize(("epoch_s", "kept"), [(1.0, 43.2), (3.0, 0.0)])
-def test_time_is_kept_for_a_whole_training_only_where_it_fits(search, epoch_s, kept):
+@pytest.fixture
+def paced(monkeypatch):
+    """Return a function that lets an epoch take so many seconds for each hundred MACs."""
+
+    def paced(found, each=1.0, told=1.0):
+        """``told`` is what the timed steps say, as a share of what epochs really take."""
+        begun, train = [], Bench.train
+        session = found.session
+
+        def seconds(bench, architecture):
+            width = architecture.width
+            macs = 13 * width + (architecture.depth - 1) * width * width + 3 * width
+            return each * macs / 100
+
+        def timed(bench, architecture, epochs, *, check=lambda: None, **options):
+            begun.append((architecture.width, epochs))
+            for _ in range(200 * epochs):
+                session.clock.now += seconds(bench, architecture) / 200
+                check()
+            bundle, _ = train(bench, architecture, epochs)
+            return bundle, epochs * seconds(bench, architecture)
+
+        monkeypatch.setattr(Bench, "train", timed)
+        monkeypatch.setattr(
+            Bench,
+            "seconds_per_step",
+            lambda bench, architecture: told * seconds(bench, architecture) / bench.steps,
+        )
+        return begun
+
+    return paced
+
+
+WIDE = {"width": [4, 8, 16, 64, 128, 256], "depth": [1]}
+
+
+def test_a_network_that_would_take_the_time_of_the_best_is_passed_over(search, paced):
+    # Whole trainings of width 4 and 8 take 17 and 35 s, of width 16 more than there is.
+    found = search({"params": 9000.0}, only=WIDE, epochs=9, seconds=60.0, step=0.0)
+    begun = paced(found, each=3.0)
+    _, state = answered(found)
+    assert not {width for width, _ in begun} & {16, 64, 128, 256}
+    assert 9 in {epochs for _, epochs in begun}
+    assert sum("is passed over" in one["text"] for one in state["story"]) == 1
+
+
+def test_a_training_that_takes_longer_than_thought_is_given_up_for_the_end(
+    search, paced, monkeypatch
+):
+    found = search({"params": 9000.0}, only=WIDE, epochs=9, seconds=60.0, step=0.0)
+    pace = Pace.epoch_s
+    begun = paced(found, each=4.0)
+    monkeypatch.setattr(Pace, "epoch_s", lambda *asked: 0.01 * pace(*asked))
+    _, state = answered(found)
+    assert 9 in {epochs for _, epochs in begun}
+    (failed,) = (row for row in state["candidates"] if row["outcome"] == "failed")
+    assert "Its training was given up after" in failed["note"]
+    assert "was given up: what is left is for training the best" in str(state["story"])
+
+
+def test_how_much_longer_epochs_take_than_timed_steps_is_learned(search, paced):
+    found = search(only=WIDE, epochs=9, seconds=600.0, step=0.0)
+    paced(found, told=0.25)
+    session = found.session
+    point, wide = (session.bench.space.clean({"mlp.width": width}) for width in (4, 64))
+    assert session.pace.epoch_s(wide, []) == pytest.approx(0.25 * 10.24)
+    training = {"training": Quantity.exact(3 * 0.64, "s")}
+    known = Candidate(point, {"epochs": 3}, training, "measured", "short training")
+    assert session.pace.epoch_s(wide, [known]) == pytest.approx(10.24)
+
+
+def test_the_best_is_trained_for_as_long_as_there_is_where_that_is_not_to_the_end(search, paced):
+    # Width 4: 36 epochs of 3.2 s do not fit into what 60 s leave; 16 s go to the first four.
+    found = search(only={"width": [4, 8], "depth": [1]}, epochs=36, seconds=60.0, step=0.0)
+    paced(found, each=5.0)
+    _, state = answered(found)
+    row = max(state["candidates"], key=lambda row: row["epochs"])
+    assert 8 <= row["epochs"] < 36
+    assert found.session.budget.spent <= 60.0
+
+
+@pytest.mark.parametrize(("epoch_s", "kept"), [(1.0, 43.2), (3.0, 50.0)])
+def test_time_is_kept_for_training_the_best_to_the_end(search, epoch_s, kept):
     found = search(seconds=100.0, epochs=36, step=0.0)
     session = found.session
     session.budget = Budget(100.0, 50.0, lambda: 0.0)
@@ -245,7 +329,7 @@ def test_time_is_kept_for_a_whole_training_only_where_it_fits(search, epoch_s, k
     figures |= {"bytes": Quantity.exact(1.0, "bytes"), "macs": Quantity.exact(1.0, "macs")}
     candidate = Candidate({}, {"epochs": 1}, figures, "measured", "short training")
     session._studies = (SimpleNamespace(candidates=lambda: [candidate]),) * 2
-    assert _for_the_end(session) == pytest.approx(kept)
+    assert for_the_end(session) == pytest.approx(kept)
 
 
 def test_data_without_classes_cannot_be_searched_for(url):
