@@ -22,7 +22,16 @@ from optim.models.bundle import ModelBundle
 from optim.models.input_spec import InputSpec
 from optim.quantity import Quantity
 
-__all__ = ["Check", "QuickCheck", "expected_by", "is_near_chance", "quick_check", "what_to_check"]
+__all__ = [
+    "Check",
+    "QuickCheck",
+    "chance_of",
+    "expected_by",
+    "is_hardly_better",
+    "is_near_chance",
+    "quick_check",
+    "what_to_check",
+]
 
 _SAMPLES = range(64, 513)
 """How many are used: enough to see ten points; a check is no measurement."""
@@ -91,6 +100,29 @@ def expected_by(bundle: ModelBundle) -> Expected:
     spec = bundle.spec
     names = bundle.task.class_names
     return Expected(spec.shape, spec.scale, spec.mean, spec.std, names, spec.shape[1:])
+
+
+def chance_of(targets: np.ndarray) -> float:
+    """Return the accuracy of naming the most common class every time, in 0..1.
+
+    Args:
+        targets: ``(N,)`` class indices.
+
+    Example:
+        >>> chance_of(np.array([0, 1, 1, 2]))
+        0.5
+    """
+    return float(np.bincount(targets).max()) / len(targets)
+
+
+def is_hardly_better(accuracy: float, chance: float) -> bool:
+    """Whether an accuracy is hardly better than chance: closer than a tenth of the way up from it.
+
+    Example:
+        >>> is_hardly_better(0.13, 0.1), is_hardly_better(0.4, 0.1)
+        (True, False)
+    """
+    return accuracy < _seen_above(chance)
 
 
 def is_near_chance(predictions: Predictions) -> bool:
@@ -223,8 +255,11 @@ def _to_look_at(bundle: ModelBundle, data: Dataset, now: Predictions) -> list[Ch
 
 def _threshold(predictions: Predictions) -> float:
     """Return the accuracy below which nothing but guessing is seen."""
-    counts = np.bincount(predictions.targets)
-    chance = max(float(counts.max()) / len(predictions), 1 / predictions.outputs.shape[1])
+    chance = max(chance_of(predictions.targets), 1 / predictions.outputs.shape[1])
+    return _seen_above(chance)
+
+
+def _seen_above(chance: float) -> float:
     return chance + _MARGIN * (1 - chance)
 
 
