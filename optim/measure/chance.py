@@ -26,7 +26,9 @@ __all__ = [
     "Check",
     "QuickCheck",
     "chance_level",
+    "chance_of",
     "expected_by",
+    "is_hardly_better",
     "is_near_chance",
     "quick_check",
     "what_to_check",
@@ -101,6 +103,29 @@ def expected_by(bundle: ModelBundle) -> Expected:
     return Expected(spec.shape, spec.scale, spec.mean, spec.std, names, spec.shape[1:])
 
 
+def chance_of(targets: np.ndarray) -> float:
+    """Return the accuracy of naming the most common class every time, in 0..1.
+
+    Args:
+        targets: ``(N,)`` class indices.
+
+    Example:
+        >>> chance_of(np.array([0, 1, 1, 2]))
+        0.5
+    """
+    return float(np.bincount(targets).max()) / len(targets)
+
+
+def is_hardly_better(accuracy: float, chance: float) -> bool:
+    """Whether an accuracy is hardly better than chance: closer than a tenth of the way up from it.
+
+    Example:
+        >>> is_hardly_better(0.13, 0.1), is_hardly_better(0.4, 0.1)
+        (True, False)
+    """
+    return accuracy < _seen_above(chance)
+
+
 def is_near_chance(predictions: Predictions) -> bool:
     """Whether a model does hardly better than naming the most common class every time."""
     if not predictions.is_labelled:
@@ -115,8 +140,7 @@ def chance_level(targets: np.ndarray, n_classes: int) -> float:
         targets: ``(N,)`` class indices.
         n_classes: That a model tells apart.
     """
-    chance = max(float(np.bincount(targets).max()) / len(targets), 1 / n_classes)
-    return chance + _MARGIN * (1 - chance)
+    return _seen_above(max(chance_of(targets), 1 / n_classes))
 
 
 def quick_check(
@@ -242,6 +266,10 @@ def _to_look_at(bundle: ModelBundle, data: Dataset, now: Predictions) -> list[Ch
 
 def _threshold(predictions: Predictions) -> float:
     return chance_level(predictions.targets, predictions.outputs.shape[1])
+
+
+def _seen_above(chance: float) -> float:
+    return chance + _MARGIN * (1 - chance)
 
 
 def _values(bundle: ModelBundle, samples: Samples, is_time_left: Callable[[], bool]) -> list[Check]:

@@ -8,7 +8,18 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-__all__ = ["JUST_ABOVE", "OF", "TAKEN", "add_answer_", "bars", "figure", "plain"]
+__all__ = [
+    "CLOSEST",
+    "JUST_ABOVE",
+    "OF",
+    "TAKEN",
+    "add_answer_",
+    "bars",
+    "figure",
+    "joined_",
+    "plain",
+    "staircase",
+]
 
 OF = {"before": "#1a8f5a", "after": "#4678d8"}
 """One colour for the original and one for the compressed model, everywhere."""
@@ -16,6 +27,8 @@ OF = {"before": "#1a8f5a", "after": "#4678d8"}
 
 TAKEN = "#1a8f5a"
 """Colour of what a search takes."""
+CLOSEST = "#8e5bb5"
+"""Colour of what came closest to limits that nothing keeps."""
 _LIMIT = {"color": "#c0392b", "dash": "dash", "width": 1.5}
 JUST_ABOVE = {"y": 1, "yanchor": "bottom"}
 """Where the legend of a high chart stands: a share of its height would leave a gap."""
@@ -69,18 +82,58 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False)
 
 
+def staircase(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the points that no other beats in the two figures of a chart, cheapest first.
+
+    A front of three figures has others as well: what costs more of one may cost less of another.
+
+    Args:
+        points: ``x`` and ``y``; less is better.
+
+    Example:
+        >>> staircase([{"x": 2, "y": 4}, {"x": 3, "y": 6}, {"x": 5, "y": 1}])
+        [{'x': 2, 'y': 4}, {'x': 5, 'y': 1}]
+    """
+    found: list[Mapping[str, Any]] = []
+    for point in sorted(points, key=lambda p: (p["x"], p["y"])):
+        if not found or point["y"] < found[-1]["y"]:
+            found.append(point)
+    return found
+
+
+def joined_(found: go.Figure, front: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the points of a front that a line joins, and ring the others in the chart.
+
+    Args:
+        found: What is drawn into; cost lies on ``x``.
+        front: ``x`` and ``y`` of what no other beats in all figures.
+    """
+    line = staircase(front)
+    if others := [p for p in front if p not in line]:
+        found.add_scatter(
+            x=[p["x"] for p in others],
+            y=[p["y"] for p in others],
+            mode="markers",
+            name="Front by another figure",
+            marker={"color": OF["after"], "symbol": "circle-open", "size": 14},
+            hoverinfo="skip",
+        )
+    return line
+
+
 def add_answer_(
     found: go.Figure,
     front: Sequence[Mapping[str, Any]],
     points: Sequence[Mapping[str, Any]],
     limits: Mapping[str, float | None],
 ) -> None:
-    """Draw front, what is taken, and limits into a chart of candidates.
+    """Draw front, what is taken or came closest, and limits into a chart of candidates.
 
     Args:
         found: What is drawn into; cost lies on ``x``.
         front: Points the line joins, cheapest first.
-        points: ``x``, ``y``, ``low``, ``high`` (of ``y``), ``text``, ``is_taken``.
+        points: ``x``, ``y``, ``low``, ``high`` (of ``y``), ``text``, ``is_taken``; ``is_closest``
+            where nothing may be taken.
         limits: Of ``x`` and ``y``; None for none.
     """
     if front:
@@ -92,18 +145,22 @@ def add_answer_(
             line={"color": OF["after"], "width": 1.5, "shape": "hv"},
             hoverinfo="skip",
         )
-    taken = [p for p in points if p["is_taken"]]
-    if taken:
-        found.add_scatter(
-            x=[p["x"] for p in taken],
-            y=[p["y"] for p in taken],
-            error_y=bars(taken, at="y"),
-            mode="markers",
-            name="Taken",
-            marker={"color": TAKEN, "symbol": "star", "size": 16},
-            text=[plain(p["text"]) for p in taken],
-            hovertemplate="%{text}<extra></extra>",
-        )
+    for name, key, color, symbol in (
+        ("Taken", "is_taken", TAKEN, "star"),
+        ("Closest", "is_closest", CLOSEST, "diamond"),
+    ):
+        own = [p for p in points if p.get(key)]
+        if own:
+            found.add_scatter(
+                x=[p["x"] for p in own],
+                y=[p["y"] for p in own],
+                error_y=bars(own, at="y"),
+                mode="markers",
+                name=name,
+                marker={"color": color, "symbol": symbol, "size": 16 if symbol == "star" else 13},
+                text=[plain(p["text"]) for p in own],
+                hovertemplate="%{text}<extra></extra>",
+            )
     if limits.get("x") is not None:
         found.add_vline(x=limits["x"], line=_LIMIT)
     if limits.get("y") is not None:

@@ -16,7 +16,7 @@ from optim.search.goals import Goals
 from optim.search.nas.asked import Asked
 from optim.search.nas.halving import taken
 from optim.search.nas.trust import trust_of
-from optim.search.nas.words import figures_text
+from optim.search.nas.words import doubts_about, figures_text
 from optim.search.space import Space
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def state_of(
     layers: Mapping[int, Sequence[Mapping[str, Any]]],
     supernet: Mapping[str, Any] | None = None,
     repeated: Mapping[int, Quantity] | None = None,
+    chance: float = 0.0,
     story: Sequence[Mapping[str, Any]],
     stage: str,
     spent_s: float,
@@ -50,6 +51,7 @@ def state_of(
         layers: ``{candidate number: layers that multiply}`` of what was trained.
         supernet: What networks with shared weights reach; None without a supernet.
         repeated: ``{candidate number: error over seeds}`` of what was trained again.
+        chance: Accuracy of naming the most common class of the validation samples every time.
         story: What was said, with the seconds at which it was.
         stage: What is being done.
         spent_s: Seconds that were spent.
@@ -60,6 +62,7 @@ def state_of(
         closest_miss(candidates, goals),
         knee_of(front, goals),
     )
+    wanted = best or (closest.candidate if closest else None)
     family: type[Architecture] = ARCHITECTURES[asked.space]
     return {
         "space": {
@@ -83,6 +86,8 @@ def state_of(
         "knee": knee.number if knee else None,
         "chosen": best.number if best else None,
         "closest": {"number": closest.candidate.number, "text": closest.text} if closest else None,
+        "chance": chance,
+        "doubts": doubts_about(wanted, asked.epochs, chance) if wanted else [],
         "supernet": dict(supernet) if supernet else None,
         "seeds": {str(number): value.shown() for number, value in (repeated or {}).items()},
         "trust": [trust.to_json() for trust in trust_of(candidates)],
@@ -101,7 +106,7 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         asked: What was asked for.
         state: As :func:`state_of` gives it.
     """
-    delivered = answer.delivery
+    delivered, wanted = answer.delivery, answer.taken
     # What a file was thought to have is in the study, what it has is not.
     goals = Goals.from_json(state["goals"])
     written = {
@@ -123,6 +128,7 @@ def answer_json(answer: Answer, asked: Asked, state: Mapping[str, Any]) -> dict[
         "stage": "",
         "chosen": answer.chosen.number if answer.chosen else None,
         "closest": answer.closest.to_json() if answer.closest else None,
+        "doubts": doubts_about(wanted, asked.epochs, state["chance"]) if wanted else [],
         "tests": {str(number): value.shown() for number, value in answer.tests.items()},
         "verification": delivered.verification.to_json() if delivered else None,
         "files": sorted((_ANSWER, *_made(answer))),

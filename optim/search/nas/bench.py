@@ -27,6 +27,7 @@ from optim.device import compute_device
 from optim.errors import CalibrationError, OptimError
 from optim.export.deploy import onnx_bytes
 from optim.hashing import digest
+from optim.measure.chance import chance_of
 from optim.measure.evaluate import predict
 from optim.measure.macs import layer_costs
 from optim.models.architecture import Architecture
@@ -398,6 +399,11 @@ class Bench:
             value, "points", min(low, value), max(high, value), accuracy.n, accuracy.how
         )
         return Judged(accuracy, error)
+
+    @cached_property
+    def chance(self) -> float:
+        """Accuracy of naming the most common class of the validation samples every time."""
+        return chance_of(self.subject.samples(self.subject.part).targets)
 
     # --- inside -----------------------------------------------------------------------------
 

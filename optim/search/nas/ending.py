@@ -83,7 +83,8 @@ def finish(session: Session, ended: str) -> Answer:
         return answer
     session.begin("measuring the front on test samples")
     tests = _tests(session, wanted)
-    session.say(_conclusion(session.goals, found, tests))
+    conclusion = _conclusion(session.goals, found, tests)
+    session.say(" ".join([conclusion, *session.doubts(wanted)]))
     front = {
         c.number: serialise(session.trained(c))
         for c in front_of(session.candidates, session.goals, whole=True)[:_KEPT]

@@ -25,7 +25,7 @@ from optim.search.nas.halving import LEARNED, taken, telling
 from optim.search.nas.pace import Pace, epoch_s
 from optim.search.nas.supernet.supernet import Supernet
 from optim.search.nas.trust import SUPERNET
-from optim.search.nas.words import figures_text
+from optim.search.nas.words import doubts_about, figures_text
 from optim.search.session import SearchSession
 from optim.search.space import Point
 from optim.search.target import taken_text
@@ -214,6 +214,8 @@ class Session(SearchSession):
             layers={c.number: self.layers.get(digest(dict(c.point)), []) for c in self.candidates},
             supernet=self.learned,
             repeated=self.repeated,
+            # Samples that were looked at anyway: before that, nobody waits for them.
+            chance=self.bench.chance if any(c.is_whole for c in self.candidates) else 0.0,
             story=self.story,
             stage=self.stage,
             spent_s=self.budget.spent,
@@ -228,6 +230,10 @@ class Session(SearchSession):
         if closest is None:
             return "Nothing was trained to the end yet."
         return f"Closest so far: {closest.candidate.title}. {closest.text}"
+
+    def doubts(self, candidate: Candidate) -> list[str]:
+        """Return what speaks against taking a network, in sentences."""
+        return doubts_about(candidate, self.rungs[-1], self.bench.chance)
 
     def introduce(self) -> None:
         """Say what is searched for, and where."""

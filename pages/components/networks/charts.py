@@ -7,7 +7,17 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pages.components.drawing import JUST_ABOVE, OF, TAKEN, add_answer_, bars, figure, plain
+from pages.components.drawing import (
+    CLOSEST,
+    JUST_ABOVE,
+    OF,
+    TAKEN,
+    add_answer_,
+    bars,
+    figure,
+    joined_,
+    plain,
+)
 
 __all__ = ["layers", "lineage", "network_front", "parallel", "shared_front", "trust_meter"]
 
@@ -27,7 +37,7 @@ def network_front(
 
     Args:
         points: ``x``, ``y``, ``low``, ``high`` (of ``y``), ``epochs``, ``text`` (told on hover),
-            ``is_front``, ``is_taken``.
+            ``is_front``, ``is_taken``, ``is_closest``.
         limits: Of ``x`` and ``y``; None for none.
         titles: Of the axes ``x`` and ``y``.
     """
@@ -45,9 +55,8 @@ def network_front(
             text=[plain(p["text"]) for p in own],
             hovertemplate="%{text}<extra></extra>",
         )
-    front = sorted((p for p in points if p["is_front"]), key=lambda p: p["x"])
-    lower = [p for i, p in enumerate(front) if all(p["y"] < q["y"] for q in front[:i])]
-    add_answer_(found, lower, points, limits)
+    line = joined_(found, [p for p in points if p["is_front"]])
+    add_answer_(found, line, points, limits)
     found.update_yaxes(rangemode="tozero")
     return found
 
@@ -58,15 +67,19 @@ def parallel(axes: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any
     Args:
         axes: ``title``, and ``labels`` of the values from the lowest to the highest.
         lines: ``positions`` from 0 (lowest) to 1 by axis, None where it is not known; ``text``,
-            ``is_front``, ``is_taken``.
+            ``is_front``, ``is_taken``, ``is_closest``.
     """
     found = figure("What is decided, and what comes of it", "", 360)
-    order = sorted(lines, key=lambda line: (line["is_taken"], line["is_front"]))
+    order = sorted(
+        lines, key=lambda line: (line["is_taken"] or line["is_closest"], line["is_front"])
+    )
     named: set[str] = set()
     for line in order:
         name, color, width = (
             ("Taken", TAKEN, 3.5)
             if line["is_taken"]
+            else ("Closest", CLOSEST, 3.5)
+            if line["is_closest"]
             else ("Front", OF["after"], 2)
             if line["is_front"]
             else ("Others", _FAINT, 1)

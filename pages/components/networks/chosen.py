@@ -20,7 +20,7 @@ from pages.components.networks import charts
 from pages.components.networks.asking import start_search
 from pages.components.networks.shown import training_text
 from pages.components.runs import actions
-from pages.components.search.shown import taken_of
+from pages.components.search.shown import answer_of
 from pages.components.server import run_store
 
 __all__ = ["network"]
@@ -41,12 +41,14 @@ def network(run: Run, found: Mapping[str, Any]) -> None:
     if not by_number:
         st.caption("The layers of a network appear here as soon as one was trained.")
         return
-    taken, front = taken_of(found), set(found["front"])
-    order = sorted(by_number, key=lambda n: (n != taken, n not in front, n))
+    answer, front = answer_of(found), set(found["front"])
+    named = dict.fromkeys([*front, answer], "front")
+    named[answer] = "closest" if found["chosen"] is None else "taken"
+    order = sorted(by_number, key=lambda n: (n != answer, n not in front, n))
     number = st.selectbox(
         "Network",
         order,
-        format_func=lambda n: _label(by_number[n], n == taken, n in front),
+        format_func=lambda n: _label(by_number[n], named.get(n, "")),
         key=f"networks_picked_{run.id}",
         label_visibility="collapsed",
     )
@@ -99,9 +101,8 @@ def network(run: Run, found: Mapping[str, Any]) -> None:
         st.switch_page(_LAB)
 
 
-def _label(row: Mapping[str, Any], is_taken: bool, is_front: bool) -> str:
-    where = "taken · " if is_taken else "front · " if is_front else ""
-    return f"{where}{row['title']} · {training_text(row)}"
+def _label(row: Mapping[str, Any], where: str) -> str:
+    return " · ".join(filter(None, [where, row["title"], training_text(row)]))
 
 
 def _to_the_end(run: Run, row: Mapping[str, Any]) -> Asked:
@@ -123,7 +124,7 @@ def _weights(run: Run, found: Mapping[str, Any], number: int) -> str:
         return ""
     store = run_store()
     kept = {file.name for file in store.artefacts(run.id) if store.has(file)}
-    names = ["model.safetensors"] if number == taken_of(found) else []
+    names = ["model.safetensors"] if number == answer_of(found) else []
     return next((n for n in (*names, f"front-{number}.safetensors") if n in kept), "")
 
 

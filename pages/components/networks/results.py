@@ -26,7 +26,7 @@ from pages.components.runs.polled import polled
 from pages.components.runs.words import STATES
 from pages.components.search.common import chosen_run, limits_text, story
 from pages.components.search.results import header, verified_file
-from pages.components.search.shown import axis_title, found_of, row_of, taken_of, why_taken
+from pages.components.search.shown import answer_of, axis_title, found_of, row_of, why_taken
 from pages.components.server import run_store
 
 __all__ = ["results"]
@@ -91,18 +91,29 @@ def _answer(run: Run, found: dict[str, Any]) -> None:
     if found.get("impossible"):
         st.markdown(f"**{found['impossible']}** Relax that limit, or choose another space.")
         return
-    row = row_of(found, taken_of(found))
+    row = row_of(found, answer_of(found))
+    yet = " yet" if run.state in ACTIVE else ""
     if row is None:
-        st.caption("No network was trained yet.")
+        more = "" if yet else " Give it more minutes, and start again."
+        st.caption(f"No network was trained{yet}.{more}")
         return
     if found["chosen"] is not None:
         st.markdown(f"**{row['title']}** {why_taken(found)}")
     else:
-        yet = " yet" if run.state in ACTIVE else ""
         st.markdown(f"**No network keeps all limits{yet}.** Closest: {row['title']}.")
         st.caption(found["closest"]["text"])
     _metrics(found, row)
-    verified_file(run)
+    doubts = [] if yet else found.get("doubts", [])
+    if doubts:
+        st.warning(" ".join([*doubts, _what_helps(run, row)]), icon=":material/warning:")
+    verified_file(run, "secondary" if doubts else "primary")
+
+
+def _what_helps(run: Run, row: dict[str, Any]) -> str:
+    """Return what can be done about a network that speaks against itself."""
+    if row["epochs"] < int(run.spec.get("epochs", 0)):
+        return "Give the search more minutes, or press *Train to the end* below."
+    return "Give the search more minutes, choose another space, or relax a limit of cost."
 
 
 def _metrics(found: dict[str, Any], row: dict[str, Any]) -> None:
@@ -164,7 +175,7 @@ def _front(found: dict[str, Any]) -> None:
         return
     if view == "lineage":
         st.plotly_chart(
-            charts.lineage(lineage_points(found), taken_of(found)),
+            charts.lineage(lineage_points(found), answer_of(found)),
             key="networks_lineage",
             config=_PLOT,
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from pages.components.drawing import OF, add_answer_, figure, plain
+from pages.components.drawing import OF, add_answer_, figure, joined_, plain
 
 __all__ = ["search_front"]
 
@@ -31,7 +31,7 @@ def search_front(
 
     Args:
         points: ``x``, ``y``, ``low``, ``high`` (of ``y``), ``stage``, ``text`` (told on hover),
-            ``is_front``, ``is_taken``.
+            ``is_front``, ``is_taken``, ``is_closest``.
         limits: Of ``x`` and ``y``; None for none.
         titles: Of the axes ``x`` and ``y``.
     """
@@ -55,12 +55,14 @@ def search_front(
             text=[plain(p["text"]) for p in own],
             hovertemplate="%{text}<extra></extra>",
         )
-    front = sorted((p for p in points if p["is_front"]), key=lambda p: p["x"])
-    add_answer_(found, front, points, limits)
+    line = joined_(found, [p for p in points if p["is_front"]])
+    add_answer_(found, line, points, limits)
     if points:
         # What loses everything would leave no room for what matters.
         top = max(
-            10.0, 4 * (limits.get("y") or 0.0), *(1.5 * p["high"] for p in points if p["is_taken"])
+            10.0,
+            4 * (limits.get("y") or 0.0),
+            *(1.5 * p["high"] for p in points if p["is_taken"] or p["is_closest"]),
         )
         lowest = min(p["y"] for p in points)
         found.update_yaxes(range=[min(-0.08 * top, 1.2 * lowest), top])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -21,9 +21,11 @@ from pages.components.search.asking import searches_about
 from pages.components.search.charts import search_front
 from pages.components.search.common import chosen_run, limits_text, story
 from pages.components.search.shown import (
+    answer_of,
     axis_title,
     budget_text,
     found_of,
+    front_shown,
     points_of,
     row_of,
     table_rows,
@@ -37,7 +39,8 @@ __all__ = ["header", "results", "verified_file"]
 _LAB, _RUN = "pages/lab/lab.py", "pages/runs/run.py"
 _PLOT = {"displayModeBar": False}
 _STORY = 470
-_PICKS = {"taken": "Taken", "knee": "Knee of the front", "under": "Best under a budget"}
+_PICKS = {"knee": "Knee of the front", "under": "Best under a budget"}
+"""How a candidate is picked, besides what is taken or came closest."""
 
 
 def results(recipe: Recipe) -> None:
@@ -132,19 +135,22 @@ def _answer(run: Run, found: dict[str, Any]) -> None:
     if found.get("impossible"):
         st.markdown(f"**{found['impossible']}** Relax that limit, or choose another model.")
         return
-    closest = found["closest"]
-    row = row_of(found, found["chosen"]) or (row_of(found, closest["number"]) if closest else None)
+    row = row_of(found, answer_of(found))
     if row is None:
-        st.caption("Nothing was measured to the end yet.")
+        st.caption(
+            "Nothing was measured to the end yet."
+            if run.state in ACTIVE
+            else "Nothing was measured to the end. Give it more minutes, and start again."
+        )
         return
     if found["chosen"] is not None:
         st.markdown(f"**{plain(row['title'])}** {why_taken(found)}")
     else:
         st.markdown(
             f"**No candidate keeps all limits{' yet' if run.state in ACTIVE else ''}.** "
-            f"Closest: {row['title']}."
+            f"Closest: {plain(row['title'])}."
         )
-        st.caption(closest["text"])
+        st.caption(found["closest"]["text"])
     _metrics(found, row)
     verified_file(run)
 
@@ -187,8 +193,13 @@ def _figure_text(text: str) -> str:
     return re.sub(r" ± \S+| \(.*\)| MACs$", "", text)
 
 
-def verified_file(run: Run) -> None:
-    """Draw the verified file of a search, once there is one."""
+def verified_file(run: Run, look: Literal["primary", "secondary"] = "primary") -> None:
+    """Draw the verified file of a search, once there is one.
+
+    Args:
+        run: The search.
+        look: Of the button; secondary where something speaks against taking the file.
+    """
     store = run_store()
     files = {file.name: file for file in store.artefacts(run.id)}
     name = next((n for n in ("model.onnx", "model.opack") if n in files), None)
@@ -196,12 +207,18 @@ def verified_file(run: Run) -> None:
         return
     file = files[name]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge("verified", color="green", icon=":material/check:")
+        st.badge(
+            "verified",
+            color="green" if look == "primary" else "gray",
+            icon=":material/check:",
+            help="The file was run: it computes what the model computes that it was made of. How "
+            "good that is stands above.",
+        )
         st.download_button(
             "Download verified file",
             partial(store.read, file),
             file_name=name,
-            type="primary",
+            type=look,
             icon=":material/download:",
             on_click=partial(access.note, "exported", file.hash, run=run.id),
             key=f"autopilot_file_{run.id}",
@@ -245,7 +262,8 @@ def _front(found: dict[str, Any]) -> None:
         config=_PLOT,
     )
     st.caption(
-        "Dashed: the limits. The line joins what no other beats in everything that is weighed. "
+        "Dashed: the limits. The line joins what no other beats in the two figures shown; ringed "
+        "is what no other beats in all that is weighed. "
         "Losses are against the original on the same samples, with paired intervals; what loses "
         "far more lies above the chart, and in the table of all candidates."
     )
@@ -256,7 +274,7 @@ def _front(found: dict[str, Any]) -> None:
 
 def _candidates(run: Run, found: dict[str, Any]) -> None:
     st.markdown("**Candidates**")
-    number = _picked(found)
+    pick, number = _picked(found)
     row = row_of(found, number)
     if row is not None and row["recipe"] is not None:
         st.markdown(f"{row['title']}: {row['text']}")
@@ -265,12 +283,14 @@ def _candidates(run: Run, found: dict[str, Any]) -> None:
         ):
             state.commit(Recipe.from_json(row["recipe"]))
             st.switch_page(_LAB)
-    elif found["candidates"]:
+    elif pick == "under" and found["front"]:
         st.caption("Nothing on the front is within that budget.")
-    st.dataframe(
-        pd.DataFrame(table_rows(found, found["front"])), hide_index=True, key="autopilot_table"
-    )
-    st.caption("The front, cheapest first.")
+    else:
+        yet = " yet" if run.state in ACTIVE else ""
+        st.caption(f"There is none{yet}: nothing was measured to the end.")
+    if rows := table_rows(found, front_shown(found)):
+        st.dataframe(pd.DataFrame(rows), hide_index=True, key="autopilot_table")
+        st.caption("The front, cheapest first.")
     baselines = [row["number"] for row in found["candidates"] if row["is_baseline"]]
     if baselines:
         st.markdown("**What else could be done**, on the same samples")
@@ -281,32 +301,39 @@ def _candidates(run: Run, found: dict[str, Any]) -> None:
         st.dataframe(pd.DataFrame(table_rows(found)), hide_index=True, key="autopilot_every")
 
 
-def _picked(found: dict[str, Any]) -> int | None:
-    """Draw how a candidate is picked from the front and return its number."""
+def _picked(found: dict[str, Any]) -> tuple[str, int | None]:
+    """Draw how a candidate is picked from the front; return that, and its number."""
+    is_closest = found["chosen"] is None and found["closest"] is not None
+    picks = {"answer": "Closest" if is_closest else "Taken", **_PICKS}
     pick = st.segmented_control(
         "Pick",
-        list(_PICKS),
-        default="taken",
-        format_func=_PICKS.__getitem__,
+        list(picks),
+        default="answer",
+        format_func=picks.__getitem__,
         required=True,
         key="autopilot_pick",
         label_visibility="collapsed",
     )
     if pick == "knee":
-        return found["knee"]
+        return pick, found["knee"]
     if pick == "under":
-        cost = found["goals"]["objectives"][1]
-        rows = [row for n in found["front"] if (row := row_of(found, n)) is not None]
-        values = sorted({row["figures"][cost]["value"] for row in rows})
-        if len(values) < 2:
-            return found["front"][0] if found["front"] else None
-        most = st.select_slider(
-            f"{FIGURES[cost].title} at most",
-            values,
-            values[-1],
-            format_func=lambda value: budget_text(cost, value),
-            key=f"autopilot_budget_{len(values)}",
-        )
-        return under(found, cost, most)
-    closest = found["closest"]
-    return found["chosen"] if found["chosen"] is not None else closest and closest["number"]
+        return pick, _under_budget(found)
+    return "answer", answer_of(found)
+
+
+def _under_budget(found: dict[str, Any]) -> int | None:
+    """Draw a budget of the first cost and return the number of the best within."""
+    cost = found["goals"]["objectives"][1]
+    front = front_shown(found)
+    rows = [row for n in front if (row := row_of(found, n)) is not None]
+    values = sorted({row["figures"][cost]["value"] for row in rows})
+    if len(values) < 2:
+        return front[0] if front else None
+    most = st.select_slider(
+        f"{FIGURES[cost].title} at most",
+        values,
+        values[-1],
+        format_func=lambda value: budget_text(cost, value),
+        key=f"autopilot_budget_{len(values)}",
+    )
+    return under(found, cost, most)

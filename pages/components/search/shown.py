@@ -8,18 +8,20 @@ from typing import Any
 from optim.quantity import format_value
 from optim.runs.run import Run
 from optim.search.figures import FIGURES
+from optim.search.front import front
 
 __all__ = [
+    "answer_of",
     "axis_title",
     "budget_text",
     "figure_cells",
     "found_of",
+    "front_shown",
     "limits_cell",
     "points_of",
     "row_of",
     "rows_of",
     "table_rows",
-    "taken_of",
     "under",
     "why_taken",
 ]
@@ -52,7 +54,7 @@ def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
         found: What a search has.
         cost: Name of the figure.
     """
-    taken = taken_of(found)
+    answer, kept = answer_of(found), front_shown(found)
     return [
         {
             "x": row["figures"][cost]["value"],
@@ -62,15 +64,35 @@ def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
             "stage": row["stage"],
             "text": f"{row['title']}: loses {row['figures']['loss']['text']}, "
             f"{row['figures'][cost]['text']}",
-            "is_front": row["number"] in found["front"],
-            "is_taken": row["number"] == taken,
+            "is_front": row["number"] in kept,
+            "is_taken": row["number"] == answer and found["chosen"] is not None,
+            "is_closest": row["number"] == answer and found["chosen"] is None,
         }
         for row in found["candidates"]
         if cost in row["figures"] and "loss" in row["figures"]
     ]
 
 
-def taken_of(found: Found) -> int | None:
+def front_shown(found: Found) -> list[int]:
+    """Return the numbers of the front that was measured on all samples, cheapest first.
+
+    What was measured on some of them alone stands there only where there is nothing else.
+    """
+    names = found["goals"]["objectives"]
+    rows = [
+        row
+        for row in found["candidates"]
+        if row["outcome"] == "measured"
+        and not row.get("is_baseline")
+        and all(name in row["figures"] for name in names)
+    ]
+    if not rows:
+        return list(found["front"])
+    places = front([[row["figures"][name]["value"] for name in names] for row in rows])
+    return [rows[place]["number"] for place in places]
+
+
+def answer_of(found: Found) -> int | None:
     """Return the number of what is taken, or came closest; None if nothing was measured."""
     if found["chosen"] is not None:
         return int(found["chosen"])
@@ -89,7 +111,7 @@ def under(found: Found, cost: str, most: float) -> int | None:
     """Return the number of the candidate of the front that loses least within a budget."""
     able = [
         row
-        for number in found["front"]
+        for number in front_shown(found)
         if (row := row_of(found, number)) is not None
         and row["figures"][cost]["value"] <= most
         and row["outcome"] == "measured"

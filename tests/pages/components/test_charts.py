@@ -201,6 +201,7 @@ CANDIDATES = [
         "text": f"recipe <{i}>",
         "is_front": i < 2,
         "is_taken": i == 1,
+        "is_closest": False,
     }
     for i, stage in enumerate(("without training", "long training", "baseline"))
 ]
@@ -208,13 +209,19 @@ CANDIDATES = [
 NETWORKS = [
     {
         **{"x": 6000.0 * (i + 1), "y": 30.0 / (i + 1), "low": 5.0, "high": 40.0, "epochs": epochs},
-        **{"text": "width 8", "is_front": i != 1, "is_taken": i == 2},
+        **{"text": "width 8", "is_front": i != 1, "is_taken": i == 2, "is_closest": False},
     }
     for i, epochs in enumerate((4, 4, 12))
 ]
 AXES = [{"title": "Width", "labels": [8, 16]}, {"title": "Error", "labels": ["9.00 points"]}]
 LINES = [
-    {"positions": [i, 0.5], "text": "width 8", "is_front": i == 1, "is_taken": i == 1}
+    {
+        "positions": [i, 0.5],
+        "text": "width 8",
+        "is_front": i == 1,
+        "is_taken": i == 1,
+        "is_closest": False,
+    }
     for i in (0, 1)
 ]
 TRUST = [
@@ -591,3 +598,28 @@ def test_the_front_of_a_search_shows_limits_front_and_what_is_taken():
     assert len(found.layout.shapes) == 1, "one limit, one line"
     empty = searches.search_front([], {"x": None, "y": None}, {"x": "a", "y": "b"})
     assert len(empty.data) == 0
+
+
+def test_the_line_of_a_front_of_three_figures_never_rises():
+    given = [
+        {**CANDIDATES[0], "x": x, "y": y, "is_front": True, "is_taken": False}
+        for x, y in ((59_600.0, 4.0), (60_400.0, 6.3), (80_000.0, 1.0))
+    ]
+    axes = {"x": "Size, bytes", "y": "Loss, points"}
+    for found in (
+        searches.search_front(given, {"x": None, "y": None}, axes),
+        networks.network_front([{**p, "epochs": 4} for p in given], {"x": None, "y": None}, axes),
+    ):
+        by_name = {trace.name: trace for trace in found.data}
+        assert list(by_name["Front"].y) == [4.0, 1.0]
+        assert list(by_name["Front by another figure"].x) == [60_400.0]
+
+
+def test_what_came_closest_has_another_name_and_mark_than_what_is_taken():
+    point = {**CANDIDATES[0], "is_taken": False, "is_closest": True}
+    found = searches.search_front([point], {"x": 1.0, "y": None}, {"x": "a", "y": "b"})
+    (closest,) = (trace for trace in found.data if trace.name == "Closest")
+    assert closest.marker.symbol != "star"
+    assert "Taken" not in {trace.name for trace in found.data}
+    line = {**LINES[1], "is_taken": False, "is_closest": True}
+    assert "Closest" in {trace.name for trace in networks.parallel(AXES, [line]).data}

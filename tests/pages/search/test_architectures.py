@@ -74,7 +74,7 @@ LEARNED = {
 }
 
 
-def state(networks=NETWORKS, supernet=None):
+def state(networks=NETWORKS, supernet=None, chance=0.0):
     return state_of(
         networks,
         GOALS,
@@ -86,6 +86,7 @@ def state(networks=NETWORKS, supernet=None):
             if n.is_whole
         },
         supernet=supernet,
+        chance=chance,
         story=[{"at": 3.0, "text": "Networks are trained for 1, 3, 9 epochs."}],
         stage="short training",
         spent_s=40.0,
@@ -106,9 +107,9 @@ def searching(worked):
     return searching
 
 
-def finish(worked, run, lease, weights=b"weights"):
+def finish(worked, run, lease, weights=b"weights", shown=None):
     result = {
-        **state(),
+        **(shown or state()),
         "schema": "optim.nas/1",
         "impossible": "",
         "verification": {"runtime": "ONNX Runtime 1.32", "bytes": {"value": 15_000}},
@@ -117,6 +118,10 @@ def finish(worked, run, lease, weights=b"weights"):
     for name in ("model.onnx", "model.safetensors"):
         lease.artefact(keep(worked.store.kept, name, weights))
     lease.finish(json.loads(json.dumps(result)))
+
+
+def newest_id():
+    return run_store().runs()[0].id
 
 
 def buttons(at):
@@ -217,6 +222,34 @@ def test_a_finished_search_hands_over_its_file(searching, worked):
     assert "error on test 8.0" in texts(at)
     assert "ONNX Runtime 1.32" in texts(at)
     assert not buttons(at)["Open in the Lab"].disabled
+
+
+def test_a_finished_search_warns_of_a_network_that_was_hardly_trained(searching, worked):
+    at_chance = network(1, 88.0, 6000, epochs=3)
+    shown = state([at_chance], chance=0.1)
+    assert len(shown["doubts"]) == 2
+    searching(shown)
+    assert not open_page().warning, "it is still at it"
+    finish(worked, *searching(shown), shown=shown)
+    at = open_page()
+    (warning,) = at.warning
+    assert "It was trained for 3 of 9 epochs. It does hardly better than guessing" in warning.value
+    assert "right for 10% of the validation samples" in warning.value
+    assert "*Train to the end*" in warning.value
+    assert "Train to the end" in buttons(at)
+    assert at.get("download_button")[0].proto.type == "secondary"
+
+
+def test_what_came_closest_is_not_called_taken(searching):
+    shown = state([network(3, 4.0, 30_000)])
+    searching(shown)
+    at = open_page()
+    assert "No network keeps all limits yet.** Closest: width 24" in texts(at)
+    assert "closest · width 24" in at.selectbox(key="networks_picked_" + newest_id()).options[0]
+    (point,) = points_of(shown, "bytes")
+    assert (point["is_taken"], point["is_closest"]) == (False, True)
+    (line,) = axes_and_lines(shown)[1]
+    assert (line["is_taken"], line["is_closest"]) == (False, True)
 
 
 def test_its_trained_network_becomes_a_model_in_the_lab(searching, worked, monkeypatch):

@@ -12,7 +12,7 @@ from optim.search.autopilot.answer import state_of
 from optim.search.candidate import Candidate
 from optim.search.goals import Goals, Limit
 from optim.search.target import device_named
-from pages.components.search.shown import points_of, table_rows, under
+from pages.components.search.shown import front_shown, points_of, table_rows, under
 from pages.components.server import run_store
 from tests.pages.helpers import MODEL, click, open_app, recipe_of, small_recipe, texts
 
@@ -262,6 +262,40 @@ def test_points_and_rows_are_those_of_the_candidates():
     rows = table_rows(found)
     assert rows[0]["Recipe"] == "recipe 5"
     assert rows[1]["Limits"] == "Another one is better."
+
+
+def test_what_came_closest_is_not_called_taken(searching):
+    shown = state([candidate(1, 4.0, 20_000), candidate(2, 3.0, 45_000)])
+    points = points_of(shown, "bytes")
+    assert [p["is_taken"] for p in points] == [False, False]
+    assert [p["is_closest"] for p in points] == [False, True]
+    searching(shown)
+    options = list(open_page().button_group(key="autopilot_pick").options)
+    assert options == ["Closest", "Knee of the front", "Best under a budget"]
+
+
+def test_what_was_measured_on_some_samples_alone_is_left_out_of_the_front():
+    ranked = candidate(6, 79.0, 1000, outcome="ranked")
+    shown = state([*CANDIDATES, ranked])
+    assert 6 in shown["front"]
+    assert front_shown(shown) == [1, 2, 3]
+    assert not next(p for p in points_of(shown, "bytes") if p["y"] == 79.0)["is_front"]
+    assert front_shown(state([ranked])) == [6], "there is nothing else"
+
+
+def test_a_search_that_measured_nothing_says_so_and_not_that_a_budget_is_too_small(
+    searching, worked
+):
+    nothing = state([candidate(4, 9.0, 95_000, outcome="stopped", note="Another one is better.")])
+    _, lease = searching(nothing)
+    assert "Nothing was measured to the end yet." in texts(open_page())
+    lease.finish(
+        {"schema": "optim.search/1", "impossible": "", "tests": {}, "verification": None, **nothing}
+    )
+    at = open_page()
+    assert "Nothing was measured to the end. Give it more minutes" in texts(at)
+    assert "within that budget" not in texts(at)
+    assert "There is none: nothing was measured to the end." in texts(at)
 
 
 def test_the_best_under_a_budget_is_of_the_front():

@@ -317,7 +317,22 @@ def test_the_best_is_trained_for_as_long_as_there_is_where_that_is_not_to_the_en
     _, state = answered(found)
     row = max(state["candidates"], key=lambda row: row["epochs"])
     assert 8 <= row["epochs"] < 36
+    taken = next(row for row in state["candidates"] if row["number"] == state["chosen"])
+    assert f"It was trained for {taken['epochs']} of 36 epochs." in state["doubts"]
+    assert f"It was trained for {taken['epochs']} of 36 epochs." in state["story"][-1]["text"]
     assert found.session.budget.spent <= 60.0
+
+
+def test_a_network_at_the_level_of_chance_is_told_from_a_success(search, monkeypatch):
+    monkeypatch.setattr(Bench, "train", lambda bench, made, epochs, **o: (bench.fresh(made), 1.0))
+    found = search(only={"width": [4], "depth": [1]}, epochs=1)
+    _, state = answered(found)
+    assert obeys_schema(json.loads(json.dumps(state)))
+    # 71 of 178 wines are of the most common kind.
+    assert state["chance"] == pytest.approx(0.4, abs=0.05)
+    (doubt,) = state["doubts"]
+    assert "hardly better than guessing" in doubt
+    assert doubt in state["story"][-1]["text"]
 
 
 @pytest.mark.parametrize(("epoch_s", "kept"), [(1.0, 43.2), (3.0, 50.0)])
