@@ -38,6 +38,7 @@ __all__ = [
     "redo",
     "said",
     "say",
+    "searched_data",
     "section_is_open",
     "start_again",
     "undo",
@@ -229,6 +230,18 @@ def latency_setting() -> dict[str, int]:
         "batch_size": int(st.session_state.get("latency_batch", 1)),
         "threads": int(st.session_state.get("latency_threads", 1)),
     }
+
+
+def searched_data(chosen: str | None = None) -> str:
+    """Remember for which data architectures are searched, or return it.
+
+    They are those of the recipe shown, until others are chosen; and again as soon as it changes.
+    """
+    present = recipe().data
+    if chosen is not None:
+        st.session_state["searched_data"] = (present, chosen)
+    beside, found = st.session_state.get("searched_data", ("", ""))
+    return str(found) if beside == present else present
 
 
 def section_is_open() -> bool:

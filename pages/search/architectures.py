@@ -10,15 +10,14 @@ from pages.components.networks.asking import asking
 from pages.components.networks.results import results
 
 with shown_errors():
-    data = state.recipe().data
     state.write_link()
     st.subheader("Architecture search", anchor=False)
     st.caption(
-        "Which network learns the data on the left within limits: costs are known before anything "
-        "is trained. It ends with a trained network and its verified file. You may close the tab."
+        "Which network learns your data within limits: costs are known before anything is trained. "
+        "It ends with a trained network and its verified file. You may close the tab."
     )
     left, right = st.columns([1, 2])
     with left, st.container(border=True, key="networks_asked"), shown_errors():
-        asking(data)
+        asking()
     with right, shown_errors():
-        results(data)
+        results(state.searched_data())

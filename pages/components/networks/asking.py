@@ -6,8 +6,10 @@ from typing import Any
 
 import streamlit as st
 
-from optim.data.added import open_registered_data
+from optim.data.added import DataCard, data_cards, open_registered_data
+from optim.data.dataset import Dataset
 from optim.data.generated import GENERATED
+from optim.data.open import DATASETS
 from optim.data.task import Classification
 from optim.errors import ConfigError, OptimError
 from optim.models.zoo import ARCHITECTURES
@@ -16,6 +18,7 @@ from optim.runs.run import Run
 from optim.search.nas.asked import METHODS, PRECISIONS, PREDICTOR, Asked
 from optim.search.nas.families import families_for
 from optim.search.nas.proxies import PROXIES
+from pages.components import access, state
 from pages.components.errors import show_error
 from pages.components.search.common import (
     SAMPLER_TITLES,
@@ -37,25 +40,24 @@ _NAME = "networks"
 _SAMPLERS = (PREDICTOR, "nsga2", "nsga3", "tpe", "gp", "random")
 
 
-def asking(data: str) -> None:
-    """Draw space, limits and the button.
-
-    Args:
-        data: What is to be learned.
+def asking() -> None:
+    """Draw data, space, limits and the button.
 
     Raises:
-        ConfigError: If it cannot be learned by a classifier.
+        ConfigError: If the data cannot be learned by a classifier.
     """
+    st.markdown("**What is searched**")
+    _pick_data()
+    data = state.searched_data()
     families = _families(data)
     before = asked_before(_NAME, lambda: searches_about(data), Asked.from_json)
     start = before or Asked(families[0], data)
-    st.markdown("**What is searched**")
     space = st.selectbox(
         "Space",
         families,
         index=families.index(start.space) if start.space in families else 0,
         format_func=lambda family: ARCHITECTURES[family].title,
-        key=f"networks_space_{len(families)}",
+        key=f"networks_space_{'_'.join(families)}",
         help="A family of the zoo; its depth, width, kernel and the like are what is searched.",
     )
     st.caption(ARCHITECTURES[space].about)
@@ -105,17 +107,53 @@ def start_search(asked: Asked) -> None:
     submit(KIND, asked.to_json(), f"Architecture search: {ARCHITECTURES[asked.space].title}")
 
 
+def _pick_data() -> None:
+    """Draw the choice of data: a model on the left has its own, and none is needed here."""
+    present = state.searched_data()
+    name = present.partition("?")[0]
+    titles = {n: card.title for n, card in access.visible(data_cards()).items() if _is_able(card)}
+    # Of data with settings, such as another seed, the list has those that are asked for.
+    options = {present if n == name else n: title for n, title in titles.items()}
+
+    def choose() -> None:
+        state.searched_data(st.session_state["networks_data"])
+
+    st.session_state["networks_data"] = present if present in options else None
+    st.selectbox(
+        "Data",
+        list(options),
+        index=0 if present in options else None,
+        placeholder="Choose data",
+        format_func=options.__getitem__,
+        key="networks_data",
+        on_change=choose,
+        help="What networks learn: all data with classes and a training part. The model on the "
+        "left plays no part in it; its data are those to begin with.",
+    )
+
+
+def _is_able(card: DataCard) -> bool:
+    """Whether data can be learned by a classifier, as far as it is known without reading files."""
+    if not card.n_classes or not families_for(card.input_shape):
+        return False
+    return card.name not in DATASETS or _is_learnable(open_registered_data(card.name))
+
+
+def _is_learnable(data: Dataset) -> bool:
+    return isinstance(data.task, Classification) and data.is_split
+
+
 def _families(data: str) -> list[str]:
     if data.partition("?")[0] == GENERATED:
         raise ConfigError(
-            "Generated inputs cannot be learned.", hint="Choose data with classes on the left."
+            "Generated inputs cannot be learned.", hint="Choose data with classes above."
         )
     opened = open_registered_data(data)
-    if not isinstance(opened.task, Classification) or not opened.is_split:
+    if not _is_learnable(opened):
         raise ConfigError(
             f"{opened.title} cannot be learned by a classifier here: it needs classes, and a "
             "training part.",
-            hint="Choose other data on the left.",
+            hint="Choose other data above.",
         )
     found = families_for(opened.input_shape)
     if not found:

@@ -161,6 +161,7 @@ def _show_networks(data: str) -> None:
     if present.data != data:
         model = next((card.name for card in model_cards().values() if card.data == data), "")
         state.commit(state.with_model(present, model or present.model, data))
+    state.searched_data(data)
     st.switch_page(_NETWORKS)
 
 

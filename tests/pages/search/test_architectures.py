@@ -178,6 +178,39 @@ def test_a_page_that_is_opened_again_shows_what_the_newest_search_was_asked(sear
     assert run_store().runs()[0].spec == asked.to_json()
 
 
+def test_any_data_with_classes_can_be_searched_for_whatever_the_model_on_the_left(worked, woken):
+    at = open_page()
+    before = recipe_of(at)
+    picker = at.selectbox(key="networks_data")
+    assert picker.value == "digits"
+    assert {"Wine", "Bearing vibration", "Cluttered digits"} <= set(picker.options)
+    assert not {"Generated inputs", "Digit scenes"} & set(picker.options)
+    at = picker.set_value("wine").run()
+    assert not at.exception
+    assert next(box for box in at.selectbox if box.label == "Space").options == ["MLP"]
+    at = click(at, "Start")
+    assert worked.store.runs()[0].spec["data"] == "wine"
+    assert "No architecture searched yet" not in texts(at), "its search is shown"
+    assert recipe_of(at) == before, "the recipe of the session is what it was"
+
+
+def test_data_follow_the_recipe_until_others_are_chosen(worked):
+    at = open_page()
+    at = at.selectbox(key="networks_data").set_value("wine").run()
+    at = at.switch_page("pages/lab/lab.py").run()
+    at = at.switch_page("pages/search/architectures.py").run()
+    assert at.selectbox(key="networks_data").value == "wine"
+    at = at.selectbox(key="model_picker").set_value("wine-mlp").run()
+    at = at.selectbox(key="model_picker").set_value("breast-cancer-mlp").run()
+    assert at.selectbox(key="networks_data").value == recipe_of(at).data == "breast-cancer"
+
+
+def test_data_with_settings_stay_as_they_are(worked):
+    at = open_page(small_recipe(data="digits?seed=3"))
+    assert at.selectbox(key="networks_data").value == "digits?seed=3"
+    assert "Start" in buttons(at)
+
+
 def test_spaces_are_those_that_take_the_data(worked):
     at = open_page()
     options = next(box for box in at.selectbox if box.label == "Space").options
@@ -333,6 +366,9 @@ def test_data_that_cannot_be_learned_are_refused_with_what_to_do(worked):
     at = open_page(small_recipe(data="generated"))
     assert not at.exception
     assert "Generated inputs cannot be learned" in " ".join(error.value for error in at.error)
+    at = at.selectbox(key="networks_data").set_value("digits").run()
+    assert not at.error
+    assert "Start" in buttons(at)
 
 
 def test_points_lines_and_rows_are_those_of_what_was_trained():
