@@ -22,7 +22,6 @@ __all__ = [
     "energy_shares",
     "refitted_layers",
     "refitted_weight",
-    "surgeon_shares",
     "with_moments",
 ]
 
@@ -50,22 +49,6 @@ def energy_shares(weight: Tensor, moments: Moments | None) -> Tensor:
     energy = torch.ones(()) if moments is None else _energy(moments)
     found = rows.square() * energy
     return (found / found.sum().clamp(min=torch.finfo(found.dtype).tiny)).reshape(weight.shape)
-
-
-def surgeon_shares(weight: Tensor, moments: Moments | None) -> Tensor:
-    """Return what the outputs lose without each weight, the others making up for it.
-
-    Over the output energy of the layer, so that layers can be compared; see :func:`energy_shares`.
-    """
-    if moments is None:
-        return energy_shares(weight, None)
-    rows = _rows(weight, moments)
-    inverse = torch.cholesky_inverse(
-        torch.linalg.cholesky(damped(moments.inner.double(), _DAMPING))
-    )
-    lost = rows.double().square() / inverse.diagonal(dim1=1, dim2=2)[:, None]
-    whole = ((rows @ moments.inner) * rows).sum().clamp(min=torch.finfo(rows.dtype).tiny)
-    return (lost / whole).to(weight.dtype).reshape(weight.shape)
 
 
 def refitted_weight(weight: Tensor, mask: Tensor, moments: Moments) -> Tensor:

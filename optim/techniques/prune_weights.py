@@ -161,8 +161,11 @@ class PruneWeights(Step):
     ) -> dict[str, Tensor]:
         """Return how much each weight matters."""
         return context.memo(
-            f"criterion:{bundle.hash}:{self.criterion!r}:{self.samples}:{context.key}",
-            lambda: self.criterion.scores(bundle, weights, context, self.samples),
+            f"criterion:{bundle.hash}:{self.criterion!r}:{self.samples}:{self.reconstruct}:"
+            f"{context.key}",
+            lambda: self.criterion.scores(
+                bundle, weights, context, self.samples, refit=self.reconstruct
+            ),
         )
 
     def _refitted(

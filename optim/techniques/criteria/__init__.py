@@ -4,7 +4,7 @@
 magnitude    its size: free, and hard to beat
 lamp         its size among the larger ones of its layer: free, sets layers apart by itself
 wanda        its size times that of its input: needs samples, no labels
-obs          what the layer's outputs lose without it, the others making up for it: the same
+obs          what the layer's outputs lose by it after all that went before: the same
 snip         how much the loss would rise to first order: needs labelled samples
 random       nothing: the honest control that every other one has to beat
 ===========  =====================================================================

@@ -31,7 +31,13 @@ class LAMP(CriterionMethod):
     )
 
     def scores(
-        self, bundle: ModelBundle, weights: Mapping[str, Tensor], context: Context, count: int
+        self,
+        bundle: ModelBundle,
+        weights: Mapping[str, Tensor],
+        context: Context,
+        count: int,
+        *,
+        refit: bool = False,
     ) -> dict[str, Tensor]:
         """Return scores in 0..1."""
         return {name: _scores(weight) for name, weight in weights.items()}

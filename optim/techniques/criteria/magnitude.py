@@ -27,7 +27,13 @@ class Magnitude(CriterionMethod):
     )
 
     def scores(
-        self, bundle: ModelBundle, weights: Mapping[str, Tensor], context: Context, count: int
+        self,
+        bundle: ModelBundle,
+        weights: Mapping[str, Tensor],
+        context: Context,
+        count: int,
+        *,
+        refit: bool = False,
     ) -> dict[str, Tensor]:
         """Return absolute values."""
         return {name: weight.abs() for name, weight in weights.items()}

@@ -25,7 +25,13 @@ class CriterionMethod(MethodConfig):
     """Whether samples are looked at."""
 
     def scores(
-        self, bundle: ModelBundle, weights: Mapping[str, Tensor], context: Context, count: int
+        self,
+        bundle: ModelBundle,
+        weights: Mapping[str, Tensor],
+        context: Context,
+        count: int,
+        *,
+        refit: bool = False,
     ) -> dict[str, Tensor]:
         """Return ``{layer: (O, I, ...) scores}``, comparable within a layer and across layers.
 
@@ -34,6 +40,7 @@ class CriterionMethod(MethodConfig):
             weights: Its weights by layer; every one gets scores.
             context: Samples and randomness.
             count: Samples to look at.
+            refit: Whether the weights that stay will be fitted to make up for those that go.
         """
         raise NotImplementedError
 

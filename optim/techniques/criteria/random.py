@@ -23,7 +23,13 @@ class Random(CriterionMethod):
     title: ClassVar[str] = "Random (control)"
 
     def scores(
-        self, bundle: ModelBundle, weights: Mapping[str, Tensor], context: Context, count: int
+        self,
+        bundle: ModelBundle,
+        weights: Mapping[str, Tensor],
+        context: Context,
+        count: int,
+        *,
+        refit: bool = False,
     ) -> dict[str, Tensor]:
         """Return uniform random numbers."""
         import torch

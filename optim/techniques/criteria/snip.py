@@ -32,7 +32,13 @@ class SNIP(CriterionMethod):
     needs_samples: ClassVar[bool] = True
 
     def scores(
-        self, bundle: ModelBundle, weights: Mapping[str, Tensor], context: Context, count: int
+        self,
+        bundle: ModelBundle,
+        weights: Mapping[str, Tensor],
+        context: Context,
+        count: int,
+        *,
+        refit: bool = False,
     ) -> dict[str, Tensor]:
         """Return ``|w dL/dw|`` over all samples.
 

@@ -32,7 +32,13 @@ class Wanda(CriterionMethod):
     needs_samples: ClassVar[bool] = True
 
     def scores(
-        self, bundle: ModelBundle, weights: Mapping[str, Tensor], context: Context, count: int
+        self,
+        bundle: ModelBundle,
+        weights: Mapping[str, Tensor],
+        context: Context,
+        count: int,
+        *,
+        refit: bool = False,
     ) -> dict[str, Tensor]:
         """Return squares of weight times input over their sum."""
         from optim.layers.surgeon import energy_shares

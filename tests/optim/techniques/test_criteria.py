@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from optim.errors import CalibrationError, UnsupportedModelError
-from optim.layers.masks import erk_shares, lowest_mask, over_units
+from optim.layers.masks import erk_shares, global_masks, lowest_mask, over_units
+from optim.layers.removal import removal_shares
 from optim.layers.rewrite import weights_of
 from optim.layers.rounding import Moments
-from optim.layers.surgeon import energy_shares, refitted_weight, surgeon_shares
+from optim.layers.surgeon import energy_shares, refitted_weight
 from optim.measure.evaluate import predict, runner_of
 from optim.techniques.criteria import CRITERIA
 from optim.techniques.criteria.lamp import LAMP
@@ -52,16 +53,78 @@ def test_a_small_weight_on_a_loud_input_brings_more_than_a_large_one_on_a_quiet(
     torch.testing.assert_close(found, torch.tensor([[100 / 109, 9 / 109]]))
 
 
-def test_a_weight_whose_input_another_one_has_too_is_missed_least():
+def test_of_two_weights_with_one_input_the_first_is_missed_least_and_the_second_most():
     twins = moments([[1.0, 0.999, 0.0], [0.999, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    scores = surgeon_shares(torch.tensor([[2.0, 2.0, 1.0]]), twins)
-    assert scores.flatten().argmax() == 2
+    weight = torch.tensor([[2.0, 2.1, 1.0]])
+    scores = removal_shares(weight, twins, refit=True).flatten()
+    assert scores.argsort().tolist() == [0, 2, 1]
 
 
-def test_the_surgeon_is_magnitude_where_inputs_are_independent_and_equal():
+def test_what_is_lost_together_by_hand():
+    """One input, read twice: without the first weight 1 of 4 is missing, without both all."""
+    scores = removal_shares(torch.tensor([[1.0, 1.0]]), moments(torch.ones(2, 2)), refit=False)
+    torch.testing.assert_close(scores.sort().values, torch.tensor([[0.25, 0.75]]).double())
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_losses_are_those_of_the_outputs_as_weights_go_one_by_one(refit):
+    torch.manual_seed(0)
+    inner, weight = correlated(), torch.randn(3, 12)
+    damped = (inner + refit * 0.01 * inner.diagonal().mean() * torch.eye(12)).double()
+    whole = float(((weight @ inner) * weight).sum())
+    every = removal_shares(weight, moments(inner), refit=refit)
+    for row, scores in zip(weight.double(), every, strict=True):
+        here, before, most = torch.ones(12, dtype=torch.bool), 0.0, 0.0
+        for at in scores.argsort():
+            here[at] = False
+            kept = row * here
+            if refit:
+                kept[here] = torch.linalg.solve(damped[here][:, here], (damped @ row)[here])
+            lost = squared_error(row[None], kept[None], damped)
+            most = max(most, lost - before)
+            before = lost
+            assert float(scores[at]) == pytest.approx(most / whole, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_layer_that_reads_one_thing_often_keeps_a_weight_of_each_row(refit):
+    """Each of its weights alone is free, and all of them are the layer."""
+    torch.manual_seed(0)
+    x = torch.randn(200, 1) + 0.05 * torch.randn(200, 48)
+    weight = 1 + 0.1 * torch.randn(10, 48)
+    often = removal_shares(weight, moments(x.T @ x / 200), refit=refit)
+    plain = removal_shares(torch.randn(10, 48), moments(torch.eye(48)), refit=refit)
+    masks = global_masks({"often": often, "plain": plain}, 480)
+    assert masks["often"].any(1).all()
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_the_surgeon_is_magnitude_where_inputs_are_independent_and_equal(refit):
     weight = torch.randn(3, 5)
-    scores = surgeon_shares(weight, moments(torch.eye(5)))
+    scores = removal_shares(weight, moments(torch.eye(5)), refit=refit)
     assert torch.equal(scores.flatten().argsort(), weight.abs().flatten().argsort())
+
+
+def test_a_large_layer_is_judged_as_it_stands_in_few_rounds(monkeypatch):
+    torch.manual_seed(0)
+    inner, weight = moments(correlated(16)), torch.randn(4, 16)
+    monkeypatch.setattr("optim.layers.removal._WORK", 4 * 16**3 - 1)
+    few = removal_shares(weight, inner, refit=True)
+    assert torch.equal(few, removal_shares(weight, inner, refit=False))
+    assert few.unique().numel() == weight.numel()
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_the_surgeon_is_no_worse_than_magnitude(scope, refit, several_trained):
+    right = {"magnitude": 0.0, "obs": 0.0}
+    for bundle, data in several_trained:
+        context, samples = context_for(bundle, data=data), data.part("validation")
+        for name in right:
+            step = PruneWeights(sparsity=0.7, criterion=name, scope=scope, reconstruct=refit)
+            made = step.apply(bundle, context).bundle
+            right[name] += predict(made, samples).accuracy().value / len(several_trained)
+    assert right["obs"] >= right["magnitude"] - 0.005
 
 
 @pytest.mark.parametrize("name", sorted(CRITERIA))
@@ -128,7 +191,7 @@ def test_the_surgeons_choice_refitted_beats_magnitude_refitted_and_both_beat_mas
     torch.manual_seed(2)
     inner, weight = correlated(16), torch.randn(32, 16)
     by_size = lowest_mask(weight.abs(), 256)
-    by_loss = lowest_mask(surgeon_shares(weight, moments(inner)), 256)
+    by_loss = lowest_mask(removal_shares(weight, moments(inner), refit=True), 256)
     errors = [
         squared_error(weight, refitted_weight(weight, by_loss, moments(inner)), inner),
         squared_error(weight, refitted_weight(weight, by_size, moments(inner)), inner),
