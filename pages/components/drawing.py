@@ -117,6 +117,7 @@ def joined_(found: go.Figure, front: Sequence[Mapping[str, Any]]) -> list[Mappin
             name="Front by another figure",
             marker={"color": OF["after"], "symbol": "circle-open", "size": 14},
             hoverinfo="skip",
+            showlegend=False,  # the line below a chart says it; on a phone a legend has no room
         )
     return line
 

@@ -10,6 +10,7 @@ import streamlit as st
 from optim.quantity import format_value
 from optim.runs.run import ACTIVE, Run
 from optim.search.figures import FIGURES, times_text
+from pages.components.drawing import staircase
 from pages.components.errors import shown_errors
 from pages.components.networks import charts
 from pages.components.networks.asking import searches_about
@@ -153,18 +154,17 @@ def _bounds(figure: dict[str, Any], most: float | None) -> str:
 
 def _front(found: dict[str, Any]) -> None:
     costs = found["goals"]["objectives"][1:]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("**Trained networks**", width="content")
-        st.space("stretch")
-        view = st.segmented_control(
-            "View",
-            [*costs, *_VIEWS],
-            default=costs[0],
-            format_func=lambda name: _VIEWS[name] if name in _VIEWS else FIGURES[name].title,
-            required=True,
-            key="networks_view",
-            label_visibility="collapsed",
-        )
+    st.markdown("**Trained networks**")
+    # In a row beside the heading it would not wrap: on a phone the last would be cut off.
+    view = st.segmented_control(
+        "View",
+        [*costs, *_VIEWS],
+        default=costs[0],
+        format_func=lambda name: _VIEWS[name] if name in _VIEWS else FIGURES[name].title,
+        required=True,
+        key="networks_view",
+        label_visibility="collapsed",
+    )
     if not any(row["outcome"] == "measured" for row in found["candidates"]):
         st.caption("Networks appear here as soon as the first was trained.")
         return
@@ -186,9 +186,10 @@ def _front(found: dict[str, Any]) -> None:
         )
         return
     limits = found["goals"]["limits"]
+    points = points_of(found, view)
     st.plotly_chart(
         charts.network_front(
-            points_of(found, view),
+            points,
             {"x": limits.get(view), "y": limits.get("error")},
             {"x": axis_title(view), "y": "Error, % of validation samples"},
         ),
@@ -198,7 +199,11 @@ def _front(found: dict[str, Any]) -> None:
     sized = sum(row["outcome"] == "sized" for row in found["candidates"])
     others = f" {sized} more would miss a limit of cost and were not trained." if sized else ""
     dashed = "Dashed: the limits. " if {view, "error"} & limits.keys() else ""
-    st.caption(f"{dashed}Darker and larger: trained for longer.{others}")
+    front = [point for point in points if point["is_front"]]
+    ringed = (
+        " Ringed: on the front by another figure." if len(staircase(front)) < len(front) else ""
+    )
+    st.caption(f"{dashed}Darker and larger: trained for longer.{ringed}{others}")
 
 
 def _trust(found: dict[str, Any]) -> None:

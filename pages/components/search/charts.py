@@ -57,6 +57,8 @@ def search_front(
         )
     line = joined_(found, [p for p in points if p["is_front"]])
     add_answer_(found, line, points, limits)
+    # Two beside each other in half a page: one below the other they would take the chart's room.
+    found.update_layout(legend={"entrywidth": 80, "font": {"size": 10}})
     if points:
         # What loses everything would leave no room for what matters.
         top = max(

@@ -233,20 +233,18 @@ def verified_file(run: Run, look: Literal["primary", "secondary"] = "primary") -
 
 def _front(found: dict[str, Any]) -> None:
     costs = found["goals"]["objectives"][1:]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("**Loss against cost**, every candidate", width="content")
-        st.space("stretch")
-        cost = costs[0]
-        if len(costs) > 1:
-            cost = st.segmented_control(
-                "Cost",
-                costs,
-                default=costs[0],
-                format_func=lambda name: FIGURES[name].title,
-                required=True,
-                key="autopilot_cost",
-                label_visibility="collapsed",
-            )
+    st.markdown("**Loss against cost**, every candidate")
+    cost = costs[0]
+    if len(costs) > 1:
+        cost = st.segmented_control(
+            "Cost",
+            costs,
+            default=costs[0],
+            format_func=lambda name: FIGURES[name].title,
+            required=True,
+            key="autopilot_cost",
+            label_visibility="collapsed",
+        )
     points = points_of(found, cost)
     if not points:
         st.caption("Candidates appear here as soon as the first was measured.")

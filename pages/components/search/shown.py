@@ -88,7 +88,8 @@ def front_shown(found: Found) -> list[int]:
     ]
     if not rows:
         return list(found["front"])
-    places = front([[row["figures"][name]["value"] for name in names] for row in rows])
+    values = [[row["figures"][name]["value"] for name in names] for row in rows]
+    places = sorted(front(values), key=lambda place: (values[place][1], values[place][0]))
     return [rows[place]["number"] for place in places]
 
 

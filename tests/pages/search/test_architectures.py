@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from streamlit.proto.Block_pb2 import Block
 
 from optim.pairs import confirmed_check
 from optim.quantity import How, Quantity
@@ -232,6 +233,27 @@ def test_what_it_has_is_shown_while_it_searches(searching):
     assert "Train to the end" not in found  # what is taken was trained to the end
     at = at.segmented_control(key="networks_view").set_value("all").run()
     assert not at.exception
+
+
+def rows_of_page(block):
+    """Yield the containers whose children stand in one row."""
+    for child in getattr(block, "children", {}).values():
+        proto = getattr(child, "proto", None)
+        if isinstance(proto, Block) and (
+            proto.flex_container.direction == Block.FlexContainer.Direction.HORIZONTAL
+        ):
+            yield child
+        yield from rows_of_page(child)
+
+
+def test_the_views_wrap_on_a_phone(searching):
+    searching(state())
+    at = open_page()
+    # In a row it is as wide as its options, and what is beyond the card is cut off.
+    rows = list(rows_of_page(at.main))
+    keys = {getattr(child, "key", None) for row in rows for child in row.children.values()}
+    assert rows
+    assert "networks_view" not in keys
 
 
 def test_a_network_can_be_trained_to_the_end(searching, worked):

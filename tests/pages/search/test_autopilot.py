@@ -1,6 +1,7 @@
 """Autopilot: what is asked for becomes a run, and what it has is shown while it searches."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -281,6 +282,17 @@ def test_what_was_measured_on_some_samples_alone_is_left_out_of_the_front():
     assert front_shown(shown) == [1, 2, 3]
     assert not next(p for p in points_of(shown, "bytes") if p["y"] == 79.0)["is_front"]
     assert front_shown(state([ranked])) == [6], "there is nothing else"
+
+
+def test_the_front_of_three_figures_is_told_by_the_first_cost_cheapest_first():
+    goals = Goals(("loss", "bytes", "macs"))
+
+    def one(number, loss, size, macs):
+        found = candidate(number, loss, size)
+        return replace(found, figures={**found.figures, "macs": Quantity.exact(macs, "macs")})
+
+    shown = state([one(1, 3.0, 60_000, 2e6), one(2, 1.0, 50_000, 4e6)], goals)
+    assert front_shown(shown) == [2, 1]
 
 
 def test_a_search_that_measured_nothing_says_so_and_not_that_a_budget_is_too_small(
