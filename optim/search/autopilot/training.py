@@ -253,7 +253,9 @@ class Training:
         front = [goals.values(c.figures) or () for c in known]
         limit = goals.limit("loss")
         worst = [_WORST * max(1.0, limit.most) if limit else _WORST]
-        worst += [_ROOM * session.original[name].value for name in goals.costs]
+        for name in goals.costs:  # some devices tell nothing of the original
+            costs = [session.original, *(candidate.figures for candidate in known)]
+            worst.append(_ROOM * max(one[name].value for one in costs if name in one))
         before = hypervolume(front, worst)
 
         def gain(student: _Student) -> float:

@@ -227,6 +227,17 @@ def test_once_the_limits_are_kept_what_widens_the_front_comes_first():
     assert long[:2] == [0, 2]
 
 
+def test_a_front_is_widened_where_a_device_tells_nothing_of_the_original():
+    """Some have kernels for eight bits alone."""
+    best = candidate(0, loss=1.6, size=90, macs=60, ratio=0.1)
+    less = candidate(1, loss=6, size=60, macs=15, ratio=0.5)
+    session = Searched([best, less], 3000, floors={1: 2.0})
+    del session.original["macs"]
+    training = Trained(session)
+    training.train_best()
+    assert [parent for parent, _, stage in training.did if stage == STAGES["long"]] == [0, 1]
+
+
 def test_what_others_beat_in_everything_gets_no_long_training():
     best = candidate(0, loss=4, size=80, macs=10, ratio=0.1)
     worse = candidate(1, loss=50, size=90, macs=11, ratio=0.2)
