@@ -66,7 +66,7 @@ from optim.search.autopilot.plan import Autopilot, recipes_of
 from optim.search.autopilot.recoveries import can_recover, trained_recipe
 from optim.search.autopilot.session import Session
 from optim.search.candidate import Candidate
-from optim.search.choosing import chosen, closest_miss, front_of
+from optim.search.choosing import best_or_closest, chosen, closest_miss, front_of
 from optim.search.front import hypervolume
 from optim.search.loss import loss_of
 from optim.search.watch import Watch
@@ -224,7 +224,7 @@ def cell(way: str, request: Asked) -> dict[str, Any]:
     session, goals, original = got.session, got.session.goals, got.session.original
     closest = closest_miss(got.candidates, goals)
     best = chosen(got.candidates, goals)
-    taken = best or (closest.candidate if closest else None)
+    taken = best_or_closest(best, closest)
     points = [
         (
             max(0.0, c.figures["loss"].value),

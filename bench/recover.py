@@ -45,6 +45,7 @@ from optim.recipe import Recipe
 from optim.runs.checkpoint import Checkpoint, checkpoints_of, forget_checkpoints
 from optim.runs.files import LocalFiles
 from optim.runs.lock import Lock
+from optim.sensitivity.trials import remembering
 from optim.step import Context, Step
 from optim.storage import cache_home, write_atomic
 from optim.subject import Subject, open_subject
@@ -98,22 +99,20 @@ class Method:
         return (prune, train) if self.fresh else (prune, ReestimateBatchNorm(), train)
 
 
+def by_importance(ratio: float) -> PruneChannels:
+    """Prune what matters least to the loss among the channels of its group, wherever it is."""
+    return PruneChannels(
+        pruning_ratio=ratio, importance=Taylor(samples=2048), scope="global", round_to=1
+    )
+
+
 def by_macs(ratio: float) -> PruneChannels:
     """Prune what matters least to the loss for what it multiplies.
 
     The power of the MACs was chosen after one epoch at 14.3 M MACs on validation samples: 83.5,
     84.0 and 83.8 % with a quarter, a half and three quarters; 82.8 % by importance alone.
     """
-    return PruneChannels(
-        pruning_ratio=ratio, importance=Taylor(samples=2048), scope="macs", round_to=1
-    )
-
-
-def by_importance(ratio: float) -> PruneChannels:
-    """Prune what matters least to the loss among the channels of its group, wherever it is."""
-    return PruneChannels(
-        pruning_ratio=ratio, importance=Taylor(samples=2048), scope="global", round_to=1
-    )
+    return by_importance(ratio).replace(scope="macs")
 
 
 def uniform(ratio: float) -> PruneChannels:
@@ -283,19 +282,12 @@ def forgotten(bundle, seed: int):
 def recipe_of(cell: Cell, subject: Subject) -> Recipe:
     """Return the recipe of a cell, its pruning ratio found."""
     method = METHODS[cell.method]
-    memory: dict[str, Any] = {}
-
-    def memo(key: str, compute: Callable[[], Any]) -> Any:
-        if key not in memory:
-            memory[key] = compute()
-        return memory[key]
-
     recipe = Recipe(MODEL, DATA, seed=cell.seed, split=SPLIT)
     ratio = 0.0
     if method.prune is not None:
         # The recipe's own name of the step decides which samples importance is taken from.
         entry = recipe.with_step(method.prune(0.5)).entries[0].id
-        context = Context(subject.data, subject.bundle, cell.seed, entry, memo=memo)
+        context = Context(subject.data, subject.bundle, cell.seed, entry, memo=remembering())
 
         def left(ratio: float) -> int:
             return macs_of(method.prune(ratio).apply(subject.bundle, context).bundle)

@@ -12,7 +12,7 @@ from optim.search.figures import FIGURES
 from optim.search.front import front, knee
 from optim.search.goals import Goals, Miss
 
-__all__ = ["Closest", "chosen", "closest_miss", "front_of", "knee_of"]
+__all__ = ["Closest", "best_or_closest", "chosen", "closest_miss", "front_of", "knee_of"]
 
 
 def front_of(
@@ -109,6 +109,11 @@ def closest_miss(candidates: Sequence[Candidate], goals: Goals) -> Closest | Non
         if others:
             relaxations[limit.figure] = min(others)
     return Closest(nearest, tuple(goals.misses(nearest.figures)), relaxations)
+
+
+def best_or_closest(best: Candidate | None, closest: Closest | None) -> Candidate | None:
+    """Return what is handed over: the best, or what came closest; None if there is neither."""
+    return best or (closest.candidate if closest else None)
 
 
 def _able(candidates: Sequence[Candidate], goals: Goals) -> list[Candidate]:

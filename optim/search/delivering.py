@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from optim.errors import Cancelled, OptimError
 from optim.export.deliver import Delivery
 from optim.search.candidate import Candidate
-from optim.search.choosing import Closest, closest_miss
+from optim.search.choosing import Closest, best_or_closest, closest_miss
 from optim.search.goals import Goals
 
 __all__ = ["Delivered", "deliver_best", "nothing_text"]
@@ -39,7 +39,7 @@ class Delivered:
     @property
     def taken(self) -> Candidate | None:
         """The best, or what came closest; None if nothing can be handed over."""
-        return self.best or (self.closest.candidate if self.closest else None)
+        return best_or_closest(self.best, self.closest)
 
 
 def deliver_best(

@@ -15,7 +15,7 @@ from optim.search.autopilot.baselines import baselines_of
 from optim.search.autopilot.session import STAGES, Session, recipe_of
 from optim.search.autopilot.words import costs_text
 from optim.search.candidate import Candidate
-from optim.search.choosing import Closest, chosen, closest_miss, front_of
+from optim.search.choosing import Closest, best_or_closest, chosen, closest_miss, front_of
 from optim.search.delivering import Delivered, deliver_best, nothing_text
 from optim.search.goals import Goals
 from optim.search.loss import loss_of
@@ -64,7 +64,7 @@ class Answer:
     @property
     def taken(self) -> Candidate | None:
         """The chosen one, or what came closest; None if nothing was measured."""
-        return self.chosen or (self.closest.candidate if self.closest else None)
+        return best_or_closest(self.chosen, self.closest)
 
 
 def measure_baselines(session: Session) -> None:
@@ -73,7 +73,7 @@ def measure_baselines(session: Session) -> None:
     known = [c.made for c in session.others.candidates() if c.is_baseline]
     best = chosen(session.candidates, session.goals)
     closest = closest_miss(session.candidates, session.goals)
-    about = best or (closest.candidate if closest else None)
+    about = best_or_closest(best, closest)
     for title, measure in baselines_of(session.bench, session.goals, about, session.watch.check):
         spent = session.budget.left < _for_the_file(session) + session.narrower_s
         if spent or session.watch.is_enough():

@@ -10,7 +10,7 @@ from optim.models.architecture import Architecture
 from optim.models.zoo import ARCHITECTURES
 from optim.quantity import Quantity
 from optim.search.candidate import Candidate
-from optim.search.choosing import closest_miss, front_of, knee_of
+from optim.search.choosing import best_or_closest, closest_miss, front_of, knee_of
 from optim.search.found import WEIGHTS, answer_bytes, candidate_row, write_files
 from optim.search.goals import Goals
 from optim.search.nas.asked import Asked
@@ -62,7 +62,7 @@ def state_of(
         closest_miss(candidates, goals),
         knee_of(front, goals),
     )
-    wanted = best or (closest.candidate if closest else None)
+    wanted = best_or_closest(best, closest)
     family: type[Architecture] = ARCHITECTURES[asked.space]
     return {
         "space": {

@@ -11,7 +11,7 @@ from optim.models.checkpoint import serialise
 from optim.quantity import Quantity
 from optim.recipe import Recipe
 from optim.search.candidate import Candidate
-from optim.search.choosing import Closest, front_of
+from optim.search.choosing import Closest, best_or_closest, front_of
 from optim.search.delivering import Delivered, deliver_best, nothing_text
 from optim.search.figures import FIGURES
 from optim.search.found import WEIGHTS
@@ -61,7 +61,7 @@ class Answer:
     @property
     def taken(self) -> Candidate | None:
         """The chosen one, or what came closest; None if nothing was trained."""
-        return self.chosen or (self.closest.candidate if self.closest else None)
+        return best_or_closest(self.chosen, self.closest)
 
 
 def impossible_answer(why: str) -> Answer:

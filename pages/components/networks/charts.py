@@ -131,7 +131,7 @@ def lineage(points: Sequence[Mapping[str, Any]], picked: int | None) -> go.Figur
     Args:
         points: Trained networks: ``number``, ``error``, ``text`` (told on hover), ``parents`` (by
             evolution), ``parent`` (the same network, trained for shorter; -1 for none),
-            ``is_front``, ``is_taken``.
+            ``is_front``.
         picked: Number of the network whose ancestors are told from others; None for none.
     """
     found = figure("Number of the network, in the order in which they were tried", "Error, %", 360)

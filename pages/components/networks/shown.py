@@ -8,7 +8,7 @@ from typing import Any
 from optim.measure.intervals import wilson
 from optim.quantity import How, Quantity, format_value
 from optim.search.figures import FIGURES
-from pages.components.search.shown import answer_of, figure_cells, limits_cell, rows_of
+from pages.components.search.shown import answer_marks, figure_cells, limits_cell, rows_of
 
 __all__ = [
     "Shared",
@@ -30,7 +30,6 @@ def _trained(found: Found) -> list[dict[str, Any]]:
 
 def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
     """Return the trained networks by their error and one figure of cost."""
-    answer, is_kept = answer_of(found), found["chosen"] is not None
     return [
         {
             "x": row["figures"][cost]["value"],
@@ -41,8 +40,7 @@ def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
             "text": f"{row['title']}: error {row['figures']['error']['text']}, "
             f"{row['figures'][cost]['text']}",
             "is_front": row["number"] in found["front"],
-            "is_taken": row["number"] == answer and is_kept,
-            "is_closest": row["number"] == answer and not is_kept,
+            **answer_marks(found, row),
         }
         for row in _trained(found)
         if cost in row["figures"]
@@ -81,14 +79,12 @@ def axes_and_lines(found: Found) -> tuple[list[dict[str, Any]], list[dict[str, A
             value = row["figures"].get(name, {}).get("value")
             same = low == high
             place.append(None if value is None else 0.5 if same else (value - low) / (high - low))
-    answer, is_kept = answer_of(found), found["chosen"] is not None
     lines = [
         {
             "positions": place,
             "text": f"{row['title']}: {row['text']}",
             "is_front": row["number"] in found["front"],
-            "is_taken": row["number"] == answer and is_kept,
-            "is_closest": row["number"] == answer and not is_kept,
+            **answer_marks(found, row),
         }
         for row, place in zip(rows, places, strict=True)
     ]
@@ -107,7 +103,6 @@ def trust_rows(found: Found) -> list[dict[str, Any]]:
 
 def lineage_points(found: Found) -> list[dict[str, Any]]:
     """Return the trained networks by number, with those they came from."""
-    answer, is_kept = answer_of(found), found["chosen"] is not None
     return [
         {
             "number": row["number"],
@@ -118,8 +113,6 @@ def lineage_points(found: Found) -> list[dict[str, Any]]:
             "parents": row.get("parents", []),
             "parent": row["parent"],
             "is_front": row["number"] in found["front"],
-            "is_taken": row["number"] == answer and is_kept,
-            "is_closest": row["number"] == answer and not is_kept,
         }
         for row in _trained(found)
     ]

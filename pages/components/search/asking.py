@@ -32,6 +32,7 @@ from pages.components.search.common import (
 __all__ = ["asking", "searches_about", "start_search"]
 
 _SHARES = (2, 5, 10, 15, 20, 25, 30, 40, 50, 75, 100)
+_LEAST_KB = 0.1
 _POINTS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0)
 
 
@@ -118,7 +119,7 @@ def _size(limits: dict[str, float | str], start: Asked) -> str:
     elif isinstance(size, str):
         begin = "share"
     else:
-        begin, kilobytes = "kilobytes", size / 1000
+        begin, kilobytes = "kilobytes", max(_LEAST_KB, size / 1000)
     kind = st.segmented_control(
         "Size at most",
         list(kinds),
@@ -142,7 +143,7 @@ def _size(limits: dict[str, float | str], start: Asked) -> str:
     elif kind == "kilobytes":
         limits["bytes"] = 1000.0 * st.number_input(
             "Kilobytes",
-            min_value=0.1,
+            min_value=_LEAST_KB,
             value=kilobytes,
             step=1.0,
             key="autopilot_kilobytes",

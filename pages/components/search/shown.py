@@ -11,6 +11,7 @@ from optim.search.figures import FIGURES
 from optim.search.front import front
 
 __all__ = [
+    "answer_marks",
     "answer_of",
     "axis_title",
     "budget_text",
@@ -54,7 +55,7 @@ def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
         found: What a search has.
         cost: Name of the figure.
     """
-    answer, kept = answer_of(found), front_shown(found)
+    kept = front_shown(found)
     return [
         {
             "x": row["figures"][cost]["value"],
@@ -65,8 +66,7 @@ def points_of(found: Found, cost: str) -> list[dict[str, Any]]:
             "text": f"{row['title']}: loses {row['figures']['loss']['text']}, "
             f"{row['figures'][cost]['text']}",
             "is_front": row["number"] in kept,
-            "is_taken": row["number"] == answer and found["chosen"] is not None,
-            "is_closest": row["number"] == answer and found["chosen"] is None,
+            **answer_marks(found, row),
         }
         for row in found["candidates"]
         if cost in row["figures"] and "loss" in row["figures"]
@@ -106,6 +106,12 @@ def why_taken(found: Found) -> str:
     if found["goals"]["limits"]:
         return "keeps all limits."
     return "is the compromise of the front: no limit was set."
+
+
+def answer_marks(found: Found, row: Mapping[str, Any]) -> dict[str, bool]:
+    """Return whether a candidate ``is_taken``, or ``is_closest`` where nothing may be taken."""
+    is_answer, is_kept = row["number"] == answer_of(found), found["chosen"] is not None
+    return {"is_taken": is_answer and is_kept, "is_closest": is_answer and not is_kept}
 
 
 def under(found: Found, cost: str, most: float) -> int | None:
